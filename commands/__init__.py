@@ -1,0 +1,33 @@
+"""The `euromine` command: one file a verb."""
+
+import logging
+import sys
+
+import typer
+
+from . import build, simulate
+
+app = typer.Typer(
+    name="euromine",
+    help="EuroMineNet: mining footprints and their changes from Sentinel-2.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("build")(build.build)
+app.command("simulate")(simulate.simulate)
+
+
+@app.callback()
+def _show_messages() -> None:
+    """EuroMineNet: mining footprints and their changes from Sentinel-2."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
+
+
+def main() -> None:
+    """Run the command; what a person did wrong is answered in one sentence, without a traceback."""
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        print(f"euromine: {error}", file=sys.stderr)
+        raise SystemExit(1) from None

@@ -1,0 +1,1 @@
+"""From the published archive to parquet shards: reading, cutting, simulating, counting."""

@@ -1,0 +1,1 @@
+"""The benchmark's metrics, one `evaluate` module a folder."""

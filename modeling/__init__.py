@@ -1,0 +1,1 @@
+"""Every architecture of the benchmark as a `PreTrainedModel`."""
