@@ -1,0 +1,118 @@
+"""What every network written here shares: checks of the input, padding, PyTorch's own initialisation."""
+
+import math
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers import initialization as init
+
+from .configuration import MultispectralConfig
+
+_LAYERS = (
+    nn.Linear,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
+_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+
+
+class MultispectralModel(PreTrainedModel):
+    """The base of the project's networks.
+
+    A subclass names its configuration, says to which multiple of pixels its sides must be padded
+    (`size_multiple`) and which side it needs at least (`minimum_size`), and builds its layers between
+    `super().__init__(config)` and `self.post_init()`.
+    """
+
+    config_class = MultispectralConfig
+    main_input_name = "pixel_values"
+    base_model_prefix = ""
+
+    # The auto class that a checkpoint's remote code offers beside AutoModel, where transformers has one.
+    task_auto_class: ClassVar[str | None] = None
+    # The published network's tensors: (pattern, replacement) in turn give our names; what matches
+    # `reference_unused` reaches no output there and does not exist here (`conversion.py`).
+    reference_keys: ClassVar[tuple[tuple[str, str], ...]] = ()
+    reference_unused: ClassVar[tuple[str, ...]] = ()
+    size_multiple: ClassVar[int] = 1
+    minimum_size: ClassVar[int] = 1
+
+    def __init__(self, config: MultispectralConfig) -> None:
+        super().__init__(config)
+        self.num_labels: int = config.num_labels or 2
+
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
+        """As transformers', with the task's auto class beside AutoModel in a remote-code checkpoint."""
+        if self._auto_class is not None and self.task_auto_class is not None:
+            reference = f"{type(self).__module__.rpartition('.')[2]}.{type(self).__name__}"
+            self.config.auto_map = {self.task_auto_class: reference}
+        super().save_pretrained(*args, **kwargs)
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """PyTorch's own start, with which the benchmark's networks begin unless they say otherwise.
+
+        A network with a start of its own overrides this and calls `super()._init_weights(module)` for the
+        rest.
+        """
+        if isinstance(module, _LAYERS):
+            init.kaiming_uniform_(module.weight, a=math.sqrt(5))
+            if module.bias is not None:
+                fan_in, _ = nn.init._calculate_fan_in_and_fan_out(module.weight)
+                bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
+                init.uniform_(module.bias, -bound, bound)
+        elif isinstance(module, _NORMS):
+            if module.weight is not None:
+                init.ones_(module.weight)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+            for name, start in (("running_mean", 0.0), ("running_var", 1.0), ("num_batches_tracked", 0.0)):
+                if (statistics := getattr(module, name, None)) is not None:
+                    init.constant_(statistics, start)
+        elif isinstance(module, nn.PReLU):
+            init.constant_(module.weight, module.init)
+
+    def check_channels(self, channels: int) -> None:
+        """Refuse images of another number of bands.
+
+        Raises:
+            ValueError: `channels` is not what the configuration names.
+        """
+        if channels != self.config.num_channels:
+            raise ValueError(
+                f"pixel_values have {channels} channels, this {self.config.model_type} was built for "
+                f"{self.config.num_channels}: {', '.join(self.config.bands)}"
+            )
+
+    def pad(self, images: Tensor) -> Tensor:
+        """Images (batch, channels, height, width) grown to sides that the network takes.
+
+        The border is repeated to the right and below, so that no edge of zeros is seen; the caller crops
+        what comes out to the size that went in.
+        """
+        height, width = images.shape[-2:]
+        bottom, right = (self._padded(side) - side for side in (height, width))
+        if not bottom and not right:
+            return images
+        return F.pad(images, (0, right, 0, bottom), mode="replicate")
+
+    def _padded(self, side: int) -> int:
+        return math.ceil(max(side, self.minimum_size) / self.size_multiple) * self.size_multiple
+
+
+def two_class_logits(change: Tensor) -> Tensor:
+    """Logits of two classes [0, z] from one channel z.
+
+    Their softmax is the sigmoid of z and their cross-entropy its binary cross-entropy, exactly: the form
+    of the networks that end in one sigmoid.
+
+    Args:
+        change: z, (batch, 1, height, width).
+    """
+    return torch.cat([torch.zeros_like(change), change], dim=1)

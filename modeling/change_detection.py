@@ -1,0 +1,198 @@
+"""The base classes of the change detectors: encode a year once, decode any pair of years."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from transformers.utils.generic import ModelOutput
+
+from .base import MultispectralModel
+from .configuration import ChangeDetectionConfig
+from .losses import check_labels, masked_cross_entropy
+
+# What a decoder gives: the change logits alone, or with the maps of deep supervision behind them.
+ChangeMaps = Tensor | tuple[Tensor, ...]
+# One year's features: a tensor or a tuple of tensors, the images first in each.
+Features = Tensor | tuple[Tensor, ...]
+
+
+@dataclass
+class ChangeDetectionOutput(ModelOutput):
+    """What a change detector gives.
+
+    Attributes:
+        loss: Mean cross-entropy of the pixels that are not ignored, where labels were given.
+        logits: (batch, 2, height, width): no change, change. Raw, no softmax.
+        auxiliary_logits: Maps of deep supervision, each (batch, 2, height, width), where the network has any.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    auxiliary_logits: tuple[Tensor, ...] | None = None
+
+
+def year_pairs(years: int) -> list[tuple[int, int]]:
+    """All pairs of `years` years, the earlier first, in the order of the benchmark: 45 for ten years."""
+    return list(combinations(range(years), 2))
+
+
+class ChangeDetector(MultispectralModel):
+    """A network that finds the change between two dates. A subclass gives `compare`.
+
+    `encodes_years` says whether a date is encoded without a look at the other one; where it is not, a
+    series is compared pair by pair.
+    """
+
+    config_class = ChangeDetectionConfig
+    encodes_years: ClassVar[bool] = False
+
+    def compare(self, image_1: Tensor, image_2: Tensor) -> ChangeMaps:
+        """Two dates, each (batch, channels, height, width) of a side that the network takes -> logits.
+
+        Returns:
+            Change logits (batch, 2, height, width), or a tuple of them and the auxiliary maps.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how it compares two dates")
+
+    def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> ChangeDetectionOutput:
+        """Find the change between two dates.
+
+        Args:
+            pixel_values: (batch, 2, channels, height, width), float, normalised; any height and width.
+            labels: (batch, height, width), int64, 0 no change, 1 change, 255 ignored.
+
+        Returns:
+            Logits (batch, 2, height, width), auxiliary logits where the network has them and, with labels,
+            the mean cross-entropy, to which `config.auxiliary_loss_weight` adds the auxiliary maps' mean.
+
+        Raises:
+            ValueError: Not two dates, another number of bands, or labels that do not fit.
+        """
+        if pixel_values.ndim != 5 or pixel_values.shape[1] != 2:
+            raise ValueError(
+                f"pixel_values have the shape {tuple(pixel_values.shape)}, two dates as "
+                "(batch, 2, channels, height, width) were expected"
+            )
+        self.check_channels(pixel_values.shape[2])
+        size = (pixel_values.shape[-2], pixel_values.shape[-1])
+        if labels is not None:
+            check_labels(labels, size, self.num_labels, self.config.semantic_loss_ignore_index)
+        logits, auxiliary = self._cropped(
+            self.compare(self.pad(pixel_values[:, 0]), self.pad(pixel_values[:, 1])), size
+        )
+        loss = None if labels is None else self.loss(logits, auxiliary, labels)
+        return ChangeDetectionOutput(loss=loss, logits=logits, auxiliary_logits=auxiliary or None)
+
+    def loss(self, logits: Tensor, auxiliary: tuple[Tensor, ...], labels: Tensor) -> Tensor:
+        """Cross-entropy of the main map and, weighted, of the auxiliary ones."""
+        ignored = self.config.semantic_loss_ignore_index
+        loss = masked_cross_entropy(logits, labels, ignored)
+        if auxiliary and self.config.auxiliary_loss_weight:
+            losses = [masked_cross_entropy(maps, labels, ignored) for maps in auxiliary]
+            loss = loss + self.config.auxiliary_loss_weight * torch.stack(losses).mean()
+        return loss
+
+    def predict_series(
+        self,
+        pixel_values: Tensor,
+        pairs: Sequence[tuple[int, int]] | None = None,
+        chunk: int = 9,
+        transform: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """The change between any two years of a series.
+
+        A network that encodes years alone sees each year once, however many pairs ask for it. The result
+        equals a call of the network for each pair, to float rounding.
+
+        Args:
+            pixel_values: (batch, years, channels, height, width), float, normalised.
+            pairs: Which years to compare, as indices; default all, the earlier first (`year_pairs`).
+            chunk: How many pairs are decoded at once: the memory it takes grows with it.
+            transform: Applied to each chunk's logits (batch, pairs, 2, height, width) before the next is
+                decoded, to keep less than logits: `lambda logits: logits.argmax(2)`.
+
+        Returns:
+            Logits (batch, pairs, 2, height, width), or what `transform` makes of them, along dimension 1.
+
+        Raises:
+            ValueError: Another number of dimensions or bands, no pairs, or a pair that is no pair of years.
+        """
+        if pixel_values.ndim != 5:
+            raise ValueError(
+                f"pixel_values have the shape {tuple(pixel_values.shape)}, "
+                "(batch, years, channels, height, width) was expected"
+            )
+        batch, years, channels, height, width = pixel_values.shape
+        self.check_channels(channels)
+        pairs = year_pairs(years) if pairs is None else list(pairs)
+        if not pairs:
+            raise ValueError(f"there is no pair to compare in a series of {years} years")
+        for pair in pairs:
+            if len(pair) != 2 or not all(0 <= year < years for year in pair):
+                raise ValueError(f"the pair {pair} is no pair of indices below {years}, the number of years")
+        if chunk < 1:
+            raise ValueError(f"chunk is {chunk}, at least 1 pair at a time was expected")
+        images = self.pad(pixel_values.flatten(0, 1)).unflatten(0, (batch, years))
+        decode = self._pair_decoder(images)
+        results = []
+        for start in range(0, len(pairs), chunk):
+            part = pairs[start : start + chunk]
+            maps = decode([first for first, _ in part], [second for _, second in part])
+            logits, _ = self._cropped(maps, (height, width))
+            logits = logits.unflatten(0, (batch, len(part)))
+            results.append(logits if transform is None else transform(logits))
+        return torch.cat(results, dim=1)
+
+    def _pair_decoder(self, images: Tensor) -> Callable[[list[int], list[int]], ChangeMaps]:
+        """A function from the pairs' first and second years to their maps, the batch outermost."""
+
+        def decode(first: list[int], second: list[int]) -> ChangeMaps:
+            return self.compare(images[:, first].flatten(0, 1), images[:, second].flatten(0, 1))
+
+        return decode
+
+    def _cropped(self, maps: ChangeMaps, size: tuple[int, int]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        logits, *auxiliary = (maps,) if isinstance(maps, Tensor) else maps
+        return logits[..., : size[0], : size[1]], tuple(each[..., : size[0], : size[1]] for each in auxiliary)
+
+
+class SiameseChangeDetector(ChangeDetector):
+    """A network whose encoder sees one date at a time. A subclass gives `encode` and `decode`."""
+
+    encodes_years: ClassVar[bool] = True
+
+    def encode(self, pixel_values: Tensor) -> Features:
+        """One date (batch, channels, height, width) of a side that the network takes -> its features."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it encodes a date")
+
+    def decode(self, features_1: Features, features_2: Features) -> ChangeMaps:
+        """Two dates' features -> change logits (batch, 2, height, width), and auxiliary maps if any."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it decodes two dates")
+
+    def compare(self, image_1: Tensor, image_2: Tensor) -> ChangeMaps:
+        """Encode both dates and decode them.
+
+        The dates are encoded one after the other, as the published networks do: in one batch, training
+        would take a batch norm's statistics over both.
+        """
+        return self.decode(self.encode(image_1), self.encode(image_2))
+
+    def _pair_decoder(self, images: Tensor) -> Callable[[list[int], list[int]], ChangeMaps]:
+        batch, years = images.shape[:2]
+        features = self.encode(images.flatten(0, 1))
+
+        def of_years(indices: list[int]) -> Features:
+            def chosen(feature: Tensor) -> Tensor:
+                return feature.unflatten(0, (batch, years))[:, indices].flatten(0, 1)
+
+            return (
+                chosen(features) if isinstance(features, Tensor) else tuple(chosen(each) for each in features)
+            )
+
+        def decode(first: list[int], second: list[int]) -> ChangeMaps:
+            return self.decode(of_years(first), of_years(second))
+
+        return decode

@@ -1,0 +1,63 @@
+"""The original authors' checkpoints -> ours.
+
+Every network names, as class attributes, how its tensors are called in the published network
+(`reference_keys`) and which published tensors reach no output (`reference_unused`). Here is what applies
+them, strictly: no key of ours may stay unfilled and no key of theirs may be left over unnamed.
+"""
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from .base import MultispectralModel
+
+
+def rename_key(key: str, rules: tuple[tuple[str, str], ...]) -> str:
+    """A published tensor's name in ours: every rule (pattern, replacement) is applied in turn, `re.sub`."""
+    for pattern, replacement in rules:
+        key = re.sub(pattern, replacement, key)
+    return key
+
+
+def convert_reference(
+    model_class: type[MultispectralModel], reference: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The state dict of a published network under the names of `model_class`.
+
+    Args:
+        model_class: The network.
+        reference: The published network's state dict, complete.
+
+    Returns:
+        The tensors of ours, none copied; what reaches no output is left out.
+
+    Raises:
+        ValueError: A key is unknown, two become one, or one of ours stays unfilled; the keys are named.
+    """
+    with torch.device("meta"):
+        expected = model_class(model_class.config_class()).state_dict().keys()
+    converted: dict[str, Tensor] = {}
+    unknown = []
+    for key, value in reference.items():
+        if any(re.search(pattern, key) for pattern in model_class.reference_unused):
+            continue
+        ours = rename_key(key, model_class.reference_keys)
+        if ours not in expected:
+            unknown.append(key)
+        elif ours in converted:
+            raise ValueError(f"two tensors of the checkpoint become {ours}, {key} is the second")
+        else:
+            converted[ours] = value
+    missing = [key for key in expected if key not in converted]
+    if unknown or missing:
+        raise ValueError(
+            f"this is no checkpoint of the published {model_class.__name__}: "
+            + "; ".join(
+                f"{len(keys)} {what} ({', '.join(keys[:4])}{', ...' if len(keys) > 4 else ''})"
+                for what, keys in (("unknown keys", unknown), ("keys of ours unfilled", missing))
+                if keys
+            )
+        )
+    return converted

@@ -1,0 +1,52 @@
+"""The loss of both tasks: cross-entropy that leaves ignored pixels out."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def check_labels(labels: Tensor, size: tuple[int, int], num_labels: int, ignore_index: int) -> None:
+    """Refuse labels that the loss cannot take.
+
+    Values are looked at on the CPU in eager mode only: elsewhere the look itself would stop the device or
+    break the graph.
+
+    Args:
+        labels: (batch, height, width), int64.
+        size: Height and width of the images.
+        num_labels: Number of classes.
+        ignore_index: The label that is left out.
+
+    Raises:
+        ValueError: Another type, another size, or a value that is neither a class nor `ignore_index`.
+    """
+    if labels.dtype != torch.int64:
+        raise ValueError(f"labels are {labels.dtype}, torch.int64 was expected")
+    if labels.ndim != 3 or tuple(labels.shape[-2:]) != size:
+        raise ValueError(
+            f"labels have the shape {tuple(labels.shape)}, "
+            f"(batch, {size[0]}, {size[1]}) as the images was expected"
+        )
+    if labels.device.type == "cpu" and not torch.compiler.is_compiling() and labels.numel():
+        valid = labels[labels != ignore_index]
+        if valid.numel() and (valid.min() < 0 or valid.max() >= num_labels):
+            found = sorted(set(torch.unique(valid).tolist()) - set(range(num_labels)))
+            raise ValueError(
+                f"labels hold {found[:5]}, "
+                f"only 0 to {num_labels - 1} and {ignore_index} (ignored) were expected"
+            )
+
+
+def masked_cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
+    """Mean cross-entropy over the pixels that are not ignored; 0, with a gradient, where all are.
+
+    Args:
+        logits: (batch, classes, height, width); of another size than the labels they are resized first,
+            bilinearly, as transformers' own networks do.
+        labels: (batch, height, width), int64.
+        ignore_index: The label that is left out.
+    """
+    if logits.shape[-2:] != labels.shape[-2:]:
+        logits = F.interpolate(logits, size=labels.shape[-2:], mode="bilinear", align_corners=False)
+    total = F.cross_entropy(logits, labels, ignore_index=ignore_index, reduction="sum")
+    return total / (labels != ignore_index).sum().clamp(min=1)

@@ -1,0 +1,51 @@
+"""The base class of the footprint mappers that transformers lacks."""
+
+from typing import ClassVar
+
+from torch import Tensor
+from transformers.modeling_outputs import SemanticSegmenterOutput
+
+from .base import MultispectralModel
+from .configuration import SegmentationConfig
+from .losses import check_labels, masked_cross_entropy
+
+
+class Segmenter(MultispectralModel):
+    """A network that maps the footprint in one image. A subclass gives `segment`."""
+
+    config_class = SegmentationConfig
+    task_auto_class: ClassVar[str | None] = "AutoModelForSemanticSegmentation"
+
+    def segment(self, images: Tensor) -> Tensor:
+        """Images (batch, channels, height, width) of a side that the network takes -> logits.
+
+        The logits (batch, classes, height, width) have the images' size.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how it segments")
+
+    def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> SemanticSegmenterOutput:
+        """Map the footprint.
+
+        Args:
+            pixel_values: (batch, channels, height, width), float, normalised; any height and width.
+            labels: (batch, height, width), int64, 0 background, 1 mine, 255 ignored.
+
+        Returns:
+            Logits (batch, classes, height, width) and, with labels, the mean cross-entropy.
+
+        Raises:
+            ValueError: Another number of dimensions or bands, or labels that do not fit.
+        """
+        if pixel_values.ndim != 4:
+            raise ValueError(
+                f"pixel_values have the shape {tuple(pixel_values.shape)}, "
+                "(batch, channels, height, width) was expected"
+            )
+        self.check_channels(pixel_values.shape[1])
+        height, width = pixel_values.shape[-2:]
+        ignored = self.config.semantic_loss_ignore_index
+        if labels is not None:
+            check_labels(labels, (height, width), self.num_labels, ignored)
+        logits = self.segment(self.pad(pixel_values))[..., :height, :width]
+        loss = None if labels is None else masked_cross_entropy(logits, labels, ignored)
+        return SemanticSegmenterOutput(loss=loss, logits=logits)

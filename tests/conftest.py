@@ -1,0 +1,22 @@
+"""Fixtures and paths that several folders' tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Nothing of the suite may reach the network: what it loads it has made.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
+
+REPOSITORY = Path(__file__).parents[1]
+SHARED = REPOSITORY.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real Sentinel-2 imagery, read in place; without it the test is skipped."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip(f"needs the real imagery in {folder}")
+    return folder
