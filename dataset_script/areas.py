@@ -1,0 +1,62 @@
+"""True ground area of a pixel: a pixel of the archive, in degrees, is not 100 m2."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+# WGS 84 (EPSG:4326): semi-major axis in metres and first eccentricity.
+_SEMI_MAJOR = 6_378_137.0
+_FLATTENING = 1 / 298.257223563
+_ECCENTRICITY = math.sqrt(_FLATTENING * (2 - _FLATTENING))
+
+
+def zone_area(latitude_1: NDArray[np.float64], latitude_2: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Area of the ellipsoid between two parallels over one degree of longitude, in m2.
+
+    The closed form of the authalic integral (Snyder, Map Projections: A Working Manual, 1987, eq. 3-12).
+
+    Args:
+        latitude_1: Southern or northern parallel, degrees.
+        latitude_2: The other one, degrees.
+    """
+
+    def integral(latitude: NDArray[np.float64]) -> NDArray[np.float64]:
+        sine = np.sin(np.radians(latitude))
+        scaled = _ECCENTRICITY * sine
+        return sine / (1 - scaled**2) + np.arctanh(scaled) / _ECCENTRICITY
+
+    strip = np.abs(integral(np.asarray(latitude_2)) - integral(np.asarray(latitude_1)))
+    return np.radians(1.0) * _SEMI_MAJOR**2 * (1 - _ECCENTRICITY**2) / 2 * strip
+
+
+def pixel_areas(crs: str, transform: Sequence[float], height: int) -> NDArray[np.float64]:
+    """The ground area of a pixel in each row of a scene, in m2.
+
+    Args:
+        crs: "EPSG:4326" or any other code or WKT that rasterio reads.
+        transform: Affine coefficients a, b, c, d, e, f: x = a column + b row + c, y = d column + e row + f.
+        height: Number of rows.
+
+    Returns:
+        (height,), float64. In degrees it follows the latitude; in a projected system it is the area in the
+        projection, which for UTM is within 0.1 % of the ground's.
+
+    Raises:
+        ValueError: A grid in degrees that is rotated: its rows follow no parallel.
+    """
+    a, b, _, d, e, f = transform
+    if crs != "EPSG:4326":
+        from rasterio.crs import CRS
+
+        system = CRS.from_user_input(crs)
+        if not system.is_geographic:
+            return np.full(height, abs(a * e - b * d) * system.linear_units_factor[1] ** 2)
+    if b or d:
+        raise ValueError(
+            f"the grid in degrees is rotated (transform {tuple(transform)}), "
+            "rows along parallels were expected"
+        )
+    edges = f + e * np.arange(height + 1, dtype=np.float64)
+    return abs(a) * zone_area(edges[:-1], edges[1:])
