@@ -10,13 +10,20 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from .base import MultispectralModel
 from .change_detection import ChangeDetector
+from .fc_ef import FCEFForChangeDetection
+from .siamunet_conc import SiamUNetConcForChangeDetection
+from .siamunet_diff import SiamUNetDiffForChangeDetection
 
 SEGMENTATION = "segmentation"
 CHANGE_DETECTION = "change-detection"
 
 # One line a network.
 SEGMENTERS: dict[str, type[MultispectralModel]] = {}
-CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {}
+CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {
+    "fc-ef": FCEFForChangeDetection,
+    "siamunet-conc": SiamUNetConcForChangeDetection,
+    "siamunet-diff": SiamUNetDiffForChangeDetection,
+}
 
 
 class AutoModelForChangeDetection(_BaseAutoModelClass):

@@ -1,0 +1,48 @@
+"""SiamUNet-Conc: a U-Net that looks at both dates and decodes the two side by side.
+
+Daudt, Le Saux, Boulch, "Fully convolutional siamese networks for change detection", ICIP 2018.
+Equal to the published benchmark's network to float32 rounding, its closing log-softmax left out; as there,
+the bottleneck comes from the second date alone.
+"""
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from .change_detection import ChangeDetectionConfig, Features, SiameseChangeDetector
+from .fc_siamese import REFERENCE_KEYS, FCDecoder, FCEncoder
+
+
+class SiamUNetConcConfig(ChangeDetectionConfig):
+    """Settings of SiamUNet-Conc.
+
+    Attributes:
+        widths: Channels of the four stages.
+        dropout: Share of channels that each block drops in training.
+    """
+
+    model_type = "euromine_siamunet-conc"
+    widths: tuple[int, ...] | list[int] = (16, 32, 64, 128)
+    dropout: float = 0.2
+
+
+class SiamUNetConcForChangeDetection(SiameseChangeDetector):
+    """SiamUNet-Conc; not symmetric in the dates, because of its bottleneck."""
+
+    config_class = SiamUNetConcConfig
+    minimum_size: ClassVar[int] = 16
+    reference_keys = REFERENCE_KEYS
+
+    def __init__(self, config: SiamUNetConcConfig) -> None:
+        super().__init__(config)
+        self.encoder = FCEncoder(config.num_channels, config.widths, config.dropout)
+        self.decoder = FCDecoder(self.num_labels, config.widths, config.dropout, skip_maps=2)
+        self.post_init()
+
+    def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
+        """(batch, channels, height, width) -> one map per stage, finest first, and the bottleneck."""
+        return self.encoder(pixel_values)
+
+    def decode(self, features_1: Features, features_2: Features) -> Tensor:
+        """Two years' maps -> change logits (batch, 2, height, width)."""
+        return self.decoder(features_2[-1], list(zip(features_1[:-1], features_2[:-1], strict=True)))

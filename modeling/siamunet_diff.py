@@ -1,0 +1,51 @@
+"""SiamUNet-Diff: a U-Net that looks at both dates and decodes their absolute difference.
+
+Daudt, Le Saux, Boulch, "Fully convolutional siamese networks for change detection", ICIP 2018.
+Equal to the published benchmark's network to float32 rounding, its closing log-softmax left out; as there,
+the bottleneck comes from the second date alone.
+"""
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from .change_detection import ChangeDetectionConfig, Features, SiameseChangeDetector
+from .fc_siamese import REFERENCE_KEYS, FCDecoder, FCEncoder
+
+
+class SiamUNetDiffConfig(ChangeDetectionConfig):
+    """Settings of SiamUNet-Diff.
+
+    Attributes:
+        widths: Channels of the four stages.
+        dropout: Share of channels that each block drops in training.
+    """
+
+    model_type = "euromine_siamunet-diff"
+    widths: tuple[int, ...] | list[int] = (16, 32, 64, 128)
+    dropout: float = 0.2
+
+
+class SiamUNetDiffForChangeDetection(SiameseChangeDetector):
+    """SiamUNet-Diff; not symmetric in the dates, because of its bottleneck."""
+
+    config_class = SiamUNetDiffConfig
+    minimum_size: ClassVar[int] = 16
+    reference_keys = REFERENCE_KEYS
+
+    def __init__(self, config: SiamUNetDiffConfig) -> None:
+        super().__init__(config)
+        self.encoder = FCEncoder(config.num_channels, config.widths, config.dropout)
+        self.decoder = FCDecoder(self.num_labels, config.widths, config.dropout)
+        self.post_init()
+
+    def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
+        """(batch, channels, height, width) -> one map per stage, finest first, and the bottleneck."""
+        return self.encoder(pixel_values)
+
+    def decode(self, features_1: Features, features_2: Features) -> Tensor:
+        """Two years' maps -> change logits (batch, 2, height, width)."""
+        differences = [
+            (abs(first - second),) for first, second in zip(features_1[:-1], features_2[:-1], strict=True)
+        ]
+        return self.decoder(features_2[-1], differences)
