@@ -11,6 +11,8 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from .base import MultispectralModel
 from .change_detection import ChangeDetector
 from .fc_ef import FCEFForChangeDetection
+from .fcnpp import FCNPPForChangeDetection
+from .resunet import ResUNetForChangeDetection
 from .siamunet_conc import SiamUNetConcForChangeDetection
 from .siamunet_diff import SiamUNetDiffForChangeDetection
 
@@ -21,6 +23,8 @@ CHANGE_DETECTION = "change-detection"
 SEGMENTERS: dict[str, type[MultispectralModel]] = {}
 CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {
     "fc-ef": FCEFForChangeDetection,
+    "fcnpp": FCNPPForChangeDetection,
+    "resunet": ResUNetForChangeDetection,
     "siamunet-conc": SiamUNetConcForChangeDetection,
     "siamunet-diff": SiamUNetDiffForChangeDetection,
 }
