@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers import initialization as init
 
-from .configuration import MultispectralConfig
+from .configuration import BANDS, MultispectralConfig
 
 _LAYERS = (
     nn.Linear,
@@ -46,7 +46,9 @@ class MultispectralModel(PreTrainedModel):
 
     def __init__(self, config: MultispectralConfig) -> None:
         super().__init__(config)
+        # The configuration's own fields are optional until it is built, these are not.
         self.num_labels: int = config.num_labels or 2
+        self.num_channels: int = config.num_channels or len(BANDS)
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
         """As transformers', with the task's auto class beside AutoModel in a remote-code checkpoint."""
