@@ -15,6 +15,7 @@ from .fcnpp import FCNPPForChangeDetection
 from .resunet import ResUNetForChangeDetection
 from .siamunet_conc import SiamUNetConcForChangeDetection
 from .siamunet_diff import SiamUNetDiffForChangeDetection
+from .tinycd import TinyCDForChangeDetection
 
 SEGMENTATION = "segmentation"
 CHANGE_DETECTION = "change-detection"
@@ -27,6 +28,7 @@ CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {
     "resunet": ResUNetForChangeDetection,
     "siamunet-conc": SiamUNetConcForChangeDetection,
     "siamunet-diff": SiamUNetDiffForChangeDetection,
+    "tinycd": TinyCDForChangeDetection,
 }
 
 

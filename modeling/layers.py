@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 
 class ConvNormActivation(nn.Module):
-    """A convolution without bias, a batch norm and, if any, an activation.
+    """A convolution, a batch norm and, if any, an activation.
 
     Args:
         in_channels: Channels that come in.
@@ -16,6 +16,7 @@ class ConvNormActivation(nn.Module):
         groups: Groups of the convolution; `in_channels` makes it depthwise.
         dilation: Dilation of the kernel, which the padding follows.
         activation: The class of the activation; None for none.
+        bias: Whether the convolution has a bias, which the batch norm makes idle.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class ConvNormActivation(nn.Module):
         groups: int = 1,
         dilation: int = 1,
         activation: type[nn.Module] | None = nn.ReLU,
+        bias: bool = False,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(
@@ -37,12 +39,17 @@ class ConvNormActivation(nn.Module):
             padding=(kernel_size - 1) // 2 * dilation,
             dilation=dilation,
             groups=groups,
-            bias=False,
+            bias=bias,
         )
-        self.norm = nn.BatchNorm2d(out_channels)
-        self.activation = nn.Identity() if activation is None else activation()
+        self.norm = BatchNorm2d(out_channels)
+        if activation is nn.ReLU:
+            # Nothing else reads what the batch norm gives, and the backward pass needs the result alone.
+            self.activation: nn.Module = nn.ReLU(inplace=True)
+        else:
+            self.activation = nn.Identity() if activation is None else activation()
 
     def forward(self, features: Tensor) -> Tensor:
+        """(batch, in_channels, height, width) -> (batch, out_channels, height / stride, width / stride)."""
         return self.activation(self.norm(self.conv(features)))
 
 
@@ -63,6 +70,7 @@ class StochasticDepth(nn.Module):
         self.rate = rate
 
     def forward(self, branch: Tensor) -> Tensor:
+        """(batch, ...) -> the same shape."""
         if not self.training or self.rate == 0:
             return branch
         kept_share = 1 - self.rate
@@ -71,6 +79,7 @@ class StochasticDepth(nn.Module):
         return branch * (kept / kept_share)
 
     def extra_repr(self) -> str:
+        """What `print(model)` shows."""
         return f"rate={self.rate}"
 
 
@@ -82,8 +91,51 @@ class PooledBatchNorm2d(nn.BatchNorm2d):
     """
 
     def forward(self, features: Tensor) -> Tensor:
+        """(batch, channels, height, width) -> the same shape."""
         if self.training and features.numel() == features.shape[1]:
             return F.batch_norm(
                 features, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
             )
         return super().forward(features)
+
+
+class BatchNorm2d(PooledBatchNorm2d):
+    """The batch norm of networks that take any size and may checkpoint their gradients.
+
+    A batch of one image may shrink to a single value a channel anywhere in a deep network, not in a pooling
+    branch alone. And a forward pass that is repeated for the backward pass (gradient checkpointing) gives the
+    same again, but does not count the batch twice in the running statistics.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        repeated = (
+            self.training
+            and not torch.compiler.is_compiling()
+            # No public function tells whether the backward pass is under way; -1 says that none is.
+            and torch._C._current_graph_task_id() != -1
+        )
+        if not repeated or features.numel() == features.shape[1]:
+            return super().forward(features)
+        # The statistics are handed over although momentum 0 leaves them as they are: the repetition must
+        # save the same tensors as the first pass.
+        return F.batch_norm(
+            features, self.running_mean, self.running_var, self.weight, self.bias, True, 0.0, self.eps
+        )
+
+
+def join_skip(features: Tensor, skip: Tensor) -> Tensor:
+    """The way up of a bilinear U-Net: double the side, fit it to the skip's, put both side by side.
+
+    Args:
+        features: (batch, channels, height, width), about half the skip's side.
+        skip: (batch, skip channels, height, width) of the encoder.
+
+    Returns:
+        (batch, skip channels + channels, height, width) of the skip's side, the skip first. Where the
+        doubled map is smaller it lies in the middle of zeros, where it is larger its middle is taken.
+    """
+    features = F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=True)
+    rows, columns = (s - f for s, f in zip(skip.shape[-2:], features.shape[-2:], strict=True))
+    if rows or columns:
+        features = F.pad(features, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
+    return torch.cat([skip, features], dim=1)

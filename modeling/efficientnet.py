@@ -1,0 +1,184 @@
+"""EfficientNet: mobile inverted bottlenecks with squeeze and excitation, as an encoder that may be cut short.
+
+Tan, Le, "EfficientNet: rethinking model scaling for convolutional neural networks", ICML 2019.
+"""
+
+import math
+
+from torch import Tensor, nn
+from transformers import initialization as init
+
+from .layers import ConvNormActivation, StochasticDepth
+
+# The stages of B0, from which the others are scaled:
+# (expansion, kernel size, stride, input width, output width, blocks).
+_B0_STAGES = (
+    (1, 3, 1, 32, 16, 1),
+    (6, 3, 2, 16, 24, 2),
+    (6, 5, 2, 24, 40, 2),
+    (6, 3, 2, 40, 80, 3),
+    (6, 5, 1, 80, 112, 3),
+    (6, 5, 2, 112, 192, 4),
+    (6, 3, 1, 192, 320, 1),
+)
+# How much wider and deeper each variant is (the paper's compound scaling). B5 to B7 would need another
+# epsilon in their batch norms, and no network here stands on them.
+_SCALES = {"b0": (1.0, 1.0), "b1": (1.0, 1.1), "b2": (1.1, 1.2), "b3": (1.2, 1.4), "b4": (1.4, 1.8)}
+
+# torchvision's names, `features.` first, to those of `EfficientNetEncoder`. The first stage's blocks do not
+# expand, so that their layers are counted from another start.
+TORCHVISION_KEYS: tuple[tuple[str, str], ...] = (
+    (r"features\.0\.0\.", "stem.conv."),
+    (r"features\.0\.1\.", "stem.norm."),
+    (r"features\.1\.(\d+)\.block\.0\.0\.", r"stages.0.\1.depthwise.conv."),
+    (r"features\.1\.(\d+)\.block\.0\.1\.", r"stages.0.\1.depthwise.norm."),
+    (r"features\.1\.(\d+)\.block\.1\.fc1\.", r"stages.0.\1.excitation.reduce."),
+    (r"features\.1\.(\d+)\.block\.1\.fc2\.", r"stages.0.\1.excitation.expand."),
+    (r"features\.1\.(\d+)\.block\.2\.0\.", r"stages.0.\1.project.conv."),
+    (r"features\.1\.(\d+)\.block\.2\.1\.", r"stages.0.\1.project.norm."),
+    *(
+        (rf"features\.{stage + 1}\.(\d+)\.block\.{theirs}\.", rf"stages.{stage}.\1.{ours}.")
+        for stage in range(1, len(_B0_STAGES))
+        for theirs, ours in (
+            (r"0\.0", "expand.conv"),
+            (r"0\.1", "expand.norm"),
+            (r"1\.0", "depthwise.conv"),
+            (r"1\.1", "depthwise.norm"),
+            (r"2\.fc1", "excitation.reduce"),
+            (r"2\.fc2", "excitation.expand"),
+            (r"3\.0", "project.conv"),
+            (r"3\.1", "project.norm"),
+        )
+    ),
+)
+
+
+class SqueezeExcitation(nn.Module):
+    """Weighs the channels by what the whole image holds. Hu, Shen, Sun, CVPR 2018."""
+
+    def __init__(self, channels: int, reduced_channels: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, reduced_channels, 1)
+        self.expand = nn.Conv2d(reduced_channels, channels, 1)
+        self.activation = nn.SiLU()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, channels, height, width) -> the same shape."""
+        squeezed = features.mean((2, 3), keepdim=True)
+        return features * self.expand(self.activation(self.reduce(squeezed))).sigmoid()
+
+
+class InvertedBottleneck(nn.Module):
+    """Expand, convolve each channel alone, weigh the channels, project; with a residual where it fits."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int,
+        expansion: int,
+        stochastic_depth_rate: float,
+    ) -> None:
+        super().__init__()
+        width = in_channels * expansion
+        self.expand = (
+            ConvNormActivation(in_channels, width, 1, activation=nn.SiLU) if expansion > 1 else nn.Identity()
+        )
+        self.depthwise = ConvNormActivation(
+            width, width, kernel_size, stride, groups=width, activation=nn.SiLU
+        )
+        self.excitation = SqueezeExcitation(width, max(1, in_channels // 4))
+        self.project = ConvNormActivation(width, out_channels, 1, activation=None)
+        self.is_residual = stride == 1 and in_channels == out_channels
+        self.stochastic_depth = StochasticDepth(stochastic_depth_rate)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, in_channels, height, width) -> (batch, out_channels, height / stride, width / stride)."""
+        branch = self.project(self.excitation(self.depthwise(self.expand(features))))
+        return features + self.stochastic_depth(branch) if self.is_residual else branch
+
+
+class EfficientNetEncoder(nn.Module):
+    """The first stages of an EfficientNet.
+
+    Args:
+        num_channels: Input channels.
+        variant: "b0" to "b4".
+        stages: How many of the seven stages are built. Stages 1 to 7 end at 1/2, 1/4, 1/8, 1/16, 1/16,
+            1/32 and 1/32 of the input.
+        stochastic_depth_rate: The last block's rate of all seven stages, built or not; the others' grow to
+            it evenly from 0.
+
+    Attributes:
+        widths: Channels of each stage's map.
+    """
+
+    def __init__(
+        self,
+        num_channels: int,
+        variant: str = "b4",
+        stages: int = len(_B0_STAGES),
+        stochastic_depth_rate: float = 0.2,
+    ) -> None:
+        super().__init__()
+        if variant not in _SCALES:
+            raise ValueError(f"unknown EfficientNet {variant!r}, one of {', '.join(_SCALES)} was expected")
+        if not 1 <= stages <= len(_B0_STAGES):
+            raise ValueError(f"stages is {stages}, 1 to {len(_B0_STAGES)} was expected")
+        width_scale, depth_scale = _SCALES[variant]
+        depths = [math.ceil(blocks * depth_scale) for *_, blocks in _B0_STAGES]
+
+        self.stem = ConvNormActivation(
+            num_channels, _scaled_width(_B0_STAGES[0][3], width_scale), 3, stride=2, activation=nn.SiLU
+        )
+        self.stages = nn.ModuleList()
+        self.widths: list[int] = []
+        blocks_before = 0
+        for (expansion, kernel_size, stride, in_width, out_width, _), depth in zip(
+            _B0_STAGES[:stages], depths, strict=False
+        ):
+            in_channels = _scaled_width(in_width, width_scale)
+            out_channels = _scaled_width(out_width, width_scale)
+            self.stages.append(
+                nn.Sequential(
+                    *(
+                        InvertedBottleneck(
+                            in_channels if index == 0 else out_channels,
+                            out_channels,
+                            kernel_size,
+                            stride if index == 0 else 1,
+                            expansion,
+                            stochastic_depth_rate * (blocks_before + index) / sum(depths),
+                        )
+                        for index in range(depth)
+                    )
+                )
+            )
+            self.widths.append(out_channels)
+            blocks_before += depth
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Images (batch, channels, height, width) -> one map per stage, finest first."""
+        features = self.stem(images)
+        maps = []
+        for stage in self.stages:
+            features = stage(features)
+            maps.append(features)
+        return tuple(maps)
+
+
+def initialize_efficientnet(encoder: EfficientNetEncoder) -> None:
+    """Give an encoder's convolutions the start of torchvision's EfficientNet, for `_init_weights`."""
+    for module in encoder.modules():
+        if isinstance(module, nn.Conv2d):
+            init.kaiming_normal_(module.weight, mode="fan_out")
+            if module.bias is not None:
+                init.zeros_(module.bias)
+
+
+def _scaled_width(width: int, scale: float) -> int:
+    """The nearest multiple of 8, but never a tenth less than asked for."""
+    scaled = width * scale
+    rounded = max(8, int(scaled + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * scaled else rounded

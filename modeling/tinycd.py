@@ -1,0 +1,181 @@
+"""TinyCD: shallow EfficientNet features of both dates, mixed channel by channel, and pixel-wise attention.
+
+Codegoni, Lombardi, Ferrari, "TINYCD: a (not so) deep learning model for change detection", 2022,
+arXiv:2207.13159. Equal to the published benchmark's network to float32 rounding
+(tests/modeling/test_parity.py).
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from .base import two_class_logits
+from .change_detection import Features, SiameseChangeDetector
+from .configuration import ChangeDetectionConfig
+from .efficientnet import TORCHVISION_KEYS, EfficientNetEncoder, initialize_efficientnet
+
+
+class TinyCDConfig(ChangeDetectionConfig):
+    """TinyCD's configuration.
+
+    Attributes:
+        decoder_widths: Channels after each of the three doublings of the resolution.
+        stochastic_depth_rate: Rate that the encoder's last block would have, had all seven stages been
+            built; those that are reach 0.058 of the published 0.2.
+    """
+
+    model_type = "euromine_tinycd"
+
+    decoder_widths: tuple[int, ...] | list[int] = (64, 64, 32)
+    stochastic_depth_rate: float = 0.2
+
+
+class ConvPReLUNorm(nn.Module):
+    """A convolution, a PReLU and an instance norm without weights, in this order."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, groups: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, groups=groups)
+        self.activation = nn.PReLU()
+        self.norm = nn.InstanceNorm2d(out_channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, in_channels, height, width) -> (batch, out_channels, height, width)."""
+        return self.norm(self.activation(self.conv(features)))
+
+
+class MixingBlock(nn.Module):
+    """Two dates' maps into one, each channel compared with its namesake of the other date alone."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mix = ConvPReLUNorm(2 * channels, channels, 3, groups=channels)
+
+    def forward(self, features_1: Tensor, features_2: Tensor) -> Tensor:
+        """Two maps (batch, channels, height, width) -> one of the same shape."""
+        # Namesakes lie side by side, so that each group of the convolution sees one pair of them.
+        return self.mix(torch.stack((features_1, features_2), dim=2).flatten(1, 2))
+
+
+class PixelwiseMLP(nn.Module):
+    """Layers that see one pixel at a time.
+
+    Args:
+        widths: Channels before, between and after the layers.
+        activates_last: Whether a PReLU follows the last layer as it follows the others.
+    """
+
+    def __init__(self, widths: tuple[int, ...], activates_last: bool = True) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv2d(before, after, 1) for before, after in pairwise(widths))
+        self.activations = nn.ModuleList(nn.PReLU() for _ in self.layers)
+        if not activates_last:
+            self.activations[-1] = nn.Identity()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, widths[0], height, width) -> (batch, widths[-1], height, width)."""
+        for layer, activation in zip(self.layers, self.activations, strict=True):
+            features = activation(layer(features))
+        return features
+
+
+class AttentionMask(nn.Module):
+    """The mix and attention mask block: two dates' maps -> one weight for every pixel."""
+
+    def __init__(self, channels: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.mixing = MixingBlock(channels)
+        self.mlp = PixelwiseMLP((channels, *widths, 1))
+
+    def forward(self, features_1: Tensor, features_2: Tensor) -> Tensor:
+        """Two maps (batch, channels, height, width) -> weights (batch, 1, height, width)."""
+        return self.mlp(self.mixing(features_1, features_2))
+
+
+class UpBlock(nn.Module):
+    """Doubles the resolution, weighs each pixel by the skip's mask, then convolves in space and in depth."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+        self.spatial = ConvPReLUNorm(in_channels, in_channels, 3, groups=in_channels)
+        self.pointwise = ConvPReLUNorm(in_channels, out_channels, 1)
+
+    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
+        """Features and a mask of twice their side -> features of the mask's side."""
+        return self.pointwise(self.spatial(self.upsample(features) * mask))
+
+
+class TinyCDForChangeDetection(SiameseChangeDetector):
+    """TinyCD, 0.29 million parameters.
+
+    Swapping the dates changes the logits: the mixing convolutions weigh the first date and the second
+    apart.
+    """
+
+    config_class = TinyCDConfig
+    size_multiple = 8
+    # At 8 the deepest map is a single pixel, over which an instance norm is undefined.
+    minimum_size = 16
+
+    reference_keys = (
+        (r"^_backbone\.", "encoder.features."),
+        *TORCHVISION_KEYS,
+        (r"^_mixing_mask\.2\._convmix\.", "mixing._convmix."),
+        (r"^_mixing_mask\.1\.", "attention_masks.2."),
+        (r"^_mixing_mask\.0\.", "attention_masks.1."),
+        (r"^_first_mix\.", "attention_masks.0."),
+        (r"\._mixing\._convmix\.", ".mixing._convmix."),
+        (r"_convmix\.0\.", "mix.conv."),
+        (r"_convmix\.1\.", "mix.activation."),
+        (r"^_up\.(\d)\._convolution\.0\.", r"up_blocks.\1.spatial.conv."),
+        (r"^_up\.(\d)\._convolution\.1\.", r"up_blocks.\1.spatial.activation."),
+        (r"^_up\.(\d)\._convolution\.3\.", r"up_blocks.\1.pointwise.conv."),
+        (r"^_up\.(\d)\._convolution\.4\.", r"up_blocks.\1.pointwise.activation."),
+        (r"^_classify\.", "classifier."),
+        (r"\._linear\.", ".mlp."),
+        (r"\._linears\.(\d)\.0\.", r".layers.\1."),
+        (r"\._linears\.(\d)\.1\.", r".activations.\1."),
+    )
+
+    def __init__(self, config: TinyCDConfig) -> None:
+        super().__init__(config)
+        self.encoder = EfficientNetEncoder(
+            self.num_channels, "b4", stages=3, stochastic_depth_rate=config.stochastic_depth_rate
+        )
+        *skip_widths, deepest = self.encoder.widths
+        self.attention_masks = nn.ModuleList(
+            [
+                AttentionMask(self.num_channels, (10, 5)),
+                *(AttentionMask(width, (width // 2, width // 4)) for width in skip_widths),
+            ]
+        )
+        self.mixing = MixingBlock(deepest)
+        widths = (deepest, *config.decoder_widths)
+        self.up_blocks = nn.ModuleList(UpBlock(before, after) for before, after in pairwise(widths))
+        self.classifier = PixelwiseMLP((widths[-1], 16, 8, 1), activates_last=False)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        # Called for the encoder after its parts, which is where its own start replaces theirs.
+        if isinstance(module, EfficientNetEncoder):
+            initialize_efficientnet(module)
+
+    def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
+        """(batch, channels, height, width) -> the image itself and its maps at 1/2, 1/4 and 1/8."""
+        return (pixel_values, *self.encoder(pixel_values))
+
+    def decode(self, features_1: Features, features_2: Features) -> Tensor:
+        """Two years' maps -> change logits (batch, 2, height, width)."""
+        *skips_1, deepest_1 = features_1
+        *skips_2, deepest_2 = features_2
+        masks = [
+            attention_mask(skip_1, skip_2)
+            for attention_mask, skip_1, skip_2 in zip(self.attention_masks, skips_1, skips_2, strict=True)
+        ]
+        features = self.mixing(deepest_1, deepest_2)
+        for up_block, mask in zip(self.up_blocks, reversed(masks), strict=True):
+            features = up_block(features, mask)
+        return two_class_logits(self.classifier(features))
