@@ -15,6 +15,7 @@ from .fcnpp import FCNPPForChangeDetection
 from .resunet import ResUNetForChangeDetection
 from .siamunet_conc import SiamUNetConcForChangeDetection
 from .siamunet_diff import SiamUNetDiffForChangeDetection
+from .snunet import SNUNetForChangeDetection
 from .tinycd import TinyCDForChangeDetection
 
 SEGMENTATION = "segmentation"
@@ -28,6 +29,7 @@ CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {
     "resunet": ResUNetForChangeDetection,
     "siamunet-conc": SiamUNetConcForChangeDetection,
     "siamunet-diff": SiamUNetDiffForChangeDetection,
+    "snunet": SNUNetForChangeDetection,
     "tinycd": TinyCDForChangeDetection,
 }
 
