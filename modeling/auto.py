@@ -12,6 +12,8 @@ from .base import MultispectralModel
 from .change_detection import ChangeDetector
 from .fc_ef import FCEFForChangeDetection
 from .fcnpp import FCNPPForChangeDetection
+from .hanet import HANetForChangeDetection
+from .mspsnet import MSPSNetForChangeDetection
 from .resunet import ResUNetForChangeDetection
 from .siamunet_conc import SiamUNetConcForChangeDetection
 from .siamunet_diff import SiamUNetDiffForChangeDetection
@@ -26,6 +28,8 @@ SEGMENTERS: dict[str, type[MultispectralModel]] = {}
 CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {
     "fc-ef": FCEFForChangeDetection,
     "fcnpp": FCNPPForChangeDetection,
+    "hanet": HANetForChangeDetection,
+    "mspsnet": MSPSNetForChangeDetection,
     "resunet": ResUNetForChangeDetection,
     "siamunet-conc": SiamUNetConcForChangeDetection,
     "siamunet-diff": SiamUNetDiffForChangeDetection,
