@@ -1,0 +1,101 @@
+"""The published networks as the tests know them: their tensors, fills, inputs and outputs."""
+
+import json
+import zlib
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+PARITY = Path(__file__).parent / "parity"
+
+
+class PublishedTensor(NamedTuple):
+    """One tensor of a published network's state dict."""
+
+    key: str
+    shape: tuple[int, ...]
+    rule: str
+    is_unused: bool
+
+    @property
+    def is_parameter(self) -> bool:
+        return self.rule in ("normal", "norm_weight")
+
+
+class PublishedNetwork:
+    """What was measured on one published network (parity/<name>.json and .npz, made by parity/compact.py)."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.facts: dict[str, Any] = json.loads((PARITY / f"{name}.json").read_text())
+        with np.load(PARITY / f"{name}.npz") as outputs:
+            self.outputs: dict[str, NDArray[np.float32]] = dict(outputs)
+        self._noise: dict[tuple[str, tuple[int, ...]], NDArray[np.float64]] = {}
+
+    def tensors(self, bands: int) -> list[PublishedTensor]:
+        """The state dict for 3 or 10 bands, in order."""
+        other_shapes = self.facts["ten_band_shapes"] if bands == 10 else {}
+        tensors = []
+        for line in self.facts["tensors"]:
+            key, shape, rule, *unused = line.split()
+            shape = other_shapes.get(key, shape)
+            sides = () if shape == "scalar" else tuple(map(int, shape.split("x")))
+            tensors.append(PublishedTensor(key, sides, rule, bool(unused)))
+        return tensors
+
+    def state_dict(self, tag: str) -> dict[str, Tensor]:
+        """The published network's tensors as the probe `tag` fills them."""
+        probe = self.facts["probes"][tag]
+        return {
+            tensor.key: self._filled(tensor, probe["factor"], probe["gain"])
+            for tensor in self.tensors(probe["bands"])
+        }
+
+    def _filled(self, tensor: PublishedTensor, factor: float, gain: float | None) -> Tensor:
+        if tensor.rule == "untouched":
+            # A batch norm's counter. Constants are left as constructed, which only the network itself
+            # knows: a conversion that takes one over is shown up by what is no number.
+            is_counter = tensor.key.endswith("num_batches_tracked")
+            return torch.zeros((), dtype=torch.int64) if is_counter else torch.full(tensor.shape, torch.nan)
+        where = (tensor.key, tensor.shape)
+        if where not in self._noise:
+            generator = np.random.default_rng(zlib.crc32(tensor.key.encode()))
+            self._noise[where] = generator.standard_normal(tensor.shape)
+        noise = self._noise[where]
+        if tensor.rule == "norm_weight":
+            values = 1 + factor * noise
+        elif tensor.rule == "running_var":
+            values = 1 + factor * np.abs(noise)
+        elif tensor.rule == "normal" and gain is not None and noise.ndim >= 2:
+            values = np.sqrt(gain / np.prod(tensor.shape[1:])) * noise
+        else:
+            values = factor * noise
+        return torch.from_numpy(np.asarray(values, dtype=np.float32))
+
+    def pixel_values(self, tag: str) -> Tensor:
+        """The probe's input: (1, 2, bands, size, size) for a change detector, else (1, bands, size, size)."""
+        probe = self.facts["probes"][tag]
+        shape = (1, probe["bands"], probe["size"], probe["size"])
+        dates = [np.random.default_rng(seed).standard_normal(shape).astype(np.float32) for seed in (1, 2)]
+        if self.facts["task"] == "segmentation":
+            return torch.from_numpy(dates[0])
+        return torch.from_numpy(np.stack(dates, axis=1))
+
+
+@lru_cache(maxsize=1)
+def _published_network(name: str) -> PublishedNetwork:
+    # One at a time: the largest network's noise alone takes 500 MB.
+    return PublishedNetwork(name)
+
+
+@pytest.fixture
+def published_network() -> Callable[[str], PublishedNetwork]:
+    """A function from a network's name to what was measured on the published one."""
+    return _published_network

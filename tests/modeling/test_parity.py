@@ -1,0 +1,174 @@
+"""Our networks against the published ones: the same numbers in, the same numbers out.
+
+A new network needs no line here: what `list_models` names and parity/ holds is compared.
+"""
+
+import importlib.util
+import json
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from euromine.modeling.auto import CHANGE_DETECTORS, SEGMENTERS, list_models
+from euromine.modeling.base import MultispectralModel
+from euromine.modeling.conversion import convert_reference
+
+PARITY = Path(__file__).parent / "parity"
+FULL_PARITY = Path(__file__).parents[2].parent / "shared" / "parity"
+
+FACTS = {path.stem: json.loads(path.read_text()) for path in sorted(PARITY.glob("*.json"))}
+NAMES = [name for name in list_models() if name in FACTS]
+PROBES = [(name, tag) for name in NAMES for tag in FACTS[name]["probes"]]
+
+# What the configuration must say for a probe that is not the benchmark's own network.
+SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
+    ("snunet", "author_in3_64_fanin"): {"ecam_max_pooling": True},
+}
+
+# What a network may do beyond the published one's work. SNUNet takes both dates to its deepest level, of
+# which only the second's is decoded: the encoder does not know which date it sees.
+WORK = {"snunet": 1.02}
+
+
+def model_class(name: str) -> type[MultispectralModel]:
+    return {**SEGMENTERS, **CHANGE_DETECTORS}[name]
+
+
+@lru_cache(maxsize=1)
+def built(name: str, bands: int, settings: tuple[tuple[str, Any], ...] = ()) -> MultispectralModel:
+    """A network to be filled, with its auxiliary maps where it has any."""
+    config = dict(settings)
+    if name in CHANGE_DETECTORS:
+        config["auxiliary_loss_weight"] = 1.0
+    return model_class(name)(model_class(name).config_class(num_channels=bands, **config)).eval()
+
+
+def filled(published, tag: str) -> MultispectralModel:
+    """Our network with the numbers that the probe `tag` puts into the published one."""
+    settings = SETTINGS[published.name, tag] if tag.startswith("author") else {}
+    network = built(published.name, published.facts["probes"][tag]["bands"], tuple(settings.items()))
+    network.load_state_dict(convert_reference(type(network), published.state_dict(tag)), strict=True)
+    return network
+
+
+def ended(logits: Tensor, end: str, channels: int) -> Tensor:
+    """Our two-class logits as the published network ends."""
+    if end == "log-softmax":
+        return logits.log_softmax(1)
+    if end == "sigmoid":
+        return logits.softmax(1)[:, 1:]
+    return logits if channels == 2 else logits[:, 1:] - logits[:, :1]
+
+
+def distances(published, tag: str, pixel_values: Tensor, network: MultispectralModel) -> dict[str, float]:
+    """For each of the probe's outputs the largest distance to ours, in units of what is tolerated."""
+    with torch.no_grad():
+        output = network(pixel_values)
+    auxiliary = getattr(output, "auxiliary_logits", None) or ()
+    ours = {"main_predictions": output.logits, "aux_predictions": auxiliary[0] if auxiliary else None}
+    ours |= {f"aux_predictions.{index}": logits for index, logits in enumerate(auxiliary)}
+    found = {}
+    for name, expected in published.facts["probes"][tag]["outputs"].items():
+        logits = ours[name]
+        assert logits is not None, f"{published.name} gives no {name}"
+        values = ended(logits, expected["end"], expected["channels"])
+        values = values[..., :: expected["thinned"], :: expected["thinned"]].flatten()[:: expected["step"]]
+        reference = torch.from_numpy(published.outputs[f"{tag}/{name}"])
+        assert values.shape == reference.shape
+        found[name] = ((values - reference).abs().max() / expected["tolerance"]).item()
+    return found
+
+
+@pytest.mark.parametrize(("name", "tag"), PROBES)
+def test_the_outputs_are_the_published_ones(name, tag, published_network):
+    published = published_network(name)
+    found = distances(published, tag, published.pixel_values(tag), filled(published, tag))
+    assert max(found.values()) <= 1, found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_hundredth_more_in_any_part_of_the_network_is_noticed(name, published_network):
+    published = published_network(name)
+    tag = max(published.facts["probes"], key=lambda tag: (tag.endswith("fanin"), tag.startswith("in3_64")))
+    network = filled(published, tag)
+    pixel_values = published.pixel_values(tag)
+    for part, module in network.named_children():
+        parameters = list(module.parameters())
+        if not parameters:
+            continue
+        kept = [parameter.detach().clone() for parameter in parameters]
+        with torch.no_grad():
+            for parameter in parameters:
+                parameter.mul_(1.01)
+        found = distances(published, tag, pixel_values, network)
+        with torch.no_grad():
+            for parameter, value in zip(parameters, kept, strict=True):
+                parameter.copy_(value)
+        assert max(found.values()) > 1, part
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_left_out_of_a_published_network_is_what_reaches_no_output(name, published_network):
+    tensors = published_network(name).tensors(3)
+    patterns = model_class(name).reference_unused
+    left_out = {tensor.key for tensor in tensors if any(re.search(rule, tensor.key) for rule in patterns)}
+    unused = {tensor.key for tensor in tensors if tensor.is_unused}
+    assert {tensor.key for tensor in tensors if tensor.is_parameter} & left_out == unused
+    # A buffer is left out with the parameters beside it, or it is a constant.
+    unused_modules = {key.rpartition(".")[0] for key in unused}
+    for tensor in tensors:
+        if tensor.key in left_out and not tensor.is_parameter:
+            assert tensor.key.rpartition(".")[0] in unused_modules or tensor.rule == "untouched"
+
+
+@pytest.mark.parametrize("bands", [3, 10])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_parameters_are_as_many_as_the_published_less_the_unused(name, bands, published_network):
+    published = published_network(name)
+    parameters = [tensor for tensor in published.tensors(bands) if tensor.is_parameter]
+    elements = {tensor.key: torch.Size(tensor.shape).numel() for tensor in parameters}
+    assert sum(elements.values()) == published.facts["parameters"][str(bands)]
+    unused = sum(elements[tensor.key] for tensor in parameters if tensor.is_unused)
+    with torch.device("meta"):
+        network = model_class(name)(model_class(name).config_class(num_channels=bands))
+    assert network.num_parameters() == sum(elements.values()) - unused
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if FACTS[name]["flops_256_3_bands"]])
+def test_the_work_is_no_more_than_the_published(name):
+    with torch.device("meta"):
+        network = model_class(name)(model_class(name).config_class(num_channels=3)).eval()
+        pixel_values = torch.zeros(1, 2, 3, 256, 256)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(pixel_values)
+    published = FACTS[name]["flops_256_3_bands"]
+    assert 0.5 * published < counter.get_total_flops() <= WORK.get(name, 1) * published
+
+
+def test_every_change_detector_was_measured():
+    assert set(CHANGE_DETECTORS) <= {name for name in FACTS if FACTS[name]["task"] == "change-detection"}
+
+
+def test_the_copies_are_what_the_tool_makes_of_the_full_files(tmp_path):
+    if not FULL_PARITY.is_dir():
+        pytest.skip(f"needs the full parity files in {FULL_PARITY}")
+    specification = importlib.util.spec_from_file_location("compact", PARITY / "compact.py")
+    assert specification is not None
+    assert specification.loader is not None
+    compact = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(compact)
+    compact.write_copies(FULL_PARITY, tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("*.json")) == sorted(f"{name}.json" for name in FACTS)
+    for name, facts in FACTS.items():
+        assert json.loads((tmp_path / f"{name}.json").read_text()) == facts
+        with np.load(PARITY / f"{name}.npz") as kept, np.load(tmp_path / f"{name}.npz") as made:
+            assert sorted(kept) == sorted(made)
+            for key in kept:
+                np.testing.assert_array_equal(kept[key], made[key])
