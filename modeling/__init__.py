@@ -1,1 +1,34 @@
-"""Every architecture of the benchmark as a `PreTrainedModel`."""
+"""Every architecture of the benchmark as a `PreTrainedModel`.
+
+Importing this registers them all with transformers' Auto classes.
+"""
+
+from .auto import (
+    CHANGE_DETECTION,
+    SEGMENTATION,
+    AutoModelForChangeDetection,
+    create_model,
+    list_models,
+)
+from .change_detection import ChangeDetectionOutput, ChangeDetector, SiameseChangeDetector, year_pairs
+from .configuration import BANDS, ChangeDetectionConfig, MultispectralConfig, SegmentationConfig
+from .image_processing import EuroMineImageProcessor
+from .segmentation import Segmenter
+
+__all__ = [
+    "BANDS",
+    "CHANGE_DETECTION",
+    "SEGMENTATION",
+    "AutoModelForChangeDetection",
+    "ChangeDetectionConfig",
+    "ChangeDetectionOutput",
+    "ChangeDetector",
+    "EuroMineImageProcessor",
+    "MultispectralConfig",
+    "SegmentationConfig",
+    "Segmenter",
+    "SiameseChangeDetector",
+    "create_model",
+    "list_models",
+    "year_pairs",
+]

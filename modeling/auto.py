@@ -1,19 +1,34 @@
 """All architectures by name, and their registration with transformers' Auto classes."""
 
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from difflib import get_close_matches
+from os import PathLike, fspath
 from typing import Any
 
-from transformers import AutoConfig, AutoModel, AutoModelForSemanticSegmentation, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModel,
+    AutoModelForSemanticSegmentation,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers.models.auto.auto_factory import _BaseAutoModelClass, _LazyAutoMapping
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+# Public, but a lazy mapping that the module does not list.
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # type: ignore[attr-defined]
 
 from .base import MultispectralModel
 from .change_detection import ChangeDetector
+from .configuration import MultispectralConfig, checked_bands
 from .fc_ef import FCEFForChangeDetection
 from .fcnpp import FCNPPForChangeDetection
 from .hanet import HANetForChangeDetection
+from .image_processing import EuroMineImageProcessor
 from .mspsnet import MSPSNetForChangeDetection
+from .native import NATIVE_SEGMENTERS, NativeSegmenter
 from .resunet import ResUNetForChangeDetection
 from .siamunet_conc import SiamUNetConcForChangeDetection
 from .siamunet_diff import SiamUNetDiffForChangeDetection
@@ -41,7 +56,8 @@ CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {
 class AutoModelForChangeDetection(_BaseAutoModelClass):
     """Loads any of the change detectors by its configuration, as transformers' Auto classes do."""
 
-    _model_mapping = _LazyAutoMapping(CONFIG_MAPPING_NAMES, OrderedDict())
+    # The base class has None here, for its subclasses to fill.
+    _model_mapping = _LazyAutoMapping(CONFIG_MAPPING_NAMES, OrderedDict())  # type: ignore[assignment]
 
 
 def register(model_class: type[MultispectralModel], task: str) -> None:
@@ -63,6 +79,14 @@ for _model_class in SEGMENTERS.values():
 for _model_class in CHANGE_DETECTORS.values():
     register(_model_class, CHANGE_DETECTION)
 
+# One processor serves all. A checkpoint of transformers' own networks carries it as remote code, too.
+EuroMineImageProcessor.register_for_auto_class()
+AutoImageProcessor.register(
+    MultispectralConfig,
+    image_processor_classes={"pil": EuroMineImageProcessor, "torchvision": EuroMineImageProcessor},
+    exist_ok=True,
+)
+
 
 def list_models(task: str | None = None) -> list[str]:
     """The names that `create_model` takes, sorted.
@@ -73,7 +97,10 @@ def list_models(task: str | None = None) -> list[str]:
     Raises:
         ValueError: There is no such task.
     """
-    by_task = {SEGMENTATION: list(SEGMENTERS), CHANGE_DETECTION: list(CHANGE_DETECTORS)}
+    by_task = {
+        SEGMENTATION: [*SEGMENTERS, *NATIVE_SEGMENTERS],
+        CHANGE_DETECTION: list(CHANGE_DETECTORS),
+    }
     if task is None:
         return sorted(name for names in by_task.values() for name in names)
     if task not in by_task:
@@ -81,16 +108,61 @@ def list_models(task: str | None = None) -> list[str]:
     return sorted(by_task[task])
 
 
-def create_model(name: str, **config: Any) -> PreTrainedModel:
-    """A network by its name, with fresh weights.
+def create_model(
+    name: str,
+    *,
+    bands: Sequence[str] | None = None,
+    pretrained: bool | str | PathLike[str] = False,
+    stem_init: str | None = "semantic",
+    **config: Any,
+) -> PreTrainedModel:
+    """A network by its name, for any bands.
+
+    Args:
+        name: One of `list_models()`.
+        bands: Names of the input channels, in the order of `pixel_values`; default EuroMineNet's ten, or
+            band_1, band_2, ... where `num_channels` is given.
+        pretrained: False for fresh weights; True for the checkpoint that the benchmark starts from; or a Hub
+            repository or a local folder with a checkpoint of this architecture.
+        stem_init: How a first layer for red, green and blue becomes one for `bands`: "semantic", "cyclic" or
+            "random" (`stem.py`); None where the checkpoint is one for these bands.
+        **config: Other fields of the network's configuration.
+
+    Returns:
+        The network, in training mode, as its configuration's own class.
 
     Raises:
-        ValueError: There is no network of this name.
+        ValueError: There is no network, band or field of this name, or the checkpoint does not fit.
+        OSError: The checkpoint cannot be found or read.
     """
-    networks = {**SEGMENTERS, **CHANGE_DETECTORS}
-    if name not in networks:
-        nearest = get_close_matches(name.lower(), networks, n=3, cutoff=0.4)
-        hint = f"the nearest are {', '.join(nearest)}" if nearest else f"there are {', '.join(list_models())}"
+    if name not in (names := list_models()):
+        nearest = get_close_matches(str(name).lower(), names, n=3, cutoff=0.4)
+        hint = f"the nearest are {', '.join(nearest)}" if nearest else f"there are {', '.join(names)}"
         raise ValueError(f"unknown architecture {name!r}: {hint}")
-    model_class = networks[name]
-    return model_class(model_class.config_class(**config))
+    # The names of the inputs from whichever of the two was given.
+    named = None if bands is None else checked_bands(bands)
+    inputs = checked_bands(
+        MultispectralConfig(bands=named, num_channels=config.pop("num_channels", None)).bands
+    )
+    model: MultispectralModel | NativeSegmenter
+    if native := NATIVE_SEGMENTERS.get(name):
+        _check_fields(name, native.model_class.config_class, config)
+        model = native.model_class(native.config(inputs, **config))
+    else:
+        model_class = SEGMENTERS[name] if name in SEGMENTERS else CHANGE_DETECTORS[name]
+        _check_fields(name, model_class.config_class, config)
+        model = model_class(model_class.config_class(bands=inputs, **config))
+    if pretrained is not False:
+        default = native.checkpoint if native else None
+        model.load_pretrained(default if pretrained is True else fspath(pretrained), stem_init)
+    return model
+
+
+def _check_fields(name: str, config_class: type[PreTrainedConfig], given: Mapping[str, Any]) -> None:
+    """Refuse fields that the configuration does not have: it would keep them and never read them."""
+    known = {each.name for each in fields(config_class)} | set(config_class.attribute_map) | {"num_labels"}
+    for field in given:
+        if field not in known:
+            nearest = get_close_matches(field, known, n=3, cutoff=0.5)
+            hint = f", the nearest are {', '.join(nearest)}" if nearest else ""
+            raise ValueError(f"{name} has no configuration field {field!r}{hint}")

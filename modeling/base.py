@@ -1,7 +1,7 @@
 """What every network written here shares: checks of the input, padding, PyTorch's own initialisation."""
 
 import math
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,62 +23,19 @@ _LAYERS = (
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
-class MultispectralModel(PreTrainedModel):
-    """The base of the project's networks.
+class AnyInput:
+    """Checks and padding with which a network takes images of any height and width.
 
-    A subclass names its configuration, says to which multiple of pixels its sides must be padded
-    (`size_multiple`) and which side it needs at least (`minimum_size`), and builds its layers between
-    `super().__init__(config)` and `self.post_init()`.
+    A network says to which multiple of pixels its sides must be padded (`size_multiple`) and which side it
+    needs at least (`minimum_size`).
     """
 
-    config_class = MultispectralConfig
-    main_input_name = "pixel_values"
-    base_model_prefix = ""
-
-    # The auto class that a checkpoint's remote code offers beside AutoModel, where transformers has one.
-    task_auto_class: ClassVar[str | None] = None
-    # The published network's tensors: (pattern, replacement) in turn give our names; what matches
-    # `reference_unused` reaches no output there and does not exist here (`conversion.py`).
-    reference_keys: ClassVar[tuple[tuple[str, str], ...]] = ()
-    reference_unused: ClassVar[tuple[str, ...]] = ()
     size_multiple: ClassVar[int] = 1
     minimum_size: ClassVar[int] = 1
 
-    def __init__(self, config: MultispectralConfig) -> None:
-        super().__init__(config)
-        # The configuration's own fields are optional until it is built, these are not.
-        self.num_labels: int = config.num_labels or 2
-        self.num_channels: int = config.num_channels or len(BANDS)
-
-    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
-        """As transformers', with the task's auto class beside AutoModel in a remote-code checkpoint."""
-        if self._auto_class is not None and self.task_auto_class is not None:
-            reference = f"{type(self).__module__.rpartition('.')[2]}.{type(self).__name__}"
-            self.config.auto_map = {self.task_auto_class: reference}
-        super().save_pretrained(*args, **kwargs)
-
-    def _init_weights(self, module: nn.Module) -> None:
-        """PyTorch's own start, with which the benchmark's networks begin unless they say otherwise.
-
-        A network with a start of its own overrides this and calls `super()._init_weights(module)` for the
-        rest.
-        """
-        if isinstance(module, _LAYERS):
-            init.kaiming_uniform_(module.weight, a=math.sqrt(5))
-            if module.bias is not None:
-                fan_in, _ = nn.init._calculate_fan_in_and_fan_out(module.weight)
-                bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
-                init.uniform_(module.bias, -bound, bound)
-        elif isinstance(module, _NORMS):
-            if module.weight is not None:
-                init.ones_(module.weight)
-            if module.bias is not None:
-                init.zeros_(module.bias)
-            for name, start in (("running_mean", 0.0), ("running_var", 1.0), ("num_batches_tracked", 0.0)):
-                if (statistics := getattr(module, name, None)) is not None:
-                    init.constant_(statistics, start)
-        elif isinstance(module, nn.PReLU):
-            init.constant_(module.weight, module.init)
+    if TYPE_CHECKING:
+        # Not at run time: transformers reads a network's configuration class from this annotation.
+        config: Any
 
     def check_channels(self, channels: int) -> None:
         """Refuse images of another number of bands.
@@ -106,6 +63,73 @@ class MultispectralModel(PreTrainedModel):
 
     def _padded(self, side: int) -> int:
         return math.ceil(max(side, self.minimum_size) / self.size_multiple) * self.size_multiple
+
+
+class MultispectralModel(AnyInput, PreTrainedModel):
+    """The base of the project's networks.
+
+    A subclass names its configuration and builds its layers between `super().__init__(config)` and
+    `self.post_init()`.
+    """
+
+    config_class = MultispectralConfig
+    main_input_name = "pixel_values"
+    base_model_prefix = ""
+
+    # The auto class that a checkpoint's remote code offers beside AutoModel, where transformers has one.
+    task_auto_class: ClassVar[str | None] = None
+    # The published network's tensors: (pattern, replacement) in turn give our names; what matches
+    # `reference_unused` reaches no output there and does not exist here (`conversion.py`).
+    reference_keys: ClassVar[tuple[tuple[str, str], ...]] = ()
+    reference_unused: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, config: MultispectralConfig) -> None:
+        super().__init__(config)
+        # The configuration's own fields are optional until it is built, these are not.
+        self.num_labels: int = config.num_labels or 2
+        self.num_channels: int = config.num_channels or len(BANDS)
+
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
+        """As transformers', with the task's auto class beside AutoModel in a remote-code checkpoint."""
+        if self._auto_class is not None and self.task_auto_class is not None:
+            reference = f"{type(self).__module__.rpartition('.')[2]}.{type(self).__name__}"
+            self.config.auto_map = {self.task_auto_class: reference}
+        super().save_pretrained(*args, **kwargs)
+
+    def load_pretrained(self, source: str | None, stem_init: str | None) -> None:
+        """Start from a checkpoint instead of fresh weights; a network that has any says how.
+
+        Args:
+            source: A Hub repository or a local path, or None for the one that the network starts from.
+            stem_init: How a first layer for red, green and blue becomes one for the network's bands.
+
+        Raises:
+            ValueError: There is no checkpoint that this network starts from.
+        """
+        raise ValueError(f"{self.config.model_type} has no pretrained weights to start from")
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """PyTorch's own start, with which the benchmark's networks begin unless they say otherwise.
+
+        A network with a start of its own overrides this and calls `super()._init_weights(module)` for the
+        rest.
+        """
+        if isinstance(module, _LAYERS):
+            init.kaiming_uniform_(module.weight, a=math.sqrt(5))
+            if module.bias is not None:
+                fan_in, _ = nn.init._calculate_fan_in_and_fan_out(module.weight)
+                bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
+                init.uniform_(module.bias, -bound, bound)
+        elif isinstance(module, _NORMS):
+            if module.weight is not None:
+                init.ones_(module.weight)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+            for name, start in (("running_mean", 0.0), ("running_var", 1.0), ("num_batches_tracked", 0.0)):
+                if (statistics := getattr(module, name, None)) is not None:
+                    init.constant_(statistics, start)
+        elif isinstance(module, nn.PReLU):
+            init.constant_(module.weight, module.init)
 
 
 def two_class_logits(change: Tensor) -> Tensor:

@@ -60,7 +60,8 @@ class MultispectralConfig(PreTrainedConfig):
     """
 
     bands: tuple[str, ...] | list[str] | None = None
-    num_channels: int | None = None
+    # Unknown only until `bands` is: whoever reads a configuration finds a number.
+    num_channels: int = None  # type: ignore[assignment]
     stem_init: str = "semantic"
     semantic_loss_ignore_index: int = 255
 

@@ -1,0 +1,404 @@
+"""Raw Sentinel-2 numbers -> what a network takes, and a network's logits -> masks.
+
+The same class normalises in training, in evaluation and on a user's own scene, so a checkpoint is saved
+with it (`preprocessor_config.json`): which bands the network takes, and the statistics it was trained with.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict, cast
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import BatchFeature
+from transformers.image_processing_utils import BaseImageProcessor
+
+from .configuration import BANDS, checked_bands
+
+# Mean and standard deviation of the ten bands over the training sites, in digital numbers (reflectance
+# times 10,000). The benchmark's code did not reset its pixel count before the second pass, so the standard
+# deviations that it published and trained with are the true ones divided by the square root of two.
+_MEAN = (
+    1089.74398414,
+    1004.04424665,
+    912.91169804,
+    1157.54372767,
+    1956.3718531,
+    2314.40816642,
+    2249.62494194,
+    2551.81568494,
+    1920.88963249,
+    1185.54458012,
+)
+_STD_PUBLISHED = (
+    220.01112071,
+    258.62166282,
+    385.29996291,
+    352.84198064,
+    433.08390432,
+    555.78649618,
+    556.49755492,
+    616.86119128,
+    615.74838491,
+    531.51408023,
+)
+_STD_CORRECTED = (
+    311.1427,
+    365.7463,
+    544.8964,
+    498.9939,
+    612.4731,
+    786.0008,
+    787.0064,
+    872.3735,
+    870.7997,
+    751.6744,
+)
+PRESETS: dict[str, dict[str, tuple[float, float]]] = {
+    "paper": dict(zip(BANDS, zip(_MEAN, _STD_PUBLISHED, strict=True), strict=True)),
+    "corrected": dict(zip(BANDS, zip(_MEAN, _STD_CORRECTED, strict=True), strict=True)),
+}
+
+
+class ImageProcessorArguments(TypedDict, total=False):
+    """The fields of `EuroMineImageProcessor`, which `from_pretrained` may override."""
+
+    bands: Sequence[str]
+    source_bands: Sequence[str]
+    statistics: str
+    mean: Sequence[float] | None
+    std: Sequence[float] | None
+    do_normalize: bool
+    scale: float | None
+    offset: float | None
+
+
+class EuroMineImageProcessor(BaseImageProcessor):
+    """Selects bands by name and normalises them; makes masks of logits.
+
+    Attributes:
+        bands: Names of the bands that the network takes, in its order.
+        source_bands: Names of the bands of the images that arrive, in theirs; more or other orders than
+            `bands` are fine, as long as all of `bands` are among them.
+        statistics: The preset that mean and std come from: "corrected" or "paper"; any other name says only
+            where given ones come from.
+        mean: Mean of each of `bands`, in the units of the images (digital numbers).
+        std: Standard deviation of each of `bands`.
+        do_normalize: Whether to subtract the mean and divide by the standard deviation.
+        scale: What arriving numbers are multiplied by before, where they are in other units than the
+            statistics.
+        offset: What is added after that, as the -1000 of Sentinel-2's processing baseline 04.00.
+
+    Raises:
+        ValueError: A band is unknown, named twice or missing from the images or the preset, or statistics
+            do not fit the bands.
+
+    Example:
+        >>> processor = EuroMineImageProcessor(bands=["B04", "B03", "B02"])
+        >>> processor(np.zeros((10, 160, 160), np.int16), return_tensors="pt").pixel_values.shape
+        torch.Size([1, 3, 160, 160])
+    """
+
+    # transformers types this as the class of its own arguments, which it only asks for its annotations.
+    valid_kwargs = ImageProcessorArguments  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        bands: Sequence[str] | None = None,
+        source_bands: Sequence[str] | None = None,
+        statistics: str = "corrected",
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        do_normalize: bool = True,
+        scale: float | None = None,
+        offset: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.bands = list(checked_bands(BANDS if bands is None else bands))
+        self.source_bands = list(
+            checked_bands(_default_source(self.bands) if source_bands is None else source_bands)
+        )
+        _positions(self.bands, self.source_bands)
+        if do_normalize and mean is None and std is None:
+            mean, std = _preset(statistics, self.bands)
+        self.statistics = statistics
+        self.mean = _per_band("mean", mean, self.bands) if do_normalize or mean is not None else None
+        self.std = _per_band("std", std, self.bands) if do_normalize or std is not None else None
+        if self.std is not None and min(self.std) <= 0:
+            raise ValueError(
+                f"std holds {min(self.std)}, a standard deviation above 0 was expected for each band"
+            )
+        if scale is not None and not scale:
+            raise ValueError("scale is 0, which leaves nothing of the image; another factor was expected")
+        self.do_normalize = do_normalize
+        self.scale = scale
+        self.offset = offset
+
+    @classmethod
+    def from_statistics(
+        cls, statistics: str | Mapping[str, Any], bands: Sequence[str] | None = None, **kwargs: Any
+    ) -> "EuroMineImageProcessor":
+        """A processor with the statistics of a preset or of a training set of one's own.
+
+        Args:
+            statistics: "corrected", "paper", or a mapping with `bands`, `mean` and `std`, one number a band,
+                and optionally a `name`.
+            bands: The bands that the network takes; default all that the statistics know.
+            **kwargs: Other fields of the processor.
+
+        Raises:
+            ValueError: There is no such preset, or the mapping lacks a key or a band.
+        """
+        if isinstance(statistics, str):
+            known = _known_preset(statistics)
+            return cls(bands=tuple(known) if bands is None else bands, statistics=statistics, **kwargs)
+        missing = [key for key in ("bands", "mean", "std") if key not in statistics]
+        if missing:
+            raise ValueError(
+                f"the statistics lack {', '.join(missing)}, bands with a mean and a std each were expected"
+            )
+        names = checked_bands(statistics["bands"])
+        mean = _per_band("mean", statistics["mean"], names)
+        std = _per_band("std", statistics["std"], names)
+        chosen = names if bands is None else checked_bands(bands)
+        positions = _positions(chosen, names, "the statistics")
+        kwargs.setdefault("source_bands", names if set(names) > set(chosen) else None)
+        return cls(
+            bands=chosen,
+            statistics=str(statistics.get("name", "custom")),
+            mean=[mean[position] for position in positions],
+            std=[std[position] for position in positions],
+            **kwargs,
+        )
+
+    def preprocess(
+        self,
+        images: ArrayLike | Tensor | Sequence[ArrayLike | Tensor],
+        bands: Sequence[str] | None = None,
+        labels: ArrayLike | Tensor | Sequence[ArrayLike | Tensor] | None = None,
+        return_tensors: str | None = None,
+    ) -> BatchFeature:
+        """Select the network's bands and normalise them.
+
+        Args:
+            images: (..., channels, height, width), integers or floats in the units of the statistics, NumPy
+                or torch on any device: an image, a batch, a series of years or a batch of those; or a list of
+                equally large ones, which is stacked.
+            bands: Names of these images' channels, where they are not `source_bands`.
+            labels: (..., height, width) integers that belong to the images, passed on as int64.
+            return_tensors: "pt" or "np"; default the kind that came.
+
+        Returns:
+            `pixel_values` float32 (..., bands, height, width), a single image as a batch of one, torch
+            tensors on the device where they were; and `labels` (..., height, width) int64 where given.
+
+        Raises:
+            ValueError: A band is unknown or missing, the number of channels or dimensions does not fit, sizes
+                differ in a list, or a float image holds NaN or infinite numbers.
+        """
+        if return_tensors not in (None, "pt", "np"):
+            raise ValueError(f'return_tensors is {return_tensors!r}, "pt", "np" or None was expected')
+        source = self.source_bands if bands is None else checked_bands(bands)
+        array = _stacked(images, "images", 3)
+        if array.shape[-3] != len(source):
+            raise ValueError(
+                f"images have the shape {tuple(array.shape)} with {array.shape[-3]} channels, "
+                f"{len(source)} were expected: {', '.join(source)}"
+            )
+        data = {"pixel_values": self._normalized(_selected(array, _positions(self.bands, source)))}
+        if labels is not None:
+            masks = _stacked(labels, "labels", 2)
+            if masks.shape[-2:] != array.shape[-2:]:
+                raise ValueError(
+                    f"labels are {tuple(masks.shape[-2:])} pixels, "
+                    f"{tuple(array.shape[-2:])} as the images was expected"
+                )
+            data["labels"] = masks.to(torch.int64) if isinstance(masks, Tensor) else masks.astype(np.int64)
+        return BatchFeature({name: _as_kind(each, return_tensors) for name, each in data.items()})
+
+    def post_process_semantic_segmentation(
+        self,
+        outputs: Any,
+        target_sizes: Sequence[tuple[int, int]] | Tensor | None = None,
+        probabilities: bool = False,
+    ) -> list[Tensor]:
+        """Logits -> maps of classes.
+
+        Args:
+            outputs: What the network gave, or its logits (batch, classes, height, width).
+            target_sizes: (height, width) of each map; default the logits' own. Logits are resized
+                bilinearly before the class is taken, as transformers does.
+            probabilities: Give each class's probability instead.
+
+        Returns:
+            For each image its map (height, width) uint8, or (classes, height, width) float32 with
+            `probabilities`, on the logits' device.
+
+        Raises:
+            ValueError: There are no such logits, or another number of sizes than images.
+        """
+        if probabilities:
+            return [F.softmax(logits.float(), dim=0) for logits in _resized(outputs, target_sizes)]
+        return [logits.argmax(dim=0).to(torch.uint8) for logits in _resized(outputs, target_sizes)]
+
+    def post_process_change_detection(
+        self,
+        outputs: Any,
+        target_sizes: Sequence[tuple[int, int]] | Tensor | None = None,
+        probabilities: bool = False,
+    ) -> list[Tensor]:
+        """Change logits -> maps of change.
+
+        Args:
+            outputs: What the network gave, or its logits (batch, 2, height, width).
+            target_sizes: (height, width) of each map; default the logits' own.
+            probabilities: Give the probability of change instead.
+
+        Returns:
+            For each pair its map (height, width), uint8 0 or 1, or float32 with `probabilities`, on the
+            logits' device.
+
+        Raises:
+            ValueError: There are no such logits, or another number of sizes than pairs.
+        """
+        maps = self.post_process_semantic_segmentation(outputs, target_sizes, probabilities)
+        return [each[1] for each in maps] if probabilities else maps
+
+    def _normalized(self, images: NDArray[Any] | Tensor) -> NDArray[np.float32] | Tensor:
+        """(x * scale + offset - mean) / std as one subtraction and one division in float32."""
+        center, spread = self._center_and_spread()
+        if isinstance(images, Tensor):
+            # Converting first is twelve times quicker than letting the subtraction promote int16.
+            values = images.to(torch.float32, copy=True)
+            if center is not None and spread is not None:
+                values.sub_(torch.from_numpy(center).to(values.device))
+                values.div_(torch.from_numpy(spread).to(values.device))
+            return values
+        if center is None or spread is None:
+            return images.astype(np.float32)
+        array = np.subtract(images, center, dtype=np.float32)
+        return cast("NDArray[np.float32]", np.divide(array, spread, out=array))
+
+    def _center_and_spread(self) -> tuple[NDArray[np.float32], NDArray[np.float32]] | tuple[None, None]:
+        if not self.do_normalize and self.scale is None and self.offset is None:
+            return None, None
+        factor = 1.0 if self.scale is None else self.scale
+        shift = 0.0 if self.offset is None else self.offset
+        mean = np.asarray(self.mean if self.do_normalize else [0.0] * len(self.bands))
+        std = np.asarray(self.std if self.do_normalize else [1.0] * len(self.bands))
+        center, spread = (mean - shift) / factor, std / factor
+        return center.astype(np.float32)[:, None, None], spread.astype(np.float32)[:, None, None]
+
+
+def _default_source(bands: Sequence[str]) -> Sequence[str]:
+    """The ten bands where they hold all that the network takes, otherwise what it takes."""
+    return BANDS if set(bands) <= set(BANDS) else bands
+
+
+def _positions(bands: Sequence[str], source: Sequence[str], holder: str = "the images") -> list[int]:
+    missing = [name for name in bands if name not in source]
+    if missing:
+        raise ValueError(f"{holder} have no band {', '.join(missing)}, only {', '.join(source)}")
+    return [list(source).index(name) for name in bands]
+
+
+def _known_preset(name: str) -> dict[str, tuple[float, float]]:
+    if name not in PRESETS:
+        raise ValueError(
+            f"unknown statistics {name!r}, one of {', '.join(PRESETS)} was expected, or mean and std"
+        )
+    return PRESETS[name]
+
+
+def _preset(name: str, bands: Sequence[str]) -> tuple[list[float], list[float]]:
+    known = _known_preset(name)
+    missing = [band for band in bands if band not in known]
+    if missing:
+        raise ValueError(
+            f"the statistics {name!r} do not know {', '.join(missing)}: "
+            f"give mean and std for {', '.join(bands)}"
+        )
+    return [known[band][0] for band in bands], [known[band][1] for band in bands]
+
+
+def _per_band(what: str, values: Any, bands: Sequence[str]) -> list[float]:
+    if values is None:
+        raise ValueError(f"{what} is missing, mean and std are given together")
+    numbers = [float(value) for value in np.asarray(values, dtype=np.float64).reshape(-1)]
+    if len(numbers) != len(bands) or not np.isfinite(numbers).all():
+        raise ValueError(f"{what} is {numbers}, a finite number for each of {', '.join(bands)} was expected")
+    return numbers
+
+
+def _stacked(given: Any, what: str, dimensions: int) -> NDArray[Any] | Tensor:
+    """An array, or a list of equal ones, as one array; a single image or label as a batch of one."""
+    if isinstance(given, (list, tuple)) and given and not np.isscalar(given[0]):
+        arrays = [_checked(each, what, dimensions) for each in given]
+        if len(sizes := {tuple(each.shape) for each in arrays}) > 1:
+            raise ValueError(
+                f"the list of {what} holds the shapes {', '.join(map(str, sorted(sizes)))}, "
+                "equal ones were expected; give those of another size on their own"
+            )
+        if all(isinstance(each, Tensor) for each in arrays):
+            return torch.stack(cast("list[Tensor]", arrays))
+        return np.stack([np.asarray(each) for each in arrays])
+    array = _checked(given, what, dimensions)
+    return array[None] if array.ndim == dimensions else array
+
+
+def _checked(given: Any, what: str, dimensions: int) -> NDArray[Any] | Tensor:
+    array = given if isinstance(given, Tensor) else np.asarray(given)
+    expected = f"(..., {'channels, ' if dimensions == 3 else ''}height, width)"
+    if array.ndim < dimensions or 0 in array.shape:
+        raise ValueError(f"{what} have the shape {tuple(array.shape)}, {expected} was expected")
+    if isinstance(array, Tensor):
+        is_number = not array.is_complex() and array.dtype != torch.bool
+        is_finite = not array.is_floating_point() or bool(torch.isfinite(array).all())
+    else:
+        is_number = array.dtype.kind in "iuf"
+        is_finite = array.dtype.kind != "f" or bool(np.isfinite(array).all())
+    if not is_number:
+        raise ValueError(f"{what} are {array.dtype}, integers or floats were expected")
+    if not is_finite:
+        raise ValueError(f"{what} hold NaN or infinite numbers, finite ones were expected")
+    return array
+
+
+def _selected(array: NDArray[Any] | Tensor, positions: list[int]) -> NDArray[Any] | Tensor:
+    """The channels at `positions`; a run of neighbours as a view."""
+    first, last = positions[0], positions[-1]
+    if positions == list(range(first, last + 1)):
+        return array[..., first : last + 1, :, :]
+    return array[..., positions, :, :]
+
+
+def _as_kind(array: NDArray[Any] | Tensor, return_tensors: str | None) -> NDArray[Any] | Tensor:
+    if return_tensors == "pt" and not isinstance(array, Tensor):
+        return torch.from_numpy(np.ascontiguousarray(array))
+    if return_tensors == "np" and isinstance(array, Tensor):
+        return array.detach().cpu().numpy()
+    return array
+
+
+def _resized(outputs: Any, target_sizes: Sequence[tuple[int, int]] | Tensor | None) -> list[Tensor]:
+    """Each image's logits (classes, height, width) at its target size."""
+    logits = outputs if isinstance(outputs, Tensor) else getattr(outputs, "logits", None)
+    if not isinstance(logits, Tensor) or logits.ndim != 4:
+        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(outputs).__name__
+        raise ValueError(f"outputs are {found}, logits (batch, classes, height, width) were expected")
+    if target_sizes is None:
+        return list(logits)
+    sizes = [(int(height), int(width)) for height, width in target_sizes]
+    if len(sizes) != len(logits):
+        raise ValueError(
+            f"there are {len(sizes)} target_sizes for {len(logits)} images, one for each was expected"
+        )
+    if len(set(sizes)) == 1:
+        return list(F.interpolate(logits, size=sizes[0], mode="bilinear", align_corners=False))
+    return [
+        F.interpolate(each[None], size=size, mode="bilinear", align_corners=False)[0]
+        for each, size in zip(logits, sizes, strict=True)
+    ]
