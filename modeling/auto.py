@@ -34,12 +34,15 @@ from .siamunet_conc import SiamUNetConcForChangeDetection
 from .siamunet_diff import SiamUNetDiffForChangeDetection
 from .snunet import SNUNetForChangeDetection
 from .tinycd import TinyCDForChangeDetection
+from .unet import UNetForSemanticSegmentation
 
 SEGMENTATION = "segmentation"
 CHANGE_DETECTION = "change-detection"
 
 # One line a network.
-SEGMENTERS: dict[str, type[MultispectralModel]] = {}
+SEGMENTERS: dict[str, type[MultispectralModel]] = {
+    "unet": UNetForSemanticSegmentation,
+}
 CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {
     "fc-ef": FCEFForChangeDetection,
     "fcnpp": FCNPPForChangeDetection,

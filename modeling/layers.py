@@ -108,6 +108,7 @@ class BatchNorm2d(PooledBatchNorm2d):
     """
 
     def forward(self, features: Tensor) -> Tensor:
+        """(batch, channels, height, width) -> the same shape."""
         repeated = (
             self.training
             and not torch.compiler.is_compiling()
