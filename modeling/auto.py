@@ -27,6 +27,7 @@ from .fc_ef import FCEFForChangeDetection
 from .fcnpp import FCNPPForChangeDetection
 from .hanet import HANetForChangeDetection
 from .image_processing import EuroMineImageProcessor
+from .linknet import LinkNetForSemanticSegmentation
 from .mspsnet import MSPSNetForChangeDetection
 from .native import NATIVE_SEGMENTERS, NativeSegmenter
 from .resunet import ResUNetForChangeDetection
@@ -41,6 +42,7 @@ CHANGE_DETECTION = "change-detection"
 
 # One line a network.
 SEGMENTERS: dict[str, type[MultispectralModel]] = {
+    "linknet": LinkNetForSemanticSegmentation,
     "unet": UNetForSemanticSegmentation,
 }
 CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {
