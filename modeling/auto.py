@@ -34,6 +34,7 @@ from .resunet import ResUNetForChangeDetection
 from .siamunet_conc import SiamUNetConcForChangeDetection
 from .siamunet_diff import SiamUNetDiffForChangeDetection
 from .snunet import SNUNetForChangeDetection
+from .sqnet import SQNetForSemanticSegmentation
 from .tinycd import TinyCDForChangeDetection
 from .unet import UNetForSemanticSegmentation
 
@@ -43,6 +44,7 @@ CHANGE_DETECTION = "change-detection"
 # One line a network.
 SEGMENTERS: dict[str, type[MultispectralModel]] = {
     "linknet": LinkNetForSemanticSegmentation,
+    "sqnet": SQNetForSemanticSegmentation,
     "unet": UNetForSemanticSegmentation,
 }
 CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {
