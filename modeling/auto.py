@@ -30,6 +30,7 @@ from .image_processing import EuroMineImageProcessor
 from .linknet import LinkNetForSemanticSegmentation
 from .mspsnet import MSPSNetForChangeDetection
 from .native import NATIVE_SEGMENTERS, NativeSegmenter
+from .pspnet import PSPNetForSemanticSegmentation
 from .resunet import ResUNetForChangeDetection
 from .siamunet_conc import SiamUNetConcForChangeDetection
 from .siamunet_diff import SiamUNetDiffForChangeDetection
@@ -44,6 +45,7 @@ CHANGE_DETECTION = "change-detection"
 # One line a network.
 SEGMENTERS: dict[str, type[MultispectralModel]] = {
     "linknet": LinkNetForSemanticSegmentation,
+    "pspnet": PSPNetForSemanticSegmentation,
     "sqnet": SQNetForSemanticSegmentation,
     "unet": UNetForSemanticSegmentation,
 }
