@@ -23,6 +23,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # 
 from .base import MultispectralModel
 from .change_detection import ChangeDetector
 from .configuration import MultispectralConfig, checked_bands
+from .deeplabv3plus import DeepLabV3PlusForSemanticSegmentation
 from .fc_ef import FCEFForChangeDetection
 from .fcnpp import FCNPPForChangeDetection
 from .hanet import HANetForChangeDetection
@@ -44,6 +45,7 @@ CHANGE_DETECTION = "change-detection"
 
 # One line a network.
 SEGMENTERS: dict[str, type[MultispectralModel]] = {
+    "deeplabv3plus-resnet101": DeepLabV3PlusForSemanticSegmentation,
     "linknet": LinkNetForSemanticSegmentation,
     "pspnet": PSPNetForSemanticSegmentation,
     "sqnet": SQNetForSemanticSegmentation,
