@@ -1,0 +1,71 @@
+"""The loss against a loop over pixels, and labels that it refuses."""
+
+import math
+
+import pytest
+import torch
+
+from euromine.modeling.losses import check_labels, masked_cross_entropy
+
+
+def by_hand(logits: torch.Tensor, labels: torch.Tensor, ignored: int) -> float:
+    total, count = 0.0, 0
+    for sample in range(labels.shape[0]):
+        for row in range(labels.shape[1]):
+            for column in range(labels.shape[2]):
+                label = int(labels[sample, row, column])
+                if label != ignored:
+                    scores = logits[sample, :, row, column].double().tolist()
+                    total += math.log(sum(math.exp(score) for score in scores)) - scores[label]
+                    count += 1
+    return total / count
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_loss_is_the_mean_over_the_pixels_that_count(classes: int) -> None:
+    generator = torch.Generator().manual_seed(classes)
+    logits = torch.randn(3, classes, 4, 5, generator=generator)
+    labels = torch.randint(0, classes, (3, 4, 5), generator=generator)
+    labels[0, :2] = 255
+    labels[2] = 255
+    assert masked_cross_entropy(logits, labels, 255).item() == pytest.approx(
+        by_hand(logits, labels, 255), rel=1e-5
+    )
+
+
+def test_labels_that_are_all_ignored_give_a_loss_of_zero_with_a_gradient() -> None:
+    logits = torch.randn(1, 2, 3, 3, requires_grad=True)
+    loss = masked_cross_entropy(logits, torch.full((1, 3, 3), 255), 255)
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None
+    assert logits.grad.eq(0).all()
+
+
+def test_small_logits_are_resized_as_transformers_does() -> None:
+    logits = torch.randn(2, 2, 3, 4)
+    labels = torch.randint(0, 2, (2, 12, 16))
+    larger = torch.nn.functional.interpolate(logits, size=(12, 16), mode="bilinear", align_corners=False)
+    want = torch.nn.functional.cross_entropy(larger, labels)
+    torch.testing.assert_close(masked_cross_entropy(logits, labels, 255), want)
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        (torch.zeros(1, 4, 5, dtype=torch.int32), "labels are torch.int32, torch.int64 was expected"),
+        (torch.zeros(1, 4, 5), "torch.float32"),
+        (torch.zeros(1, 5, 4, dtype=torch.int64), r"\(batch, 4, 5\) as the images"),
+        (torch.zeros(4, 5, dtype=torch.int64), r"\(batch, 4, 5\) as the images"),
+        (torch.full((1, 4, 5), 2), r"labels hold \[2\], only 0 to 1 and 255 \(ignored\)"),
+        (torch.full((1, 4, 5), -1), r"labels hold \[-1\]"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused_with_a_sentence(labels: torch.Tensor, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        check_labels(labels, (4, 5), 2, 255)
+
+
+def test_labels_of_classes_and_ignored_pixels_pass() -> None:
+    check_labels(torch.tensor([[[0, 1], [255, 1]]]), (2, 2), 2, 255)
+    check_labels(torch.full((1, 2, 2), 255), (2, 2), 2, 255)
