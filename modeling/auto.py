@@ -21,12 +21,14 @@ from transformers.models.auto.auto_factory import _BaseAutoModelClass, _LazyAuto
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # type: ignore[attr-defined]
 
 from .base import MultispectralModel
+from .cgnet import CGNetForChangeDetection
 from .change_detection import ChangeDetector
 from .configuration import MultispectralConfig, checked_bands
 from .deeplabv3plus import DeepLabV3PlusForSemanticSegmentation
 from .fc_ef import FCEFForChangeDetection
 from .fcnpp import FCNPPForChangeDetection
 from .hanet import HANetForChangeDetection
+from .hcgmnet import HCGMNetForChangeDetection
 from .image_processing import EuroMineImageProcessor
 from .linknet import LinkNetForSemanticSegmentation
 from .mspsnet import MSPSNetForChangeDetection
@@ -52,9 +54,11 @@ SEGMENTERS: dict[str, type[MultispectralModel]] = {
     "unet": UNetForSemanticSegmentation,
 }
 CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {
+    "cgnet": CGNetForChangeDetection,
     "fc-ef": FCEFForChangeDetection,
     "fcnpp": FCNPPForChangeDetection,
     "hanet": HANetForChangeDetection,
+    "hcgmnet": HCGMNetForChangeDetection,
     "mspsnet": MSPSNetForChangeDetection,
     "resunet": ResUNetForChangeDetection,
     "siamunet-conc": SiamUNetConcForChangeDetection,

@@ -1,0 +1,88 @@
+"""What CGNet and HCGMNet share: VGG16 features of both dates, and attention guided by a first change map."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import initialization as init
+
+from .change_detection import ChangeDetectionConfig, Features, SiameseChangeDetector
+from .vgg import STAGES, VGG16
+
+
+class ConvNormReLU(nn.Sequential):
+    """A 3 x 3 convolution without bias, batch norm and ReLU."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__(
+            nn.Conv2d(channels, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+        )
+
+
+def resized(features: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+    """Features (batch, channels, h, w) of another size, bilinearly, corner on corner."""
+    return F.interpolate(features, size=size, mode="bilinear", align_corners=True)
+
+
+class ChangeGuide(nn.Module):
+    """Self-attention over all positions whose inputs a first change map amplifies, by up to two.
+
+    Its share `gamma`, on top of the features, starts at zero. The attention is (h w) x (h w).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.query = nn.Conv2d(width, width // 8, 1)
+        self.key = nn.Conv2d(width, width // 8, 1)
+        self.value = nn.Conv2d(width, width, 1)
+        self.gamma = nn.Parameter(torch.zeros(1))
+
+    def forward(self, features: Tensor, change: Tensor) -> Tensor:
+        """Features (batch, width, h, w) and change logits (batch, 1, H, W) -> the features' shape."""
+        guide = 1 + torch.sigmoid(resized(change, features.shape[-2:]))
+        query, key, value = (
+            (layer(features) * guide).flatten(2).transpose(1, 2)
+            for layer in (self.query, self.key, self.value)
+        )
+        # The published attention is not scaled by the width.
+        found = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        return self.gamma * found.transpose(1, 2).view_as(features) + features
+
+
+class ChangeGuideDetector(SiameseChangeDetector):
+    """The base of both networks: VGG16 encodes a date, pointwise merges of the two dates at four scales."""
+
+    # The published networks read torchvision's features in five slices.
+    reference_keys: ClassVar[tuple[tuple[str, str], ...]] = (
+        (r"^(inc|down[1-4])\.(\d+)\.", r"encoder.features.\2."),
+        *((rf"^conv_reduce_{scale + 1}\.", f"merges.{scale}.") for scale in range(4)),
+        *((rf"^cgm_{scale + 2}\.", f"guides.{scale}.") for scale in range(3)),
+        (r"\.(query|key|value)_conv\.", r".\1."),
+    )
+
+    def __init__(self, config: ChangeDetectionConfig) -> None:
+        super().__init__(config)
+        self.encoder = VGG16(config.num_channels)
+        # The finest stage is not decoded.
+        self.widths = [width for _, width in STAGES[1:]]
+        self.merges = nn.ModuleList(ConvNormReLU(2 * width, width) for width in self.widths)
+        self.guides = nn.ModuleList(ChangeGuide(width) for width in self.widths[1:])
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, ChangeGuide):
+            init.zeros_(module.gamma)
+
+    def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
+        """(batch, channels, height, width) -> maps at 1/2, 1/4, 1/8 and 1/16, finest first."""
+        return self.encoder(pixel_values)[1:]
+
+    def merged(self, features_1: Features, features_2: Features) -> list[Tensor]:
+        """Each scale's map of both dates, finest first; the second date stands before the first."""
+        return [
+            merge(torch.cat((second, first), dim=1))
+            for merge, first, second in zip(self.merges, features_1, features_2, strict=True)
+        ]

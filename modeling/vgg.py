@@ -1,0 +1,43 @@
+"""VGG16 with batch norm, tapped where the change-guide networks tap it.
+
+Simonyan, Zisserman, "Very deep convolutional networks for large-scale image recognition", ICLR 2015.
+"""
+
+from torch import Tensor, nn
+
+# Convolutions of the five stages and their widths.
+STAGES = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
+
+
+class VGG16(nn.Module):
+    """The five stages; a max pooling stands before all but the first.
+
+    The layers are counted as torchvision counts them (`features.0` to `features.41`), so that its weights
+    load by name. The last stage ends on its batch norm, without a ReLU, as the change-guide networks use it.
+    """
+
+    def __init__(self, num_channels: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential()
+        self.taps: list[int] = []
+        channels = num_channels
+        for depth, width in STAGES:
+            if self.taps:
+                self.features.append(nn.MaxPool2d(2))
+            for _ in range(depth):
+                self.features.append(nn.Conv2d(channels, width, 3, padding=1))
+                self.features.append(nn.BatchNorm2d(width))
+                self.features.append(nn.ReLU(inplace=True))
+                channels = width
+            self.taps.append(len(self.features) - 1)
+        del self.features[-1]
+        self.taps[-1] -= 1
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """(batch, channels, height, width) -> the stages' maps at 1, 1/2, 1/4, 1/8 and 1/16, finest first."""
+        maps = []
+        for index, layer in enumerate(self.features):
+            images = layer(images)
+            if index in self.taps:
+                maps.append(images)
+        return tuple(maps)
