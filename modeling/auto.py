@@ -21,6 +21,7 @@ from transformers.models.auto.auto_factory import _BaseAutoModelClass, _LazyAuto
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # type: ignore[attr-defined]
 
 from .base import MultispectralModel
+from .bit import BITForChangeDetection
 from .cgnet import CGNetForChangeDetection
 from .change_detection import ChangeDetector
 from .configuration import MultispectralConfig, checked_bands
@@ -54,6 +55,7 @@ SEGMENTERS: dict[str, type[MultispectralModel]] = {
     "unet": UNetForSemanticSegmentation,
 }
 CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {
+    "bit": BITForChangeDetection,
     "cgnet": CGNetForChangeDetection,
     "fc-ef": FCEFForChangeDetection,
     "fcnpp": FCNPPForChangeDetection,

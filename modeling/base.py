@@ -37,6 +37,11 @@ class AnyInput:
         # Not at run time: transformers reads a network's configuration class from this annotation.
         config: Any
 
+    @classmethod
+    def prepare_reference(cls, reference: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The published network's tensors before they are renamed: taken apart where ours stand alone."""
+        return reference
+
     def check_channels(self, channels: int) -> None:
         """Refuse images of another number of bands.
 

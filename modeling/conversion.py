@@ -40,7 +40,7 @@ def convert_reference(
         expected = model_class(model_class.config_class()).state_dict().keys()
     converted: dict[str, Tensor] = {}
     unknown = []
-    for key, value in reference.items():
+    for key, value in model_class.prepare_reference(dict(reference)).items():
         if any(re.search(pattern, key) for pattern in model_class.reference_unused):
             continue
         ours = rename_key(key, model_class.reference_keys)

@@ -1,0 +1,179 @@
+"""BIT: a few semantic tokens of each date, related by a transformer and read back into the pixels.
+
+Chen, Qi, Shi, "Remote sensing image change detection with transformers", IEEE TGRS 2022, figure 2. Equal to
+the published benchmark's network to float32 rounding; as there, attention is scaled by the tokens' width,
+not by a head's.
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import initialization as init
+
+from .change_detection import ChangeDetectionConfig, Features, SiameseChangeDetector
+from .resnet import ResNet
+
+
+class BITConfig(ChangeDetectionConfig):
+    """Settings of BIT.
+
+    Attributes:
+        width: Channels of the pixels' features and of the tokens.
+        tokens: Tokens of one date.
+        num_heads: Attention heads.
+        encoder_layers: Transformer layers that relate both dates' tokens.
+        encoder_head_width: Width of a head there.
+        decoder_layers: Transformer layers through which the pixels read the tokens.
+        decoder_head_width: Width of a head there.
+        feed_forward_width: Width inside the feed-forward layers.
+    """
+
+    model_type = "euromine_bit"
+    width: int = 32
+    tokens: int = 4
+    num_heads: int = 8
+    encoder_layers: int = 1
+    encoder_head_width: int = 64
+    decoder_layers: int = 8
+    decoder_head_width: int = 8
+    feed_forward_width: int = 64
+
+
+class Attention(nn.Module):
+    """Multi-head attention from queries to a memory, which may be the same."""
+
+    def __init__(self, width: int, num_heads: int, head_width: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.scale = width**-0.5
+        self.norm = nn.LayerNorm(width)
+        self.query = nn.Linear(width, num_heads * head_width, bias=False)
+        self.key = nn.Linear(width, num_heads * head_width, bias=False)
+        self.value = nn.Linear(width, num_heads * head_width, bias=False)
+        self.out = nn.Linear(num_heads * head_width, width)
+
+    def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
+        """(batch, n, width) and (batch, m, width) -> (batch, n, width), added to the queries."""
+        normed, memory = self.norm(queries), self.norm(memory)
+        query, key, value = (
+            layer(each).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+            for layer, each in ((self.query, normed), (self.key, memory), (self.value, memory))
+        )
+        found = F.scaled_dot_product_attention(query, key, value, scale=self.scale)
+        return self.out(found.transpose(1, 2).flatten(2)) + queries
+
+
+class FeedForward(nn.Sequential):
+    """Layer norm and two linear layers, added to what came in."""
+
+    def __init__(self, width: int, inner_width: int) -> None:
+        super().__init__(
+            nn.LayerNorm(width), nn.Linear(width, inner_width), nn.GELU(), nn.Linear(inner_width, width)
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, n, width) -> the same shape."""
+        return super().forward(features) + features
+
+
+class BITForChangeDetection(SiameseChangeDetector):
+    """BIT; a year is encoded to features and tokens, the dates meet in the tokens' transformer."""
+
+    config_class = BITConfig
+    size_multiple: ClassVar[int] = 8
+    minimum_size: ClassVar[int] = 16
+    reference_keys = (
+        (r"^resnet\.", "backbone."),
+        (r"^conv_pred\.", "project."),
+        (r"^conv_a\.", "tokenize."),
+        (r"^pos_embedding$", "token_positions"),
+        (r"^transformer\.layers\.", "encoder."),
+        (r"^transformer_decoder\.layers\.", "decoder."),
+        (r"\.fn\.fn\.to_([qkv])\.", r".\1."),
+        (r"\.fn\.fn\.to_out\.0\.", ".out."),
+        (r"\.0\.fn\.norm\.", ".0.norm."),
+        (r"\.1\.fn\.norm\.", ".1.0."),
+        (r"\.1\.fn\.fn\.net\.0\.", ".1.1."),
+        (r"\.1\.fn\.fn\.net\.3\.", ".1.3."),
+        (r"\.q\.", ".query."),
+        (r"\.k\.", ".key."),
+        (r"\.v\.", ".value."),
+        (r"^classifier\.0\.", "head.0."),
+        (r"^classifier\.1\.", "head.1."),
+        (r"^classifier\.3\.", "head.3."),
+    )
+    reference_unused = (r"^resnet\.(layer4|fc)\.",)
+
+    def __init__(self, config: BITConfig) -> None:
+        super().__init__(config)
+        width = config.width
+        self.backbone = ResNet(config.num_channels, 18, strides=(1, 2, 1), dilations=(1, 1, 1))
+        self.project = nn.Conv2d(self.backbone.widths[-1], width, 3, padding=1)
+        self.tokenize = nn.Conv2d(width, config.tokens, 1, bias=False)
+        self.token_positions = nn.Parameter(torch.empty(1, 2 * config.tokens, width))
+        self.encoder, self.decoder = (
+            nn.ModuleList(
+                nn.ModuleList(
+                    [
+                        Attention(width, config.num_heads, head_width),
+                        FeedForward(width, config.feed_forward_width),
+                    ]
+                )
+                for _ in range(layers)
+            )
+            for layers, head_width in (
+                (config.encoder_layers, config.encoder_head_width),
+                (config.decoder_layers, config.decoder_head_width),
+            )
+        )
+        self.head = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, self.num_labels, 3, padding=1),
+        )
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if module is self:
+            init.normal_(self.token_positions)
+
+    @classmethod
+    def prepare_reference(cls, reference: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The published encoder's joint query, key and value weights, taken apart."""
+        apart = {}
+        for key, value in reference.items():
+            if ".to_qkv." in key:
+                for name, part in zip("qkv", value.chunk(3), strict=True):
+                    apart[key.replace(".to_qkv.", f".to_{name}.")] = part
+            else:
+                apart[key] = value
+        return apart
+
+    def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
+        """(batch, channels, height, width) -> features (batch, width, h / 4, w / 4) and tokens."""
+        features = F.interpolate(self.backbone(pixel_values)[-1], scale_factor=2, mode="nearest")
+        features = self.project(features)
+        attention = self.tokenize(features).flatten(2).softmax(-1)
+        return features, attention @ features.flatten(2).transpose(1, 2)
+
+    def decode(self, features_1: Features, features_2: Features) -> Tensor:
+        """Two years' features and tokens -> change logits (batch, 2, height, width)."""
+        tokens = torch.cat((features_1[1], features_2[1]), dim=1) + self.token_positions
+        for attention, feed_forward in self.encoder:
+            tokens = feed_forward(attention(tokens, tokens))
+        first, second = (
+            self._read(features, of_date)
+            for features, of_date in zip((features_1[0], features_2[0]), tokens.chunk(2, dim=1), strict=True)
+        )
+        change = F.interpolate(abs(first - second), scale_factor=4, mode="bilinear", align_corners=False)
+        return self.head(change)
+
+    def _read(self, features: Tensor, tokens: Tensor) -> Tensor:
+        pixels = features.flatten(2).transpose(1, 2)
+        for attention, feed_forward in self.decoder:
+            pixels = feed_forward(attention(pixels, tokens))
+        return pixels.transpose(1, 2).view_as(features)
