@@ -1,0 +1,273 @@
+"""The base classes of the change detectors, and all change detectors on series of years."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from euromine.modeling.auto import CHANGE_DETECTORS, create_model
+from euromine.modeling.base import two_class_logits
+from euromine.modeling.change_detection import (
+    ChangeDetector,
+    SiameseChangeDetector,
+    year_pairs,
+)
+from euromine.modeling.configuration import ChangeDetectionConfig
+
+# Networks that give the same logits for both orders of the dates. The others weigh the first date and the
+# second apart, and their classes' docstrings say so.
+SYMMETRIC: set[str] = set()
+
+
+class DifferenceConfig(ChangeDetectionConfig):
+    model_type = "euromine_test_difference"
+
+
+class Difference(SiameseChangeDetector):
+    """Band means of both dates, subtracted; counts what it is asked for."""
+
+    config_class = DifferenceConfig
+    size_multiple = 8
+    minimum_size = 16
+
+    def __init__(self, config: DifferenceConfig) -> None:
+        super().__init__(config)
+        self.scale = nn.Parameter(torch.ones(1))
+        self.encoded: list[int] = []
+        self.decoded: list[int] = []
+        self.post_init()
+
+    def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
+        self.encoded.append(len(pixel_values))
+        return pixel_values.mean(1, keepdim=True), pixel_values.amax((2, 3))
+
+    def decode(self, features_1, features_2):
+        self.decoded.append(len(features_1[0]))
+        change = (features_2[0] - features_1[0]) * self.scale
+        return two_class_logits(change), two_class_logits(3 * change), two_class_logits(-change)
+
+
+class OneByOne(ChangeDetector):
+    """The same without an encoder of its own."""
+
+    config_class = DifferenceConfig
+
+    def __init__(self, config: DifferenceConfig) -> None:
+        super().__init__(config)
+        self.scale = nn.Parameter(torch.ones(1))
+        self.post_init()
+
+    def compare(self, image_1: Tensor, image_2: Tensor) -> Tensor:
+        return two_class_logits((image_2 - image_1).mean(1, keepdim=True) * self.scale)
+
+
+def difference(**config) -> Difference:
+    return Difference(DifferenceConfig(num_channels=2, **config))
+
+
+def random_series(batch: int = 2, years: int = 4, channels: int = 2, height: int = 9, width: int = 21):
+    return torch.randn(batch, years, channels, height, width, generator=torch.Generator().manual_seed(0))
+
+
+def test_ten_years_make_the_benchmarks_45_pairs():
+    pairs = year_pairs(10)
+    assert len(pairs) == 45
+    assert pairs[:3] == [(0, 1), (0, 2), (0, 3)]
+    assert pairs[-1] == (8, 9)
+    assert all(first < second for first, second in pairs)
+
+
+@pytest.mark.parametrize("network", [difference(), OneByOne(DifferenceConfig(num_channels=2))])
+@pytest.mark.parametrize("chunk", [1, 4, 100])
+def test_a_series_is_compared_pair_by_pair_in_the_order_asked_for(network, chunk):
+    series = random_series()
+    pairs = [(3, 0), (0, 3), (1, 2), (2, 2), (0, 1)]
+    means = series.mean(2)
+    expected = torch.stack([means[:, second] - means[:, first] for first, second in pairs], dim=1)
+    logits = network.predict_series(series, pairs, chunk=chunk)
+    assert logits.shape == (2, 5, 2, 9, 21)
+    torch.testing.assert_close(logits[:, :, 1], expected)
+    assert not logits[:, :, 0].any()
+
+
+def test_a_year_is_encoded_once_however_many_pairs_ask_for_it():
+    network = difference()
+    network.predict_series(random_series(batch=2, years=5), chunk=4)
+    assert sum(network.encoded) == 2 * 5
+    # Ten pairs of two patches, at most four pairs at a time.
+    assert network.decoded == [8, 8, 4]
+
+
+def test_a_series_is_reduced_chunk_by_chunk_where_less_than_logits_is_wanted():
+    network = difference()
+    series = random_series()
+    shapes = []
+
+    def reduce(logits: Tensor) -> Tensor:
+        shapes.append(tuple(logits.shape))
+        return logits.argmax(2).to(torch.uint8)
+
+    maps = network.predict_series(series, chunk=4, transform=reduce)
+    assert shapes == [(2, 4, 2, 9, 21), (2, 2, 2, 9, 21)]
+    assert maps.dtype == torch.uint8
+    assert torch.equal(maps, network.predict_series(series).argmax(2).to(torch.uint8))
+
+
+@settings(max_examples=25, deadline=None)
+@given(height=st.integers(1, 40), width=st.integers(1, 40))
+def test_any_size_comes_back_as_it_went_in(height, width):
+    pixel_values = random_series(batch=1, years=2, height=height, width=width)
+    output = difference()(pixel_values)
+    expected = (pixel_values[:, 1] - pixel_values[:, 0]).mean(1)
+    torch.testing.assert_close(output.logits[:, 1], expected)
+    assert [tuple(each.shape) for each in output.auxiliary_logits] == 2 * [(1, 2, height, width)]
+
+
+@pytest.mark.parametrize("side", [(1, 1), (15, 17), (16, 16), (24, 8)])
+def test_images_are_padded_to_what_the_network_takes_by_repeating_the_border(side):
+    height, width = side
+    network = difference()
+    images = random_series(height=height, width=width)[:, 0]
+    padded = network.pad(images)
+    assert all(found >= 16 and found % 8 == 0 for found in padded.shape[-2:])
+    assert all(found - 8 < max(given, 9) for found, given in zip(padded.shape[-2:], side, strict=True))
+    assert torch.equal(padded[..., :height, :width], images)
+    rows = torch.arange(padded.shape[-2]).clamp(max=height - 1)
+    columns = torch.arange(padded.shape[-1]).clamp(max=width - 1)
+    assert torch.equal(padded, images[..., rows, :][..., columns])
+
+
+def test_the_loss_is_the_mean_binary_cross_entropy_over_what_is_not_ignored():
+    change = torch.randn(2, 1, 5, 7, requires_grad=True)
+    labels = torch.randint(0, 3, (2, 5, 7))
+    seen = labels != 2
+    expected = F.binary_cross_entropy(change[:, 0].sigmoid()[seen], labels[seen].float())
+    (expected_gradient,) = torch.autograd.grad(expected, change)
+    loss = difference().loss(two_class_logits(change), (), torch.where(seen, labels, 255))
+    (gradient,) = torch.autograd.grad(loss, change)
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(gradient, expected_gradient)
+
+
+def test_tinycds_loss_is_the_published_binary_cross_entropy_of_its_sigmoid():
+    torch.manual_seed(0)
+    network = create_model("tinycd").eval()
+    pixel_values = random_series(batch=2, years=2, channels=10, height=32, width=32)
+    labels = torch.randint(0, 2, (2, 32, 32))
+    output = network(pixel_values, labels=labels)
+    probability = output.logits.softmax(1)[:, 1]
+    torch.testing.assert_close(probability, output.logits[:, 1].sigmoid())
+    torch.testing.assert_close(output.loss, F.binary_cross_entropy(probability, labels.float()))
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_auxiliary_maps_enter_the_loss_with_their_weight(weight):
+    network = difference(auxiliary_loss_weight=weight)
+    pixel_values = random_series(years=2)
+    labels = torch.randint(0, 2, (2, 9, 21))
+    output = network(pixel_values, labels=labels)
+    main, *others = (F.cross_entropy(maps, labels) for maps in (output.logits, *output.auxiliary_logits))
+    torch.testing.assert_close(output.loss, main + weight * (others[0] + others[1]) / 2)
+
+
+def test_labels_may_be_left_out():
+    output = difference()(random_series(years=2))
+    assert output.loss is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "named"),
+    [
+        ((2, 1, 2, 8, 8), r"\(2, 1, 2, 8, 8\), two dates"),
+        ((2, 3, 2, 8, 8), r"\(2, 3, 2, 8, 8\), two dates"),
+        ((2, 2, 8, 8), r"\(2, 2, 8, 8\), two dates"),
+        ((2, 2, 3, 8, 8), "3 channels, .* built for 2: band_1, band_2"),
+    ],
+)
+def test_other_than_two_dates_of_the_right_bands_are_refused(shape, named):
+    with pytest.raises(ValueError, match=named):
+        difference()(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("labels", "named"),
+    [
+        (torch.full((2, 8, 8), 2), r"labels hold \[2\]"),
+        (torch.full((2, 8, 8), -1), r"labels hold \[-1\]"),
+        (torch.full((2, 8, 8), 254), r"labels hold \[254\]"),
+        (torch.zeros(2, 8, 8), "torch.float32, torch.int64 was expected"),
+        (torch.zeros(2, 8, 9, dtype=torch.int64), r"\(2, 8, 9\)"),
+        (torch.zeros(8, 8, dtype=torch.int64), r"\(8, 8\)"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(labels, named):
+    with pytest.raises(ValueError, match=named):
+        difference()(torch.zeros(2, 2, 2, 8, 8), labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"pixel_values": torch.zeros(4, 2, 8, 8)}, r"\(4, 2, 8, 8\)"),
+        ({"pixel_values": torch.zeros(1, 4, 3, 8, 8)}, "3 channels"),
+        ({"pixel_values": torch.zeros(1, 1, 2, 8, 8)}, "no pair to compare in a series of 1 years"),
+        ({"pixel_values": torch.zeros(1, 4, 2, 8, 8), "pairs": []}, "no pair"),
+        ({"pixel_values": torch.zeros(1, 4, 2, 8, 8), "pairs": [(0, 4)]}, r"\(0, 4\)"),
+        ({"pixel_values": torch.zeros(1, 4, 2, 8, 8), "pairs": [(-1, 2)]}, r"\(-1, 2\)"),
+        ({"pixel_values": torch.zeros(1, 4, 2, 8, 8), "pairs": [(0, 1, 2)]}, r"\(0, 1, 2\)"),
+        ({"pixel_values": torch.zeros(1, 4, 2, 8, 8), "chunk": 0}, "chunk is 0"),
+    ],
+)
+def test_a_series_that_cannot_be_compared_is_refused(arguments, named):
+    with pytest.raises(ValueError, match=named):
+        difference().predict_series(**arguments)
+
+
+@pytest.fixture(scope="module", params=sorted(CHANGE_DETECTORS))
+def name(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def detector(name) -> ChangeDetector:
+    torch.manual_seed(0)
+    network = create_model(name, num_channels=4).eval()
+    # Signals that reach the end from every depth, batch norms that do something, no zero-started scale.
+    with torch.no_grad():
+        for key, tensor in network.state_dict().items():
+            if key.endswith("running_var"):
+                tensor.uniform_(0.5, 2)
+            elif tensor.ndim >= 2:
+                tensor.normal_(std=(2 / tensor[0].numel()) ** 0.5)
+            elif tensor.is_floating_point() and not tensor.any():
+                tensor.normal_(std=0.1)
+    return network
+
+
+@torch.no_grad()
+def test_a_detector_gives_for_a_series_what_it_gives_pair_by_pair(detector):
+    series = random_series(years=3, channels=4, height=33, width=40)
+    before = series.clone()
+    pairs = [(2, 0), (0, 2), (0, 1)]
+    apart = torch.stack([detector(series[:, list(pair)]).logits for pair in pairs], dim=1)
+    tolerance = 1e-5 * apart.abs().max().item()
+    for chunk in (2, 9):
+        together = detector.predict_series(series, pairs, chunk=chunk)
+        torch.testing.assert_close(together, apart, rtol=1e-4, atol=tolerance)
+    assert torch.equal(series, before)
+    assert (apart[:, 0] - apart[:, 2]).abs().max() > 10 * tolerance
+
+
+@torch.no_grad()
+def test_a_detector_is_symmetric_in_the_dates_or_known_not_to_be(name, detector):
+    pixel_values = random_series(batch=1, years=2, channels=4, height=32, width=32)
+    forth = detector(pixel_values).logits
+    back = detector(pixel_values.flip(1)).logits
+    difference_by_swapping = (forth - back).abs().max() / forth.abs().max()
+    assert (difference_by_swapping < 1e-5) == (name in SYMMETRIC)
+
+
+def test_a_detector_that_encodes_years_says_so(detector):
+    assert detector.encodes_years == isinstance(detector, SiameseChangeDetector)
