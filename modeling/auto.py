@@ -35,11 +35,13 @@ from .linknet import LinkNetForSemanticSegmentation
 from .mspsnet import MSPSNetForChangeDetection
 from .native import NATIVE_SEGMENTERS, NativeSegmenter
 from .pspnet import PSPNetForSemanticSegmentation
+from .rdpnet import RDPNetForChangeDetection
 from .resunet import ResUNetForChangeDetection
 from .siamunet_conc import SiamUNetConcForChangeDetection
 from .siamunet_diff import SiamUNetDiffForChangeDetection
 from .snunet import SNUNetForChangeDetection
 from .sqnet import SQNetForSemanticSegmentation
+from .stem import check_stem_rule
 from .tinycd import TinyCDForChangeDetection
 from .unet import UNetForSemanticSegmentation
 
@@ -62,6 +64,7 @@ CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {
     "hanet": HANetForChangeDetection,
     "hcgmnet": HCGMNetForChangeDetection,
     "mspsnet": MSPSNetForChangeDetection,
+    "rdpnet": RDPNetForChangeDetection,
     "resunet": ResUNetForChangeDetection,
     "siamunet-conc": SiamUNetConcForChangeDetection,
     "siamunet-diff": SiamUNetDiffForChangeDetection,
@@ -156,6 +159,7 @@ def create_model(
         nearest = get_close_matches(str(name).lower(), names, n=3, cutoff=0.4)
         hint = f"the nearest are {', '.join(nearest)}" if nearest else f"there are {', '.join(names)}"
         raise ValueError(f"unknown architecture {name!r}: {hint}")
+    check_stem_rule(stem_init)
     # The names of the inputs from whichever of the two was given.
     named = None if bands is None else checked_bands(bands)
     inputs = checked_bands(
@@ -163,7 +167,7 @@ def create_model(
     )
     model: MultispectralModel | NativeSegmenter
     if native := NATIVE_SEGMENTERS.get(name):
-        _check_fields(name, native.model_class.config_class, config)
+        _check_fields(name, native.model_class.config_class, config, native.own_fields)
         model = native.model_class(native.config(inputs, **config))
     else:
         model_class = SEGMENTERS[name] if name in SEGMENTERS else CHANGE_DETECTORS[name]
@@ -175,9 +179,15 @@ def create_model(
     return model
 
 
-def _check_fields(name: str, config_class: type[PreTrainedConfig], given: Mapping[str, Any]) -> None:
+def _check_fields(
+    name: str, config_class: type[PreTrainedConfig], given: Mapping[str, Any], own_fields: Sequence[str] = ()
+) -> None:
     """Refuse fields that the configuration does not have: it would keep them and never read them."""
-    known = {each.name for each in fields(config_class)} | set(config_class.attribute_map) | {"num_labels"}
+    known = {each.name for each in fields(config_class)} | {
+        *config_class.attribute_map,
+        *own_fields,
+        "num_labels",
+    }
     for field in given:
         if field not in known:
             nearest = get_close_matches(field, known, n=3, cutoff=0.5)
