@@ -161,10 +161,8 @@ def create_model(
         raise ValueError(f"unknown architecture {name!r}: {hint}")
     check_stem_rule(stem_init)
     # The names of the inputs from whichever of the two was given.
-    named = None if bands is None else checked_bands(bands)
-    inputs = checked_bands(
-        MultispectralConfig(bands=named, num_channels=config.pop("num_channels", None)).bands
-    )
+    given = None if bands is None else checked_bands(bands)
+    inputs = MultispectralConfig(bands=given, num_channels=config.pop("num_channels", None)).bands or ()
     model: MultispectralModel | NativeSegmenter
     if native := NATIVE_SEGMENTERS.get(name):
         _check_fields(name, native.model_class.config_class, config, native.own_fields)
@@ -174,8 +172,10 @@ def create_model(
         _check_fields(name, model_class.config_class, config)
         model = model_class(model_class.config_class(bands=inputs, **config))
     if pretrained is not False:
-        default = native.checkpoint if native else None
-        model.load_pretrained(default if pretrained is True else fspath(pretrained), stem_init)
+        checkpoint = native.checkpoint if native else model.checkpoint
+        if pretrained is True and checkpoint is None:
+            raise ValueError(f"{name} has no pretrained weights to start from")
+        model.load_pretrained(str(checkpoint) if pretrained is True else fspath(pretrained), stem_init)
     return model
 
 

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 
 from .configuration import BANDS, MultispectralConfig
+from .stem import load_checkpoint
 
 _LAYERS = (
     nn.Linear,
@@ -83,6 +84,8 @@ class MultispectralModel(AnyInput, PreTrainedModel):
 
     # The auto class that a checkpoint's remote code offers beside AutoModel, where transformers has one.
     task_auto_class: ClassVar[str | None] = None
+    # The Hub repository that `create_model(..., pretrained=True)` starts from, where there is one.
+    checkpoint: ClassVar[str | None] = None
     # The published network's tensors: (pattern, replacement) in turn give our names; what matches
     # `reference_unused` reaches no output there and does not exist here (`conversion.py`).
     reference_keys: ClassVar[tuple[tuple[str, str], ...]] = ()
@@ -101,17 +104,20 @@ class MultispectralModel(AnyInput, PreTrainedModel):
             self.config.auto_map = {self.task_auto_class: reference}
         super().save_pretrained(*args, **kwargs)
 
-    def load_pretrained(self, source: str | None, stem_init: str | None) -> None:
-        """Start from a checkpoint instead of fresh weights; a network that has any says how.
+    def load_pretrained(self, source: str, stem_init: str | None) -> None:
+        """Start from a checkpoint of this network instead of fresh weights.
+
+        A network that can start from others' weights overrides this.
 
         Args:
-            source: A Hub repository or a local path, or None for the one that the network starts from.
+            source: A Hub repository or a local path.
             stem_init: How a first layer for red, green and blue becomes one for the network's bands.
 
         Raises:
-            ValueError: There is no checkpoint that this network starts from.
+            ValueError: The checkpoint does not fit (`stem.load_checkpoint`).
+            OSError: There is none, or it cannot be read.
         """
-        raise ValueError(f"{self.config.model_type} has no pretrained weights to start from")
+        load_checkpoint(self, source, self.config.bands, stem_init)
 
     def _init_weights(self, module: nn.Module) -> None:
         """PyTorch's own start, with which the benchmark's networks begin unless they say otherwise.
@@ -135,6 +141,19 @@ class MultispectralModel(AnyInput, PreTrainedModel):
                     init.constant_(statistics, start)
         elif isinstance(module, nn.PReLU):
             init.constant_(module.weight, module.init)
+
+
+def resize_and_crop(maps: Tensor, padded: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """Maps of any resolution over a padded image -> maps of the image, pixel by pixel.
+
+    Args:
+        maps: (batch, channels, any height, any width) over the whole padded image.
+        padded: Height and width of the padded image.
+        size: Height and width of the image, in its upper left.
+    """
+    if tuple(maps.shape[-2:]) != padded:
+        maps = F.interpolate(maps, size=padded, mode="bilinear", align_corners=False)
+    return maps[..., : size[0], : size[1]]
 
 
 def two_class_logits(change: Tensor) -> Tensor:

@@ -19,9 +19,10 @@ from torch.nn import functional as F
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
-from .base import AnyInput
+from .base import AnyInput, resize_and_crop
 from .configuration import SegmentationConfig
 from .losses import check_labels, masked_cross_entropy
+from .stem import load_checkpoint
 
 
 class BatchNormOfAny(nn.BatchNorm2d):
@@ -48,6 +49,8 @@ class NativeSegmenter(AnyInput, PreTrainedModel):
     config_class: type[PreTrainedConfig] = PreTrainedConfig
     # Parameters that reach no output. They are frozen: distributed training would wait for their gradients.
     unused: ClassVar[tuple[str, ...]] = ()
+    # As in `MultispectralModel`; theirs are named in `NATIVE_SEGMENTERS`.
+    checkpoint: ClassVar[str | None] = None
     # The layers with one output a class: fresh where a checkpoint knows other classes.
     classifiers: ClassVar[tuple[str, ...]] = ()
 
@@ -90,8 +93,9 @@ class NativeSegmenter(AnyInput, PreTrainedModel):
         images = self.pad(pixel_values)
         logits, auxiliary = self.segment(images, with_auxiliary=labels is not None)
         if images.shape != pixel_values.shape:
-            logits = _resized(logits, images.shape[-2:])[..., : size[0], : size[1]]
-            auxiliary = None if auxiliary is None else auxiliary[..., : size[0], : size[1]]
+            padded = (images.shape[-2], images.shape[-1])
+            logits = resize_and_crop(logits, padded, size)
+            auxiliary = None if auxiliary is None else resize_and_crop(auxiliary, padded, size)
         loss = None
         if labels is not None:
             loss = masked_cross_entropy(logits, labels, self.ignore_index)
@@ -100,9 +104,19 @@ class NativeSegmenter(AnyInput, PreTrainedModel):
                 loss = loss + weight * masked_cross_entropy(auxiliary, labels, self.ignore_index)
         return SemanticSegmenterOutput(loss=loss, logits=logits)
 
-    def load_pretrained(self, source: str | None, stem_init: str | None) -> None:
-        """Start from a checkpoint."""
-        raise ValueError(f"{self.config.model_type} has no pretrained weights to start from")
+    def load_pretrained(self, source: str, stem_init: str | None) -> None:
+        """Start from a checkpoint of transformers' class, or of this one, instead of fresh weights.
+
+        Args:
+            source: A Hub repository or a local folder.
+            stem_init: How a first layer for red, green and blue becomes one for the network's bands.
+
+        Raises:
+            ValueError: The checkpoint does not fit (`stem.load_checkpoint`).
+            OSError: There is none, or it cannot be read.
+        """
+        load_checkpoint(self, source, self.config.bands, stem_init, self.classifiers, self.unused)
+        self.config.stem_init = stem_init
 
     def segment(self, images: Tensor, with_auxiliary: bool) -> tuple[Tensor, Tensor | None]:
         """Images of a side that the network takes -> logits, and auxiliary ones where there are any."""
@@ -126,6 +140,70 @@ class SegformerForSemanticSegmentation(NativeSegmenter, transformers.SegformerFo
     classifiers = ("decode_head.classifier",)
 
 
+class UperNetForSemanticSegmentation(NativeSegmenter, transformers.UperNetForSemanticSegmentation):
+    """UPerNet on a Swin Transformer or a ConvNeXt, with an auxiliary head on the third stage in training.
+
+    Xiao et al., "Unified perceptual parsing for scene understanding", ECCV 2018; Liu et al., "Swin
+    Transformer", ICCV 2021; Liu et al., "A ConvNet for the 2020s", CVPR 2022.
+    """
+
+    config_class = transformers.UperNetConfig
+    # ConvNeXt halves without padding; Swin would take less.
+    minimum_size: ClassVar[int] = 32
+    # A backbone's last normalisation, which its feature maps are taken before.
+    unused = ("backbone.swin.layernorm.",)
+    classifiers = ("decode_head.classifier", "auxiliary_head.classifier")
+
+    def segment(self, images: Tensor, with_auxiliary: bool) -> tuple[Tensor, Tensor | None]:
+        """As transformers', but the auxiliary head is asked only for a loss, and its map is returned."""
+        features = self.backbone(images).feature_maps
+        size = (images.shape[-2], images.shape[-1])
+        logits = resize_and_crop(self.decode_head(features), size, size)
+        if not with_auxiliary or self.auxiliary_head is None:
+            return logits, None
+        return logits, resize_and_crop(self.auxiliary_head(features), size, size)
+
+    @property
+    def ignore_index(self) -> int:
+        """The label that the loss leaves out."""
+        return int(self.config.loss_ignore_index)
+
+
+class MobileViTV2ForSemanticSegmentation(NativeSegmenter, transformers.MobileViTV2ForSemanticSegmentation):
+    """DeepLabV3 on a MobileViTV2. Its attention folds maps in twos and would leave zeros at an odd edge.
+
+    Mehta, Rastegari, "Separable self-attention for mobile vision transformers", TMLR 2023.
+    """
+
+    config_class = transformers.MobileViTV2Config
+    # Twice the output stride, 16.
+    size_multiple: ClassVar[int] = 32
+    classifiers = ("segmentation_head.classifier",)
+
+
+class MobileNetV2ForSemanticSegmentation(NativeSegmenter, transformers.MobileNetV2ForSemanticSegmentation):
+    """DeepLabV3+ on a MobileNetV2, as transformers calls it: the pyramid has two branches and no decoder.
+
+    Chen et al., "Encoder-decoder with atrous separable convolution for semantic image segmentation",
+    ECCV 2018; Sandler et al., "MobileNetV2", CVPR 2018.
+
+    Transformers gives its batch norms a momentum of 0.997, TensorFlow's number for what PyTorch calls 0.003:
+    the running statistics, with which it is evaluated, are then the last batch's alone. Here it is
+    `config.batch_norm_momentum`, by default PyTorch's 0.1; 0.997 reproduces.
+    """
+
+    config_class = transformers.MobileNetV2Config
+    # The classifying network's last layer, which runs but is not looked at.
+    unused = ("mobilenet_v2.conv_1x1.",)
+    classifiers = ("segmentation_head.classifier",)
+
+    def __init__(self, config: PreTrainedConfig) -> None:
+        super().__init__(config)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = getattr(config, "batch_norm_momentum", 0.1)
+
+
 @dataclass(frozen=True)
 class NativeArchitecture:
     """One of transformers' architectures by name.
@@ -133,12 +211,15 @@ class NativeArchitecture:
     Attributes:
         model_class: Our thin subclass of transformers' class.
         checkpoint: The Hub repository that `pretrained=True` starts from.
-        fields: What its configuration says other than transformers' defaults; equal to the checkpoint's.
+        fields: What its configuration says other than transformers' defaults; equal to the checkpoint's. A
+            backbone's are a mapping under `backbone_config`.
+        own_fields: Names of fields that transformers' configuration has not.
     """
 
     model_class: type[NativeSegmenter]
     checkpoint: str
     fields: Mapping[str, Any] = field(default_factory=dict)
+    own_fields: tuple[str, ...] = ()
 
     def config(self, bands: Sequence[str], **fields: Any) -> PreTrainedConfig:
         """Its configuration for these bands, with other fields where given.
@@ -147,9 +228,20 @@ class NativeArchitecture:
             ValueError: `num_labels` and `id2label` contradict each other, or a value is of a wrong type.
         """
         labels = {} if {"num_labels", "id2label"} & set(fields) else _LABELS
-        return self.model_class.config_class(
-            **{**self.fields, **labels, **fields, "num_channels": len(bands), "bands": list(bands)}
-        )
+        values = {**self.fields, **labels, **fields, "num_channels": len(bands), "bands": list(bands)}
+        if "backbone_config" in self.fields:
+            backbone = {**self.fields["backbone_config"], **fields.get("backbone_config", {})}
+            values["backbone_config"] = {**backbone, "num_channels": len(bands)}
+            # The auxiliary head looks at the third stage, half as wide as the last.
+            values.setdefault("auxiliary_in_channels", _widths(backbone)[2])
+        return self.model_class.config_class(**values)
+
+
+def _widths(backbone: Mapping[str, Any]) -> list[int]:
+    """Channels of a backbone's stages."""
+    if "hidden_sizes" in backbone:
+        return list(backbone["hidden_sizes"])
+    return [backbone["embed_dim"] * 2**stage for stage in range(len(backbone["depths"]))]
 
 
 _LABELS = {
@@ -179,10 +271,40 @@ NATIVE_SEGMENTERS: dict[str, NativeArchitecture] = {
     "segformer-b3": _segformer("nvidia/segformer-b3-finetuned-ade-512-512", (3, 4, 18, 3)),
     "segformer-b4": _segformer("nvidia/segformer-b4-finetuned-ade-512-512", (3, 8, 27, 3)),
     "segformer-b5": _segformer("nvidia/segformer-b5-finetuned-ade-640-640", (3, 6, 40, 3)),
+    "upernet-swin-base": NativeArchitecture(
+        UperNetForSemanticSegmentation,
+        "openmmlab/upernet-swin-base",
+        {
+            "backbone_config": {
+                "model_type": "swin",
+                "embed_dim": 128,
+                "depths": [2, 2, 18, 2],
+                "num_heads": [4, 8, 16, 32],
+                "window_size": 12,
+                "out_features": ["stage1", "stage2", "stage3", "stage4"],
+            }
+        },
+    ),
+    "upernet-convnext-base": NativeArchitecture(
+        UperNetForSemanticSegmentation,
+        "openmmlab/upernet-convnext-base",
+        {
+            "backbone_config": {
+                "model_type": "convnext",
+                "hidden_sizes": [128, 256, 512, 1024],
+                "depths": [3, 3, 27, 3],
+                "out_features": ["stage1", "stage2", "stage3", "stage4"],
+            }
+        },
+    ),
+    # The checkpoints' own output strides, 16 and 8.
+    "deeplabv3-mobilevitv2": NativeArchitecture(
+        MobileViTV2ForSemanticSegmentation, "apple/mobilevitv2-1.0-voc-deeplabv3", {"output_stride": 16}
+    ),
+    "deeplabv3plus-mobilenetv2": NativeArchitecture(
+        MobileNetV2ForSemanticSegmentation,
+        "google/deeplabv3_mobilenet_v2_1.0_513",
+        {"output_stride": 8, "batch_norm_momentum": 0.1},
+        own_fields=("batch_norm_momentum",),
+    ),
 }
-
-
-def _resized(maps: Tensor, size: Sequence[int]) -> Tensor:
-    if tuple(maps.shape[-2:]) == tuple(size):
-        return maps
-    return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
