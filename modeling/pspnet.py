@@ -5,6 +5,7 @@ network to float32 rounding (tests/modeling/test_parity.py); as there, without t
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,9 @@ class PSPNetConfig(SegmentationConfig):
         pool_sizes: Cells a side of each grid of means.
         hidden_size: Channels of the map that is classified.
         dropout: Share of its channels dropped in training.
+
+    Raises:
+        ValueError: There is no grid, or one of no cells.
     """
 
     model_type = "euromine_pspnet"
@@ -36,6 +40,13 @@ class PSPNetConfig(SegmentationConfig):
     pool_sizes: tuple[int, ...] | list[int] = (6, 3, 2, 1)
     hidden_size: int = 512
     dropout: float = 0.1
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if not self.pool_sizes or min(self.pool_sizes) < 1:
+            raise ValueError(
+                f"pool_sizes are {list(self.pool_sizes)}, at least one grid of at least 1 cell was expected"
+            )
+        super().__post_init__(**kwargs)
 
 
 class PyramidPooling(nn.Module):

@@ -162,7 +162,7 @@ class ResNet(nn.Module):
         widths: Channels of each map that `forward` gives.
 
     Raises:
-        ValueError: There is no such depth, or not one dilation a stage.
+        ValueError: There is no such depth, not one dilation a stage, or no factor of the multi-grid.
     """
 
     def __init__(
@@ -188,6 +188,8 @@ class ResNet(nn.Module):
                 f"strides are {list(strides)} and dilations {list(dilations)}, "
                 f"one of each for 1 to {len(all_blocks)} stages was expected"
             )
+        if not multi_grid:
+            raise ValueError("multi_grid is empty, at least one factor was expected")
         channels = 2 * width if deep_stem else width
         self.conv1 = _deep_stem(num_channels, width) if deep_stem else _plain_stem(num_channels, width)
         self.bn1 = BatchNorm2d(channels)

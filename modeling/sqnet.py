@@ -4,12 +4,13 @@ Treml, Arjona-Medina, Unterthiner et al., "Speeding up semantic segmentation for
 at NIPS 2016. Equal to the published benchmark's network to float32 rounding (tests/modeling/test_parity.py).
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .configuration import SegmentationConfig
 from .segmentation import Segmenter
@@ -25,6 +26,9 @@ class SQNetConfig(SegmentationConfig):
     Attributes:
         stem_width: Channels of the first convolution.
         squeezed_widths: Channels inside the fire modules of the three stages; eight times as many come out.
+
+    Raises:
+        ValueError: There are not three widths.
     """
 
     model_type = "euromine_sqnet"
@@ -32,8 +36,16 @@ class SQNetConfig(SegmentationConfig):
     stem_width: int = 96
     squeezed_widths: tuple[int, ...] | list[int] = (16, 32, 64)
 
+    def __post_init__(self, **kwargs: Any) -> None:
+        if len(self.squeezed_widths) != len(_FIRES) or min(self.squeezed_widths) < 1:
+            raise ValueError(
+                f"squeezed_widths are {list(self.squeezed_widths)}, "
+                f"{len(_FIRES)} numbers of at least 1 were expected"
+            )
+        super().__post_init__(**kwargs)
 
-class FireModule(nn.Module):
+
+class FireModule(GradientCheckpointingLayer):
     """Few channels from a 1 x 1 convolution, widened by a 1 x 1 and a 3 x 3 side by side."""
 
     def __init__(self, in_channels: int, squeezed: int) -> None:
@@ -67,7 +79,7 @@ class ParallelDilatedConvolutions(nn.Module):
         return total
 
 
-class Refinement(nn.Module):
+class Refinement(GradientCheckpointingLayer):
     """Doubles the side, and lets a convolved skip refine what comes up."""
 
     def __init__(self, in_channels: int, skip_channels: int) -> None:
@@ -91,6 +103,7 @@ class SQNetForSemanticSegmentation(Segmenter):
     """SQNet. It has no batch norm, so that a batch of one trains as any other."""
 
     config_class = SQNetConfig
+    supports_gradient_checkpointing = True
     size_multiple: ClassVar[int] = 16
     reference_keys = (
         (r"^conv1\.", "stem."),

@@ -6,7 +6,7 @@ convolutions with batch norm, and a bilinear way up instead of the paper's trans
 """
 
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -35,7 +35,7 @@ class UNetConfig(SegmentationConfig):
 
     widths: tuple[int, ...] | list[int] = (64, 128, 256, 512, 1024)
 
-    def __post_init__(self, **kwargs: object) -> None:
+    def __post_init__(self, **kwargs: Any) -> None:
         if len(self.widths) != _SCALES or any(width < 1 or width % 2 for width in self.widths[1:]):
             raise ValueError(f"widths are {list(self.widths)}, {_SCALES} even numbers were expected")
         super().__post_init__(**kwargs)
