@@ -42,6 +42,7 @@ from .siamunet_diff import SiamUNetDiffForChangeDetection
 from .snunet import SNUNetForChangeDetection
 from .sqnet import SQNetForSemanticSegmentation
 from .stem import check_stem_rule
+from .tfi_gr import TFIGRForChangeDetection
 from .tinycd import TinyCDForChangeDetection
 from .unet import UNetForSemanticSegmentation
 
@@ -69,6 +70,7 @@ CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {
     "siamunet-conc": SiamUNetConcForChangeDetection,
     "siamunet-diff": SiamUNetDiffForChangeDetection,
     "snunet": SNUNetForChangeDetection,
+    "tfi-gr": TFIGRForChangeDetection,
     "tinycd": TinyCDForChangeDetection,
 }
 
