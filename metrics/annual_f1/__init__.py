@@ -1,0 +1,1 @@
+"""Annual F1: how well is the footprint of each year mapped?"""

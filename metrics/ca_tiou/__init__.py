@@ -1,0 +1,1 @@
+"""CA-TIoU: do predicted footprints agree where the ground did not change?"""

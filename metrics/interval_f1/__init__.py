@@ -1,0 +1,1 @@
+"""Interval F1: how well is the change between two years mapped?"""

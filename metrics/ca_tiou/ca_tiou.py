@@ -1,0 +1,144 @@
+"""CA-TIoU: how far a series of predicted footprints agrees with itself where the ground did not change.
+
+Change-aware temporal IoU of the EuroMineNet benchmark, doi:10.1016/j.isprsjprs.2026.04.046.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import evaluate
+import numpy as np
+from numpy.typing import NDArray
+
+from .counts import (
+    Bits,
+    Counts,
+    CountTable,
+    Scores,
+    binary_scores,
+    count_bits,
+    count_confusion,
+    mean_of_defined,
+    pack_footprints,
+    ratio,
+)
+from .series_metric import CITATION, FEATURES, SeriesMetric
+
+_DESCRIPTION = """\
+Change-aware temporal IoU (CA-TIoU) of footprint series. For each pair of years it is the intersection over
+the union of the two predictions, among the pixels whose reference is the same in both years: what differs
+there is flicker, not change. LCA-TIoU is its mean over neighbouring years, GCA-TIoU over all pairs of years.
+A constant map scores 1.0, so the mean F1 of the years stands beside it.
+"""
+
+_INPUTS = """
+One example is the series of one patch or scene: predictions and references (years, height, width) of 0, 1
+and 255 (ignored in references), sites the name of its site, years its calendar years (optional).
+
+Returns lca_tiou, gca_tiou, of1 (mean F1 of the years), matrix (years, years), years, pixels, sites (the
+same by site) and, with bootstrap=N, confidence_intervals.
+"""
+
+
+def count_agreement(predicted: Bits, actual: Bits, valid: Bits) -> Counts:
+    """Counts how two years' predictions agree where the reference is the same in both.
+
+    Args:
+        predicted: The predicted footprints among the valid pixels, (years, words).
+        actual: The reference's footprints among them, (years, words).
+        valid: The pixels that count, (years, words).
+
+    Returns:
+        (pairs, 3), the pairs in the order of `itertools.combinations`: pixels whose reference is the same,
+        and the intersection and the union of the predictions inside them.
+    """
+    pairs = [np.empty((0, 3), np.int64)]
+    for year in range(len(predicted) - 1):
+        later = slice(year + 1, None)
+        unchanged = valid[year] & valid[later] & ~(actual[year] ^ actual[later])
+        intersection = predicted[year] & predicted[later] & unchanged
+        union = (predicted[year] | predicted[later]) & unchanged
+        pairs.append(np.stack([count_bits(unchanged), count_bits(intersection), count_bits(union)], axis=-1))
+    return np.concatenate(pairs)
+
+
+def neighbouring(present: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which pairs of years follow each other, with no present year between them.
+
+    Args:
+        present: The years of which there is anything, (..., years).
+
+    Returns:
+        (..., years, years), true above the diagonal alone.
+    """
+    rank = np.cumsum(present, axis=-1)
+    both = present[..., :, None] & present[..., None, :]
+    return both & (rank[..., None, :] - rank[..., :, None] == 1)
+
+
+def agreement_scores(by_year: Counts, by_pair: Counts, zero_division: float) -> Scores:
+    """Scores the counts of one or many sites.
+
+    Args:
+        by_year: (..., years, 4), from `count_confusion`.
+        by_pair: (..., years, years, 3), from `count_agreement`, above the diagonal.
+        zero_division: The score of a pair with unchanged pixels in which neither year predicts a footprint.
+
+    Returns:
+        `lca_tiou`, `gca_tiou` and `of1` (...), `matrix` (..., years, years), symmetric.
+    """
+    unchanged, intersection, union = np.moveaxis(by_pair, -1, 0)
+    upper = ratio(intersection, union, unchanged, zero_division)
+    _, predicted, _, pixels = np.moveaxis(by_year, -1, 0)
+    years = by_year.shape[-2]
+    above = np.triu(np.ones((years, years), bool), 1)
+    matrix = np.where(above, upper, np.swapaxes(upper, -1, -2))
+    # A year agrees with itself wherever it predicts anything.
+    diagonal = np.arange(years)
+    matrix[..., diagonal, diagonal] = ratio(predicted, predicted, pixels, zero_division)
+    return {
+        "lca_tiou": _mean_of_pairs(upper, neighbouring(pixels > 0)),
+        "gca_tiou": _mean_of_pairs(upper, above),
+        "of1": mean_of_defined(binary_scores(by_year, zero_division)["f1"]),
+        "matrix": matrix,
+    }
+
+
+def _mean_of_pairs(scores: NDArray[np.float64], chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The mean of (..., years, years) over the chosen pairs that are defined."""
+    kept = np.where(chosen, scores, np.nan)
+    return mean_of_defined(kept.reshape(*kept.shape[:-2], -1))
+
+
+class CATIoU(SeriesMetric):
+    """CA-TIoU of footprint series, with the mean annual F1 beside it.
+
+    Pixels whose reference is 255 are ignored, and a year that is 255 all over is missing. Neighbours are
+    the years that follow each other in a site's own series, whatever the gap between them: where the ground
+    did not change, neither may the map, however long it took.
+
+    Example:
+        >>> metric = CATIoU()
+        >>> metric.add(prediction=[[[1, 1]], [[1, 0]]], reference=[[[1, 1]], [[1, 1]]], site="Spain_1")
+        >>> metric.compute()["lca_tiou"]
+        0.5
+    """
+
+    metric_name = "ca_tiou"
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description=_DESCRIPTION, citation=CITATION, inputs_description=_INPUTS, features=FEATURES
+        )
+
+    def _count(self, prediction: NDArray[Any], reference: NDArray[Any], name: str) -> tuple[Counts, Counts]:
+        predicted, actual, valid = pack_footprints(prediction, reference, name)
+        return count_confusion(predicted, actual, valid), count_agreement(predicted, actual, valid)
+
+    def _pixels(self, table: CountTable) -> Counts:
+        return table.by_year[..., 3].sum(axis=-1)
+
+    def _scores(self, years: Sequence[int], by_year: Counts, by_pair: Counts, zero_division: float) -> Scores:
+        return agreement_scores(by_year, by_pair, zero_division)

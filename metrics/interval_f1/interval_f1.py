@@ -1,0 +1,246 @@
+"""Interval F1: how well the change between two years is mapped, by the interval between them.
+
+The scores of the EuroMineNet benchmark's Tables 5 (change detection) and 6 (post-classification),
+doi:10.1016/j.isprsjprs.2026.04.046.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import evaluate
+import numpy as np
+from numpy.typing import NDArray
+
+from .counts import (
+    Bits,
+    Counts,
+    CountTable,
+    Scores,
+    binary_scores,
+    count_bits,
+    count_confusion,
+    mean_of_defined,
+    pack,
+    pack_footprints,
+    pair_indices,
+    require_decided,
+)
+from .series_metric import CITATION, FEATURES, SeriesMetric
+
+_DESCRIPTION = """\
+F1 of the change class by the interval of years between two dates, from change maps or from series of
+footprints (post-classification); gain and loss of footprint apart as well. of1_pooled comes from the counts
+of all pairs of years together, of1_mean is the mean over the intervals.
+"""
+
+_INPUTS = """
+One example is the series of one patch or scene. By configuration, predictions and references are
+
+- "footprint" (default): footprints (years, height, width) both; change is where two years differ;
+- "change": change maps (pairs, height, width), in the order of itertools.combinations of the years, against
+  footprints (years, height, width);
+- "change_to_change": change maps (pairs, height, width) both; without gain and loss;
+
+of 0, 1 and 255 (ignored in references). sites is the name of its site, years its calendar years (optional).
+
+Returns of1_pooled, of1_mean; f1, precision, recall and iou, one entry an interval; intervals; the same of
+gain and loss (gain_f1, ...); pixels, sites (the same by site) and, with bootstrap=N, confidence_intervals.
+"""
+
+# The counted fields of a pair of years: the confusion of change, of gain and of loss.
+_CHANGE, _GAIN, _LOSS = slice(0, 4), slice(4, 8), slice(8, 12)
+
+
+def count_changes_between_footprints(predicted: Bits, actual: Bits, valid: Bits) -> Counts:
+    """Counts the change that a predicted series of footprints implies against the reference's.
+
+    Args:
+        predicted: The predicted footprints among the valid pixels, (years, words).
+        actual: The reference's footprints among them, (years, words).
+        valid: The pixels that count, (years, words).
+
+    Returns:
+        (pairs, 12): the confusion of change, of gain and of loss; a pixel counts where both years do.
+    """
+    first, second = pair_indices(len(valid))
+    both = valid[first] & valid[second]
+    predicted_change = (predicted[first] ^ predicted[second]) & both
+    actual_change = (actual[first] ^ actual[second]) & both
+    return _count_directions(
+        gains=(predicted_change & predicted[second], actual_change & actual[second]),
+        losses=(predicted_change & predicted[first], actual_change & actual[first]),
+        both=both,
+    )
+
+
+def count_changes_of_footprints(predicted_change: Bits, actual: Bits, valid: Bits) -> Counts:
+    """Counts predicted change maps against the change between the reference's footprints.
+
+    A change map has no direction: what it marks counts as gain where the reference's first year has no
+    footprint, which is all that can be gained there, and as loss where it has one.
+
+    Args:
+        predicted_change: The predicted change, (pairs, words).
+        actual: The reference's footprints, (years, words).
+        valid: The pixels that count, (years, words).
+
+    Returns:
+        (pairs, 12): the confusion of change, of gain and of loss; a pixel counts where both years do.
+    """
+    first, second = pair_indices(len(valid))
+    both = valid[first] & valid[second]
+    predicted_change = predicted_change & both
+    actual_change = (actual[first] ^ actual[second]) & both
+    return _count_directions(
+        gains=(predicted_change & ~actual[first], actual_change & actual[second]),
+        losses=(predicted_change & actual[first], actual_change & actual[first]),
+        both=both,
+    )
+
+
+def _count_directions(gains: tuple[Bits, Bits], losses: tuple[Bits, Bits], both: Bits) -> Counts:
+    """The predicted and the actual gains and losses, (pairs, words) each -> (pairs, 12)."""
+    predicted_change, actual_change = (gain | loss for gain, loss in zip(gains, losses, strict=True))
+    return np.concatenate(
+        [
+            count_confusion(predicted_change, actual_change, both),
+            count_confusion(*gains, both),
+            count_confusion(*losses, both),
+        ],
+        axis=-1,
+    )
+
+
+def interval_scores(years: Sequence[int], by_pair: Counts, zero_division: float) -> Scores:
+    """Scores the counts of one or many sites.
+
+    Args:
+        years: The calendar years, ascending.
+        by_pair: (..., years, years, 4 or 12), above the diagonal: the confusion of change and, if they are
+            known, of gain and of loss.
+        zero_division: The score of an interval with pixels but nothing to divide by.
+
+    Returns:
+        `of1_pooled` and `of1_mean` (...), `f1`, `precision`, `recall` and `iou` (..., intervals); the same
+        with `gain_` and `loss_` before.
+    """
+    interval = interval_of_pairs(years)
+    intervals = interval_list(years)
+    by_interval = np.zeros((*by_pair.shape[:-3], len(intervals), by_pair.shape[-1]), np.int64)
+    for index, length in enumerate(intervals):
+        by_interval[..., index, :] = by_pair[..., interval == length, :].sum(axis=-2)
+    scores = _scores_of_intervals(by_interval[..., _CHANGE], zero_division)
+    if by_pair.shape[-1] > _CHANGE.stop:
+        for direction, fields in (("gain", _GAIN), ("loss", _LOSS)):
+            of_direction = _scores_of_intervals(by_interval[..., fields], zero_division)
+            scores |= {f"{direction}_{name}": values for name, values in of_direction.items()}
+    return scores
+
+
+def _scores_of_intervals(confusion: Counts, zero_division: float) -> Scores:
+    """(..., intervals, 4) -> the scores of each interval and of all together."""
+    by_interval = binary_scores(confusion, zero_division)
+    return {
+        "of1_pooled": binary_scores(confusion.sum(axis=-2), zero_division)["f1"],
+        "of1_mean": mean_of_defined(by_interval["f1"]),
+        **by_interval,
+    }
+
+
+def interval_of_pairs(years: Sequence[int]) -> NDArray[np.int64]:
+    """The years between each pair of years: (years, years), 0 on and below the diagonal."""
+    calendar = np.asarray(years, np.int64)
+    return np.triu(calendar[None, :] - calendar[:, None])
+
+
+def interval_list(years: Sequence[int]) -> list[int]:
+    """The intervals that occur between the years, ascending."""
+    intervals: list[int] = np.unique(interval_of_pairs(years)).tolist()
+    return [interval for interval in intervals if interval]
+
+
+class IntervalF1(SeriesMetric):
+    """F1 of change by the interval between two years, with gain and loss apart.
+
+    A pixel counts for a pair of years if its reference is not 255 in either.
+
+    Args:
+        config_name: "footprint" (default), "change" or "change_to_change": what predictions and references
+            are, see `inputs_description`.
+        **options: As `SeriesMetric`.
+
+    Example:
+        >>> metric = IntervalF1()
+        >>> metric.add(prediction=[[[0, 0]], [[1, 1]]], reference=[[[0, 0]], [[1, 0]]], site="Spain_1")
+        >>> round(metric.compute()["of1_pooled"], 4)
+        0.6667
+    """
+
+    metric_name = "interval_f1"
+    config_names = ("footprint", "change", "change_to_change")
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description=_DESCRIPTION, citation=CITATION, inputs_description=_INPUTS, features=FEATURES
+        )
+
+    def _count(self, prediction: NDArray[Any], reference: NDArray[Any], name: str) -> tuple[Counts, Counts]:
+        if self.config_name == "footprint":
+            predicted, actual, valid = pack_footprints(prediction, reference, name)
+            by_pair = count_changes_between_footprints(predicted, actual, valid)
+        elif self.config_name == "change":
+            predicted, actual, valid = _pack_changes_and_footprints(prediction, reference, name)
+            by_pair = count_changes_of_footprints(predicted, actual, valid)
+        else:
+            _require_pairs(prediction, reference, name)
+            predicted, actual, valid = pack_footprints(prediction, reference, name)
+            by_pair = count_confusion(predicted, actual, valid)
+            # The reference is known by pair alone: no year has pixels of its own.
+            return np.empty((_years_of_pairs(len(by_pair)), 0), np.int64), by_pair
+        return count_bits(valid)[:, None], by_pair
+
+    def _pixels(self, table: CountTable) -> Counts:
+        if self.config_name == "change_to_change":
+            return table.by_pair[..., 3].sum(axis=(-2, -1))
+        return table.by_year[..., 0].sum(axis=-1)
+
+    def _scores(self, years: Sequence[int], by_year: Counts, by_pair: Counts, zero_division: float) -> Scores:
+        return interval_scores(years, by_pair, zero_division)
+
+    def _axes(self, years: Sequence[int]) -> dict[str, list[int]]:
+        return {"years": list(years), "intervals": interval_list(years)}
+
+
+def _pack_changes_and_footprints(
+    prediction: NDArray[Any], reference: NDArray[Any], name: str
+) -> tuple[Bits, Bits, Bits]:
+    """Packs change maps (pairs, height, width) and footprints (years, height, width)."""
+    pairs = math.comb(len(reference), 2) if reference.ndim == 3 else 0
+    if prediction.shape != (pairs, *reference.shape[1:]):
+        raise ValueError(
+            f"The prediction of {name} has the shape {prediction.shape}, its reference {reference.shape}; "
+            "expected (pairs, height, width), one change map for each pair of the reference's years, and "
+            "(years, height, width)."
+        )
+    predicted, decided = pack(prediction, f"The prediction of {name}")
+    actual, valid = pack(reference, f"The reference of {name}")
+    first, second = pair_indices(len(reference))
+    require_decided(decided, valid[first] & valid[second], name)
+    return predicted, actual, valid
+
+
+def _require_pairs(prediction: NDArray[Any], reference: NDArray[Any], name: str) -> None:
+    pairs = len(reference) if reference.ndim else 0
+    if math.comb(_years_of_pairs(pairs), 2) != pairs:
+        raise ValueError(
+            f"The reference of {name} has the shape {reference.shape}, expected one change map for each pair "
+            "of a series' years: 1, 3, 6, 10, ... 45 maps for 2, 3, 4, 5, ... 10 years."
+        )
+
+
+def _years_of_pairs(pairs: int) -> int:
+    """How many years have so many pairs, rounded down."""
+    return (1 + math.isqrt(1 + 8 * pairs)) // 2
