@@ -26,12 +26,14 @@ from .cgnet import CGNetForChangeDetection
 from .change_detection import ChangeDetector
 from .configuration import MultispectralConfig, checked_bands
 from .deeplabv3plus import DeepLabV3PlusForSemanticSegmentation
+from .dtcdscn import DTCDSCNForChangeDetection
 from .fc_ef import FCEFForChangeDetection
 from .fcnpp import FCNPPForChangeDetection
 from .hanet import HANetForChangeDetection
 from .hcgmnet import HCGMNetForChangeDetection
 from .image_processing import EuroMineImageProcessor
 from .linknet import LinkNetForSemanticSegmentation
+from .mask2former import Mask2FormerForSemanticSegmentation
 from .mspsnet import MSPSNetForChangeDetection
 from .native import NATIVE_SEGMENTERS, NativeSegmenter
 from .pspnet import PSPNetForSemanticSegmentation
@@ -53,6 +55,7 @@ CHANGE_DETECTION = "change-detection"
 SEGMENTERS: dict[str, type[MultispectralModel]] = {
     "deeplabv3plus-resnet101": DeepLabV3PlusForSemanticSegmentation,
     "linknet": LinkNetForSemanticSegmentation,
+    "mask2former-swin-base": Mask2FormerForSemanticSegmentation,
     "pspnet": PSPNetForSemanticSegmentation,
     "sqnet": SQNetForSemanticSegmentation,
     "unet": UNetForSemanticSegmentation,
@@ -60,6 +63,7 @@ SEGMENTERS: dict[str, type[MultispectralModel]] = {
 CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {
     "bit": BITForChangeDetection,
     "cgnet": CGNetForChangeDetection,
+    "dtcdscn": DTCDSCNForChangeDetection,
     "fc-ef": FCEFForChangeDetection,
     "fcnpp": FCNPPForChangeDetection,
     "hanet": HANetForChangeDetection,
