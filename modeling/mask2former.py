@@ -1,0 +1,250 @@
+"""Mask2Former on a Swin Transformer, as a network that maps the footprint pixel by pixel.
+
+Cheng et al., "Masked-attention mask transformer for universal image segmentation", CVPR 2022.
+
+The network is transformers' own. It answers with a hundred queries, each a mask and a guess of its class;
+here their scores are summed to logits of the classes at the masks' resolution, a quarter of the image's,
+and the masks and classes that its loss asks for are built of ordinary labels.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, SwinConfig
+from transformers.modeling_outputs import SemanticSegmenterOutput
+
+from .base import MultispectralModel, resize_and_crop
+from .configuration import SegmentationConfig
+from .losses import check_labels
+from .stem import load_checkpoint
+
+# A mask logit that no loss asks to change where the target is 0: its sigmoid is 4.5e-5.
+_CERTAINLY_NOT = -10.0
+
+
+class Mask2FormerSwinConfig(SegmentationConfig):
+    """Mask2Former's configuration on a Swin Transformer; the defaults are the base size.
+
+    Attributes:
+        embed_dim: Channels of the backbone's first stage, which double with each.
+        depths: Its blocks, stage by stage.
+        num_heads: Its attention heads, stage by stage.
+        window_size: Side of its attention windows, in patches of 4 pixels.
+        drop_path_rate: Its stochastic depth.
+        hidden_dim: Channels of the pixel decoder, the queries and the masks' features.
+        encoder_layers: Layers of the pixel decoder.
+        encoder_feedforward_dim: Width of their feed-forward part.
+        decoder_layers: Layers of the transformer decoder, and one.
+        dim_feedforward: Width of their feed-forward part.
+        num_attention_heads: Attention heads of both decoders.
+        num_queries: How many masks are proposed.
+        dropout: In the transformer decoder.
+        no_object_weight: Weight of a query that proposes nothing, in the classes' loss.
+        class_weight: Weight of the classes' cross-entropy.
+        mask_weight: Weight of the masks' binary cross-entropy.
+        dice_weight: Weight of the masks' dice loss.
+        train_num_points: At how many points a mask is compared.
+        oversample_ratio: How many candidates are drawn for each uncertain point.
+        importance_sample_ratio: The share of points that are taken where a mask is uncertain.
+    """
+
+    model_type = "euromine_mask2former-swin-base"
+
+    embed_dim: int = 128
+    depths: tuple[int, ...] | list[int] = (2, 2, 18, 2)
+    num_heads: tuple[int, ...] | list[int] = (4, 8, 16, 32)
+    window_size: int = 12
+    drop_path_rate: float = 0.3
+    hidden_dim: int = 256
+    encoder_layers: int = 6
+    encoder_feedforward_dim: int = 1024
+    decoder_layers: int = 10
+    dim_feedforward: int = 2048
+    num_attention_heads: int = 8
+    num_queries: int = 100
+    dropout: float = 0.0
+    no_object_weight: float = 0.1
+    class_weight: float = 2.0
+    mask_weight: float = 5.0
+    dice_weight: float = 5.0
+    train_num_points: int = 12544
+    oversample_ratio: float = 3.0
+    importance_sample_ratio: float = 0.75
+
+    def of_transformers(self) -> Mask2FormerConfig:
+        """The configuration of transformers' own class."""
+        backbone = SwinConfig(
+            num_channels=self.num_channels,
+            embed_dim=self.embed_dim,
+            depths=list(self.depths),
+            num_heads=list(self.num_heads),
+            window_size=self.window_size,
+            drop_path_rate=self.drop_path_rate,
+            out_features=["stage1", "stage2", "stage3", "stage4"],
+        )
+        return Mask2FormerConfig(
+            backbone_config=backbone,
+            id2label=self.id2label,
+            label2id=self.label2id,
+            feature_size=self.hidden_dim,
+            mask_feature_size=self.hidden_dim,
+            hidden_dim=self.hidden_dim,
+            encoder_layers=self.encoder_layers,
+            encoder_feedforward_dim=self.encoder_feedforward_dim,
+            decoder_layers=self.decoder_layers,
+            dim_feedforward=self.dim_feedforward,
+            num_attention_heads=self.num_attention_heads,
+            num_queries=self.num_queries,
+            dropout=self.dropout,
+            no_object_weight=self.no_object_weight,
+            class_weight=self.class_weight,
+            mask_weight=self.mask_weight,
+            dice_weight=self.dice_weight,
+            train_num_points=self.train_num_points,
+            oversample_ratio=self.oversample_ratio,
+            importance_sample_ratio=self.importance_sample_ratio,
+        )
+
+
+class Mask2FormerForSemanticSegmentation(MultispectralModel):
+    """Mask2Former with `(pixel_values, labels)` in and per-pixel logits out."""
+
+    config_class = Mask2FormerSwinConfig
+    task_auto_class = "AutoModelForSemanticSegmentation"
+    checkpoint = "facebook/mask2former-swin-base-ade-semantic"
+    # The coarsest scale: every scale's map then covers the same pixels.
+    size_multiple = 32
+    # The group norms there refuse a map of a single pixel.
+    minimum_size = 64
+
+    def __init__(self, config: Mask2FormerSwinConfig) -> None:
+        super().__init__(config)
+        self.mask2former = Mask2FormerForUniversalSegmentation(config.of_transformers())
+        # The backbone's last normalisation, which its feature maps are taken before: it gets no gradient,
+        # and distributed training would wait for one.
+        for parameter in self.mask2former.model.pixel_level_module.encoder.swin.layernorm.parameters():
+            parameter.requires_grad_(False)
+        self.post_init()
+
+    def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> SemanticSegmenterOutput:
+        """Map the footprint.
+
+        Args:
+            pixel_values: (batch, channels, height, width), float, normalised; any height and width.
+            labels: (batch, height, width), int64, 0 background, 1 mine, 255 ignored.
+
+        Returns:
+            Logits (batch, classes, height', width') float32 at the masks' resolution, a quarter of the
+            image's, or at the image's where that had to be padded (`semantic_logits`); with labels,
+            Mask2Former's own loss, weighted and summed over the decoder's layers.
+
+        Raises:
+            ValueError: Another number of dimensions or bands, or labels that do not fit.
+        """
+        if pixel_values.ndim != 4:
+            raise ValueError(
+                f"pixel_values have the shape {tuple(pixel_values.shape)}, "
+                "(batch, channels, height, width) was expected"
+            )
+        self.check_channels(pixel_values.shape[1])
+        size = (pixel_values.shape[-2], pixel_values.shape[-1])
+        if labels is not None:
+            check_labels(labels, size, self.num_labels, self.config.semantic_loss_ignore_index)
+        images = self.pad(pixel_values)
+        padded = (images.shape[-2], images.shape[-1])
+        outputs = self.mask2former(images, output_auxiliary_logits=True)
+        logits = semantic_logits(outputs.class_queries_logits, outputs.masks_queries_logits)
+        if padded != size:
+            logits = resize_and_crop(logits, padded, size)
+        loss = None
+        if labels is not None:
+            ignored = self.config.semantic_loss_ignore_index
+            labels = F.pad(labels, (0, padded[1] - size[1], 0, padded[0] - size[0]), value=ignored)
+            final = {
+                "class_queries_logits": outputs.class_queries_logits,
+                "masks_queries_logits": outputs.masks_queries_logits,
+            }
+            loss = self.loss([*outputs.auxiliary_logits, final], labels)
+        return SemanticSegmenterOutput(loss=loss, logits=logits)
+
+    def loss(self, layers: list[dict[str, Tensor]], labels: Tensor) -> Tensor:
+        """Mask2Former's loss of every layer's queries, the last being the final ones.
+
+        Each class of an image is one mask to find. Ignored pixels belong to none, and there every query is
+        taken to say so, whatever it says: neither the assignment nor a gradient comes from them. Images
+        that are ignored as a whole are left out.
+
+        Args:
+            layers: `class_queries_logits` (batch, queries, classes + 1) and `masks_queries_logits` (batch,
+                queries, height', width') of each decoder layer.
+            labels: (batch, height, width), int64, of the padded images.
+        """
+        ignored = labels == self.config.semantic_loss_ignore_index
+        is_used = ~ignored.flatten(1).all(dim=1)
+        # With nothing to learn from, the loss is taken all the same and weighted by 0: among several
+        # processes each must take part in counting the masks.
+        weight = 1.0 if is_used.any() else 0.0
+        kept = is_used.nonzero().flatten() if weight else torch.arange(len(labels), device=labels.device)
+        labels, ignored = labels[kept], ignored[kept]
+        found = [torch.unique(each[~hidden]) for each, hidden in zip(labels, ignored, strict=True)]
+        masks = [
+            (each == classes[:, None, None]).float() for each, classes in zip(labels, found, strict=True)
+        ]
+        cells = layers[-1]["masks_queries_logits"].shape[-2:]
+        hidden = F.interpolate(ignored[:, None].float(), size=cells, mode="area") > 0.5
+        layers = [
+            {
+                "class_queries_logits": layer["class_queries_logits"][kept].float(),
+                "masks_queries_logits": layer["masks_queries_logits"][kept]
+                .float()
+                .masked_fill(hidden, _CERTAINLY_NOT),
+            }
+            for layer in layers
+        ]
+        *auxiliary, final = layers
+        parts = self.mask2former.get_loss_dict(
+            **final, mask_labels=masks, class_labels=found, auxiliary_predictions=auxiliary
+        )
+        return self.mask2former.get_loss(parts) * weight
+
+    def load_pretrained(self, source: str, stem_init: str | None) -> None:
+        """Start from a checkpoint of transformers' class instead of fresh weights.
+
+        Args:
+            source: A Hub repository or a local folder.
+            stem_init: How the first layer for red, green and blue becomes one for the network's bands.
+
+        Raises:
+            ValueError: The checkpoint does not fit (`stem.load_checkpoint`).
+            OSError: There is none, or it cannot be read.
+        """
+        load_checkpoint(
+            self.mask2former,
+            source,
+            self.config.bands,
+            stem_init,
+            classifiers=("class_predictor.", "criterion."),
+            unused=("model.pixel_level_module.encoder.swin.layernorm.",),
+        )
+
+
+def semantic_logits(class_queries_logits: Tensor, masks_queries_logits: Tensor) -> Tensor:
+    """The queries' scores summed to logits of the classes.
+
+    A class's score at a pixel is the sum over the queries of the class's probability times the mask's, as
+    transformers' post-processing sums it. The logit is its logarithm: the largest is the same class, and the
+    softmax is each class's share of the scores.
+
+    Args:
+        class_queries_logits: (batch, queries, classes + 1), the last being "no object".
+        masks_queries_logits: (batch, queries, height, width).
+
+    Returns:
+        (batch, classes, height, width), float32.
+    """
+    # In half precision the scores of a hundred queries tie.
+    with torch.autocast(class_queries_logits.device.type, enabled=False):
+        classes = class_queries_logits.float().softmax(dim=-1)[..., :-1]
+        masks = masks_queries_logits.float().sigmoid()
+        scores = torch.einsum("bqc,bqhw->bchw", classes, masks)
+    return scores.clamp(min=torch.finfo(torch.float32).tiny).log()
