@@ -7,10 +7,12 @@ here their scores are summed to logits of the classes at the masks' resolution, 
 and the masks and classes that its loss asks for are built of ordinary labels.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, SwinConfig
+from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
 from .base import MultispectralModel, resize_and_crop
@@ -19,7 +21,7 @@ from .losses import check_labels
 from .stem import load_checkpoint
 
 # A mask logit that no loss asks to change where the target is 0: its sigmoid is 4.5e-5.
-_CERTAINLY_NOT = -10.0
+_NOT = -10.0
 
 
 class Mask2FormerSwinConfig(SegmentationConfig):
@@ -73,15 +75,16 @@ class Mask2FormerSwinConfig(SegmentationConfig):
 
     def of_transformers(self) -> Mask2FormerConfig:
         """The configuration of transformers' own class."""
-        backbone = SwinConfig(
-            num_channels=self.num_channels,
-            embed_dim=self.embed_dim,
-            depths=list(self.depths),
-            num_heads=list(self.num_heads),
-            window_size=self.window_size,
-            drop_path_rate=self.drop_path_rate,
-            out_features=["stage1", "stage2", "stage3", "stage4"],
-        )
+        backbone = {
+            "model_type": "swin",
+            "num_channels": self.num_channels,
+            "embed_dim": self.embed_dim,
+            "depths": list(self.depths),
+            "num_heads": list(self.num_heads),
+            "window_size": self.window_size,
+            "drop_path_rate": self.drop_path_rate,
+            "out_features": ["stage1", "stage2", "stage3", "stage4"],
+        }
         return Mask2FormerConfig(
             backbone_config=backbone,
             id2label=self.id2label,
@@ -187,25 +190,22 @@ class Mask2FormerForSemanticSegmentation(MultispectralModel):
         kept = is_used.nonzero().flatten() if weight else torch.arange(len(labels), device=labels.device)
         labels, ignored = labels[kept], ignored[kept]
         found = [torch.unique(each[~hidden]) for each, hidden in zip(labels, ignored, strict=True)]
-        masks = [
-            (each == classes[:, None, None]).float() for each, classes in zip(labels, found, strict=True)
-        ]
+        masks = [(each == known[:, None, None]).float() for each, known in zip(labels, found, strict=True)]
         cells = layers[-1]["masks_queries_logits"].shape[-2:]
         hidden = F.interpolate(ignored[:, None].float(), size=cells, mode="area") > 0.5
-        layers = [
+        *auxiliary, final = (
             {
                 "class_queries_logits": layer["class_queries_logits"][kept].float(),
-                "masks_queries_logits": layer["masks_queries_logits"][kept]
-                .float()
-                .masked_fill(hidden, _CERTAINLY_NOT),
+                "masks_queries_logits": layer["masks_queries_logits"][kept].float().masked_fill(hidden, _NOT),
             }
             for layer in layers
-        ]
-        *auxiliary, final = layers
-        parts = self.mask2former.get_loss_dict(
+        )
+        # transformers types these lists as tensors.
+        network: Any = self.mask2former
+        parts = network.get_loss_dict(
             **final, mask_labels=masks, class_labels=found, auxiliary_predictions=auxiliary
         )
-        return self.mask2former.get_loss(parts) * weight
+        return network.get_loss(parts) * weight
 
     def load_pretrained(self, source: str, stem_init: str | None) -> None:
         """Start from a checkpoint of transformers' class instead of fresh weights.
