@@ -24,6 +24,7 @@ from .base import MultispectralModel
 from .bit import BITForChangeDetection
 from .cgnet import CGNetForChangeDetection
 from .change_detection import ChangeDetector
+from .changeformer import ChangeFormerForChangeDetection
 from .configuration import MultispectralConfig, checked_bands
 from .deeplabv3plus import DeepLabV3PlusForSemanticSegmentation
 from .dtcdscn import DTCDSCNForChangeDetection
@@ -63,6 +64,7 @@ SEGMENTERS: dict[str, type[MultispectralModel]] = {
 CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {
     "bit": BITForChangeDetection,
     "cgnet": CGNetForChangeDetection,
+    "changeformer": ChangeFormerForChangeDetection,
     "dtcdscn": DTCDSCNForChangeDetection,
     "fc-ef": FCEFForChangeDetection,
     "fcnpp": FCNPPForChangeDetection,
