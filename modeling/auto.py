@@ -20,6 +20,7 @@ from transformers.models.auto.auto_factory import _BaseAutoModelClass, _LazyAuto
 # Public, but a lazy mapping that the module does not list.
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # type: ignore[attr-defined]
 
+from .a2net import A2NetForChangeDetection
 from .base import MultispectralModel
 from .bit import BITForChangeDetection
 from .cgnet import CGNetForChangeDetection
@@ -62,6 +63,7 @@ SEGMENTERS: dict[str, type[MultispectralModel]] = {
     "unet": UNetForSemanticSegmentation,
 }
 CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {
+    "a2net": A2NetForChangeDetection,
     "bit": BITForChangeDetection,
     "cgnet": CGNetForChangeDetection,
     "changeformer": ChangeFormerForChangeDetection,
