@@ -28,6 +28,7 @@ from .change_detection import ChangeDetector
 from .changeformer import ChangeFormerForChangeDetection
 from .configuration import MultispectralConfig, checked_bands
 from .deeplabv3plus import DeepLabV3PlusForSemanticSegmentation
+from .dminet import DMINetForChangeDetection
 from .dtcdscn import DTCDSCNForChangeDetection
 from .fc_ef import FCEFForChangeDetection
 from .fcnpp import FCNPPForChangeDetection
@@ -67,6 +68,7 @@ CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {
     "bit": BITForChangeDetection,
     "cgnet": CGNetForChangeDetection,
     "changeformer": ChangeFormerForChangeDetection,
+    "dminet": DMINetForChangeDetection,
     "dtcdscn": DTCDSCNForChangeDetection,
     "fc-ef": FCEFForChangeDetection,
     "fcnpp": FCNPPForChangeDetection,

@@ -1,0 +1,199 @@
+"""DMINet: the dates attend to each other at three scales; their agreement and their difference go up apart.
+
+Feng, Jiang, Xu, Zheng, "Change detection on remote sensing images using dual-branch multilevel intertemporal
+network", IEEE TGRS 2023. Equal to the published benchmark's network to float32 rounding; with
+`prediction="authors"`, to the authors' own prediction.
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import initialization as init
+
+from .change_detection import ChangeDetectionConfig, Features, SiameseChangeDetector
+from .resnet import ResNet
+
+
+class DMINetConfig(ChangeDetectionConfig):
+    """Settings of DMINet.
+
+    Attributes:
+        depth: Layers of the ResNet, of which three stages are used.
+        head_width: Channels before each of the four maps.
+        prediction: "benchmark" takes the difference branch's coarser map, as the benchmark's code does;
+            "authors" the sum of both branches' finest ones.
+    """
+
+    model_type = "euromine_dminet"
+    depth: int = 18
+    head_width: int = 32
+    prediction: str = "benchmark"
+
+    def __post_init__(self, **kwargs: object) -> None:
+        if self.prediction not in ("benchmark", "authors"):
+            raise ValueError(f"prediction is {self.prediction!r}, 'benchmark' or 'authors' was expected")
+        super().__post_init__(**kwargs)
+
+
+class JointAttention(nn.Module):
+    """Both dates' queries together attend to each date; their share `gamma` starts at zero."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.query1 = nn.Conv2d(width, width // 8, 1)
+        self.key1 = nn.Conv2d(width, width // 4, 1)
+        self.value1 = nn.Conv2d(width, width, 1)
+        self.query2 = nn.Conv2d(width, width // 8, 1)
+        self.key2 = nn.Conv2d(width, width // 4, 1)
+        self.value2 = nn.Conv2d(width, width, 1)
+        self.gamma = nn.Parameter(torch.zeros(1))
+        self.merge = nn.Sequential(
+            nn.Conv2d(2 * width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+        )
+
+    def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        """Two dates' maps, each (batch, width, h, w) -> their agreement and their absolute difference."""
+        query = torch.cat((self.query1(first), self.query2(second)), dim=1)
+        first = self._attended(query, self.key1(first), self.value1(first)) + first
+        second = self._attended(query, self.key2(second), self.value2(second)) + second
+        return self.merge(torch.cat((first, second), dim=1)), abs(first - second)
+
+    def _attended(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        flat = (each.flatten(2).transpose(1, 2) for each in (query, key, value))
+        # The published attention is not scaled by the width.
+        found = F.scaled_dot_product_attention(*flat, scale=1.0)
+        return self.gamma * found.transpose(1, 2).view_as(value)
+
+
+class MutualGate(nn.Module):
+    """A finer and a coarser map, each multiplied by a convolution of the other, joined."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.coarse_gate = nn.Conv2d(width, width, 3, padding=1)
+        self.fine_gate = nn.Conv2d(width, width, 3, padding=1)
+        self.merge = nn.Sequential(
+            nn.Conv2d(2 * width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+        )
+
+    def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
+        """(batch, width, 2h, 2w) and (batch, width, h, w) -> the finer one's shape."""
+        size = fine.shape[-2:]
+        grown = F.interpolate(coarse, size=size, mode="bilinear")
+        gate = F.interpolate(self.coarse_gate(coarse), size=size, mode="bilinear")
+        return self.merge(torch.cat((F.relu(self.fine_gate(fine) * grown), F.relu(gate * fine)), dim=1))
+
+
+class Branch(nn.Module):
+    """Three scales joined from the coarsest up, with a map of the two finer ones each."""
+
+    def __init__(self, widths: list[int], head_width: int, num_labels: int) -> None:
+        super().__init__()
+        fine, middle, coarse = widths
+        self.narrow = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width))
+            for channels, width in ((middle, fine), (coarse, middle))
+        )
+        self.gates = nn.ModuleList(MutualGate(width) for width in (fine, middle))
+        self.heads = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(width, head_width, 3, padding=1),
+                nn.BatchNorm2d(head_width),
+                nn.ReLU(inplace=True),
+                nn.Conv2d(head_width, num_labels, 3, padding=1),
+            )
+            for width in (fine, middle)
+        )
+
+    def forward(self, fine: Tensor, middle: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps at 1/4, 1/8 and 1/16 -> the finer and the coarser map's logits at full size."""
+        middle = self.gates[1](middle, self.narrow[1](coarse))
+        fine = self.gates[0](fine, self.narrow[0](middle))
+        size = tuple(4 * side for side in fine.shape[-2:])
+        finer, coarser = (
+            head(F.interpolate(each, size=size, mode="bilinear"))
+            for head, each in zip(self.heads, (fine, middle), strict=True)
+        )
+        return finer, coarser
+
+
+class DMINetForChangeDetection(SiameseChangeDetector):
+    """DMINet; a year is encoded by the ResNet, the dates meet behind it. Its auxiliary maps are all four.
+
+    Not symmetric in the dates, which have their own queries, keys and values.
+    """
+
+    config_class = DMINetConfig
+    size_multiple: ClassVar[int] = 8
+    minimum_size: ClassVar[int] = 16
+    reference_keys = (
+        (r"^resnet\.", "backbone."),
+        # Published scale 4 is the finest, 2 the coarsest.
+        *((rf"^cross{4 - scale}\.conv_cat\.", f"attention.{scale}.merge.") for scale in range(3)),
+        *((rf"^cross{4 - scale}\.", f"attention.{scale}.") for scale in range(3)),
+        *(
+            rule
+            for suffix, branch in (("_1", "agreement"), ("_2", "difference"))
+            for rule in (
+                (rf"^Translayer3{suffix}\.", f"{branch}.narrow.0."),
+                (rf"^Translayer2{suffix}\.", f"{branch}.narrow.1."),
+                (rf"^fam43{suffix}\.", f"{branch}.gates.0."),
+                (rf"^fam32{suffix}\.", f"{branch}.gates.1."),
+            )
+        ),
+        *(
+            rule
+            for theirs, ours in (
+                ("final", "agreement.heads.0"),
+                ("final2", "difference.heads.0"),
+                ("final_2", "agreement.heads.1"),
+                ("final2_2", "difference.heads.1"),
+            )
+            for rule in (
+                (rf"^{theirs}\.0\.conv\.", f"{ours}.0."),
+                (rf"^{theirs}\.0\.bn\.", f"{ours}.1."),
+                (rf"^{theirs}\.1\.conv\.", f"{ours}.3."),
+            )
+        ),
+        (r"(narrow\.\d)\.conv\.", r"\1.0."),
+        (r"(narrow\.\d)\.bn\.", r"\1.1."),
+        (r"\.conv_d1\.", ".coarse_gate."),
+        (r"\.conv_l\.", ".fine_gate."),
+        (r"\.conv3\.", ".merge.0."),
+        (r"(gates\.\d)\.bn3\.", r"\1.merge.1."),
+    )
+    reference_unused = (r"^resnet\.fc\.",)
+
+    def __init__(self, config: DMINetConfig) -> None:
+        super().__init__(config)
+        self.backbone = ResNet(config.num_channels, config.depth, strides=(1, 2, 2), dilations=(1, 1, 1))
+        widths = self.backbone.widths[1:]
+        self.attention = nn.ModuleList(JointAttention(width) for width in widths)
+        self.agreement = Branch(widths, config.head_width, self.num_labels)
+        self.difference = Branch(widths, config.head_width, self.num_labels)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, JointAttention):
+            init.zeros_(module.gamma)
+
+    def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
+        """(batch, channels, height, width) -> the ResNet's maps at 1/4, 1/8 and 1/16, finest first."""
+        return self.backbone(pixel_values)[1:]
+
+    def decode(self, features_1: Features, features_2: Features) -> tuple[Tensor, ...]:
+        """Two years' maps -> change logits and the four maps, all (batch, 2, height, width)."""
+        agreement, difference = zip(
+            *(
+                attend(first, second)
+                for attend, first, second in zip(self.attention, features_1, features_2, strict=True)
+            ),
+            strict=True,
+        )
+        agreed_fine, agreed_coarse = self.agreement(*agreement)
+        changed_fine, changed_coarse = self.difference(*difference)
+        main = agreed_fine + changed_fine if self.config.prediction == "authors" else changed_coarse
+        return main, agreed_fine, changed_fine, agreed_coarse, changed_coarse
