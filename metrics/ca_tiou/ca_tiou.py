@@ -20,8 +20,10 @@ from .counts import (
     binary_scores,
     count_bits,
     count_confusion,
+    count_in_blocks,
     mean_of_defined,
     pack_footprints,
+    pair_indices,
     ratio,
 )
 from .series_metric import CITATION, FEATURES, SeriesMetric
@@ -54,14 +56,12 @@ def count_agreement(predicted: Bits, actual: Bits, valid: Bits) -> Counts:
         (pairs, 3), the pairs in the order of `itertools.combinations`: pixels whose reference is the same,
         and the intersection and the union of the predictions inside them.
     """
-    pairs = [np.empty((0, 3), np.int64)]
-    for year in range(len(predicted) - 1):
-        later = slice(year + 1, None)
-        unchanged = valid[year] & valid[later] & ~(actual[year] ^ actual[later])
-        intersection = predicted[year] & predicted[later] & unchanged
-        union = (predicted[year] | predicted[later]) & unchanged
-        pairs.append(np.stack([count_bits(unchanged), count_bits(intersection), count_bits(union)], axis=-1))
-    return np.concatenate(pairs)
+    first, second = pair_indices(len(valid))
+    unchanged = valid[first] & valid[second] & ~(actual[first] ^ actual[second])
+    predicted_first, predicted_second = predicted[first], predicted[second]
+    intersection = predicted_first & predicted_second & unchanged
+    union = (predicted_first | predicted_second) & unchanged
+    return np.stack([count_bits(bits) for bits in (unchanged, intersection, union)], axis=-1)
 
 
 def neighbouring(present: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -135,7 +135,8 @@ class CATIoU(SeriesMetric):
 
     def _count(self, prediction: NDArray[Any], reference: NDArray[Any], name: str) -> tuple[Counts, Counts]:
         predicted, actual, valid = pack_footprints(prediction, reference, name)
-        return count_confusion(predicted, actual, valid), count_agreement(predicted, actual, valid)
+        by_pair = count_in_blocks(count_agreement, predicted, actual, valid)
+        return count_confusion(predicted, actual, valid), by_pair
 
     def _pixels(self, table: CountTable) -> Counts:
         return table.by_year[..., 3].sum(axis=-1)

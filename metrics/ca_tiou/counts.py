@@ -22,6 +22,8 @@ Scores = dict[str, NDArray[np.float64]]
 ScoreFunction = Callable[[Counts, Counts], Scores]
 """Counts by year (..., years, fields) and by pair (..., years, years, fields) -> scores (..., *)."""
 
+# 512 x 512 pixels: the 45 pairs of ten years are 1.5 MB, which a processor's cache holds.
+_WORDS_AT_ONCE = 4096
 # Resamples whose counts are held at once: 1000 of ten years are some 6 MB per counted field.
 _RESAMPLES_AT_ONCE = 1000
 
@@ -51,6 +53,10 @@ def pack(maps: NDArray[Any], name: str) -> tuple[Bits, Bits]:
         )
     count, height, width = maps.shape
     pixels = maps.reshape(count, height * width)
+    if maps.dtype.kind in "bu" and pixels.max(initial=0) <= 1:
+        # Most maps ignore nothing: their ones are packed as they are, and every pixel is valid.
+        all_pixels = _pack_flags(np.ones((1, height * width), np.bool_))
+        return _pack_flags(pixels), np.repeat(all_pixels, count, axis=0)
     ones = _pack_flags(pixels == 1)
     valid = _pack_flags(pixels != IGNORED)
     if not np.array_equal(ones ^ valid, _pack_flags(pixels == 0)):
@@ -60,8 +66,8 @@ def pack(maps: NDArray[Any], name: str) -> tuple[Bits, Bits]:
     return ones, valid
 
 
-def _pack_flags(flags: NDArray[np.bool_]) -> Bits:
-    """(maps, pixels) -> (maps, words), the last word filled up with 0."""
+def _pack_flags(flags: NDArray[Any]) -> Bits:
+    """(maps, pixels), whatever is not 0 being 1 -> (maps, words), the last word filled up with 0."""
     packed = np.packbits(flags, axis=-1)
     missing_bytes = -packed.shape[-1] % 8
     if missing_bytes:
@@ -121,6 +127,24 @@ def pair_indices(years: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The first and the second index of each pair of years, (pairs,), in `itertools.combinations` order."""
     first, second = np.triu_indices(years, 1)
     return first, second
+
+
+def count_in_blocks(count: Callable[..., Counts], *maps: Bits) -> Counts:
+    """Counts pairs of maps block by block, so that a large scene needs no memory for all its pairs at once.
+
+    Args:
+        count: Counts maps (maps, words); of any number of words the sum of what it counts of their parts.
+        *maps: What `count` takes, each (maps, words).
+
+    Returns:
+        What `count` returns for all words.
+    """
+    words = maps[0].shape[-1]
+    blocks = [slice(start, start + _WORDS_AT_ONCE) for start in range(0, words, _WORDS_AT_ONCE)]
+    counts = count(*(bits[:, blocks[0]] for bits in maps))
+    for block in blocks[1:]:
+        counts = counts + count(*(bits[:, block] for bits in maps))
+    return counts
 
 
 def count_confusion(predicted: Bits, actual: Bits, valid: Bits) -> Counts:

@@ -22,6 +22,7 @@ from .counts import (
     binary_scores,
     count_bits,
     count_confusion,
+    count_in_blocks,
     mean_of_defined,
     pack,
     pack_footprints,
@@ -67,13 +68,13 @@ def count_changes_between_footprints(predicted: Bits, actual: Bits, valid: Bits)
     """
     first, second = pair_indices(len(valid))
     both = valid[first] & valid[second]
-    predicted_change = (predicted[first] ^ predicted[second]) & both
-    actual_change = (actual[first] ^ actual[second]) & both
-    return _count_directions(
-        gains=(predicted_change & predicted[second], actual_change & actual[second]),
-        losses=(predicted_change & predicted[first], actual_change & actual[first]),
-        both=both,
-    )
+    gains, losses = [], []
+    for maps in (predicted, actual):
+        maps_first, maps_second = maps[first], maps[second]
+        changed = (maps_first ^ maps_second) & both
+        gains.append(changed & maps_second)
+        losses.append(changed & maps_first)
+    return _count_directions((gains[0], gains[1]), (losses[0], losses[1]), both)
 
 
 def count_changes_of_footprints(predicted_change: Bits, actual: Bits, valid: Bits) -> Counts:
@@ -92,26 +93,23 @@ def count_changes_of_footprints(predicted_change: Bits, actual: Bits, valid: Bit
     """
     first, second = pair_indices(len(valid))
     both = valid[first] & valid[second]
+    actual_first, actual_second = actual[first], actual[second]
     predicted_change = predicted_change & both
-    actual_change = (actual[first] ^ actual[second]) & both
-    return _count_directions(
-        gains=(predicted_change & ~actual[first], actual_change & actual[second]),
-        losses=(predicted_change & actual[first], actual_change & actual[first]),
-        both=both,
-    )
+    actual_change = (actual_first ^ actual_second) & both
+    gains = (predicted_change & ~actual_first, actual_change & actual_second)
+    losses = (predicted_change & actual_first, actual_change & actual_first)
+    return _count_directions(gains, losses, both)
 
 
 def _count_directions(gains: tuple[Bits, Bits], losses: tuple[Bits, Bits], both: Bits) -> Counts:
     """The predicted and the actual gains and losses, (pairs, words) each -> (pairs, 12)."""
-    predicted_change, actual_change = (gain | loss for gain, loss in zip(gains, losses, strict=True))
-    return np.concatenate(
-        [
-            count_confusion(predicted_change, actual_change, both),
-            count_confusion(*gains, both),
-            count_confusion(*losses, both),
-        ],
-        axis=-1,
-    )
+    pixels = count_bits(both)
+    gain = [count_bits(gains[0] & gains[1]), count_bits(gains[0]), count_bits(gains[1]), pixels]
+    loss = [count_bits(losses[0] & losses[1]), count_bits(losses[0]), count_bits(losses[1]), pixels]
+    # A change found is one whatever its direction; gained and lost pixels are different ones.
+    hits = count_bits((gains[0] | losses[0]) & (gains[1] | losses[1]))
+    change = [hits, gain[1] + loss[1], gain[2] + loss[2], pixels]
+    return np.stack([*change, *gain, *loss], axis=-1)
 
 
 def interval_scores(years: Sequence[int], by_pair: Counts, zero_division: float) -> Scores:
@@ -190,10 +188,10 @@ class IntervalF1(SeriesMetric):
     def _count(self, prediction: NDArray[Any], reference: NDArray[Any], name: str) -> tuple[Counts, Counts]:
         if self.config_name == "footprint":
             predicted, actual, valid = pack_footprints(prediction, reference, name)
-            by_pair = count_changes_between_footprints(predicted, actual, valid)
+            by_pair = count_in_blocks(count_changes_between_footprints, predicted, actual, valid)
         elif self.config_name == "change":
             predicted, actual, valid = _pack_changes_and_footprints(prediction, reference, name)
-            by_pair = count_changes_of_footprints(predicted, actual, valid)
+            by_pair = count_in_blocks(count_changes_of_footprints, predicted, actual, valid)
         else:
             _require_pairs(prediction, reference, name)
             predicted, actual, valid = pack_footprints(prediction, reference, name)

@@ -1,6 +1,7 @@
 """What the three metrics share: batches, sites, averages, bootstraps, processes and refusals."""
 
 import copy
+import importlib
 import json
 import pickle
 import re
@@ -100,6 +101,15 @@ def test_pooled_needs_no_sites_and_equals_one_site(metric):
     for name, value in one.items():
         # A weight multiplied and divided away again may round.
         assert np.array(pooled[name]) == pytest.approx(np.array(value), rel=1e-15)
+
+
+def test_large_scenes_are_counted_block_by_block(metric, monkeypatch):
+    predictions, references, sites = random_examples(10)
+    expected = metric.compute(predictions=predictions, references=references, sites=sites)
+    counts = importlib.import_module(type(metric).__module__.rpartition(".")[0] + ".counts")
+    # 100 pixels are two words: a block each.
+    monkeypatch.setattr(counts, "_WORDS_AT_ONCE", 1)
+    assert metric.compute(predictions=predictions, references=references, sites=sites) == expected
 
 
 def test_an_empty_batch_adds_nothing_and_a_score_forgets_all(metric):
