@@ -64,6 +64,11 @@ class NativeSegmenter(AnyInput, PreTrainedModel):
             if name.startswith(self.unused):
                 parameter.requires_grad_(False)
 
+    @classmethod
+    def is_custom_code(cls) -> bool:
+        """Our subclass's tensors are transformers' own: on the disk they have the names that it writes."""
+        return False
+
     # No **kwargs: transformers' Trainer takes them for a promise to average the loss over a whole
     # accumulation step, which then comes out too large.
     def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> SemanticSegmenterOutput:
