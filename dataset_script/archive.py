@@ -1,0 +1,743 @@
+"""The EuroMineNet archive: sites of yearly images and footprint labels, from a folder or the zip itself.
+
+The published layout is `EuroMineNet/{Site}/image/Year{YYYY}.tif` and `EuroMineNet/{Site}/label/...` (RODARE
+record 4656, doi 10.14278/rodare.4656); an archive of one's own mines in this layout reads the same.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shutil
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+BANDS: tuple[str, ...] = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+
+Transform = tuple[float, float, float, float, float, float]
+# The folders and the files of a folder of the archive, by name, without those that belong to no archive.
+Listing = Callable[[str], tuple[list[str], list[str]]]
+
+_IMAGE_FOLDERS = frozenset({"image", "images"})
+_LABEL_FOLDERS = frozenset({"label", "labels"})
+_YEAR_NAME = re.compile(r"(?:year|label|image)?[ _-]?((?:19|20)\d\d)", re.IGNORECASE)
+_MISSPELLED_COUNTRIES = {"Portuga": "Portugal"}
+# Site folders lie at most this deep: a zip may wrap EuroMineNet/ in a folder of its own name.
+_NESTING = 2
+
+# 255 in a label is mine in the published convention, and no data in that of this project.
+_MINE, _MARKED = 1, 255
+_LABEL_VALUES = (0, _MINE, _MARKED)
+
+_LARGEST_DN = int(np.iinfo(np.int16).max)
+_LARGEST_SCENE = 2**31
+# Years may differ by the rounding of their exporter, never by a visible part of a pixel.
+_LARGEST_SHIFT = 0.1
+# GDAL decodes a strip or tile as a whole, so a larger one would break every bound on memory.
+_LARGEST_BLOCK = 256 * 2**20
+_SCANNED_PIXELS = 2**22
+
+# A raster may refer GDAL to other files: beside it (.aux.xml, .ovr, .msk, world files) none is looked for.
+# Damaged data is an error whatever the environment says, and the cache of blocks is bounded: by default it
+# takes a twentieth of the machine's memory.
+_GDAL_OPTIONS: dict[str, Any] = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_PAM_ENABLED": False,
+    "GDAL_GEOREF_SOURCES": "INTERNAL",
+    "GTIFF_IGNORE_READ_ERRORS": False,
+    "GDAL_CACHEMAX": 256 * 2**20,
+}
+
+
+class ArchiveError(ValueError):
+    """The archive, or a file of it, is not as expected; the message names it and says what was expected."""
+
+
+class Archive:
+    """The sites of an archive.
+
+    Making one lists the files and pairs images with labels; it opens no raster.
+
+    Attributes:
+        path: The folder or the zip.
+        sites: The sites by name, sorted as plain strings.
+    """
+
+    path: Path
+    sites: dict[str, Site]
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """List an archive.
+
+        Args:
+            path: A folder that holds site folders, a folder with `EuroMineNet/` in it, or a zip of either.
+
+        Raises:
+            ArchiveError: If `path` holds no site, or a site is not laid out as it should be.
+        """
+        self.path = Path(path)
+        if self.path.is_dir():
+            listing, prefix = _list_folder(self.path), self.path.absolute().as_posix()
+        else:
+            # The braces let GDAL know where the zip's name ends, whatever it ends in.
+            listing, prefix = _list_zip(self.path), f"/vsizip/{{{self.path.absolute().as_posix()}}}"
+        root = _site_root(listing, self.path)
+        sites = (_site(listing, prefix, root, name) for name in listing(root)[0])
+        self.sites = {site.name: site for site in sorted(sites, key=lambda site: site.name)}
+
+    def __repr__(self) -> str:
+        return f"Archive('{self.path}', {len(self.sites)} sites)"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A site of the archive: the paths of its rasters. It opens nothing and can be pickled.
+
+    Attributes:
+        name: Name of its folder, for example `Portuga_1`.
+        country: The name without its number, spelled right: `Portugal`. A site of one's own named
+            `Kiruna_3` has the country `Kiruna`, one named `Kiruna` too.
+        image_paths: Year -> path of the image, as GDAL takes it (`/vsizip/...` in a zip).
+        label_paths: Year -> path of the label, of the same years.
+    """
+
+    name: str
+    country: str
+    image_paths: dict[int, str]
+    label_paths: dict[int, str]
+
+    @property
+    def years(self) -> tuple[int, ...]:
+        """The years of the site, sorted; a year that the archive lacks is absent."""
+        return tuple(sorted(self.image_paths))
+
+    def open(self) -> Scene:
+        """The scene, its files open; use it in a `with` statement.
+
+        Raises:
+            ArchiveError: If a file cannot be opened or its header is not as expected.
+        """
+        return Scene(self)
+
+
+class Scene:
+    """An open site: the same pixels in every year, read in windows.
+
+    Files stay open until the end of the `with` statement. All headers are checked on opening; the values of
+    a label are checked when it is first read, those of an image as they are read. A scene belongs to one
+    thread and cannot be pickled: send the `Site` to a worker and open it there.
+
+    Attributes:
+        site: Name of the site.
+        country: Its country.
+        years: The years it has, sorted.
+        height: Rows.
+        width: Columns.
+        crs: `EPSG:4326` where the coordinate system has a code, else its WKT.
+        transform: Affine coefficients `a, b, c, d, e, f`: pixel (column, row) lies at
+            `(a * column + b * row + c, d * column + e * row + f)`.
+    """
+
+    site: str
+    country: str
+    years: tuple[int, ...]
+    height: int
+    width: int
+    crs: str
+    transform: Transform
+
+    def __init__(self, site: Site) -> None:
+        """Open all files of a site and check their headers.
+
+        Raises:
+            ArchiveError: If a file cannot be opened or its header is not as expected.
+        """
+        self.site, self.country, self.years = site.name, site.country, site.years
+        self._image_paths, self._label_paths = dict(site.image_paths), dict(site.label_paths)
+        self._label_values: dict[int, frozenset[int]] = {}
+        self._closed = False
+        with ExitStack() as files:
+            self._images = {year: _open(self._image_paths[year], files) for year in self.years}
+            self._labels = {year: _open(self._label_paths[year], files) for year in self.years}
+            self._check_headers()
+            self._files = files.pop_all()
+        first = self._images[self.years[0]]
+        self.height, self.width = first.height, first.width
+        self.crs = _crs_name(first.crs)
+        a, b, c, d, e, f = (float(coefficient) for coefficient in first.transform[:6])
+        self.transform = (a, b, c, d, e, f)
+
+    def __enter__(self) -> Scene:
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all files."""
+        self._closed = True
+        self._files.close()
+
+    def read_image(
+        self, year: int, top: int = 0, left: int = 0, height: int | None = None, width: int | None = None
+    ) -> NDArray[np.int16]:
+        """A window of a year's image; the whole of it by default.
+
+        Args:
+            year: A year of the scene.
+            top: First row.
+            left: First column.
+            height: Rows, by default to the end of the scene.
+            width: Columns, by default to the end of the scene.
+
+        Returns:
+            `(10, height, width)` int16 DN (reflectance x 10000), bands in the order of `BANDS`.
+
+        Raises:
+            ValueError: If the scene has no such year or window.
+            ArchiveError: If the file is damaged, or unsigned with values that int16 cannot hold.
+        """
+        window = self._window(year, top, left, height, width)
+        path = self._image_paths[year]
+        image = _read(self._images[year], path, window)
+        if image.dtype != np.int16:
+            largest = int(image.max())
+            if largest > _LARGEST_DN:
+                raise ArchiveError(
+                    f"{_shown(path)}: holds the value {largest}; expected int16 DN (reflectance x 10000), "
+                    f"at most {_LARGEST_DN}."
+                )
+        return image.astype(np.int16, copy=False)
+
+    def read_label(
+        self, year: int, top: int = 0, left: int = 0, height: int | None = None, width: int | None = None
+    ) -> NDArray[np.uint8]:
+        """A window of a year's label; the whole of it by default.
+
+        What 255 means is decided by all values of the file, so that windows agree. A file that holds 1
+        marks mines with 1, and pixels to ignore with 255. A file without 1 follows the published
+        convention: 255 is mine (a file of 255 alone is mine everywhere, one of 0 alone nowhere).
+
+        Args:
+            year: A year of the scene.
+            top: First row.
+            left: First column.
+            height: Rows, by default to the end of the scene.
+            width: Columns, by default to the end of the scene.
+
+        Returns:
+            `(height, width)` uint8: 0 elsewhere, 1 mine, 255 to be ignored.
+
+        Raises:
+            ValueError: If the scene has no such year or window.
+            ArchiveError: If the file is damaged, holds other values than 0, 1 and 255, or if 255 is to be
+                ignored in one year of the site and could be so in this one, which has no 1.
+        """
+        window = self._window(year, top, left, height, width)
+        values = self._values_of_label(year)
+        label = _read(self._labels[year], self._label_paths[year], window)[0]
+        if _MINE in values:
+            return label.astype(np.uint8, copy=False)
+        return (label == _MARKED).astype(np.uint8)
+
+    def _check_headers(self) -> None:
+        first_path, first = self._image_paths[self.years[0]], self._images[self.years[0]]
+        for year in self.years:
+            path, image = self._image_paths[year], self._images[year]
+            _check_image(image, path)
+            _check_same_place(image, path, first, first_path)
+        for year in self.years:
+            path, label = self._label_paths[year], self._labels[year]
+            _check_label(label, path)
+            _check_same_place(label, path, first, first_path)
+
+    def _window(
+        self, year: int, top: int, left: int, height: int | None, width: int | None
+    ) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The window as rasterio takes it: `(first row, end of rows), (first column, end of columns)`."""
+        if self._closed:
+            raise ValueError(
+                f"The scene {self.site} is closed; expected reading inside its `with` statement."
+            )
+        if year not in self._images:
+            raise ValueError(
+                f"{self.site} has no year {year}; expected one of {', '.join(map(str, self.years))}."
+            )
+        bottom = self.height if height is None else top + height
+        right = self.width if width is None else left + width
+        if not (0 <= top < bottom <= self.height and 0 <= left < right <= self.width):
+            raise ValueError(
+                f"{self.site} has no window of rows {top} to {bottom} and columns {left} to {right}; "
+                f"expected one that is not empty and inside {self.height} x {self.width} pixels."
+            )
+        return (top, bottom), (left, right)
+
+    def _values_of_label(self, year: int) -> frozenset[int]:
+        """Which of 0, 1 and 255 a year's label holds."""
+        if year not in self._label_values:
+            self._label_values[year] = self._scan_label(year)
+            self._check_conventions()
+        return self._label_values[year]
+
+    def _scan_label(self, year: int) -> frozenset[int]:
+        path, dataset = self._label_paths[year], self._labels[year]
+        rows = max(1, _SCANNED_PIXELS // self.width)
+        found: set[int] = set()
+        for top in range(0, self.height, rows):
+            block = _read(dataset, path, ((top, min(top + rows, self.height)), (0, self.width)))
+            found.update(value for value in _LABEL_VALUES if (block == value).any())
+            others = np.unique(block[~np.isin(block, _LABEL_VALUES)])
+            if others.size:
+                values = ", ".join(map(str, others[:5].tolist())) + (", ..." if others.size > 5 else "")
+                raise ArchiveError(
+                    f"{_shown(path)}: holds the values {values}; expected 0 and 255 (mine), 0 and 1 (mine), "
+                    f"or 0, 1 and 255 (ignored)."
+                )
+        return frozenset(found)
+
+    def _check_conventions(self) -> None:
+        """Refuse to guess: a site that ignores 255 in one year hardly means mine by it in another."""
+        values = self._label_values
+        ignored = [year for year in values if {_MINE, _MARKED} <= values[year]]
+        marked = [year for year in values if _MARKED in values[year] and _MINE not in values[year]]
+        if ignored and marked:
+            raise ArchiveError(
+                f"{_shown(self._label_paths[marked[0]])}: holds 255 but no 1, while "
+                f"{_shown(self._label_paths[ignored[0]])} holds 1 (mine) and 255 (ignored); expected one "
+                f"convention for all years of a site."
+            )
+
+
+def write_site(
+    root: str | os.PathLike[str],
+    name: str,
+    *,
+    images: NDArray[np.int16],
+    labels: NDArray[np.uint8],
+    years: Sequence[int],
+    crs: str,
+    transform: Sequence[float],
+) -> None:
+    """Write a site in the published layout: `root/name/image/Year2015.tif`, `root/name/label/...`.
+
+    The site appears as a whole, in place of one of the same name, or not at all. Images are int16 with
+    georeferencing, labels uint8 0/255 without, as published; the same arrays give the same bytes.
+
+    Args:
+        root: Folder of the archive; made if it is missing.
+        name: Name of the site, for example `Germany_12`.
+        images: `(years, 10, height, width)` int16 DN, bands in the order of `BANDS`.
+        labels: `(years, height, width)` uint8, 1 for mine and 0 elsewhere.
+        years: The years, each once.
+        crs: For example `EPSG:4326`, or WKT.
+        transform: Affine coefficients `a, b, c, d, e, f`.
+
+    Raises:
+        ValueError: If an argument does not fit the others.
+        OSError: If a file cannot be written in full, for example on a full disk.
+    """
+    _check_arrays(name, images, labels, years, transform)
+    root = Path(root)
+    site, partial, replaced = root / name, root / f".{name}.partial", root / f".{name}.replaced"
+    georeferencing = {"crs": _parse_crs(crs), "transform": _affine(transform)}
+    _remove(partial)
+    try:
+        for folder in ("image", "label"):
+            (partial / folder).mkdir(parents=True)
+        for year, image, label in zip(years, images, labels, strict=True):
+            _write(partial / "image" / f"Year{year}.tif", image, predictor=2, **georeferencing)
+            published = np.where(label == _MINE, np.uint8(_MARKED), np.uint8(0))
+            _write(partial / "label" / f"Year{year}.tif", published[np.newaxis])
+        if site.exists():
+            _remove(replaced)
+            site.rename(replaced)
+        partial.rename(site)
+        _remove(replaced)
+    finally:
+        _remove(partial)
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _list_folder(path: Path) -> Listing:
+    def listing(folder: str) -> tuple[list[str], list[str]]:
+        folders: list[str] = []
+        files: list[str] = []
+        try:
+            with os.scandir(path / folder) as entries:
+                for entry in entries:
+                    if not _is_ignored(entry.name):
+                        (folders if entry.is_dir() else files).append(entry.name)
+        except OSError as error:
+            raise ArchiveError(
+                f"{path / folder}: cannot be listed ({error.strerror}); expected a folder of the archive."
+            ) from error
+        return sorted(folders), sorted(files)
+
+    return listing
+
+
+def _list_zip(path: Path) -> Listing:
+    """The folders of a zip, from one reading of its directory."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except FileNotFoundError as error:
+        raise ArchiveError(f"{path}: does not exist; expected the archive, a folder or a zip.") from error
+    except OSError as error:
+        raise ArchiveError(
+            f"{path}: cannot be read ({error.strerror}); expected the archive's zip."
+        ) from error
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise ArchiveError(
+            f"{path}: is neither a folder nor a whole zip ({error}); expected the archive."
+        ) from error
+
+    folders: dict[str, set[str]] = {"": set()}
+    files: dict[str, list[str]] = {}
+    for member in members:
+        *parents, name = member.filename.rstrip("/").split("/")
+        if any(_is_ignored(part) for part in (*parents, name)):
+            continue
+        if member.flag_bits & 1:
+            raise ArchiveError(
+                f"{path}: '{member.filename}' is encrypted; expected a zip without a password."
+            )
+        if member.is_dir():
+            parents, name = [*parents, name], ""
+        for depth, parent in enumerate(parents):
+            folders.setdefault("/".join(parents[:depth]), set()).add(parent)
+        if name:
+            files.setdefault("/".join(parents), []).append(name)
+
+    def listing(folder: str) -> tuple[list[str], list[str]]:
+        return sorted(folders.get(folder, ())), sorted(files.get(folder, ()))
+
+    return listing
+
+
+def _is_ignored(name: str) -> bool:
+    return not name or name.startswith(".") or name == "__MACOSX"
+
+
+def _site_root(listing: Listing, path: Path) -> str:
+    """The folder whose folders are the sites."""
+
+    def holds_sites(folder: str) -> bool:
+        return any(
+            child.lower() in _IMAGE_FOLDERS | _LABEL_FOLDERS
+            for name in listing(folder)[0]
+            for child in listing(_join(folder, name))[0]
+        )
+
+    published = [name for name in listing("")[0] if name.lower() == "eurominenet" and holds_sites(name)]
+    if published:
+        return published[0]
+    level = [""]
+    for _ in range(_NESTING + 1):
+        roots = [folder for folder in level if holds_sites(folder)]
+        if len(roots) > 1:
+            raise ArchiveError(
+                f"{path}: holds sites in several folders ({', '.join(roots)}); expected one archive."
+            )
+        if roots:
+            return roots[0]
+        level = [_join(folder, name) for folder in level for name in listing(folder)[0]]
+    raise ArchiveError(
+        f"{path}: holds no site; expected folders such as Austria_1/ with image/Year2015.tif and "
+        f"label/Year2015.tif in each."
+    )
+
+
+def _site(listing: Listing, prefix: str, root: str, name: str) -> Site:
+    folder = _join(root, name)
+    images = _year_paths(listing, prefix, folder, _IMAGE_FOLDERS)
+    labels = _year_paths(listing, prefix, folder, _LABEL_FOLDERS)
+    if not images and not labels:
+        raise ArchiveError(
+            f"{_shown(_join(prefix, folder))}: holds no image; expected a site with image/Year2015.tif and "
+            f"label/Year2015.tif, or no such folder."
+        )
+    for year in sorted(set(images) ^ set(labels)):
+        if year in images:
+            present, lacking, expected = images[year], "label", f"{name}/label/Year{year}.tif"
+        else:
+            present, lacking, expected = labels[year], "image", f"{name}/image/Year{year}.tif"
+        raise ArchiveError(f"{_shown(present)}: has no {lacking} of the same year; expected {expected}.")
+    country = re.sub(r"_\d+$", "", name)
+    return Site(name, _MISSPELLED_COUNTRIES.get(country, country), images, labels)
+
+
+def _year_paths(listing: Listing, prefix: str, folder: str, kinds: frozenset[str]) -> dict[int, str]:
+    """Year -> path of the TIFFs in the image or label folder of a site."""
+    paths: dict[int, str] = {}
+    for kind in listing(folder)[0]:
+        if kind.lower() not in kinds:
+            continue
+        for file in listing(_join(folder, kind))[1]:
+            if Path(file).suffix.lower() not in (".tif", ".tiff"):
+                continue
+            path = _join(prefix, folder, kind, file)
+            match = _YEAR_NAME.fullmatch(Path(file).stem)
+            if match is None:
+                raise ArchiveError(
+                    f"{_shown(path)}: its name is no year; expected a name such as Year2015.tif."
+                )
+            year = int(match[1])
+            if year in paths:
+                raise ArchiveError(
+                    f"{_shown(path)}: is of the year {year} as is {_shown(paths[year])}; expected one file "
+                    f"a year."
+                )
+            paths[year] = path
+    return dict(sorted(paths.items()))
+
+
+def _join(*parts: str) -> str:
+    return "/".join(part for part in parts if part)
+
+
+def _shown(path: str) -> str:
+    """A path as a person knows it: without GDAL's marks around a zip."""
+    return path.removeprefix("/vsizip/{").replace("}/", "/", 1) if path.startswith("/vsizip/{") else path
+
+
+@contextmanager
+def _gdal() -> Iterator[None]:
+    """GDAL that reads the file it is given and no other, and looks for no credentials."""
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+    from rasterio.session import DummySession
+
+    with rasterio.Env(session=DummySession(), **_GDAL_OPTIONS), warnings.catch_warnings():
+        # Labels are published without georeferencing.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+def _gdal_errors() -> tuple[type[Exception], ...]:
+    from rasterio._err import (
+        CPLE_BaseError,
+    )  # some of GDAL's errors reach Python bare, and have no public name
+    from rasterio.errors import RasterioError
+
+    return (OSError, RasterioError, CPLE_BaseError)
+
+
+def _open(path: str, files: ExitStack) -> Any:
+    """An open raster, closed with `files`.
+
+    Naming the driver matters: a VRT renamed .tif could read any file of the machine.
+    """
+    import rasterio
+
+    try:
+        if not path.startswith("/vsizip/"):
+            Path(path).open("rb").close()  # for the system's own words on why not
+        with _gdal():
+            dataset = rasterio.open(path, driver="GTiff")
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise ArchiveError(
+            f"{_shown(path)}: cannot be read ({error.strerror}); expected a GeoTIFF."
+        ) from error
+    except _gdal_errors() as error:
+        raise ArchiveError(f"{_shown(path)}: is no GeoTIFF, or a damaged one; expected a GeoTIFF.") from error
+    # Entered as a context, a dataset would change GDAL's settings until the end of the scene.
+    files.callback(dataset.close)
+    return dataset
+
+
+def _read(dataset: Any, path: str, window: tuple[tuple[int, int], tuple[int, int]]) -> NDArray[Any]:
+    """A window of all bands."""
+    try:
+        with _gdal():
+            return dataset.read(window=window)
+    except _gdal_errors() as error:
+        raise ArchiveError(
+            f"{_shown(path)}: cannot be read at rows {window[0][0]} to {window[0][1]}, so it is truncated or "
+            f"damaged; expected a whole GeoTIFF."
+        ) from error
+
+
+def _check_image(dataset: Any, path: str) -> None:
+    expected = f"expected {len(BANDS)} bands ({' '.join(BANDS)}) of int16 DN (reflectance x 10000)"
+    if dataset.count != len(BANDS):
+        raise ArchiveError(f"{_shown(path)}: has {_counted(dataset.count, 'band')}; {expected}.")
+    types = sorted(set(dataset.dtypes))
+    if not set(types) <= {"int16", "uint16"}:
+        kind = "reflectance as " if types[0].startswith("float") else ""
+        raise ArchiveError(f"{_shown(path)}: holds {kind}{', '.join(types)}; {expected}.")
+    _check_size(dataset, path)
+    if not dataset.crs:
+        raise ArchiveError(
+            f"{_shown(path)}: has no coordinate reference system (CRS); expected one, as EPSG:4326."
+        )
+    determinant = dataset.transform.determinant
+    if dataset.transform.is_identity or not math.isfinite(determinant) or determinant == 0:
+        raise ArchiveError(
+            f"{_shown(path)}: has no usable geotransform; expected one that places pixels in its CRS."
+        )
+
+
+def _check_label(dataset: Any, path: str) -> None:
+    expected = "expected one band of uint8 with 0 and 255 (mine), or 0 and 1 (mine)"
+    if dataset.count != 1:
+        raise ArchiveError(f"{_shown(path)}: has {_counted(dataset.count, 'band')}; {expected}.")
+    if np.dtype(dataset.dtypes[0]).kind not in "iu":
+        raise ArchiveError(f"{_shown(path)}: holds {dataset.dtypes[0]}; {expected}.")
+    _check_size(dataset, path)
+
+
+def _check_size(dataset: Any, path: str) -> None:
+    """Before anything is read: what a header claims may be absurd."""
+    if dataset.height * dataset.width > _LARGEST_SCENE:
+        raise ArchiveError(
+            f"{_shown(path)}: claims {dataset.height} x {dataset.width} pixels; expected a scene of at most "
+            f"{_LARGEST_SCENE} pixels."
+        )
+    rows, columns = dataset.block_shapes[0]
+    bands = dataset.count if str(dataset.profile.get("interleave")).lower() == "pixel" else 1
+    block = rows * columns * bands * np.dtype(dataset.dtypes[0]).itemsize
+    if block > _LARGEST_BLOCK:
+        raise ArchiveError(
+            f"{_shown(path)}: is stored in blocks of {rows} x {columns} x {bands}, {block // 2**20} MB each; "
+            f"expected at most {_LARGEST_BLOCK // 2**20} MB (gdal_translate -co TILED=YES writes small ones)."
+        )
+
+
+def _check_same_place(dataset: Any, path: str, first: Any, first_path: str) -> None:
+    """Refuse a year or label that lies elsewhere than the site's first image."""
+    if (dataset.height, dataset.width) != (first.height, first.width):
+        raise ArchiveError(
+            f"{_shown(path)}: has {dataset.height} x {dataset.width} pixels; expected {first.height} x "
+            f"{first.width} as {_shown(first_path)}."
+        )
+    if dataset.crs and dataset.crs != first.crs:
+        raise ArchiveError(
+            f"{_shown(path)}: has the CRS {_crs_name(dataset.crs)}; expected {_crs_name(first.crs)} as "
+            f"{_shown(first_path)}."
+        )
+    if not dataset.transform.is_identity:  # the identity is how a label without georeferencing reads
+        shift = _corner_shift(first.transform, dataset.transform, first.height, first.width)
+        if not shift <= _LARGEST_SHIFT:
+            raise ArchiveError(
+                f"{_shown(path)}: lies {shift:.3g} pixels away from {_shown(first_path)}; expected the same "
+                f"geotransform within {_LARGEST_SHIFT} pixel."
+            )
+
+
+def _corner_shift(first: Any, second: Any, height: int, width: int) -> float:
+    """The furthest that a corner of the second raster lies from the first's, in pixels of the first."""
+    to_pixels = ~first
+    shifts = []
+    for corner in ((0, 0), (0, height), (width, 0), (width, height)):
+        column, row = to_pixels * (second * corner)
+        shifts += [abs(column - corner[0]), abs(row - corner[1])]
+    return math.nan if any(map(math.isnan, shifts)) else max(shifts)
+
+
+def _crs_name(crs: Any) -> str:
+    """`EPSG:4326`, or the WKT of a system that no code describes exactly."""
+    from rasterio.crs import CRS
+
+    with _gdal():
+        code = crs.to_epsg()
+        if code is not None and CRS.from_epsg(code) == crs:
+            return f"EPSG:{code}"
+        return str(crs.to_wkt())
+
+
+def _parse_crs(crs: str) -> Any:
+    from rasterio.crs import CRS
+    from rasterio.errors import CRSError
+
+    try:
+        with _gdal():
+            return CRS.from_user_input(crs)
+    except CRSError as error:
+        raise ValueError(f"crs is {crs!r}; expected a code such as EPSG:4326, or WKT.") from error
+
+
+def _affine(transform: Sequence[float]) -> Any:
+    from affine import Affine
+
+    return Affine(*transform[:6])
+
+
+def _check_arrays(
+    name: str,
+    images: NDArray[np.int16],
+    labels: NDArray[np.uint8],
+    years: Sequence[int],
+    transform: Sequence[float],
+) -> None:
+    if _is_ignored(name) or Path(name).name != name:
+        raise ValueError(f"name is {name!r}; expected the name of a folder, such as Germany_12.")
+    if images.ndim != 4 or images.shape[:2] != (len(years), len(BANDS)) or images.dtype != np.int16:
+        raise ValueError(
+            f"images of {name} are {images.dtype} {images.shape}; expected int16 "
+            f"({len(years)}, {len(BANDS)}, height, width) for {_counted(len(years), 'year')}."
+        )
+    expected = (len(years), *images.shape[2:])
+    if labels.shape != expected or labels.dtype != np.uint8 or (labels > _MINE).any():
+        raise ValueError(
+            f"labels of {name} are {labels.dtype} {labels.shape} up to {labels.max(initial=0)}; expected "
+            f"uint8 {expected} of 0 and 1."
+        )
+    if (
+        not years
+        or len(set(years)) != len(years)
+        or not all(_YEAR_NAME.fullmatch(str(year)) for year in years)
+    ):
+        raise ValueError(
+            f"years of {name} are {list(years)}; expected at least one, each once, such as 2015."
+        )
+    if len(transform) < 6:
+        raise ValueError(f"transform of {name} has {len(transform)} coefficients; expected a, b, c, d, e, f.")
+
+
+def _write(path: Path, bands: NDArray[Any], **options: Any) -> None:
+    """Write `(bands, height, width)`, and read it back: a full disk is no error to GDAL as it closes."""
+    import rasterio
+
+    count, height, width = bands.shape
+    profile = {"count": count, "height": height, "width": width, "dtype": bands.dtype, "interleave": "band"}
+    storage = {
+        "compress": "deflate",
+        "tiled": True,
+        "blockxsize": 256,
+        "blockysize": 256,
+        "bigtiff": "if_safer",
+    }
+    try:
+        with _gdal():
+            with rasterio.open(path, "w", driver="GTiff", **profile, **storage, **options) as dataset:
+                dataset.write(bands)
+            with rasterio.open(path, driver="GTiff") as dataset:
+                whole = all(np.array_equal(dataset.read(i + 1), bands[i]) for i in range(count))
+    except _gdal_errors() as error:
+        raise OSError(f"{path}: could not be written in full; is the disk full?") from error
+    if not whole:
+        raise OSError(f"{path}: does not read back as written; is the disk full?")
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"1 {thing}" if count == 1 else f"{count} {thing}s"
