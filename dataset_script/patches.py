@@ -123,14 +123,20 @@ def stitch(
             f"patch_grid({height}, {width}), which own {height * width}."
         )
     scene: NDArray[Scalar] | None = None
-    for array, patch in zip(arrays, patches, strict=True):
+    remaining = iter(arrays)
+    for number, patch in enumerate(patches):
+        array = next(remaining, None)
+        if array is None:
+            raise ValueError(f"Only {number} arrays came for {len(patches)} patches; expected one each.")
         if scene is None:
             scene = np.empty((*array.shape[:-2], height, width), dtype=array.dtype)
         top, left, bottom, right = patch.own
         rows = slice(patch.top + top, patch.top + bottom)
         columns = slice(patch.left + left, patch.left + right)
         scene[..., rows, columns] = array[..., top:bottom, left:right]
-    assert scene is not None  # `patches` is not empty, and zip is strict
+    if next(remaining, None) is not None:
+        raise ValueError(f"More arrays came than the {len(patches)} patches; expected one each.")
+    assert scene is not None  # `patches` is not empty
     return scene
 
 
