@@ -1,10 +1,12 @@
 """What the three metrics share: batches, sites, averages, bootstraps, processes and refusals."""
 
 import copy
+import doctest
 import importlib
 import json
 import pickle
 import re
+import sys
 
 import evaluate
 import numpy as np
@@ -156,6 +158,10 @@ REFUSED = {
     "a wrong value": (
         {"predictions": np.full((2, 3, 4, 4), 2)},
         "example 0 holds the values 2, expected 0, 1 and 255",
+    ),
+    "a wrong byte": (
+        {"references": np.full((2, 3, 4, 4), 2, np.uint8)},
+        "holds the values 2, expected 0, 1 and 255",
     ),
     "many wrong values": (
         {"references": np.arange(96).reshape(2, 3, 4, 4) - 8},
@@ -380,3 +386,9 @@ def test_a_metric_knows_its_name_and_whom_to_cite(metric):
     assert "10.1016/j.isprsjprs.2026.04.046" in metric.citation
     assert metric.metric_name in repr(metric)
     assert "predictions" in metric.compute.__doc__
+
+
+def test_the_examples_of_the_docstrings_hold(metric):
+    outcome = doctest.testmod(sys.modules[type(metric).__module__])
+    assert outcome.attempted >= 3
+    assert outcome.failed == 0
