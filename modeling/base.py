@@ -1,7 +1,7 @@
 """What every network written here shares: checks of the input, padding, PyTorch's own initialisation."""
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,24 +24,30 @@ _LAYERS = (
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
-class AnyInput:
+class AnyInput(PreTrainedModel):
     """Checks and padding with which a network takes images of any height and width.
 
-    A network says to which multiple of pixels its sides must be padded (`size_multiple`) and which side it
-    needs at least (`minimum_size`).
+    A network says to which multiple of pixels its sides must be padded (`size_multiple`), which side it
+    needs at least (`minimum_size`), and which of its parameters reach no output (`unused`, prefixes).
     """
 
     size_multiple: ClassVar[int] = 1
     minimum_size: ClassVar[int] = 1
-
-    if TYPE_CHECKING:
-        # Not at run time: transformers reads a network's configuration class from this annotation.
-        config: Any
+    unused: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
-    def prepare_reference(cls, reference: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The published network's tensors before they are renamed: taken apart where ours stand alone."""
-        return reference
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """As transformers', which forgets that parameters are frozen."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        network = loaded[0] if isinstance(loaded, tuple) else loaded
+        network.freeze_unused()
+        return loaded
+
+    def freeze_unused(self) -> None:
+        """Ask no gradient of what reaches no output: distributed training would wait for it."""
+        for name, parameter in self.named_parameters():
+            if name.startswith(self.unused):
+                parameter.requires_grad_(False)
 
     def check_channels(self, channels: int) -> None:
         """Refuse images of another number of bands.
@@ -71,7 +77,7 @@ class AnyInput:
         return math.ceil(max(side, self.minimum_size) / self.size_multiple) * self.size_multiple
 
 
-class MultispectralModel(AnyInput, PreTrainedModel):
+class MultispectralModel(AnyInput):
     """The base of the project's networks.
 
     A subclass names its configuration and builds its layers between `super().__init__(config)` and

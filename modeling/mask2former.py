@@ -115,6 +115,8 @@ class Mask2FormerForSemanticSegmentation(MultispectralModel):
     config_class = Mask2FormerSwinConfig
     task_auto_class = "AutoModelForSemanticSegmentation"
     checkpoint = "facebook/mask2former-swin-base-ade-semantic"
+    # The backbone's last normalisation, which its feature maps are taken before.
+    unused = ("mask2former.model.pixel_level_module.encoder.swin.layernorm.",)
     # The coarsest scale: every scale's map then covers the same pixels.
     size_multiple = 32
     # The group norms there refuse a map of a single pixel.
@@ -123,10 +125,7 @@ class Mask2FormerForSemanticSegmentation(MultispectralModel):
     def __init__(self, config: Mask2FormerSwinConfig) -> None:
         super().__init__(config)
         self.mask2former = Mask2FormerForUniversalSegmentation(config.of_transformers())
-        # The backbone's last normalisation, which its feature maps are taken before: it gets no gradient,
-        # and distributed training would wait for one.
-        for parameter in self.mask2former.model.pixel_level_module.encoder.swin.layernorm.parameters():
-            parameter.requires_grad_(False)
+        self.freeze_unused()
         self.post_init()
 
     def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> SemanticSegmenterOutput:
@@ -224,7 +223,7 @@ class Mask2FormerForSemanticSegmentation(MultispectralModel):
             self.config.bands,
             stem_init,
             classifiers=("class_predictor.", "criterion."),
-            unused=("model.pixel_level_module.encoder.swin.layernorm.",),
+            unused=[prefix.removeprefix("mask2former.") for prefix in self.unused],
         )
 
 

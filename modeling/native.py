@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import transformers
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
 from .base import AnyInput, resize_and_crop
@@ -43,12 +43,10 @@ class BatchNormOfAny(nn.BatchNorm2d):
         return super().forward(input)
 
 
-class NativeSegmenter(AnyInput, PreTrainedModel):
+class NativeSegmenter(AnyInput):
     """What our subclasses of transformers' networks share; stands before the network's class."""
 
     config_class: type[PreTrainedConfig] = PreTrainedConfig
-    # Parameters that reach no output. They are frozen: distributed training would wait for their gradients.
-    unused: ClassVar[tuple[str, ...]] = ()
     # As in `MultispectralModel`; theirs are named in `NATIVE_SEGMENTERS`.
     checkpoint: ClassVar[str | None] = None
     # The layers with one output a class: fresh where a checkpoint knows other classes.
@@ -60,9 +58,7 @@ class NativeSegmenter(AnyInput, PreTrainedModel):
             if type(module) is nn.BatchNorm2d:
                 # The same parameters under the same names, wherever else the module is referred to.
                 module.__class__ = BatchNormOfAny
-        for name, parameter in self.named_parameters():
-            if name.startswith(self.unused):
-                parameter.requires_grad_(False)
+        self.freeze_unused()
 
     @classmethod
     def is_custom_code(cls) -> bool:
