@@ -1,0 +1,147 @@
+"""Names, creation by name and transformers' Auto classes."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModel, AutoModelForSemanticSegmentation
+
+from euromine.modeling import (
+    BANDS,
+    CHANGE_DETECTION,
+    SEGMENTATION,
+    AutoModelForChangeDetection,
+    create_model,
+    list_models,
+)
+from euromine.modeling.auto import CHANGE_DETECTORS, SEGMENTERS
+
+SEGMENTATION_NAMES = {
+    *("deeplabv3-mobilevitv2", "deeplabv3plus-resnet101", "deeplabv3plus-mobilenetv2", "linknet"),
+    *("mask2former-swin-base", "unet", "upernet-convnext-base", "upernet-swin-base", "pspnet", "sqnet"),
+    *("segformer-b0", "segformer-b1", "segformer-b2", "segformer-b3", "segformer-b4", "segformer-b5"),
+}
+CHANGE_NAMES = {
+    *("a2net", "afcf3d", "bit", "cgnet", "changeformer", "dminet", "dtcdscn", "fc-ef", "fcnpp", "hanet"),
+    *("hcgmnet", "icifnet", "mspsnet", "rdpnet", "resunet", "snunet", "siamunet-conc", "siamunet-diff"),
+    *("tfi-gr", "tinycd"),
+}
+
+
+def test_the_names_are_the_benchmarks() -> None:
+    assert list_models(SEGMENTATION) == sorted(SEGMENTATION_NAMES)
+    assert set(list_models(CHANGE_DETECTION)) <= CHANGE_NAMES
+    assert list_models() == sorted(list_models(SEGMENTATION) + list_models(CHANGE_DETECTION))
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_every_network_is_built_for_the_bands_asked_for(name: str) -> None:
+    with torch.device("meta"):
+        network = create_model(name, bands=["B08", "VV", "DEM"])
+    assert list(network.config.bands) == ["B08", "VV", "DEM"]
+    assert network.config.num_channels == 3
+    assert network.config.num_labels == 2
+    assert network.config.id2label[1] == ("mine" if name in SEGMENTATION_NAMES else "change")
+    assert network.training
+
+
+@pytest.mark.parametrize(
+    ("fields", "bands"),
+    [
+        ({}, list(BANDS)),
+        ({"num_channels": 10}, list(BANDS)),
+        ({"num_channels": 2}, ["band_1", "band_2"]),
+        ({"bands": ("B04",), "num_channels": 1}, ["B04"]),
+    ],
+)
+@pytest.mark.parametrize("name", ["segformer-b0", "tinycd"])
+def test_bands_follow_from_what_is_given(name: str, fields: dict[str, Any], bands: list[str]) -> None:
+    with torch.device("meta"):
+        assert list(create_model(name, **fields).config.bands) == bands
+
+
+@pytest.mark.parametrize("model_class", [*SEGMENTERS.values(), *CHANGE_DETECTORS.values()])
+def test_model_types_cannot_collide_with_transformers_own(model_class: Any) -> None:
+    config_class = model_class.config_class
+    assert config_class.model_type.startswith("euromine_")
+    assert type(AutoConfig.for_model(config_class.model_type)) is config_class
+
+
+def test_model_types_are_the_names() -> None:
+    for name, model_class in {**SEGMENTERS, **CHANGE_DETECTORS}.items():
+        assert model_class.config_class.model_type == f"euromine_{name}"
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "sentence"),
+    [
+        ("segformer", {}, "unknown architecture 'segformer': the nearest are segformer-b"),
+        ("TinyCDs", {}, "the nearest are tinycd"),
+        ("xxxxxxxxxxx", {}, "there are "),
+        ("segformer-b0", {"bands": ["B4"]}, "unknown band 'B4'"),
+        ("tinycd", {"bands": ["B04"], "num_channels": 2}, "num_channels is 2, but bands names 1"),
+        ("segformer-b0", {"bands": ["B04"], "num_channels": 2}, "num_channels is 2, but bands names 1"),
+        (
+            "segformer-b0",
+            {"depth": [1]},
+            "segformer-b0 has no configuration field 'depth', the nearest are depths",
+        ),
+        ("tinycd", {"auxilary_loss_weight": 1}, "the nearest are auxiliary_loss_weight"),
+        ("segformer-b0", {"batch_norm_momentum": 0.1}, "no configuration field 'batch_norm_momentum'"),
+        ("segformer-b0", {"stem_init": "mean"}, "unknown stem_init 'mean'"),
+    ],
+)
+def test_what_cannot_be_created_is_refused_with_a_sentence(
+    name: str, fields: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        create_model(name, **fields)
+
+
+def test_an_unknown_task_is_refused_with_a_sentence() -> None:
+    with pytest.raises(ValueError, match="unknown task 'detection', one of segmentation, change-detection"):
+        list_models("detection")
+
+
+def test_a_change_detector_comes_back_through_both_auto_classes(tmp_path: Path) -> None:
+    network = create_model("tinycd", bands=["B04", "B08"]).eval()
+    network.save_pretrained(tmp_path)
+    images = torch.randn(1, 2, 2, 32, 32)
+    for auto_class in (AutoModel, AutoModelForChangeDetection):
+        loaded = auto_class.from_pretrained(tmp_path)
+        assert type(loaded) is type(network)
+        torch.testing.assert_close(loaded(images).logits, network(images).logits)
+
+
+def test_a_segmenter_of_ours_comes_back_through_both_auto_classes(tmp_path: Path) -> None:
+    network = create_model("sqnet", bands=["B04", "B08"]).eval()
+    network.save_pretrained(tmp_path)
+    images = torch.randn(1, 2, 32, 32)
+    for auto_class in (AutoModel, AutoModelForSemanticSegmentation):
+        loaded = auto_class.from_pretrained(tmp_path)
+        assert type(loaded) is type(network)
+        torch.testing.assert_close(loaded(images).logits, network(images).logits)
+
+
+def test_the_configuration_alone_is_refused_by_the_auto_class_of_the_other_task() -> None:
+    with torch.device("meta"):
+        config = create_model("tinycd").config
+    with pytest.raises(ValueError, match="Unrecognized configuration class"):
+        AutoModelForSemanticSegmentation.from_config(config)
+
+
+def test_importing_the_package_leaves_transformers_own_classes_alone() -> None:
+    program = """
+        import euromine.modeling
+        from transformers import AutoModel, AutoModelForSemanticSegmentation, BitConfig, SegformerConfig
+        print(AutoModelForSemanticSegmentation._model_mapping[SegformerConfig].__module__)
+        print(AutoModel._model_mapping[BitConfig].__module__)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True
+    )
+    assert all(line.startswith("transformers.models.") for line in done.stdout.split())
