@@ -1,1 +1,70 @@
-"""x."""
+"""Train a network that maps the footprint of mines in each year, and score it over the whole series.
+
+    accelerate launch train_seg.py --dataset euromine --architecture segformer-b0 --output_dir runs/b0
+
+Any of transformers' TrainingArguments can follow, or stand in a JSON or YAML file in the first place.
+`--help` lists all; `training/recipes.py` says what holds where nothing is said.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from transformers import set_seed
+
+from euromine.modeling.auto import create_model
+from euromine.training.arguments import SegmentationArguments, parse_arguments
+from euromine.training.collation import SeriesCollator
+from euromine.training.data import make_image_processor, read_splits, training_sampler
+from euromine.training.evaluation import SeriesScores
+from euromine.training.runs import (
+    finish_run,
+    full_disk_in_a_sentence,
+    mistakes_in_a_sentence,
+    quiet_logging,
+    start_run,
+)
+from euromine.training.series_trainer import SeriesTrainer, data_seed
+
+
+@full_disk_in_a_sentence
+def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """Train, score and describe a footprint mapper.
+
+    Args:
+        argv: The command line; default the program's own.
+
+    Returns:
+        What `metrics.json` in the output folder holds.
+    """
+    with mistakes_in_a_sentence("train_seg.py"):
+        script, training = parse_arguments(SegmentationArguments, argv)
+        quiet_logging(training)
+        splits = read_splits(script, training.seed)
+        run = start_run(script, training, splits)
+        if run.results is not None:
+            return run.results
+        set_seed(training.seed)
+        model = create_model(
+            script.architecture,
+            bands=script.bands,
+            pretrained=False if run.checkpoint else script.checkpoint_to_start_from,
+            stem_init=script.stem_init,
+            **script.model_config,
+        )
+        image_processor = make_image_processor(script, splits)
+    trainer = SeriesTrainer(
+        model,
+        training,
+        image_processor=image_processor,
+        train_dataset=splits.train,
+        eval_dataset=splits.validation,
+        collator=SeriesCollator(splits.sites, splits.years),
+        scores=SeriesScores(script.task, splits.sites, script.average),
+        sampler=training_sampler(script, splits, data_seed(training)),
+        augmentation=script.augmentation,
+    )
+    return finish_run(run, trainer)
+
+
+if __name__ == "__main__":
+    main()

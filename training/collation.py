@@ -1,0 +1,116 @@
+"""Rows -> batches of integers, as small as they are stored; what becomes floats does so on the device.
+
+A row of ten bands is half a megabyte as int16 and twice that as float32: batches travel as they lie in the
+file, and are flipped, turned and normalised where the network runs.
+
+All pixels of a patch are trained on: those that a neighbouring patch owns are as good as its own, and a
+scene under 160 pixels, which is repeated to fill its patch, shows its border from two sides. Scores count
+owned pixels alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+IGNORED = 255
+
+Row = Mapping[str, Any]
+
+
+class SeriesCollator:
+    """Puts rows of any of the three configs together.
+
+    Args:
+        sites: Names of the sites that are scored; a batch names a site by its position here.
+        years: The longest series that is scored: shorter ones are filled up, so that every batch, and every
+            process's batch, has the same shape.
+    """
+
+    def __init__(self, sites: Sequence[str] = (), years: int = 0) -> None:
+        self.sites = tuple(sites)
+        self.years = years
+        self._position = {site: position for position, site in enumerate(self.sites)}
+
+    def __call__(self, rows: Sequence[Row]) -> dict[str, Tensor]:
+        """Rows of `annual`, `pairs` or `series` -> a batch.
+
+        Returns:
+            annual: `pixel_values` int16 (batch, channels, height, width), `labels` uint8 (batch, height,
+            width). pairs: (batch, 2, channels, height, width), and the change as labels. series:
+            `pixel_values` (batch, years, channels, height, width), `labels` (batch, years, height, width)
+            with 255 in years that a series lacks, `years` int32 (batch, years) with -1 there, `own` int64
+            (batch, 4) and `site` int64 (batch,).
+        """
+        if "image" in rows[0]:
+            return {"pixel_values": _stacked(rows, "image"), "labels": _stacked(rows, "label")}
+        if "change" in rows[0]:
+            return {"pixel_values": _stacked(rows, "images"), "labels": _stacked(rows, "change")}
+        return {
+            "pixel_values": self._filled(rows, "images", 0),
+            "labels": self._filled(rows, "labels", IGNORED),
+            "years": self._filled(rows, "years", -1, np.int32),
+            "own": torch.tensor([list(row["own"]) for row in rows], dtype=torch.int64),
+            "site": torch.tensor([self._position[row["site"]] for row in rows], dtype=torch.int64),
+        }
+
+    def _filled(self, rows: Sequence[Row], name: str, fill: int, dtype: Any = None) -> Tensor:
+        """The rows' entries, each (years, ...), filled up to the same number of years."""
+        arrays = [np.asarray(row[name], dtype) for row in rows]
+        years = max([self.years, *(len(array) for array in arrays)])
+        filled = np.full((len(rows), years, *arrays[0].shape[1:]), fill, arrays[0].dtype)
+        for place, array in zip(filled, arrays, strict=True):
+            place[: len(array)] = array
+        return torch.from_numpy(filled)
+
+
+def _stacked(rows: Sequence[Row], name: str) -> Tensor:
+    arrays: list[NDArray[Any]] = [np.asarray(row[name]) for row in rows]
+    return torch.from_numpy(np.stack(arrays))
+
+
+def draw_turns(samples: int) -> list[int]:
+    """For each sample one of the eight ways to lay a square, from torch's generator."""
+    return torch.randint(8, (samples,)).tolist()
+
+
+def turned(maps: Tensor, turn: int) -> Tensor:
+    """Maps (..., side, side) after `turn % 4` quarter turns, mirrored first where `turn` is 4 or more.
+
+    All leading dimensions, so both dates of a pair, are turned alike.
+    """
+    if turn >= 4:
+        maps = maps.flip(-1)
+    return maps.rot90(turn % 4, (-2, -1))
+
+
+def augmented(pixel_values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Each sample flipped and turned in one of eight ways, its labels alike.
+
+    Args:
+        pixel_values: (batch, ..., side, side), any type, on any device.
+        labels: (batch, side, side).
+    """
+    turns = draw_turns(len(pixel_values))
+    images = [turned(image, turn) for image, turn in zip(pixel_values, turns, strict=True)]
+    masks = [turned(mask, turn) for mask, turn in zip(labels, turns, strict=True)]
+    return torch.stack(images), torch.stack(masks)
+
+
+def without_unowned(maps: Tensor, own: Tensor) -> Tensor:
+    """A copy of maps (batch, n, height, width) with 255 outside of each sample's box.
+
+    Args:
+        maps: uint8.
+        own: (batch, 4): top, left, bottom and right of the pixels that the patch owns.
+    """
+    top, left, bottom, right = (side[:, None] for side in own.to(maps.device).unbind(1))
+    rows = torch.arange(maps.shape[-2], device=maps.device)
+    columns = torch.arange(maps.shape[-1], device=maps.device)
+    in_rows = (rows >= top) & (rows < bottom)
+    in_columns = (columns >= left) & (columns < right)
+    owned = in_rows[:, None, :, None] & in_columns[:, None, None, :]
+    return maps.masked_fill(~owned, IGNORED)

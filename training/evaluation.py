@@ -1,0 +1,156 @@
+"""A network's maps of a whole series, and the scores that they get."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import EvalPrediction, PreTrainedModel
+
+from euromine.metrics.annual_f1.annual_f1 import AnnualF1
+from euromine.metrics.ca_tiou.ca_tiou import CATIoU
+from euromine.metrics.interval_f1.interval_f1 import IntervalF1
+from euromine.modeling.auto import CHANGE_DETECTION, SEGMENTATION
+from euromine.modeling.change_detection import ChangeDetector, year_pairs
+from euromine.modeling.image_processing import EuroMineImageProcessor
+
+# Which scores of which metric are named in logs, and under what names. Changes between a footprint mapper's
+# maps are post-classification.
+HEADLINES: dict[str, dict[str, dict[str, str]]] = {
+    SEGMENTATION: {
+        "annual_f1": {
+            "of1": "of1",
+            "of1_pooled": "of1_pooled",
+            "precision_pooled": "precision",
+            "recall_pooled": "recall",
+            "iou_pooled": "iou",
+        },
+        "ca_tiou": {"gca_tiou": "gca_tiou", "lca_tiou": "lca_tiou"},
+        "interval_f1": {"of1_pooled": "change_of1_pooled", "of1_mean": "change_of1_mean"},
+    },
+    CHANGE_DETECTION: {"interval_f1": {"of1_pooled": "of1_pooled", "of1_mean": "of1_mean"}},
+}
+
+
+def task_of(model: PreTrainedModel) -> str:
+    """Whether a network maps footprints or finds changes."""
+    return CHANGE_DETECTION if hasattr(model, "predict_series") else SEGMENTATION
+
+
+@torch.no_grad()
+def predict_series(
+    model: PreTrainedModel,
+    image_processor: EuroMineImageProcessor,
+    images: NDArray[Any] | Tensor,
+    chunk: int = 9,
+) -> Tensor:
+    """A network's maps of series of years.
+
+    A footprint mapper sees all years of the batch at once; a change detector encodes each year once where
+    it can, and compares all pairs of years. The network is used as it stands: in evaluation mode if a person
+    wants that, and in the precision of the autocast around this call.
+
+    Args:
+        model: A footprint mapper or a change detector.
+        image_processor: Its image processor.
+        images: (batch, years, channels, height, width), digital numbers, NumPy or torch on any device.
+        chunk: How many pairs of years a change detector decodes at once.
+
+    Returns:
+        uint8 on the network's device: footprints (batch, years, height, width), or changes (batch, pairs,
+        height, width) with the pairs in the order of `itertools.combinations`.
+
+    Raises:
+        ValueError: The images are no series, or have other bands than the processor expects.
+    """
+    if images.ndim != 5:
+        raise ValueError(
+            f"images have the shape {tuple(images.shape)}, "
+            "(batch, years, channels, height, width) was expected"
+        )
+    series = images if isinstance(images, Tensor) else torch.from_numpy(np.ascontiguousarray(images))
+    pixel_values: Tensor = image_processor(series.to(model.device)).pixel_values
+    if task_of(model) == CHANGE_DETECTION:
+        detector = cast("ChangeDetector", model)
+        return detector.predict_series(pixel_values, chunk=chunk, transform=_argmax_of_pairs)
+    batch, years = pixel_values.shape[:2]
+    outputs = model(pixel_values=pixel_values.flatten(0, 1))
+    height, width = images.shape[-2:]
+    maps = image_processor.post_process_semantic_segmentation(outputs, [(height, width)] * (batch * years))
+    return torch.stack(maps).unflatten(0, (batch, years))
+
+
+def _argmax_of_pairs(logits: Tensor) -> Tensor:
+    return logits.argmax(2).to(torch.uint8)
+
+
+class SeriesScores:
+    """The metrics of a task, counted batch by batch: a `compute_metrics` for `batch_eval_metrics`.
+
+    Args:
+        task: "segmentation" or "change-detection".
+        sites: Names of the sites, in the order of the collator's.
+        average: "site" or "pooled".
+
+    Attributes:
+        details: All scores of the last split, by metric, lists by year and interval among them.
+        bootstrap: How often sites are resampled for intervals of confidence; 0 for none.
+    """
+
+    def __init__(self, task: str, sites: Sequence[str], average: str = "site") -> None:
+        self.task = task
+        self.sites = tuple(sites)
+        self.average = average
+        self.bootstrap = 0
+        self.details: dict[str, dict[str, Any]] = {}
+        self._metrics: dict[str, Any]
+        if task == SEGMENTATION:
+            self._metrics = {"annual_f1": AnnualF1(), "ca_tiou": CATIoU(), "interval_f1": IntervalF1()}
+        else:
+            self._metrics = {"interval_f1": IntervalF1("change")}
+
+    def __call__(self, prediction: EvalPrediction, compute_result: bool = True) -> dict[str, float]:
+        """Count a batch and, after the last one, score.
+
+        Args:
+            prediction: Maps (batch, years or pairs, height, width) as predictions; references (batch, years,
+                height, width), sites (batch,) and years (batch, years; -1 where there is none) as labels.
+            compute_result: Whether this is the last batch.
+
+        Returns:
+            The scores of `HEADLINES`; nothing before the last batch.
+        """
+        references, sites, years = (_to_numpy(part) for part in prediction.label_ids)
+        predictions = _to_numpy(prediction.predictions)
+        batch: dict[str, list[Any]] = {"predictions": [], "references": [], "sites": [], "years": []}
+        for maps, reference, site, calendar in zip(predictions, references, sites, years, strict=True):
+            present = int((calendar >= 0).sum())
+            kept = list(range(present))
+            if self.task == CHANGE_DETECTION:
+                pairs = year_pairs(len(calendar))
+                kept = [place for place, (_, second) in enumerate(pairs) if second < present]
+            batch["predictions"].append(maps[kept])
+            batch["references"].append(reference[:present])
+            batch["sites"].append(self.sites[site])
+            batch["years"].append(calendar[:present].tolist())
+        for metric in self._metrics.values():
+            metric.add_batch(**batch)
+        return self.compute() if compute_result else {}
+
+    def compute(self) -> dict[str, float]:
+        """Score all that was counted, and forget it."""
+        self.details = {
+            name: metric.compute(average=self.average, bootstrap=self.bootstrap)
+            for name, metric in self._metrics.items()
+        }
+        return {
+            headline: float(self.details[name][score])
+            for name, headlines in HEADLINES[self.task].items()
+            for score, headline in headlines.items()
+        }
+
+
+def _to_numpy(part: Any) -> NDArray[Any]:
+    return part.cpu().numpy() if isinstance(part, Tensor) else np.asarray(part)

@@ -1,0 +1,314 @@
+"""transformers' Trainer for series of years: scores over all of them, training that resumes exactly."""
+
+import logging
+import random
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Sampler
+from tqdm.auto import tqdm
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_callback import PrinterCallback, ProgressCallback, TrainerControl, TrainerState
+
+from euromine.modeling.change_detection import year_pairs
+from euromine.modeling.image_processing import EuroMineImageProcessor
+
+from . import checkpoints
+from .collation import IGNORED, SeriesCollator, augmented, without_unowned
+from .evaluation import SeriesScores, predict_series
+from .sampling import EpochSampler
+
+logger = logging.getLogger(__name__)
+
+
+class SeriesTrainer(Trainer):
+    """Trains on single images or pairs of them, and scores whole series.
+
+    Args:
+        model: A footprint mapper or a change detector.
+        args: transformers' arguments, with `remove_unused_columns=False` and `batch_eval_metrics=True`.
+        image_processor: Normalises on the device, and is saved with every checkpoint.
+        train_dataset: Rows of `annual` or `pairs`.
+        eval_dataset: Rows of `series`, the validation split.
+        collator: Puts both together.
+        scores: The metrics.
+        sampler: In which order rows are trained on; default all of them, shuffled.
+        augmentation: Whether training samples are flipped and turned.
+        callbacks: Other callbacks.
+
+    The order of the rows depends on the seed and the epoch; flips, dropout and all else that is drawn depend
+    on the seed and the step. Nothing therefore hangs on what happened before a step, and training that was
+    killed and resumed ends, on a CPU, with the very bits of training that was not.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        args: TrainingArguments,
+        *,
+        image_processor: EuroMineImageProcessor,
+        train_dataset: Any,
+        eval_dataset: Any = None,
+        collator: SeriesCollator,
+        scores: SeriesScores,
+        sampler: EpochSampler | None = None,
+        augmentation: bool = True,
+        callbacks: list[TrainerCallback] | None = None,
+    ) -> None:
+        self.image_processor = image_processor
+        self.scores = scores
+        self.augmentation = augmentation
+        self.sampler = sampler or EpochSampler(len(train_dataset), data_seed(args))
+        self._staging: Path | None = None
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=collator,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=image_processor,
+            compute_metrics=scores,
+            callbacks=[_Draws(self.sampler), *(callbacks or [])],
+        )
+        self.remove_callback(PrinterCallback)
+        self.remove_callback(ProgressCallback)
+        if not args.disable_tqdm:
+            self.add_callback(_Bars())
+        self.add_callback(_LogLines())
+
+    @property
+    def network(self) -> PreTrainedModel:
+        """The model, as no wrapper."""
+        if not isinstance(self.model, PreTrainedModel):
+            raise TypeError(f"the trainer's model is a {type(self.model).__name__}, no PreTrainedModel")
+        return self.model
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        return self.sampler
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: Mapping[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """The network's loss on a batch of integers, augmented and normalised where it lies."""
+        pixel_values, labels = inputs["pixel_values"], inputs["labels"]
+        if self.augmentation and model.training:
+            pixel_values, labels = augmented(pixel_values, labels)
+        prepared = {
+            "pixel_values": self.image_processor(pixel_values).pixel_values,
+            "labels": labels.to(torch.int64),
+        }
+        return super().compute_loss(model, prepared, return_outputs, num_items_in_batch)
+
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[None, Tensor, Any]:
+        """Map the series of a batch.
+
+        Args:
+            model: The network as it is wrapped.
+            inputs: A batch of series from the collator.
+            prediction_loss_only: Not looked at: series have no loss.
+            ignore_keys: Not looked at.
+
+        Returns:
+            No loss; maps uint8 (batch, years or pairs, height, width), 255 where the patch does not own a
+            pixel or there is no such year; and labels: references (batch, years, height, width) alike, site
+            (batch,), years (batch, years). The sample is the first dimension of all, so that several
+            processes gather them and drop what fills the last batch.
+        """
+        inputs = self._prepare_inputs(inputs)
+        own, years = inputs["own"], inputs["years"]
+        # Autocast wraps `forward` alone, which a change detector does not go through here.
+        with self.accelerator.autocast():
+            maps = predict_series(self.network, self.image_processor, inputs["pixel_values"])
+        present = years >= 0
+        if maps.shape[1] != years.shape[1]:
+            present = present[:, [second for _, second in year_pairs(years.shape[1])]]
+        maps = without_unowned(maps.masked_fill(~present[..., None, None], IGNORED), own)
+        references = without_unowned(inputs["labels"], own)
+        return None, maps, (references, inputs["site"], years)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        """As Trainer's, for networks whose tensors have other names on disk, too."""
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        load_weights(self.network, resume_from_checkpoint)
+
+    def _load_best_model(self) -> None:
+        """As Trainer's, for networks whose tensors have other names on disk, too."""
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            super()._load_best_model()
+            return
+        best = str(self.state.best_model_checkpoint)
+        logger.info(
+            "taking the best checkpoint, %s (%s %.4f)",
+            best,
+            self.args.metric_for_best_model,
+            self.state.best_metric,
+        )
+        load_weights(self.network, best)
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return super()._get_output_dir(trial) if self._staging is None else str(self._staging)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """As Trainer's, beside its place first: `checkpoint-N` is complete or is not there."""
+        output_dir = Path(super()._get_output_dir(trial))
+        staging = output_dir / checkpoints.STAGING
+        name = f"checkpoint-{self.state.global_step}"
+        if self.args.should_save:
+            checkpoints.remove(staging)
+            staging.mkdir(parents=True)
+        self.accelerator.wait_for_everyone()
+        with checkpoints.told_when_full(output_dir, name):
+            self._staging = staging
+            try:
+                super()._save_checkpoint(model, trial)
+            finally:
+                self._staging = None
+            # The best one's name was looked for in the wrong place.
+            best = output_dir / f"checkpoint-{self.state.best_global_step}"
+            if best.name == name or best.is_dir():
+                self.state.best_model_checkpoint = str(best)
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                self.state.save_to_json(str(staging / name / TRAINER_STATE_NAME))
+                checkpoints.publish(staging / name, output_dir / name)
+                checkpoints.remove(staging)
+                checkpoints.rotate(output_dir, self.args.save_total_limit, self.state.best_model_checkpoint)
+        self.accelerator.wait_for_everyone()
+        if self.args.push_to_hub:
+            super()._push_from_checkpoint(str(output_dir / name))
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """Nothing from within the saving, when the checkpoint is not yet where it will be."""
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """As Trainer's; where `output_dir` is left out, each file of the final model is put there at once."""
+        if output_dir is not None:
+            super().save_model(output_dir, _internal_call)
+            return
+        final = Path(super()._get_output_dir(None))
+        staging = final / checkpoints.STAGING
+        with checkpoints.told_when_full(final, "the model"):
+            super().save_model(str(staging), _internal_call=True)
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                for path in staging.iterdir():
+                    path.replace(final / path.name)
+                checkpoints.remove(staging)
+        self.accelerator.wait_for_everyone()
+        if self.args.push_to_hub and not _internal_call:
+            self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the project writes its own card, which Trainer's would replace."""
+
+
+def load_weights(model: PreTrainedModel, folder: str) -> None:
+    """Load a checkpoint's weights into a network that stands already.
+
+    Trainer loads the file as it is, and leaves out without a word what is called otherwise there: all of
+    SegFormer, for one. `from_pretrained` knows the names.
+
+    Args:
+        model: The network.
+        folder: A checkpoint of the same network.
+
+    Raises:
+        ValueError: A tensor is missing or left over.
+    """
+    loading: Any = type(model).from_pretrained(folder, dtype=model.dtype, output_loading_info=True)
+    loaded, found = loading
+    problems = {name: sorted(keys) for name, keys in found.items() if name.endswith("_keys") and keys}
+    if problems:
+        raise ValueError(f"{folder} holds no checkpoint of this network: {problems}")
+    model.load_state_dict(loaded.state_dict())
+
+
+def data_seed(args: TrainingArguments) -> int:
+    """The seed of the order of the rows."""
+    return args.seed if args.data_seed is None else args.data_seed
+
+
+class _Draws(TrainerCallback):
+    """Ties all that is drawn to the seed, the epoch and the step."""
+
+    def __init__(self, sampler: EpochSampler) -> None:
+        self.sampler = sampler
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.sampler.set_epoch(int(state.epoch))
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        sequence = np.random.SeedSequence([args.seed, state.global_step, args.process_index])
+        seeds = sequence.generate_state(3)
+        random.seed(int(seeds[0]))
+        np.random.seed(int(seeds[1]))  # noqa: NPY002 - what others draw from it is to be resumable, too
+        torch.manual_seed(int(seeds[2]))
+
+
+class _Bars(ProgressCallback):
+    """Trainer's bars, without its lines."""
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Nothing: `_LogLines` writes them."""
+
+
+class _LogLines(TrainerCallback):
+    """One short line a log."""
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        line = log_line(logs or {}, state.global_step, state.max_steps)
+        if line and state.is_world_process_zero:
+            tqdm.write(line, file=sys.stderr)
+
+
+def log_line(logs: Mapping[str, Any], step: int, steps: int) -> str:
+    """What a log says, in one line; nothing of a log without anything to say."""
+    if "loss" in logs:
+        parts = [f"loss {logs['loss']:.4f}", f"learning rate {logs.get('learning_rate', 0.0):.2g}"]
+    elif split := next((name.split("_")[0] for name in logs if name.endswith("_of1_pooled")), None):
+        prefix = f"{split}_"
+        scores = {name.removeprefix(prefix): value for name, value in logs.items() if name.startswith(prefix)}
+        timing = ("runtime", "samples_per_second", "steps_per_second", "model_preparation_time")
+        named = {"eval": "validation"}.get(split, split)
+        parts = [named, *(f"{name} {value:.4f}" for name, value in scores.items() if name not in timing)]
+    elif "train_runtime" in logs:
+        parts = [f"trained in {logs['train_runtime']:.0f} s"]
+    else:
+        return ""
+    return "  ".join([f"step {step}/{steps}", f"epoch {logs.get('epoch', 0.0):.2f}", *parts])
