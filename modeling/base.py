@@ -103,6 +103,11 @@ class MultispectralModel(AnyInput):
         self.num_labels: int = config.num_labels or 2
         self.num_channels: int = config.num_channels or len(BANDS)
 
+    @classmethod
+    def prepare_reference(cls, reference: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The published network's tensors before they are renamed: taken apart where ours stand alone."""
+        return reference
+
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
         """As transformers', with the task's auto class beside AutoModel in a remote-code checkpoint."""
         if self._auto_class is not None and self.task_auto_class is not None:
