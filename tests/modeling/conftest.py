@@ -69,15 +69,18 @@ class PublishedNetwork:
             generator = np.random.default_rng(zlib.crc32(tensor.key.encode()))
             self._noise[where] = generator.standard_normal(tensor.shape)
         noise = self._noise[where]
+        scale = factor
+        if tensor.rule == "normal" and gain is not None and noise.ndim >= 2:
+            scale = np.sqrt(gain / np.prod(tensor.shape[1:]))
         if tensor.rule == "norm_weight":
-            values = 1 + factor * noise
+            noise = 1 + scale * noise
         elif tensor.rule == "running_var":
-            values = 1 + factor * np.abs(noise)
-        elif tensor.rule == "normal" and gain is not None and noise.ndim >= 2:
-            values = np.sqrt(gain / np.prod(tensor.shape[1:])) * noise
+            noise = 1 + scale * np.abs(noise)
         else:
-            values = factor * noise
-        return torch.from_numpy(np.asarray(values, dtype=np.float32))
+            # Multiplied in float64, then rounded, without a float64 copy of the largest tensors.
+            rounded = np.empty(tensor.shape, dtype=np.float32)
+            return torch.from_numpy(np.multiply(noise, scale, out=rounded, casting="same_kind"))
+        return torch.from_numpy(noise.astype(np.float32))
 
     def pixel_values(self, tag: str) -> Tensor:
         """The probe's input: (1, 2, bands, size, size) for a change detector, else (1, bands, size, size)."""

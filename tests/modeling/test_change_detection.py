@@ -18,7 +18,7 @@ from euromine.modeling.configuration import ChangeDetectionConfig
 
 # Networks that give the same logits for both orders of the dates. The others weigh the first date and the
 # second apart, and their classes' docstrings say so.
-SYMMETRIC: set[str] = set()
+SYMMETRIC = {"a2net"}
 
 
 class DifferenceConfig(ChangeDetectionConfig):

@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
+from transformers.initialization import no_init_weights
 
 from euromine.modeling.auto import CHANGE_DETECTORS, SEGMENTERS, list_models
 from euromine.modeling.base import MultispectralModel
@@ -47,7 +48,9 @@ def built(name: str, bands: int, settings: tuple[tuple[str, Any], ...] = ()) -> 
     config = dict(settings)
     if name in CHANGE_DETECTORS:
         config["auxiliary_loss_weight"] = 1.0
-    return model_class(name)(model_class(name).config_class(num_channels=bands, **config)).eval()
+    # What is filled next need not be drawn first.
+    with no_init_weights():
+        return model_class(name)(model_class(name).config_class(num_channels=bands, **config)).eval()
 
 
 def filled(published, tag: str) -> MultispectralModel:
