@@ -648,10 +648,15 @@ def _corner_shift(first: Any, second: Any, height: int, width: int) -> float:
     """The furthest that a corner of the second raster lies from the first's, in pixels of the first."""
     to_pixels = ~first
     shifts = []
-    for corner in ((0, 0), (0, height), (width, 0), (width, height)):
-        column, row = to_pixels * (second * corner)
+    for corner in ((0, 0), (width, 0), (0, height), (width, height)):
+        column, row = _apply(to_pixels, *_apply(second, *corner))
         shifts += [abs(column - corner[0]), abs(row - corner[1])]
     return math.nan if any(map(math.isnan, shifts)) else max(shifts)
+
+
+def _apply(transform: Sequence[float], column: float, row: float) -> tuple[float, float]:
+    a, b, c, d, e, f = transform[:6]
+    return a * column + b * row + c, d * column + e * row + f
 
 
 def _crs_name(crs: Any) -> str:
