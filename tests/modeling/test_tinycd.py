@@ -1,0 +1,54 @@
+import math
+
+import pytest
+import torch
+
+from euromine.modeling.auto import create_model
+from euromine.modeling.tinycd import MixingBlock
+
+
+@torch.no_grad()
+def test_a_channel_is_mixed_with_its_namesake_of_the_other_date_alone():
+    torch.manual_seed(0)
+    block = MixingBlock(5).eval()
+    features_1, features_2 = torch.randn(2, 1, 5, 6, 7)
+    before = block(features_1, features_2)
+    for changed in (features_1, features_2):
+        changed[:, 3] += torch.randn(6, 7)
+        after = block(features_1, features_2)
+        moved = (after != before).any(dim=(0, 2, 3))
+        assert moved.tolist() == [False, False, False, True, False]
+        before = after
+
+
+def test_a_single_pair_trains_and_stochastic_depth_makes_passes_differ():
+    torch.manual_seed(0)
+    network = create_model("tinycd", stochastic_depth_rate=0.9).train()
+    pixel_values = torch.randn(1, 2, 10, 32, 32)
+    first, second = (network(pixel_values).logits for _ in range(2))
+    assert not torch.equal(first, second)
+    network.eval()
+    assert torch.equal(network(pixel_values).logits, network(pixel_values).logits)
+
+
+def test_the_start_is_the_authors_for_the_encoder_and_pytorchs_for_the_rest():
+    torch.manual_seed(0)
+    network = create_model("tinycd")
+    stem = network.encoder.stem.conv.weight
+    assert stem.std().item() == pytest.approx(math.sqrt(2 / (48 * 9)), rel=0.1)
+    # Not normal: PyTorch's start is uniform between plus and minus 1 / sqrt(fan in).
+    pointwise = network.up_blocks[0].pointwise.conv
+    bound = 1 / math.sqrt(56)
+    assert 0.95 * bound < pointwise.weight.abs().max().item() <= bound
+    assert 0 < pointwise.bias.abs().max().item() <= bound
+    assert network.up_blocks[0].pointwise.activation.weight.item() == 0.25
+
+
+def test_maps_of_an_encoding_are_the_image_and_three_scales():
+    network = create_model("tinycd").eval()
+    images = torch.randn(2, 10, 48, 64)
+    image, *maps = network.encode(images)
+    assert image is images
+    assert [tuple(each.shape) for each in maps] == [
+        (2, 24, 24, 32), (2, 32, 12, 16), (2, 56, 6, 8),
+    ]  # fmt: skip
