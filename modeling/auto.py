@@ -9,7 +9,6 @@ from typing import Any
 
 from transformers import (
     AutoConfig,
-    AutoImageProcessor,
     AutoModel,
     AutoModelForSemanticSegmentation,
     PreTrainedConfig,
@@ -19,6 +18,7 @@ from transformers.models.auto.auto_factory import _BaseAutoModelClass, _LazyAuto
 
 # Public, but a lazy mapping that the module does not list.
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # type: ignore[attr-defined]
+from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING
 
 from .a2net import A2NetForChangeDetection
 from .base import MultispectralModel
@@ -113,11 +113,10 @@ for _model_class in CHANGE_DETECTORS.values():
 
 # One processor serves all. A checkpoint of transformers' own networks carries it as remote code, too.
 EuroMineImageProcessor.register_for_auto_class()
-AutoImageProcessor.register(
-    MultispectralConfig,
-    image_processor_classes={"pil": EuroMineImageProcessor, "torchvision": EuroMineImageProcessor},
-    exist_ok=True,
-)
+# `AutoImageProcessor.register` itself asks for torchvision before transformers 5.23; what it would do is
+# typed for the pairs of classes that it was written for.
+_processors: Any = {"pil": EuroMineImageProcessor, "torchvision": EuroMineImageProcessor}
+IMAGE_PROCESSOR_MAPPING.register(MultispectralConfig, _processors, exist_ok=True)
 
 
 def list_models(task: str | None = None) -> list[str]:

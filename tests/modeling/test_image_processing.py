@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
+from packaging.version import Version
 from torch.nn import functional as F
 from transformers import AutoImageProcessor
+from transformers.utils import is_torchvision_available
 
 from euromine.modeling import BANDS, EuroMineImageProcessor
 from euromine.modeling.image_processing import PRESETS
@@ -266,6 +269,14 @@ def test_outputs_that_are_no_logits_are_refused_with_a_sentence() -> None:
         processor.post_process_semantic_segmentation({"loss": 1})
 
 
+# Before 5.23 the class itself asks for torchvision; EuroMineImageProcessor.from_pretrained does not.
+needs_auto_class = pytest.mark.skipif(
+    not is_torchvision_available() and Version(transformers.__version__) < Version("5.23"),
+    reason="transformers' AutoImageProcessor needs torchvision before 5.23",
+)
+
+
+@needs_auto_class
 def test_a_saved_processor_comes_back_through_the_auto_class(tmp_path: Path) -> None:
     processor = EuroMineImageProcessor(bands=["B08", "B04"], statistics="paper", scale=2.0, offset=-1000.0)
     processor.save_pretrained(tmp_path)
@@ -276,6 +287,13 @@ def test_a_saved_processor_comes_back_through_the_auto_class(tmp_path: Path) -> 
     assert not changed.do_normalize
 
 
+def test_a_saved_processor_comes_back_as_itself(tmp_path: Path) -> None:
+    processor = EuroMineImageProcessor(bands=["B08", "B04"], statistics="paper", do_normalize=False)
+    processor.save_pretrained(tmp_path)
+    assert EuroMineImageProcessor.from_pretrained(tmp_path).to_dict() == processor.to_dict()
+
+
+@needs_auto_class
 def test_a_saved_processor_works_where_the_package_is_not_installed(tmp_path: Path) -> None:
     own = {"bands": ["B04", "B8A"], "mean": [100.0, 200.0], "std": [2.0, 4.0]}
     EuroMineImageProcessor.from_statistics(own).save_pretrained(tmp_path / "checkpoint")
