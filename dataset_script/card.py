@@ -1,0 +1,121 @@
+"""The dataset card: what the dataset is, its configs for `load_dataset`, its statistics and one picture."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+DESCRIPTION = (
+    "Ten years (2015-2024) of 10-band Sentinel-2 imagery and expert mine footprints for sites in 14 EU "
+    "countries, to map mining footprints and their changes."
+)
+HOMEPAGE = "https://doi.org/10.14278/rodare.4656"
+LICENSE = "cc-by-4.0"
+CITATION = """\
+@article{yu2026eurominenet,
+  title   = {EuroMineNet: A multitemporal Sentinel-2 benchmark for spatiotemporal mining footprint
+             analysis in the European Union (2015-2024)},
+  author  = {Yu, Weikang and Nwazelibe, Vincent and Ma, Xianping and Zhang, Xiaokang and
+             Gloaguen, Richard and Zhu, Xiao Xiang and Ghamisi, Pedram},
+  journal = {ISPRS Journal of Photogrammetry and Remote Sensing},
+  year    = {2026},
+  doi     = {10.1016/j.isprsjprs.2026.04.046},
+  note    = {Data: https://doi.org/10.14278/rodare.4656}
+}"""
+
+PICTURE_NAME = "years.png"
+_PICTURE_YEARS = 6
+_OUTLINE = (255, 221, 0)
+_MARGIN, _CAPTION = 4, 14
+
+
+def write_card(
+    path: Path,
+    *,
+    files: Mapping[str, Sequence[str]],
+    statistics: Mapping[str, Any],
+    bands: Sequence[str],
+) -> None:
+    """Write the card.
+
+    Args:
+        path: The README.md to write.
+        files: Config -> the splits that have rows, the default config first.
+        statistics: As in `statistics.json`.
+        bands: Names of the bands, in the order of the image.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown, from our own numbers and names
+    )
+    images = sum(split["images"] for split in statistics["splits"].values())
+    text = environment.get_template("dataset_card.md.jinja").render(
+        citation=CITATION,
+        description=DESCRIPTION,
+        homepage=HOMEPAGE,
+        license=LICENSE,
+        files=files,
+        bands=bands,
+        picture=PICTURE_NAME,
+        images=images,
+        size_category=_size_category(images),
+        **statistics,
+    )
+    path.write_text(text, encoding="utf-8")
+
+
+def draw_picture(
+    rows: Sequence[tuple[str, Sequence[tuple[int, bytes, NDArray[np.uint8]]]]],
+) -> bytes:
+    """Patches through the years, their footprints outlined, as PNG.
+
+    Args:
+        rows: One `(caption, [(year, quicklook JPEG, label (160, 160) uint8), ...])` per patch, at least one.
+    """
+    rows = [(caption, _spread(years, _PICTURE_YEARS)) for caption, years in rows]
+    side = rows[0][1][0][2].shape[0]
+    width = max(len(years) for _, years in rows) * (side + _MARGIN) + _MARGIN
+    height = len(rows) * (side + _CAPTION + _MARGIN) + _MARGIN
+    picture = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(picture)
+    for row, (caption, years) in enumerate(rows):
+        top = _MARGIN + row * (side + _CAPTION + _MARGIN)
+        for column, (year, quicklook, label) in enumerate(years):
+            left = _MARGIN + column * (side + _MARGIN)
+            draw.text((left, top), f"{caption} {year}", fill="black")
+            picture.paste(_outlined(quicklook, label), (left, top + _CAPTION))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _outlined(quicklook: bytes, label: NDArray[np.uint8]) -> Image.Image:
+    """The quicklook with the inner border of the footprint drawn on it."""
+    pixels = np.array(Image.open(io.BytesIO(quicklook)).convert("RGB"))
+    mine = np.pad(label == 1, 1, mode="edge")
+    inside = mine[:-2, 1:-1] & mine[2:, 1:-1] & mine[1:-1, :-2] & mine[1:-1, 2:]
+    pixels[mine[1:-1, 1:-1] & ~inside] = _OUTLINE
+    return Image.fromarray(pixels)
+
+
+def _spread(years: Sequence[Any], number: int) -> list[Any]:
+    """At most `number` of the years, evenly, the first and the last among them."""
+    positions = np.unique(np.linspace(0, len(years) - 1, min(number, len(years))).round().astype(int))
+    return [years[position] for position in positions]
+
+
+def _size_category(images: int) -> str:
+    """The Hub's name for a number of rows."""
+    limits = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
+    return next((name for limit, name in limits if images < limit), "100K<n<1M")
