@@ -1,0 +1,193 @@
+import json
+
+import pytest
+import torch
+from transformers import get_scheduler
+
+from euromine.training.arguments import ChangeDetectionArguments, SegmentationArguments, parse_arguments
+from euromine.training.recipes import recipe_defaults
+
+SEGMENT = ["--dataset", "shards", "--architecture", "segformer-b0", "--use_cpu"]
+CHANGES = ["--dataset", "shards", "--architecture", "tinycd", "--use_cpu"]
+
+
+def test_the_paper_recipe_is_the_papers():
+    _, training = parse_arguments(SegmentationArguments, [*SEGMENT, "--recipe", "paper"])
+    assert (training.optim, training.weight_decay, training.learning_rate) == ("adamw_torch", 0.0, 1e-4)
+    assert training.per_device_train_batch_size == 32
+    assert training.max_grad_norm == 0
+
+
+def test_adamw_without_weight_decay_is_adam():
+    weights = [torch.nn.Parameter(torch.linspace(-1, 1, 9)) for _ in range(2)]
+    optimizers = [
+        torch.optim.AdamW([weights[0]], lr=1e-4, weight_decay=0.0),
+        torch.optim.Adam([weights[1]], lr=1e-4),
+    ]
+    for step in range(5):
+        for weight, optimizer in zip(weights, optimizers, strict=True):
+            optimizer.zero_grad()
+            (weight**2 * (step + 1)).sum().backward()
+            optimizer.step()
+    assert torch.equal(*weights)
+
+
+def test_the_papers_cosine_falls_to_its_end_once():
+    _, training = parse_arguments(SegmentationArguments, [*SEGMENT, "--recipe", "paper"])
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=training.learning_rate)
+    steps = 200
+    scheduler = get_scheduler(
+        training.lr_scheduler_type,
+        optimizer,
+        num_warmup_steps=training.get_warmup_steps(steps),
+        num_training_steps=steps,
+        scheduler_specific_kwargs=training.lr_scheduler_kwargs,
+    )
+    rates = [scheduler.get_last_lr()[0]]
+    for _ in range(steps):
+        optimizer.step()
+        scheduler.step()
+        rates.append(scheduler.get_last_lr()[0])
+    # Half a cosine from 1e-4 to 1e-7, by its formula.
+    expected = 1e-7 + (1e-4 - 1e-7) * (1 + torch.cos(torch.pi * torch.arange(steps + 1) / steps)) / 2
+    torch.testing.assert_close(torch.tensor(rates), expected.to(torch.float32), rtol=1e-4, atol=1e-9)
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_tinycd_is_trained_with_its_published_optimiser():
+    _, training = parse_arguments(ChangeDetectionArguments, [*CHANGES, "--recipe", "paper"])
+    assert training.learning_rate == 0.00356799066427741
+    assert training.weight_decay == 0.009449677083344786
+    assert training.num_train_epochs == 10
+
+
+def test_the_papers_batch_is_divided_among_processes():
+    options = {"pretrained": False, "bf16": False}
+    arguments = recipe_defaults("paper", "segmentation", "unet", processes=4, **options)
+    assert arguments["per_device_train_batch_size"] == 8
+    with pytest.raises(ValueError, match="cannot be divided among 3 processes"):
+        recipe_defaults("paper", "segmentation", "unet", processes=3, **options)
+
+
+@pytest.mark.parametrize("suffix", [".yaml", ".json"])
+@pytest.mark.parametrize("in_first_place", [True, False])
+def test_the_command_line_overrules_the_file_and_the_file_the_recipe(tmp_path, suffix, in_first_place):
+    values = {
+        "dataset": "shards",
+        "architecture": "tinycd",
+        "recipe": "paper",
+        "learning_rate": "3e-4" if suffix == ".yaml" else 3e-4,
+        "weight_decay": 0.5,
+        "pairs_per_patch": 6,
+        "years": [2015, 2016],
+        "config_overrides": {"widths": [1, 2]},
+        "augmentation": False,
+        "use_cpu": True,
+    }
+    path = tmp_path / f"run{suffix}"
+    path.write_text(json.dumps(values).replace('"3e-4"', "3e-4"))
+    config = [str(path)] if in_first_place else ["--config", str(path)]
+    script, training = parse_arguments(
+        ChangeDetectionArguments, [*config, "--weight_decay", "0.25", "--interval_sampling", "inverse"]
+    )
+    assert (training.learning_rate, training.weight_decay) == (3e-4, 0.25)
+    assert training.per_device_train_batch_size == 32
+    assert (script.number_of_pairs, script.interval_sampling) == (6, "inverse")
+    assert script.years == [2015, 2016]
+    assert script.model_config == {"widths": [1, 2]}
+    assert not script.augmentation
+
+
+def test_bands_are_separated_by_spaces_or_commas():
+    script, _ = parse_arguments(SegmentationArguments, [*SEGMENT, "--bands", "B04,B03", "B02"])
+    assert script.bands == ["B04", "B03", "B02"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [([], False), (["--pretrained"], True), (["--pretrained", "owner/name"], "owner/name")],
+)
+def test_pretrained_is_a_flag_or_names_a_source(given, expected):
+    script, training = parse_arguments(SegmentationArguments, [*SEGMENT, *given])
+    assert script.checkpoint_to_start_from == expected
+    assert training.learning_rate == (1e-4 if expected else 1e-3)
+
+
+def test_checkpoints_are_saved_as_often_as_is_evaluated():
+    _, training = parse_arguments(
+        SegmentationArguments, [*SEGMENT, "--eval_strategy", "steps", "--eval_steps", "7"]
+    )
+    assert (training.save_strategy, training.save_steps) == ("steps", 7)
+    assert training.load_best_model_at_end
+    _, training = parse_arguments(SegmentationArguments, [*SEGMENT, "--eval_strategy", "no"])
+    assert training.save_strategy == "epoch"
+    assert not training.load_best_model_at_end
+
+
+def test_a_token_is_never_among_the_arguments_that_are_saved(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "")
+    _, training = parse_arguments(SegmentationArguments, [*SEGMENT, "--hub_token", "secret"])
+    assert training.hub_token is None
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        ([], "--dataset is missing"),
+        (["--dataset", "shards"], "--architecture is missing"),
+        ([*SEGMENT, "--learning_rat", "1"], "no argument --learning_rat, did you mean --learning_rate"),
+        ([*SEGMENT, "--learning_rate", "fast"], "invalid float value: 'fast'"),
+        ([*SEGMENT, "--recipe", "secret"], "--recipe: invalid choice: 'secret'"),
+        ([*SEGMENT, "--max_train_samples", "0"], "--max_train_samples is 0, at least 1"),
+        ([*SEGMENT, "--config_overrides", "{depths}"], "--config_overrides is '{depths}', which is no JSON"),
+        ([*SEGMENT, "--config_overrides", "3"], "a JSON object of fields was expected"),
+        (
+            ["--dataset", "shards", "--architecture", "tinycd"],
+            "tinycd finds changes: train it with train_cd.py",
+        ),
+        (
+            ["--dataset", "shards", "--architecture", "segfromer"],
+            "unknown architecture 'segfromer': the nearest",
+        ),
+        (["missing.yaml"], "missing.yaml"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(argv, sentence):
+    with pytest.raises((ValueError, OSError)) as raised:
+        parse_arguments(SegmentationArguments, argv)
+    assert sentence in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (
+            ["--dataset", "shards", "--architecture", "unet"],
+            "unet maps footprints: train it with train_seg.py",
+        ),
+        ([*CHANGES, "--pairs_per_patch", "few"], "--pairs_per_patch is 'few', all or a number was expected"),
+        ([*CHANGES, "--pairs_per_patch", "0"], "--pairs_per_patch is '0'"),
+        ([*CHANGES, "--interval_sampling", "balanced"], "--pairs_per_patch has to say how many"),
+    ],
+)
+def test_mistakes_of_change_detection_are_told_too(argv, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        parse_arguments(ChangeDetectionArguments, argv)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("learning_rat: 1", "no argument learning_rat, did you mean learning_rate"),
+        ("recipe: secret", "recipe is 'secret', one of default, paper expected"),
+        ("- 1", "holds no arguments"),
+        ("a: [", "cannot be read"),
+    ],
+)
+def test_mistakes_in_a_file_name_it(tmp_path, text, sentence):
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=sentence) as raised:
+        parse_arguments(SegmentationArguments, [str(path)])
+    assert str(path) in str(raised.value)

@@ -1,0 +1,121 @@
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from transformers import EvalPrediction
+
+from euromine.metrics.annual_f1.annual_f1 import AnnualF1
+from euromine.metrics.ca_tiou.ca_tiou import CATIoU
+from euromine.metrics.interval_f1.interval_f1 import IntervalF1
+from euromine.modeling.auto import create_model
+from euromine.modeling.image_processing import EuroMineImageProcessor
+from euromine.training.evaluation import SeriesScores, predict_series
+
+PROCESSOR = EuroMineImageProcessor()
+
+
+def random_images(years: int, size: int = 64) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 5000, (2, years, 10, size, size), np.int16)
+
+
+def test_footprints_of_a_series_are_those_of_its_years_one_by_one(tiny_segformer):
+    torch.manual_seed(0)
+    model = tiny_segformer().eval()
+    images = random_images(3)
+    found = predict_series(model, PROCESSOR, images)
+    assert (found.dtype, found.shape) == (torch.uint8, (2, 3, 64, 64))
+    for series, maps in zip(images, found, strict=True):
+        for image, footprint in zip(series, maps, strict=True):
+            with torch.no_grad():
+                logits = model(**PROCESSOR(image, return_tensors="pt")).logits
+            logits = torch.nn.functional.interpolate(logits, (64, 64), mode="bilinear", align_corners=False)
+            assert torch.equal(footprint, logits[0].argmax(0).to(torch.uint8))
+    assert len(found.unique()) == 2
+
+
+def test_changes_of_a_series_are_those_of_its_pairs_one_by_one():
+    torch.manual_seed(0)
+    model = create_model("tinycd").eval()
+    images = random_images(4)
+    found = predict_series(model, PROCESSOR, torch.from_numpy(images), chunk=4)
+    assert (found.dtype, found.shape) == (torch.uint8, (2, 6, 64, 64))
+    for place, (first, second) in enumerate(combinations(range(4), 2)):
+        with torch.no_grad():
+            logits = model(PROCESSOR(images[:, [first, second]], return_tensors="pt").pixel_values).logits
+        certain = (logits[:, 1] - logits[:, 0]).abs() > 1e-4
+        assert torch.equal(found[:, place][certain], logits.argmax(1).to(torch.uint8)[certain])
+        assert certain.float().mean() > 0.99
+
+
+def test_images_that_are_no_series_are_refused(tiny_segformer):
+    with pytest.raises(ValueError, match=r"\(batch, years, channels, height, width\) was expected"):
+        predict_series(tiny_segformer(), PROCESSOR, random_images(3)[0])
+
+
+def ragged_examples(changes: bool) -> list[dict]:
+    """Series of 4 and 3 years filled up to 4, as a collator and a network give them."""
+    generator = np.random.default_rng(1)
+    examples = []
+    for number in range(5):
+        years = 3 + number % 2
+        references = np.full((4, 12, 12), 255, np.uint8)
+        references[:years] = generator.integers(0, 2, (years, 12, 12))
+        references[:, :2] = 255
+        predictions = generator.integers(0, 2, (6 if changes else 4, 12, 12)).astype(np.uint8)
+        calendar = np.full(4, -1)
+        calendar[:years] = [2015, 2016, 2018, 2021][:years]
+        examples.append(
+            {"predictions": predictions, "references": references, "site": number % 2, "calendar": calendar}
+        )
+    return examples
+
+
+@pytest.mark.parametrize("average", ["site", "pooled"])
+@pytest.mark.parametrize("task", ["segmentation", "change-detection"])
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_scores_are_the_metrics_own_however_batches_are_cut(task, average, batch_size):
+    changes = task == "change-detection"
+    examples = ragged_examples(changes)
+    sites = ("Italy_1", "Spain_1")
+    scores = SeriesScores(task, sites, average)
+    found: dict[str, float] = {}
+    for start in range(0, 5, batch_size):
+        batch = examples[start : start + batch_size]
+        stacked = {name: torch.from_numpy(np.stack([each[name] for each in batch])) for name in batch[0]}
+        labels = (stacked["references"], stacked["site"], stacked["calendar"])
+        prediction = EvalPrediction(predictions=stacked["predictions"], label_ids=labels)
+        found = scores(prediction, compute_result=start + batch_size >= 5)
+        assert bool(found) == (start + batch_size >= 5)
+
+    metrics = [IntervalF1("change")] if changes else [AnnualF1(), CATIoU(), IntervalF1()]
+    for each in examples:
+        years = [year for year in each["calendar"].tolist() if year > 0]
+        pairs = [(a, b) for a, b in combinations(range(4), 2)]
+        kept = (
+            [place for place, (_, b) in enumerate(pairs) if b < len(years)] if changes else range(len(years))
+        )
+        for metric in metrics:
+            metric.add(
+                prediction=each["predictions"][list(kept)],
+                reference=each["references"][: len(years)],
+                site=sites[each["site"]],
+                years=years,
+            )
+    expected = [metric.compute(average=average) for metric in metrics]
+    assert found["of1_pooled"] == expected[0]["of1_pooled"]
+    assert scores.details["interval_f1"]["f1"] == expected[-1]["f1"]
+    if changes:
+        assert set(found) == {"of1_pooled", "of1_mean"}
+    else:
+        assert found["of1"] == expected[0]["of1"]
+        assert (found["gca_tiou"], found["lca_tiou"]) == (expected[1]["gca_tiou"], expected[1]["lca_tiou"])
+        assert found["change_of1_pooled"] == expected[2]["of1_pooled"]
+
+
+def test_a_second_split_starts_from_nothing():
+    examples = ragged_examples(changes=False)[:1]
+    scores = SeriesScores("segmentation", ("Italy_1", "Spain_1"))
+    labels = tuple(torch.from_numpy(np.stack([each[name] for each in examples])) if name != "site" else torch.tensor([0]) for name in ("references", "site", "calendar"))  # fmt: skip
+    prediction = EvalPrediction(torch.from_numpy(examples[0]["predictions"][None]), labels)
+    assert scores(prediction, True) == scores(prediction, True)

@@ -1,0 +1,307 @@
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, TrainingArguments
+
+from euromine.metrics.annual_f1.annual_f1 import AnnualF1
+from euromine.modeling.auto import create_model
+from euromine.modeling.configuration import SegmentationConfig
+from euromine.modeling.image_processing import EuroMineImageProcessor
+from euromine.modeling.segmentation import Segmenter
+from euromine.training import checkpoints
+from euromine.training.collation import SeriesCollator
+from euromine.training.evaluation import SeriesScores
+from euromine.training.recipes import COMMON
+from euromine.training.series_trainer import SeriesTrainer, load_weights, log_line
+
+SITES = ("Italy_1", "Spain_1")
+SIDE = 32
+
+
+class PlainConfig(SegmentationConfig):
+    model_type = "euromine_test-plain"
+
+
+class PlainSegmenter(Segmenter):
+    """Two convolutions and a dropout: nothing that looks at a whole batch, as a batch norm does."""
+
+    config_class = PlainConfig
+
+    def __init__(self, config: PlainConfig, dropout: float = 0.0) -> None:
+        super().__init__(config)
+        self.layers = nn.Sequential(
+            nn.Conv2d(10, 6, 3, padding=1), nn.ReLU(), nn.Dropout(dropout), nn.Conv2d(6, 2, 1)
+        )
+        self.post_init()
+
+    def segment(self, images: Tensor) -> Tensor:
+        return self.layers(images)
+
+
+def annual_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    generator = np.random.default_rng(seed)
+    rows = []
+    for _ in range(count):
+        label = (generator.random((SIDE, SIDE)) < 0.4).astype(np.uint8)
+        image = 1000 + 1500.0 * label + generator.normal(0, 300, (10, SIDE, SIDE))
+        rows.append({"image": image.astype(np.int16), "label": label})
+    return rows
+
+
+def series_rows(lengths: tuple[int, ...] = (3, 2, 3)) -> list[dict[str, Any]]:
+    series = []
+    for number, years in enumerate(lengths):
+        rows = annual_rows(years, seed=100 + number)
+        series.append(
+            {
+                "images": np.stack([row["image"] for row in rows]),
+                "labels": np.stack([row["label"] for row in rows]),
+                "own": [0, number, SIDE, SIDE - 4 * number],
+                "site": SITES[number % 2],
+                "years": [2015, 2017, 2018][:years],
+            }
+        )
+    return series
+
+
+@pytest.fixture
+def make_trainer(tmp_path: Path) -> Callable[..., SeriesTrainer]:
+    def make(model: PreTrainedModel, **options: Any) -> SeriesTrainer:
+        rows = {
+            name: options.pop(name, default)
+            for name, default in (("train_dataset", annual_rows(8)), ("eval_dataset", series_rows()))
+        }
+        augmentation = options.pop("augmentation", True)
+        changes = hasattr(model, "predict_series")
+        arguments = {
+            **COMMON,
+            "output_dir": str(tmp_path / options.pop("name", "run")),
+            "use_cpu": True,
+            "disable_tqdm": True,
+            "learning_rate": 1e-2,
+            "per_device_train_batch_size": 2,
+            "max_steps": 4,
+            "metric_for_best_model": "of1_pooled",
+            **options,
+        }
+        return SeriesTrainer(
+            model,
+            TrainingArguments(**arguments),
+            image_processor=EuroMineImageProcessor(),
+            collator=SeriesCollator(SITES, 3),
+            scores=SeriesScores("change-detection" if changes else "segmentation", SITES),
+            augmentation=augmentation,
+            **rows,
+        )
+
+    return make
+
+
+def plain_segmenter(dropout: float = 0.0) -> PlainSegmenter:
+    torch.manual_seed(0)
+    return PlainSegmenter(PlainConfig(), dropout)
+
+
+def weights_of(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def assert_equal_weights(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+def test_a_batch_of_four_is_two_batches_of_two_accumulated(make_trainer):
+    trained = []
+    for batch_size, accumulation in ((4, 1), (2, 2)):
+        trainer = make_trainer(
+            plain_segmenter(),
+            per_device_train_batch_size=batch_size,
+            gradient_accumulation_steps=accumulation,
+            augmentation=False,
+            max_steps=3,
+            save_strategy="no",
+        )
+        trainer.train()
+        trained.append(weights_of(trainer.model))
+    before = weights_of(plain_segmenter())
+    for name, value in trained[0].items():
+        torch.testing.assert_close(value, trained[1][name], rtol=1e-4, atol=1e-6)
+        assert not torch.equal(value, before[name])
+
+
+def test_bfloat16_reaches_training_and_both_kinds_of_prediction(make_trainer):
+    seen: dict[str, set[torch.dtype]] = {"train": set(), "eval": set()}
+
+    def look(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        seen["train" if module.training else "eval"].add(output.dtype)
+
+    detector = create_model("tinycd")
+    next(layer for layer in detector.modules() if isinstance(layer, nn.Conv2d)).register_forward_hook(look)
+    segmenter = plain_segmenter()
+    segmenter.layers[0].register_forward_hook(look)
+    pairs = [{"images": np.stack([row["image"]] * 2), "change": row["label"]} for row in annual_rows(2)]
+    for model, rows in ((detector, pairs), (segmenter, annual_rows(2))):
+        seen["train"].clear()
+        seen["eval"].clear()
+        trainer = make_trainer(model, bf16=True, train_dataset=rows, max_steps=1, save_strategy="no")
+        trainer.train()
+        scores = trainer.evaluate()
+        assert np.isfinite(scores["eval_of1_pooled"])
+        assert seen == {"train": {torch.bfloat16}, "eval": {torch.bfloat16}}
+        assert all(value.dtype != torch.bfloat16 for value in model.state_dict().values())
+
+
+def test_a_compiled_network_trains_to_the_same_weights(make_trainer):
+    trained = []
+    for options in ({}, {"torch_compile": True, "torch_compile_backend": "eager"}):
+        trainer = make_trainer(plain_segmenter(), max_steps=2, save_strategy="no", **options)
+        trainer.train()
+        trained.append(weights_of(trainer.model))
+        assert np.isfinite(trainer.evaluate()["eval_of1_pooled"])
+    assert_equal_weights(*trained)
+
+
+def test_scores_are_those_of_the_owned_pixels_alone(make_trainer):
+    trainer = make_trainer(plain_segmenter(), per_device_eval_batch_size=2)
+    trainer.model.eval()
+    found = trainer.evaluate()
+
+    metric = AnnualF1()
+    for row in series_rows():
+        inputs = trainer.image_processor(row["images"], return_tensors="pt").pixel_values
+        with torch.no_grad():
+            maps = trainer.model(inputs).logits.argmax(1).to(torch.uint8).numpy()
+        top, left, bottom, right = row["own"]
+        metric.add(
+            prediction=maps[:, top:bottom, left:right],
+            reference=row["labels"][:, top:bottom, left:right],
+            site=row["site"],
+            years=row["years"],
+        )
+    expected = metric.compute()
+    assert 0 < expected["of1"] < 1
+    assert found["eval_of1"] == expected["of1"]
+    assert trainer.scores.details["annual_f1"]["pixels"] == expected["pixels"]
+
+
+def test_the_best_checkpoint_by_the_validation_score_is_kept_and_loaded(make_trainer, tiny_segformer):
+    torch.manual_seed(0)
+    trainer = make_trainer(
+        tiny_segformer(),
+        eval_strategy="steps",
+        eval_steps=1,
+        save_strategy="steps",
+        save_steps=1,
+        load_best_model_at_end=True,
+        save_total_limit=1,
+    )
+    given = iter([0.2, 0.5, 0.3, 0.4])
+    at_step: dict[int, dict[str, Tensor]] = {}
+
+    def scored(prediction: Any, compute_result: bool) -> dict[str, float]:
+        at_step[trainer.state.global_step] = weights_of(trainer.model)
+        return {"of1_pooled": next(given)} if compute_result else {}
+
+    trainer.compute_metrics = scored
+    trainer.train()
+    assert trainer.state.best_global_step == 2
+    # Tensors of this network have other names on disk: loading them is not a matter of course.
+    assert_equal_weights(weights_of(trainer.model), at_step[2])
+    assert not torch.equal(
+        at_step[2]["decode_head.classifier.weight"], at_step[4]["decode_head.classifier.weight"]
+    )
+    output_dir = Path(trainer.args.output_dir)
+    assert checkpoints.is_complete(output_dir / "checkpoint-2")
+    assert not list(output_dir.glob("_*"))
+
+
+def test_evaluations_in_between_do_not_change_what_is_learnt(make_trainer):
+    trained = []
+    for strategy in ("no", "steps"):
+        trainer = make_trainer(
+            plain_segmenter(dropout=0.5),
+            eval_strategy=strategy,
+            eval_steps=1,
+            save_strategy="no",
+            max_steps=6,
+        )
+        trainer.train()
+        trained.append(weights_of(trainer.model))
+    assert_equal_weights(*trained)
+
+
+def test_dropout_and_turns_differ_from_step_to_step(make_trainer):
+    drawn: list[bytes] = []
+    trainer = make_trainer(
+        plain_segmenter(dropout=0.5), save_strategy="no", train_dataset=annual_rows(2), max_steps=6
+    )
+    trainer.model.layers[2].register_forward_hook(
+        lambda module, inputs, output: drawn.append((output == 0).numpy().tobytes())
+    )
+    trainer.train()
+    assert len(set(drawn)) == 6
+
+
+def test_a_checkpoint_is_loaded_whole_or_refused(tmp_path, tiny_segformer):
+    torch.manual_seed(0)
+    model, other = tiny_segformer(), tiny_segformer()
+    model.save_pretrained(tmp_path / "segformer")
+    load_weights(other, str(tmp_path / "segformer"))
+    assert_equal_weights(weights_of(model), weights_of(other))
+    plain_segmenter().save_pretrained(tmp_path / "plain")
+    with pytest.raises((ValueError, RuntimeError)):
+        load_weights(model, str(tmp_path / "plain"))
+
+
+def test_a_full_disk_leaves_the_checkpoints_before_it(make_trainer, monkeypatch):
+    trainer = make_trainer(plain_segmenter(), save_strategy="steps", save_steps=1)
+    save = torch.save
+
+    def failing(values: Any, path: str, *args: Any, **kwargs: Any) -> None:
+        if "checkpoint-3" in str(path) and "scheduler" in str(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(values, path, *args, **kwargs)
+
+    monkeypatch.setattr(torch, "save", failing)
+    with pytest.raises(OSError, match="no space left for checkpoint-3"):
+        trainer.train()
+    output_dir = Path(trainer.args.output_dir)
+    assert [path.name for path in checkpoints.all_checkpoints(output_dir)] == ["checkpoint-1", "checkpoint-2"]
+    assert checkpoints.last_complete_checkpoint(output_dir) == output_dir / "checkpoint-2"
+
+
+def test_the_final_model_carries_its_image_processor(make_trainer):
+    trainer = make_trainer(plain_segmenter())
+    trainer.save_model()
+    folder = Path(trainer.args.output_dir)
+    assert not list(folder.glob("_*"))
+    processor = EuroMineImageProcessor.from_pretrained(folder)
+    assert processor.mean == trainer.image_processor.mean
+    assert_equal_weights(weights_of(PlainSegmenter.from_pretrained(folder)), weights_of(trainer.model))
+
+
+@pytest.mark.parametrize(
+    ("logs", "line"),
+    [
+        (
+            {"loss": 0.51234, "grad_norm": 1.0, "learning_rate": 3.21e-4, "epoch": 1.5},
+            "step 3/9  epoch 1.50  loss 0.5123  learning rate 0.00032",
+        ),
+        (
+            {"eval_of1_pooled": 0.25, "eval_runtime": 3.0, "epoch": 1.0},
+            "step 3/9  epoch 1.00  validation  of1_pooled 0.2500",
+        ),
+        ({"train_runtime": 12.3, "epoch": 2.0}, "step 3/9  epoch 2.00  trained in 12 s"),
+        ({"epoch": 2.0}, ""),
+    ],
+)
+def test_a_log_is_one_line(logs, line):
+    assert log_line(logs, 3, 9) == line
