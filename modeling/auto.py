@@ -21,6 +21,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # 
 from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING
 
 from .a2net import A2NetForChangeDetection
+from .afcf3d import AFCF3DForChangeDetection
 from .base import MultispectralModel
 from .bit import BITForChangeDetection
 from .cgnet import CGNetForChangeDetection
@@ -65,6 +66,7 @@ SEGMENTERS: dict[str, type[MultispectralModel]] = {
 }
 CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {
     "a2net": A2NetForChangeDetection,
+    "afcf3d": AFCF3DForChangeDetection,
     "bit": BITForChangeDetection,
     "cgnet": CGNetForChangeDetection,
     "changeformer": ChangeFormerForChangeDetection,
