@@ -259,6 +259,7 @@ def test_a_scene_leaves_the_settings_of_gdal_as_they_were(site: Path) -> None:
     with open_site(site) as scene:
         scene.read_image(2015)
         assert [get_gdal_config(name) for name in names] == before
+        assert not rasterio.env.hasenv()
     assert [get_gdal_config(name) for name in names] == before
     with rasterio.Env(GDAL_PAM_ENABLED="YES"), open_site(site):
         assert rasterio.env.getenv()["GDAL_PAM_ENABLED"] == "YES"

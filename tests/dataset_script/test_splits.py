@@ -114,6 +114,12 @@ def test_a_json_file_may_use_sites_that_the_release_leaves_out(tmp_path: Path) -
     assert list(assigned) == list(SPLITS)
 
 
+def test_a_json_file_must_place_the_site_that_the_official_lists_forgot(tmp_path: Path) -> None:
+    path = write_json(tmp_path / "mine.json", {"train": ["Austria_1"], "validation": [], "test": []})
+    with pytest.raises(ValueError, match="1 site of the archive: Greece_3;"):
+        assign_splits(["Austria_1", "Greece_3"], path)
+
+
 def test_a_json_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     path.write_bytes(b'\xef\xbb\xbf{"train": ["A"], "validation": [], "test": []}')
