@@ -148,7 +148,7 @@ class Mines:
         cover = np.where(floor, LandCover.PIT_FLOOR, LandCover.BENCH).astype(np.uint8)
         cover[self.ramp & ~floor] = LandCover.HAUL_ROAD
         cover[floor & (self.patches < -1.5)] = LandCover.STOCKPILE
-        cover[self.radius + 0.03 * self.rough < self.flooded * rng.uniform(0.85, 1.15)] = LandCover.PIT_WATER
+        cover[self.radius + 0.015 * self.rough < self.flooded * rng.uniform(0.85, 1.15)] = LandCover.PIT_WATER
 
         ridges = self.ridges * np.sin(np.float32(np.pi) * working)
         strata = self.strata[level.astype(np.int32) % len(self.strata)]
@@ -409,14 +409,16 @@ def _pace(
     Sites differ in how fast they move, and no site moves at the same pace every year.
     """
     quick_gain, quick_loss = np.exp(rng.normal(-0.5 * 0.4**2, 0.4, 2))
-    largest = int(_LARGEST_SHARE * grid.height * grid.width)
+    # What closes makes no room: reclaimed land is not dug up again.
+    room = max(0, int(_LARGEST_SHARE * grid.height * grid.width) - started)
     area = started
     gains, losses = [], []
     for year in range(FIRST_YEAR + 1, last_year + 1):
         this_gain, this_loss = year_stream(year).gamma(2.5, 1 / 2.5, 2)
-        gains.append(min(round(area * _YEARLY_GAIN * quick_gain * this_gain), max(0, largest - area)))
+        gains.append(min(round(area * _YEARLY_GAIN * quick_gain * this_gain), room))
         losses.append(round(area * _YEARLY_LOSS * quick_loss * this_loss))
         area += gains[-1] - losses[-1]
+        room -= gains[-1]
     return gains, losses
 
 

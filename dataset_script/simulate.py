@@ -330,7 +330,13 @@ def _write_site(root: Path, name: str, years: tuple[int, ...], size: tuple[int, 
         transform=site.transform,
     )
     truth.replace(root / "truth" / f"{name}.npz")
-    (own / name).replace(root / "EuroMineNet" / name)
+    finished = root / "EuroMineNet" / name
+    try:
+        (own / name).replace(finished)
+    except OSError:
+        # Another run was first, with the same bytes.
+        if not finished.is_dir():
+            raise
     shutil.rmtree(own, ignore_errors=True)
 
 

@@ -13,7 +13,10 @@ Float = NDArray[np.floating[Any]]
 
 
 class LandCover(IntEnum):
-    """What a pixel of a simulated scene shows; the values of `SimulatedSite.classes`."""
+    """What a pixel of a simulated scene shows; the values of `SimulatedSite.classes`.
+
+    From `BENCH` on they are a mine's. `TRACK` only ever covers a part of a pixel, so it is in no map.
+    """
 
     BROADLEAF_FOREST = 0
     CONIFEROUS_FOREST = 1
