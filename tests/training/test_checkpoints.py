@@ -115,9 +115,11 @@ def test_a_full_disk_is_one_sentence_whichever_library_met_it(tmp_path):
         raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     for write in (by_python, by_torch, by_safetensors):
-        with pytest.raises(OSError, match="no space left for checkpoint-3") as raised:
-            with checkpoints.told_when_full(tmp_path, "checkpoint-3"):
-                write()
+        with (
+            pytest.raises(OSError, match="no space left for checkpoint-3") as raised,
+            checkpoints.told_when_full(tmp_path, "checkpoint-3"),
+        ):
+            write()
         assert raised.value.errno == errno.ENOSPC
 
 

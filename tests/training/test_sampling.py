@@ -4,7 +4,12 @@ import pytest
 from euromine.training.sampling import EpochSampler, PairSampler
 
 # Patch a has ten years, so 45 pairs of intervals 1 to 9; patch b has three.
-PAIRS = [(patch, later - year) for patch, years in (("a", 10), ("b", 3)) for year in range(years) for later in range(year + 1, years)]  # fmt: skip
+PAIRS = [
+    (patch, later - year)
+    for patch, years in (("a", 10), ("b", 3))
+    for year in range(years)
+    for later in range(year + 1, years)
+]
 PATCHES = [patch for patch, _ in PAIRS]
 INTERVALS = [interval for _, interval in PAIRS]
 

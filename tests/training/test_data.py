@@ -1,0 +1,125 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from euromine.dataset_script.shards import build_dataset
+from euromine.training.arguments import ChangeDetectionArguments, SegmentationArguments
+from euromine.training.data import column, describe, make_image_processor, read_splits, training_sampler
+
+
+def segmentation(dataset, **options):
+    return SegmentationArguments(dataset=str(dataset), architecture="segformer-b0", **options)
+
+
+def changes(dataset, **options):
+    return ChangeDetectionArguments(dataset=str(dataset), architecture="tinycd", **options)
+
+
+def test_a_mapper_is_trained_on_years_and_scored_on_series(dataset):
+    splits = read_splits(segmentation(dataset), seed=0)
+    # Spain_1 has two patches and Italy_1 one, of three years each.
+    assert len(splits.train) == 9
+    assert splits.train[0]["image"].dtype == np.int16
+    assert splits.sites == ("Austria_1", "Greece_1", "Poland_1", "Poland_2")
+    assert splits.years == 3
+    assert describe(splits) == (
+        "train: 9 rows of 3 patches of 2 sites; validation: 3 series of 3 patches of 2 sites; "
+        "test: 3 series of 3 patches of 2 sites"
+    )
+
+
+def test_a_change_detector_is_trained_on_pairs(dataset):
+    splits = read_splits(changes(dataset), seed=0)
+    assert len(splits.train) == 9
+    assert sorted(column(splits.train, "interval")) == [1] * 3 + [2] * 3 + [3] * 3
+    row = splits.train[0]
+    assert row["images"].shape == (2, 10, 160, 160)
+    assert set(np.unique(row["change"])) == {0, 1}
+
+
+def test_pairs_are_drawn_as_the_arguments_say(dataset):
+    script = changes(dataset, pairs_per_patch="2", interval_sampling="balanced")
+    splits = read_splits(script, seed=0)
+    patches = [splits.train[row]["patch_id"] for row in training_sampler(script, splits, seed=0)]
+    assert sorted(patches) == sorted(["Italy_1_0000", "Spain_1_0000", "Spain_1_0001"] * 2)
+    assert len(training_sampler(changes(dataset), splits, seed=0)) == 9
+
+
+def test_only_the_years_that_are_asked_for_are_seen(dataset):
+    splits = read_splits(segmentation(dataset, years=[2015, 2018]), seed=0)
+    assert set(column(splits.train, "year")) == {2015, 2018}
+    assert {tuple(years) for years in column(splits.test, "years")} == {(2015, 2018), (2015,)}
+
+
+def test_a_series_of_one_year_has_no_change_to_score(dataset, caplog):
+    splits = read_splits(changes(dataset, years=[2015, 2018]), seed=0)
+    assert {tuple(years) for years in column(splits.test, "years")} == {(2015, 2018)}
+    assert "have one year alone" in caplog.text
+
+
+def test_fewer_samples_are_drawn_with_the_seed_and_spread_over_sites(dataset):
+    script = segmentation(dataset, max_train_samples=4, max_eval_samples=2)
+    first, again, other = (read_splits(script, seed=seed) for seed in (0, 0, 1))
+    assert len(first.train) == 4
+    assert first.digest == again.digest != other.digest
+    assert column(first.test, "site") == ["Greece_1", "Poland_2"]
+
+
+def test_statistics_are_the_datasets_own_unless_others_are_named(dataset):
+    splits = read_splits(segmentation(dataset), seed=0)
+    pixels = np.stack([row["image"] for row in splits.train]).astype(np.float64)
+    own = make_image_processor(segmentation(dataset), splits)
+    assert own.statistics == "dataset"
+    # Two patches overlap, so the mean over rows is only near the exact one.
+    np.testing.assert_allclose(own.mean, pixels.mean((0, 2, 3)), rtol=0.05)
+    paper = make_image_processor(segmentation(dataset, statistics="paper", bands=["B04", "B8A"]), splits)
+    assert paper.mean == [912.91169804, 2551.81568494]
+    assert paper.bands == ["B04", "B8A"]
+    assert paper(np.zeros((10, 8, 8), np.int16)).pixel_values.shape == (1, 2, 8, 8)
+
+
+def test_without_statistics_of_its_own_a_dataset_takes_the_corrected_ones(dataset, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(dataset, copy)
+    (copy / "statistics.json").unlink()
+    splits = read_splits(segmentation(copy), seed=0)
+    assert make_image_processor(segmentation(copy), splits).statistics == "corrected"
+    with pytest.raises(ValueError, match=r"brings no statistics\.json"):
+        make_image_processor(segmentation(copy, statistics="dataset"), splits)
+    (copy / "statistics.json").write_text("{")
+    with pytest.raises(ValueError, match=r"statistics\.json cannot be read"):
+        read_splits(segmentation(copy), seed=0)
+
+
+def test_a_card_that_speaks_of_simulation_is_heard(dataset, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(dataset, copy)
+    assert not read_splits(segmentation(copy), seed=0).simulated
+    card = copy / "README.md"
+    card.write_text(card.read_text() + "\nAll of it is Simulated.\n")
+    assert read_splits(segmentation(copy), seed=0).simulated
+
+
+def test_bands_that_the_dataset_lacks_are_named(dataset):
+    with pytest.raises(ValueError, match="--bands names VV, B01, which the dataset lacks; it has B02, B03"):
+        read_splits(segmentation(dataset, bands=["B02", "VV", "B01"]), seed=0)
+
+
+def test_a_dataset_that_is_not_there_is_told_in_a_sentence(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"--dataset: .*missing: there is no such folder"):
+        read_splits(segmentation(tmp_path / "missing"), seed=0)
+    with pytest.raises(ValueError, match="is no built dataset"):
+        read_splits(segmentation(tmp_path), seed=0)
+
+
+def test_a_dataset_without_training_sites_is_refused(archive, tmp_path):
+    splits = tmp_path / "splits.json"
+    sites = [site for names in json.loads((archive / "splits.json").read_text()).values() for site in names]
+    splits.write_text(json.dumps({"train": [], "validation": sites[:1], "test": sites[1:]}))
+    built = build_dataset(
+        archive / "EuroMineNet", tmp_path / "shards", splits=splits, workers=1, progress=False
+    )
+    with pytest.raises(ValueError, match="there is nothing in the split train"):
+        read_splits(segmentation(built), seed=0)

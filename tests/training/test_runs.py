@@ -1,0 +1,243 @@
+"""Runs from beginning to end, in processes of their own that can be killed."""
+
+import json
+import multiprocessing
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from euromine.dataset_script.shards import build_dataset
+from euromine.training import checkpoints
+
+# Imports are paid for once: every run is a fork of a process that has done them.
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["euromine.train_seg", "euromine.train_cd"])
+
+SEGMENT = {
+    "architecture": "segformer-b0",
+    "config_overrides": json.dumps(
+        {
+            "hidden_sizes": [8, 8, 8, 8],
+            "depths": [1, 1, 1, 1],
+            "num_attention_heads": [1, 1, 1, 1],
+            "decoder_hidden_size": 8,
+            "hidden_dropout_prob": 0.2,
+            "drop_path_rate": 0.2,
+        }
+    ),
+    "per_device_train_batch_size": 2,
+    "gradient_accumulation_steps": 2,
+}
+CHANGES = {
+    "architecture": "siamunet-diff",
+    "config_overrides": json.dumps({"widths": [4, 4, 4, 4]}),
+    # One with which the fresh network sees change in some of the pixels.
+    "seed": 1,
+    "per_device_train_batch_size": 2,
+    "pairs_per_patch": 2,
+    "interval_sampling": "inverse",
+}
+OFTEN = {"eval_strategy": "steps", "eval_steps": 1, "logging_steps": 1, "use_cpu": True, "disable_tqdm": True}
+
+
+class Run:
+    """A train script in a process of its own."""
+
+    def __init__(
+        self, script: str, output_dir: Path, environment: dict[str, str] | None = None, **arguments: Any
+    ):
+        argv = [part for name, value in arguments.items() for part in (f"--{name}", str(value))]
+        argv += ["--output_dir", str(output_dir)]
+        self.output_dir = output_dir
+        self.log = output_dir.with_name(f"{output_dir.name}.log")
+        code = "\n".join(
+            (
+                "import os, sys, torch",
+                f"os.environ.update({environment or {}!r})",
+                f"sys.stdout = sys.stderr = open({str(self.log)!r}, 'a', buffering=1)",
+                "torch.set_num_threads(1)",
+                f"from euromine.{script} import main",
+                f"main({argv!r})",
+            )
+        )
+        self.process: BaseProcess = CONTEXT.Process(target=exec, args=(code, {}))
+        self.process.start()
+
+    def finish(self) -> dict[str, Any]:
+        self.process.join(120)
+        said = self.log.read_text()
+        assert self.process.exitcode == 0, said
+        results: dict[str, Any] = json.loads((self.output_dir / "metrics.json").read_text())
+        return {**results, "said": said}
+
+    def kill(self) -> None:
+        assert self.process.pid is not None
+        self.process.kill()
+        self.process.join()
+        assert self.process.exitcode == -signal.SIGKILL
+
+
+def killed_at_random(script: str, output_dir: Path, **arguments: Any) -> Iterator[str]:
+    """Start a run again and again, killed each time some steps further on, anywhere within a step."""
+    generator = np.random.default_rng()
+    for step in (0, 1, 3):
+        run = Run(script, output_dir, **arguments)
+        while run.process.is_alive() and last_step(output_dir) < step:
+            time.sleep(0.001)
+        # A step with its evaluation and its checkpoint takes some 0.1 s.
+        time.sleep(generator.uniform(0, 0.2))
+        if run.process.is_alive():
+            run.kill()
+            yield f"after {last_step(output_dir)}: {sorted(path.name for path in output_dir.glob('_*/*'))}"
+        else:
+            run.finish()
+
+
+def last_step(output_dir: Path) -> int:
+    """The step of the last checkpoint, complete or not."""
+    steps = checkpoints.all_checkpoints(output_dir) if output_dir.exists() else []
+    return int(steps[-1].name.split("-")[1]) if steps else 0
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"), [("train_seg", SEGMENT), ("train_cd", CHANGES)], ids=["seg", "cd"]
+)
+def test_a_run_killed_at_any_time_ends_bit_equal_to_one_that_was_not(script, arguments, dataset, tmp_path):
+    arguments = {**arguments, **OFTEN, "dataset": dataset, "max_steps": 6}
+    whole = Run(script, tmp_path / "whole", **arguments).finish()
+    found = list(killed_at_random(script, tmp_path / "killed", **arguments))
+    resumed = Run(script, tmp_path / "killed", **arguments).finish()
+
+    assert found, "the run was never killed"
+    for name in (
+        "model.safetensors",
+        "config.json",
+        "preprocessor_config.json",
+        "checkpoint-6/model.safetensors",
+    ):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), (
+            name,
+            found,
+        )
+    states = [
+        torch.load(tmp_path / folder / "checkpoint-6" / "optimizer.pt", weights_only=True)["state"]
+        for folder in ("whole", "killed")
+    ]
+    for first, second in zip(*(state.values() for state in states), strict=True):
+        assert all(torch.equal(first[name], second[name]) for name in first)
+    assert resumed["scores"] == whole["scores"]
+    assert resumed["training"] == whole["training"]
+    assert [log for log in resumed["history"] if "loss" in log] == [
+        log for log in whole["history"] if "loss" in log
+    ]
+    assert not list((tmp_path / "killed").glob("_*"))
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"), [("train_seg", SEGMENT), ("train_cd", CHANGES)], ids=["seg", "cd"]
+)
+def test_two_processes_score_as_one_does(script, arguments, dataset, tmp_path):
+    # Three series of three and two years: batches differ in number and in length between the two.
+    arguments = {
+        **arguments,
+        **OFTEN,
+        "dataset": dataset,
+        "max_steps": 1,
+        "eval_on_start": True,
+        "per_device_eval_batch_size": 1,
+    }
+    one = Run(script, tmp_path / "one", **arguments)
+    port = free_port()
+    processes = [
+        Run(
+            script,
+            tmp_path / "two",
+            {
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "WORLD_SIZE": "2",
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(port),
+            },
+            **arguments,
+        )
+        for rank in range(2)
+    ]
+    alone = one.finish()
+    together, _ = (process.finish() for process in processes)
+    assert together["training"]["batch_size"] == 2 * alone["training"]["batch_size"]
+    # Before the first step both have the same weights, whatever they see later.
+    first, second = (
+        next(log for log in results["history"] if "eval_of1_pooled" in log) for results in (alone, together)
+    )
+    timing = ("runtime", "per_second", "time")
+    assert first["step"] == second["step"] == 0
+    assert {k: v for k, v in first.items() if not k.endswith(timing)} == {
+        k: v for k, v in second.items() if not k.endswith(timing)
+    }
+    assert 0 < first["eval_of1_pooled"] < 1
+    pixels = [results["details"]["test"]["interval_f1"]["pixels"] for results in (alone, together)]
+    assert pixels[0] == pixels[1] > 0
+
+
+def test_a_finished_run_returns_what_it_found(dataset, tmp_path):
+    arguments = {**SEGMENT, **OFTEN, "dataset": dataset, "max_steps": 2}
+    first = Run("train_seg", tmp_path / "run", **arguments).finish()
+    weights = (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns
+    again = Run("train_seg", tmp_path / "run", **arguments, save_total_limit=5).finish()
+    assert "run is finished" in again.pop("said")
+    first.pop("said")
+    assert again == first
+    assert (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns == weights
+    assert (tmp_path / "run" / "predictions.png").read_bytes().startswith(b"\x89PNG")
+    assert "model-index" in (tmp_path / "run" / "README.md").read_text()
+
+    # A run that was killed after its last step is scored and described, and not trained any further.
+    (tmp_path / "run" / "metrics.json").unlink()
+    scored = Run("train_seg", tmp_path / "run", **arguments).finish()
+    assert scored["scores"] == first["scores"]
+    assert scored["training"] == first["training"]
+
+    # Begun anew with other arguments, where somebody asks for it.
+    restarted = Run("train_seg", tmp_path / "run", **{**arguments, "seed": 1, "restart": True}).finish()
+    assert restarted["training"]["arguments"]["seed"] == 1
+
+
+def test_without_a_validation_split_the_last_checkpoint_is_kept(archive, tmp_path):
+    splits = tmp_path / "splits.json"
+    named = json.loads((archive / "splits.json").read_text())
+    splits.write_text(
+        json.dumps({"train": named["train"], "validation": [], "test": named["validation"] + named["test"]})
+    )
+    built = build_dataset(
+        archive / "EuroMineNet", tmp_path / "shards", splits=splits, workers=1, progress=False
+    )
+    arguments = {
+        **SEGMENT,
+        **OFTEN,
+        "dataset": built,
+        "max_steps": 3,
+        "save_strategy": "steps",
+        "save_steps": 1,
+    }
+    results = Run("train_seg", tmp_path / "run", **arguments).finish()
+    assert "nothing is selected on the test split" in results["said"]
+    assert results["training"]["best_step"] is None
+    assert set(results["scores"]) == {"test"}
+    last = tmp_path / "run" / "checkpoint-3" / "model.safetensors"
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == last.read_bytes()
+    assert "Nothing was selected" in (tmp_path / "run" / "README.md").read_text()
