@@ -161,8 +161,8 @@ def _read(script: ScriptArguments, config: str) -> Mapping[str, datasets.Dataset
         return read_dataset(
             script.dataset, config, years=script.years, columns=columns, revision=script.dataset_revision
         )
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"--dataset: {error}") from None
+    except (FileNotFoundError, ConnectionError) as error:
+        raise type(error)(f"--dataset: {error}") from None
 
 
 def _of_two_years(series: datasets.Dataset) -> datasets.Dataset:

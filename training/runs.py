@@ -184,12 +184,15 @@ def log_scores(results: Mapping[str, Any]) -> None:
         logger.info("\n%s\n", text)
 
 
-def quiet_logging(training: TrainingArguments | None = None) -> None:
-    """Let the project speak on the first process, and others only when something is wrong."""
+def quiet_logging(training: TrainingArguments) -> None:
+    """Let the project speak in short lines on the first process, on others when something is wrong."""
     transformers_logging.disable_progress_bar()
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    first = training is None or training.process_index == 0
-    logging.getLogger("euromine").setLevel(logging.INFO if first else logging.ERROR)
+    project = logging.getLogger("euromine")
+    if not project.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        project.addHandler(handler)
+    project.setLevel(logging.INFO if training.process_index == 0 else logging.ERROR)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import Sampler
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.trainer_callback import PrinterCallback, ProgressCallback, TrainerControl, TrainerState
 
 from euromine.modeling.change_detection import year_pairs
@@ -209,6 +209,8 @@ class SeriesTrainer(Trainer):
             super().save_model(str(staging), _internal_call=True)
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
+                # Pickled, with the paths of this machine; what there is to know is in run.json.
+                (staging / TRAINING_ARGS_NAME).unlink()
                 for path in staging.iterdir():
                     path.replace(final / path.name)
                 checkpoints.remove(staging)

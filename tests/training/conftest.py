@@ -1,9 +1,11 @@
 """A built dataset of a few patches, and networks small enough to train in a second."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
+import datasets
 import numpy as np
 import pytest
 from transformers import PreTrainedModel
@@ -53,6 +55,14 @@ def _write_scene(archive: Path, name: str, height: int, width: int, years: int) 
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What `datasets` caches of what is made here goes when the tests go."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six sites, and their splits beside them."""
@@ -65,10 +75,13 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def dataset(archive: Path) -> Path:
-    """The archive's shards."""
+    """The archive's shards, in a folder whose name no other dataset ever had.
+
+    `datasets` takes folders of one name and one pattern of files for the same dataset, wherever they lie.
+    """
     return build_dataset(
         archive / "EuroMineNet",
-        archive / "shards",
+        archive / f"shards_{uuid4().hex}",
         splits=archive / "splits.json",
         workers=1,
         progress=False,

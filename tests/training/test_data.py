@@ -1,5 +1,6 @@
 import json
 import shutil
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -81,7 +82,7 @@ def test_statistics_are_the_datasets_own_unless_others_are_named(dataset):
 
 
 def test_without_statistics_of_its_own_a_dataset_takes_the_corrected_ones(dataset, tmp_path):
-    copy = tmp_path / "copy"
+    copy = tmp_path / f"copy_{uuid4().hex}"
     shutil.copytree(dataset, copy)
     (copy / "statistics.json").unlink()
     splits = read_splits(segmentation(copy), seed=0)
@@ -94,7 +95,7 @@ def test_without_statistics_of_its_own_a_dataset_takes_the_corrected_ones(datase
 
 
 def test_a_card_that_speaks_of_simulation_is_heard(dataset, tmp_path):
-    copy = tmp_path / "copy"
+    copy = tmp_path / f"copy_{uuid4().hex}"
     shutil.copytree(dataset, copy)
     assert not read_splits(segmentation(copy), seed=0).simulated
     card = copy / "README.md"
@@ -119,7 +120,7 @@ def test_a_dataset_without_training_sites_is_refused(archive, tmp_path):
     sites = [site for names in json.loads((archive / "splits.json").read_text()).values() for site in names]
     splits.write_text(json.dumps({"train": [], "validation": sites[:1], "test": sites[1:]}))
     built = build_dataset(
-        archive / "EuroMineNet", tmp_path / "shards", splits=splits, workers=1, progress=False
+        archive / "EuroMineNet", tmp_path / f"shards_{uuid4().hex}", splits=splits, workers=1, progress=False
     )
     with pytest.raises(ValueError, match="there is nothing in the split train"):
         read_splits(segmentation(built), seed=0)

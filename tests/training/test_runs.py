@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -60,7 +62,8 @@ class Run:
         self.log = output_dir.with_name(f"{output_dir.name}.log")
         code = "\n".join(
             (
-                "import os, sys, torch",
+                "import datasets, os, sys, torch",
+                f"datasets.config.HF_DATASETS_CACHE = {str(datasets.config.HF_DATASETS_CACHE)!r}",
                 f"os.environ.update({environment or {}!r})",
                 f"sys.stdout = sys.stderr = open({str(self.log)!r}, 'a', buffering=1)",
                 "torch.set_num_threads(1)",
@@ -224,7 +227,7 @@ def test_without_a_validation_split_the_last_checkpoint_is_kept(archive, tmp_pat
         json.dumps({"train": named["train"], "validation": [], "test": named["validation"] + named["test"]})
     )
     built = build_dataset(
-        archive / "EuroMineNet", tmp_path / "shards", splits=splits, workers=1, progress=False
+        archive / "EuroMineNet", tmp_path / f"shards_{uuid4().hex}", splits=splits, workers=1, progress=False
     )
     arguments = {
         **SEGMENT,

@@ -283,9 +283,18 @@ def test_the_final_model_carries_its_image_processor(make_trainer):
     trainer.save_model()
     folder = Path(trainer.args.output_dir)
     assert not list(folder.glob("_*"))
+    assert not (folder / "training_args.bin").exists()
     processor = EuroMineImageProcessor.from_pretrained(folder)
     assert processor.mean == trainer.image_processor.mean
     assert_equal_weights(weights_of(PlainSegmenter.from_pretrained(folder)), weights_of(trainer.model))
+
+
+def test_trainers_own_card_never_replaces_ours(make_trainer):
+    trainer = make_trainer(plain_segmenter())
+    card = Path(trainer.args.output_dir) / "README.md"
+    card.write_text("ours")
+    trainer.create_model_card(model_name="mines")
+    assert card.read_text() == "ours"
 
 
 @pytest.mark.parametrize(

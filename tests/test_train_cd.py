@@ -1,0 +1,75 @@
+import json
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from uuid import uuid4
+
+import datasets
+import numpy as np
+import pytest
+
+from euromine import train_cd
+from euromine.dataset_script.reading import read_dataset
+from euromine.dataset_script.shards import build_dataset
+from euromine.dataset_script.simulate import simulate_archive
+from euromine.modeling.auto import AutoModelForChangeDetection
+from euromine.modeling.image_processing import EuroMineImageProcessor
+from euromine.training.evaluation import predict_series
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What `datasets` caches of what is made here goes when the tests go."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two simulated sites over three years: one to train, one to test, none to validate."""
+    folder = tmp_path_factory.mktemp("simulated")
+    sites = ("Bulgaria_10", "Bulgaria_1")
+    archive = simulate_archive(
+        folder / "archive", sites=sites, size=(160, 160), years=(2015, 2016, 2018), workers=1, progress=False
+    )
+    splits = folder / "splits.json"
+    splits.write_text(json.dumps({"train": sites[:1], "validation": [], "test": sites[1:]}))
+    return build_dataset(archive, folder / f"shards_{uuid4().hex}", splits=splits, workers=1, progress=False)
+
+
+def test_a_change_detector_is_trained_scored_and_described(dataset, tmp_path):
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        f"dataset: {dataset}\n"
+        "architecture: tinycd\n"
+        "per_device_train_batch_size: 2\n"
+        "max_steps: 3\n"
+        "learning_rate: 0.003\n"
+        "use_cpu: true\n"
+        "disable_tqdm: true\n"
+    )
+    results = train_cd.main([str(config), "--output_dir", str(tmp_path / "run")])
+    assert results["task"] == "change-detection"
+    assert results["training"]["best_step"] is None
+    assert results["details"]["test"]["interval_f1"]["intervals"] == [1, 2, 3]
+
+    model = AutoModelForChangeDetection.from_pretrained(tmp_path / "run").eval()
+    processor = EuroMineImageProcessor.from_pretrained(tmp_path / "run")
+    row = read_dataset(dataset, "series", "test")[0]
+    changes = predict_series(model, processor, row["images"][None])[0].numpy()
+    truth = np.stack(
+        [row["labels"][first] != row["labels"][second] for first, second in combinations(range(3), 2)]
+    )
+    hits = ((changes == 1) & truth).sum((1, 2))
+    f1 = 2 * hits / ((changes == 1).sum((1, 2)) + truth.sum((1, 2)))
+    # Pairs are (2015, 2016), (2015, 2018), (2016, 2018): intervals of 1, 3 and 2 years.
+    np.testing.assert_allclose(results["details"]["test"]["interval_f1"]["f1"], f1[[0, 2, 1]], rtol=1e-12)
+    assert "Nothing was selected" in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_a_footprint_mapper_is_sent_to_the_other_script(dataset, tmp_path, capsys):
+    with pytest.raises(SystemExit) as left:
+        train_cd.main(["--dataset", str(dataset), "--architecture", "unet", "--output_dir", str(tmp_path)])
+    assert left.value.code == 1
+    assert capsys.readouterr().err == "train_cd.py: unet maps footprints: train it with train_seg.py\n"

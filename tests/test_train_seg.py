@@ -1,0 +1,130 @@
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import datasets
+import numpy as np
+import pytest
+from huggingface_hub import ModelCard
+
+from euromine import train_seg
+from euromine.dataset_script.reading import read_dataset
+from euromine.dataset_script.shards import build_dataset
+from euromine.dataset_script.simulate import simulate_archive
+from euromine.modeling.auto import create_model
+from euromine.modeling.image_processing import EuroMineImageProcessor
+from euromine.training.evaluation import predict_series
+
+TINY = json.dumps(
+    {
+        "hidden_sizes": [8, 8, 8, 8],
+        "depths": [1, 1, 1, 1],
+        "num_attention_heads": [1, 1, 1, 1],
+        "decoder_hidden_size": 8,
+    }
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What `datasets` caches of what is made here goes when the tests go."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four simulated sites over three years, in all three splits."""
+    folder = tmp_path_factory.mktemp("simulated")
+    archive = simulate_archive(
+        folder / "archive", sites=4, size=(160, 160), years=(2015, 2016, 2018), workers=1, progress=False
+    )
+    return build_dataset(
+        archive, folder / f"shards_{uuid4().hex}", splits=archive / "splits.json", workers=1, progress=False
+    )
+
+
+def test_a_footprint_mapper_is_trained_scored_and_described(dataset, tmp_path):
+    arguments = {
+        "dataset": dataset,
+        "architecture": "segformer-b0",
+        "config_overrides": TINY,
+        "bands": "B04,B08,B11",
+        "output_dir": tmp_path / "run",
+        "per_device_train_batch_size": 2,
+        "learning_rate": 0.01,
+        "num_train_epochs": 2,
+        "use_cpu": True,
+        "disable_tqdm": True,
+    }
+    results = train_seg.main(
+        [part for name, value in arguments.items() for part in (f"--{name}", str(value))]
+    )
+
+    assert results == json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert results["training"]["steps"] == 6
+    assert {"of1", "of1_pooled", "gca_tiou", "lca_tiou", "change_of1_pooled"} <= set(
+        results["scores"]["test"]
+    )
+    assert results["protocol"]["sites"]["test"] == ["Bulgaria_1"]
+    assert results["details"]["test"]["annual_f1"]["years"] == [2015, 2016, 2018]
+    card = ModelCard.load(tmp_path / "run" / "README.md")
+    assert card.data.model_name == "euromine-segformer-b0"
+    assert "B04, B08, B11" in card.text
+
+    # What lies in the folder gives the very maps that were scored.
+    model = create_model(
+        "segformer-b0", bands=["B04", "B08", "B11"], pretrained=str(tmp_path / "run"), stem_init=None,
+        **json.loads(TINY),
+    ).eval()  # fmt: skip
+    processor = EuroMineImageProcessor.from_pretrained(tmp_path / "run")
+    row = read_dataset(dataset, "series", "test")[0]
+    maps = predict_series(model, processor, row["images"][None])[0].numpy()
+    hits = ((maps == 1) & (row["labels"] == 1)).sum((1, 2))
+    sizes = (maps == 1).sum((1, 2)) + (row["labels"] == 1).sum((1, 2))
+    np.testing.assert_allclose(results["details"]["test"]["annual_f1"]["f1"], 2 * hits / sizes, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--dataset", "./missing", "--architecture", "unet"], "missing: there is no such folder"),
+        (["--dataset", "{dataset}", "--architecture", "tinycd"], "train it with train_cd.py"),
+        (["--dataset", "{dataset}", "--architecture", "unnet"], "unknown architecture 'unnet'"),
+        (
+            ["--dataset", "{dataset}", "--architecture", "unet", "--bands", "VV"],
+            "VV, which the dataset lacks",
+        ),
+        (
+            ["--dataset", "{dataset}", "--architecture", "unet", "--config_overrides", '{"depth": 3}'],
+            "unet has no configuration field 'depth'",
+        ),
+        (["--dataset", "{dataset}", "--architecture", "unet", "--years", "1999"], "years are 1999"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_no_traceback(arguments, sentence, dataset, tmp_path, capsys):
+    argv = [part.format(dataset=dataset) if part.startswith("{dataset") else part for part in arguments]
+    with pytest.raises(SystemExit) as left:
+        train_seg.main([*argv, "--output_dir", str(tmp_path / "run"), "--use_cpu"])
+    assert left.value.code == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("train_seg.py: ")
+    assert sentence in last
+
+
+def test_a_folder_of_another_run_is_not_written_into(dataset, tmp_path, capsys):
+    (tmp_path / "checkpoint-7").mkdir()
+    argv = ["--dataset", str(dataset), "--architecture", "unet", "--output_dir", str(tmp_path), "--use_cpu"]
+    with pytest.raises(SystemExit):
+        train_seg.main(argv)
+    assert "holds checkpoints of another program" in capsys.readouterr().err
+    (tmp_path / "checkpoint-7").rmdir()
+
+    record = {"task": "segmentation", "data": "other", "arguments": {"seed": 41, "years": None}}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    with pytest.raises(SystemExit):
+        train_seg.main(argv)
+    assert "holds a run with seed 41 instead of 42, other data: --restart" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
