@@ -35,6 +35,7 @@ from .fc_ef import FCEFForChangeDetection
 from .fcnpp import FCNPPForChangeDetection
 from .hanet import HANetForChangeDetection
 from .hcgmnet import HCGMNetForChangeDetection
+from .icifnet import ICIFNetForChangeDetection
 from .image_processing import EuroMineImageProcessor
 from .linknet import LinkNetForSemanticSegmentation
 from .mask2former import Mask2FormerForSemanticSegmentation
@@ -76,6 +77,7 @@ CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {
     "fcnpp": FCNPPForChangeDetection,
     "hanet": HANetForChangeDetection,
     "hcgmnet": HCGMNetForChangeDetection,
+    "icifnet": ICIFNetForChangeDetection,
     "mspsnet": MSPSNetForChangeDetection,
     "rdpnet": RDPNetForChangeDetection,
     "resunet": ResUNetForChangeDetection,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .change_detection import ChangeDetectionConfig, Features, SiameseChangeDetector
-from .pyramid_transformer import PyramidTransformer
+from .pyramid_transformer import PyramidTransformer, init_pyramid_weights
 
 
 class ChangeFormerConfig(ChangeDetectionConfig):
@@ -110,6 +110,10 @@ class ChangeFormerForChangeDetection(SiameseChangeDetector):
         self.up = nn.Sequential(UpBlock(width), UpBlock(width))
         self.head = nn.Conv2d(width, self.num_labels, 3, padding=1)
         self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        init_pyramid_weights(self.encoder, module)
 
     def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
         """(batch, channels, height, width) -> maps at 1/4 to 1/32 of the decoder's width, finest first."""

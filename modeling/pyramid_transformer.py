@@ -4,10 +4,12 @@ Wang et al., "PVT v2: improved baselines with pyramid vision transformer", CVM 2
 "SegFormer", NeurIPS 2021.
 """
 
+import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers import initialization as init
 
 from .layers import StochasticDepth
 
@@ -168,3 +170,29 @@ class PyramidTransformer(nn.Module):
             images = tokens.transpose(1, 2).unflatten(2, (height, width)).contiguous()
             maps.append(images)
         return tuple(maps)
+
+
+def init_pyramid_weights(encoder: PyramidTransformer, module: nn.Module) -> None:
+    """Give a module of a pyramid transformer its published start; other modules are left as they are.
+
+    Linear layers start from a normal distribution of standard deviation 0.02 (cut off at 2 in absolute value,
+    beyond all that is drawn), convolutions from one of variance 2 over the weights that read one value
+    in a window; biases at zero, layer norms at the identity.
+
+    Args:
+        encoder: The transformer.
+        module: Any module of the network that the transformer is a part of.
+    """
+    if not isinstance(module, (nn.Linear, nn.Conv2d, nn.LayerNorm)):
+        return
+    if not any(module is each for each in encoder.modules()):
+        return
+    if isinstance(module, nn.Linear):
+        init.trunc_normal_(module.weight, std=0.02)
+    elif isinstance(module, nn.Conv2d):
+        fan_out = module.out_channels * math.prod(module.kernel_size) // module.groups
+        init.normal_(module.weight, std=math.sqrt(2 / fan_out))
+    else:
+        init.ones_(module.weight)
+    if module.bias is not None:
+        init.zeros_(module.bias)
