@@ -75,7 +75,7 @@ class Run:
         self.process.start()
 
     def finish(self) -> dict[str, Any]:
-        self.process.join(120)
+        self.process.join(300)
         said = self.log.read_text()
         assert self.process.exitcode == 0, said
         results: dict[str, Any] = json.loads((self.output_dir / "metrics.json").read_text())
