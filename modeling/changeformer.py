@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .change_detection import ChangeDetectionConfig, Features, SiameseChangeDetector
+from .change_detection import Features, SiameseChangeDetector
+from .configuration import ChangeDetectionConfig
+from .layers import PooledBatchNorm2d
 from .pyramid_transformer import PyramidTransformer, init_pyramid_weights
 
 
@@ -47,7 +49,8 @@ class DifferenceConvs(nn.Sequential):
         super().__init__(
             nn.Conv2d(2 * width, width, 3, padding=1),
             nn.ReLU(),
-            nn.BatchNorm2d(width),
+            # An image of the smallest side has a single value at 1/32.
+            PooledBatchNorm2d(width),
             nn.Conv2d(width, width, 3, padding=1),
             nn.ReLU(),
         )
