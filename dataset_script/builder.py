@@ -42,10 +42,8 @@ _READ_BYTES = 64 * 2**20
 _VERSION = datasets.Version("1.0.0")
 _BUILDER_CONFIGS = [datasets.BuilderConfig(name=name, version=_VERSION) for name in CONFIGS]
 
-_WHERE = {
-    "top": Value("int32"),
-    "left": Value("int32"),
-    "own": List(Value("int32")),
+_WINDOW = {"top": Value("int32"), "left": Value("int32"), "own": List(Value("int32"))}
+_SCENE = {
     "scene_height": Value("int32"),
     "scene_width": Value("int32"),
     "crs": Value("string"),
@@ -61,12 +59,13 @@ FEATURES: Mapping[str, Features] = {
             "image": Value("binary"),
             "label": Image(),
             "quicklook": Image(),
-            **_WHERE,
+            **_WINDOW,
+            **_SCENE,
             "mine_pixels": Value("int32"),
         }
     ),
     "series": Features(
-        {**_WHO, "years": List(Value("int32")), "rows": List(Value("int64")), **_WHERE},
+        {**_WHO, "years": List(Value("int32")), "rows": List(Value("int64")), **_WINDOW, **_SCENE},
     ),
     "pairs": Features(
         {
@@ -79,7 +78,7 @@ FEATURES: Mapping[str, Features] = {
             "gained_pixels": Value("int32"),
             "lost_pixels": Value("int32"),
             "owned_pixels": Value("int32"),
-            **_WHERE,
+            **_WINDOW,
         }
     ),
 }
@@ -176,7 +175,7 @@ def pair_rows(scene: Scene, patch_labels: PatchLabels, first_row: int) -> Iterat
         patch_labels: The window and its labels.
         first_row: The row of the window's first year in the `annual` split.
     """
-    place = _place(scene, patch_labels)
+    place = {name: value for name, value in _place(scene, patch_labels).items() if name not in _SCENE}
     gained, lost, known = change_counts(patch_labels.labels, patch_labels.patch.own)
     for first, year_1 in enumerate(scene.years):
         for second, year_2 in enumerate(scene.years[first + 1 :], start=first + 1):

@@ -42,6 +42,7 @@ def write_card(
     files: Mapping[str, Sequence[str]],
     statistics: Mapping[str, Any],
     bands: Sequence[str],
+    content: str,
 ) -> None:
     """Write the card.
 
@@ -50,6 +51,8 @@ def write_card(
         files: Config -> the splits that have rows, the default config first.
         statistics: As in `statistics.json`.
         bands: Names of the bands, in the order of the image.
+        content: Differs where the rows differ. `load_dataset` knows a local folder by its name and the
+            configs in its card alone, and would otherwise give the rows of another one from its cache.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -67,6 +70,7 @@ def write_card(
         license=LICENSE,
         files=files,
         bands=bands,
+        content=content,
         picture=PICTURE_NAME,
         images=images,
         size_category=_size_category(images),

@@ -396,51 +396,73 @@ def _view(
     wanted: tuple[str, ...],
 ) -> datasets.Dataset:
     """The small columns of `index`, decoded by a transform that reads the pixels of `annual`."""
+    table = index.data.table
     if config == "annual":
-        index = index.select_columns([name for name in index.column_names if name not in _BLOBS])
-        index = index.add_column("row", np.arange(len(index), dtype=np.int64))
-    else:
-        _check_rows(index, annual, config)
+        table = table.append_column("row", pa.array(np.arange(len(table)), pa.int64()))
+    kept = [name for name in table.column_names if name not in _BLOBS]
+    table = table.select(kept).combine_chunks()
+    if config != "annual":
+        _check_rows(table, annual, config)
     if years is not None:
-        index = _of_years(index, config, years)
-    kept = [name for name in index.column_names if name in wanted or name in _ROWS[config]]
-    return index.select_columns(kept).with_transform(_Transform(_Pixels(annual), config, wanted))
+        table = _of_years(table, config, years, index.split)
+    table = table.select([name for name in kept if name in wanted or name in _ROWS[config]])
+    features = datasets.Features.from_arrow_schema(table.schema)
+    small = datasets.Dataset(
+        _SmallTable(table), info=datasets.DatasetInfo(features=features), split=index.split
+    )
+    return small.with_transform(_Transform(_Pixels(annual), config, wanted))
 
 
-def _check_rows(index: datasets.Dataset, annual: datasets.Dataset, config: str) -> None:
-    """Raise if the row numbers of `index` do not lead to rows of the same patch."""
-    owners = index.data.column("patch_id")
+class _SmallTable(InMemoryTable):
+    """A table in memory whose rows are gathered at once.
+
+    `datasets` slices rows one by one, because gathering blobs would copy them; here there are none, and
+    slices cost more than the copy of an image.
+    """
+
+    def fast_gather(self, indices: Any) -> pa.Table:
+        """The rows at `indices`, in their order."""
+        return self.table.take(pa.array(indices, pa.int64()))
+
+    def replace_schema_metadata(self, *args: Any, **kwargs: Any) -> _SmallTable:
+        """As of any table; `Dataset` calls it, and would be left with a table of another class."""
+        return type(self)(self.table.replace_schema_metadata(*args, **kwargs))
+
+
+def _check_rows(table: pa.Table, annual: datasets.Dataset, config: str) -> None:
+    """Raise if the row numbers of a config do not lead to rows of the same patch."""
+    owners = table.column("patch_id").combine_chunks()
     annual_ids = annual.data.column("patch_id")
     for name in _ROWS[config]:
-        rows = index.data.column(name)
+        rows = table.column(name).combine_chunks()
         expected = owners
         if config == "series":
             expected = owners.take(pc.list_parent_indices(rows))
-            rows = pc.list_flatten(rows)
+            rows = rows.flatten()
         if len(rows) == 0:
             continue
-        if pc.max(rows).as_py() >= len(annual) or not annual_ids.take(rows).equals(expected):
+        if pc.max(rows).as_py() >= len(annual) or annual_ids.take(rows) != pa.chunked_array([expected]):
             raise ValueError(
-                f"The {config} of split '{index.split}' name other annual rows than their own; expected "
+                f"The {config} of split '{annual.split}' name other annual rows than their own; expected "
                 "configs of one build."
             )
 
 
-def _of_years(index: datasets.Dataset, config: str, years: frozenset[int]) -> datasets.Dataset:
-    """The rows of `index` restricted to some years."""
-    table = index.data.table
+def _of_years(table: pa.Table, config: str, years: frozenset[int], split: Any) -> pa.Table:
+    """The rows of a config restricted to some years."""
     chosen = pa.array(sorted(years), pa.int32())
     if config == "series":
-        table = _series_of_years(table, chosen)
+        restricted = _series_of_years(table, chosen)
     else:
+        restricted = table
         for name in ("year",) if config == "annual" else ("year_1", "year_2"):
-            table = table.filter(pc.is_in(table.column(name), chosen))
-    if len(index) and not len(table):
+            restricted = restricted.filter(pc.is_in(restricted.column(name), chosen))
+    if len(table) and not len(restricted):
         raise ValueError(
             f"years are {', '.join(map(str, sorted(years))) or 'none'}; expected some of which split "
-            f"'{index.split}' has {config} rows."
+            f"'{split}' has {config} rows."
         )
-    return datasets.Dataset(InMemoryTable(table), info=index.info, split=index.split)
+    return restricted.combine_chunks()
 
 
 def _series_of_years(table: pa.Table, chosen: pa.Array) -> pa.Table:

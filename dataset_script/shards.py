@@ -143,7 +143,8 @@ def build_dataset(
         archive: The published archive, a folder or the zip.
         out: The folder to make; it must not exist, or be empty, or hold this very dataset already.
         splits: `corrected`, `official` or a JSON file, as for `split_sites`.
-        workers: Number of processes; as many as there are cores if not given.
+        workers: Number of processes; as many as there are cores if not given. A script that calls this with
+            more than one needs `if __name__ == "__main__":`, because they are spawned.
         dask: Address of a Dask scheduler whose workers build the sites instead; they must see the same files.
         progress: Whether to show a progress bar over the sites.
         shard_bytes: Largest size of a parquet file.
@@ -301,8 +302,11 @@ class _AnnualWriter:
     ) -> None:
         if kind is None:
             self._finish()
-        elif self._sink is not None:
-            self._sink.close()  # the folder is thrown away
+        elif self._writer is not None and self._sink is not None:
+            # The folder is thrown away, so it does not matter whether the file can still be ended well.
+            with contextlib.suppress(OSError, pa.ArrowException):
+                self._writer.close()
+            self._sink.close()
 
     def write(self, rows: list[dict[str, Any]]) -> None:
         """Add the years of one patch, which stay in one file."""
@@ -567,11 +571,13 @@ def _assemble(work: Path, sites: Mapping[str, Sequence[str]], records: Mapping[s
     statistics = _statistics(sites, records)
     (dataset / _STATISTICS).write_text(json.dumps(statistics, indent=1) + "\n", encoding="utf-8")
     (dataset / PICTURE_NAME).write_bytes(_picture(parts, records))
+    sizes = {str(path.relative_to(dataset)): path.stat().st_size for path in dataset.rglob("*.parquet")}
     write_card(
         dataset / "README.md",
         files={config: splits for config, splits in files.items() if splits},
         statistics=statistics,
         bands=BANDS,
+        content=_hash([sizes, statistics])[:12],
     )
     return dataset
 
