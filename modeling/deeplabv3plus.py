@@ -14,7 +14,7 @@ from transformers import initialization as init
 
 from .configuration import SegmentationConfig
 from .layers import ConvNormActivation
-from .resnet import ResNet
+from .resnet import ResNet, ResNetModel
 from .segmentation import Segmenter
 
 
@@ -77,7 +77,7 @@ class Decoder(nn.Module):
         return self.refine(torch.cat([features, self.low_level(low_level)], dim=1))
 
 
-class DeepLabV3PlusForSemanticSegmentation(Segmenter):
+class DeepLabV3PlusForSemanticSegmentation(ResNetModel, Segmenter):
     """DeepLabV3+ with an encoder at 1/16 of the side. Any side works without padding."""
 
     config_class = DeepLabV3PlusConfig

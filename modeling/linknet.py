@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .configuration import SegmentationConfig
 from .layers import BatchNorm2d, ConvNormActivation
-from .resnet import ResNet
+from .resnet import ResNet, ResNetModel
 from .segmentation import Segmenter
 
 
@@ -53,7 +53,7 @@ class DecoderBlock(nn.Sequential):
         )
 
 
-class LinkNetForSemanticSegmentation(Segmenter):
+class LinkNetForSemanticSegmentation(ResNetModel, Segmenter):
     """LinkNet on a ResNet of any depth."""
 
     config_class = LinkNetConfig

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from .configuration import SegmentationConfig
 from .layers import ConvNormActivation
-from .resnet import ResNet
+from .resnet import ResNet, ResNetModel
 from .segmentation import Segmenter
 
 
@@ -72,7 +72,7 @@ class PyramidPooling(nn.Module):
         return torch.cat(maps, dim=1)
 
 
-class PSPNetForSemanticSegmentation(Segmenter):
+class PSPNetForSemanticSegmentation(ResNetModel, Segmenter):
     """PSPNet at 1/8 of the side. Any side works without padding."""
 
     config_class = PSPNetConfig

@@ -1,12 +1,24 @@
+import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
 import transformers
-from torch import nn
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
+from euromine.modeling import resnet
+from euromine.modeling.auto import create_model
+from euromine.modeling.configuration import BANDS
 from euromine.modeling.layers import BatchNorm2d
-from euromine.modeling.resnet import BasicBlock, Bottleneck, ResNet
+from euromine.modeling.resnet import (
+    BasicBlock,
+    Bottleneck,
+    ResNet,
+    load_torchvision_state_dict,
+    read_encoder,
+)
 
 # torchvision's ResNets without their last layer of 1000 classes.
 PARAMETERS = {18: 11_176_512, 34: 21_284_672, 50: 23_508_032, 101: 42_500_160}
@@ -205,3 +217,179 @@ def test_the_batch_norm_compiles_without_a_break_of_the_graph():
     compiled = torch.compile(norm, backend="eager", fullgraph=True)
     torch.testing.assert_close(compiled(features), plain(features))
     assert norm.num_batches_tracked == 1
+
+
+# Weights of the Hub, made on the spot: random numbers under torchvision's names, as wide as they are.
+SENTINEL_2 = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12"]
+
+
+def hub_weights(depth: int, channels: int = 3, **settings) -> dict[str, Tensor]:
+    """A state dict with a last layer, and without the counters that old checkpoints lack."""
+    torch.manual_seed(depth)
+    tensors = scrambled(ResNet(channels, depth, **settings)).state_dict()
+    tensors["fc.weight"] = torch.randn(1000, 8)
+    tensors["fc.bias"] = torch.randn(1000)
+    return {key: tensor for key, tensor in tensors.items() if not key.endswith("num_batches_tracked")}
+
+
+@pytest.mark.parametrize(
+    ("bands", "rule", "channels", "scale"),
+    [
+        # A picture in the bands of red, green and blue is seen as before, up to the scale 3 / n.
+        (BANDS, "semantic", {"B04": 0, "B03": 1, "B02": 2}, 0.3),
+        (("B08", "B02", "B03", "B04"), "semantic", {"B04": 0, "B03": 1, "B02": 2}, 0.75),
+        (BANDS, "cyclic", {"B02": 0, "B03": 1, "B04": 2}, 0.3),
+        (("B04", "B03", "B02"), "semantic", {"B04": 0, "B03": 1, "B02": 2}, 1.0),
+    ],
+)
+@pytest.mark.parametrize("deep_stem", [False, True])
+def test_a_picture_in_red_green_and_blue_is_seen_as_before(deep_stem, bands, rule, channels, scale):
+    state_dict = hub_weights(18, width=8, deep_stem=deep_stem)
+    trunk = ResNet(len(bands), 18, width=8, deep_stem=deep_stem, strides=(1, 2), dilations=(1, 1))
+    load_torchvision_state_dict(trunk, state_dict, bands, rule)
+    picture = torch.randn(1, 3, 32, 32)
+    images = torch.zeros(1, len(bands), 32, 32)
+    for band, channel in channels.items():
+        images[:, bands.index(band)] = picture[:, channel]
+    first, weight = (
+        (trunk.conv1[0], state_dict["conv1.0.weight"])
+        if deep_stem
+        else (trunk.conv1, state_dict["conv1.weight"])
+    )
+    expected = scale * nn.functional.conv2d(picture, weight, stride=first.stride, padding=first.padding)
+    torch.testing.assert_close(first(images), expected, rtol=1e-4, atol=1e-5)
+    for key, tensor in trunk.state_dict().items():
+        if not key.endswith("num_batches_tracked") and key not in ("conv1.weight", "conv1.0.weight"):
+            assert torch.equal(tensor, state_dict[key]), key
+
+
+def test_the_random_rule_keeps_the_first_layer_as_it_started():
+    trunk = ResNet(10, 18, width=8)
+    before = trunk.conv1.weight.detach().clone()
+    load_torchvision_state_dict(trunk, hub_weights(18, width=8), BANDS, "random")
+    assert torch.equal(trunk.conv1.weight, before)
+
+
+@pytest.mark.parametrize("bands", [BANDS, ("B12", "B01", "B8A")])
+def test_of_thirteen_bands_those_of_the_network_are_taken(bands):
+    state_dict = hub_weights(50, channels=13, width=8)
+    trunk = ResNet(len(bands), 50, width=8)
+    load_torchvision_state_dict(trunk, state_dict, bands, None)
+    for channel, band in enumerate(bands):
+        theirs = state_dict["conv1.weight"][:, SENTINEL_2.index(band)]
+        assert torch.equal(trunk.conv1.weight[:, channel], theirs)
+
+
+@pytest.mark.parametrize(
+    ("weights", "trunk", "bands", "rule", "said"),
+    [
+        ({"depth": 34}, {"depth": 18}, BANDS, "semantic", "ResNet-18"),
+        ({"depth": 18}, {"depth": 34}, BANDS, "semantic", "ResNet-34"),
+        ({"depth": 18, "width": 4}, {"depth": 18}, BANDS, "semantic", "another shape"),
+        ({"depth": 18}, {"depth": 18, "deep_stem": True}, BANDS, "semantic", "deep_stem=False"),
+        ({"depth": 18, "deep_stem": True}, {"depth": 18}, BANDS, "semantic", "deep_stem=True"),
+        ({"depth": 18}, {"depth": 18}, BANDS, None, "semantic, cyclic, random"),
+        ({"depth": 18}, {"depth": 18}, BANDS, "nearest", "nearest"),
+        ({"depth": 18, "channels": 5}, {"depth": 18}, BANDS, "cyclic", "3, height"),
+        ({"depth": 18, "channels": 13}, {"depth": 18}, (*BANDS[:9], "VV"), "cyclic", "VV"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_and_change_nothing(weights, trunk, bands, rule, said):
+    trunk = ResNet(len(bands), **{"width": 8, **trunk})
+    before = {key: tensor.clone() for key, tensor in trunk.state_dict().items()}
+    with pytest.raises(ValueError, match=re.escape(said)):
+        load_torchvision_state_dict(trunk, hub_weights(**{"width": 8, **weights}), bands, rule)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in trunk.state_dict().items())
+
+
+SMALL = {
+    "deeplabv3plus-resnet101": {"depth": 50, "width": 8, "hidden_size": 8, "low_level_size": 4},
+    "linknet": {"width": 8},
+    "pspnet": {"depth": 50, "width": 8, "hidden_size": 8},
+}
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "torch", "folder"])
+@pytest.mark.parametrize("name", SMALL)
+def test_a_network_starts_from_an_encoder(name, kind, tmp_path):
+    depth = SMALL[name].get("depth", 18)
+    state_dict = hub_weights(depth, width=8, deep_stem=name == "pspnet")
+    if kind == "torch":
+        source = tmp_path / "resnet.pth"
+        torch.save(state_dict, source)
+    else:
+        # timm's repositories: the architecture is named, transformers' model type is not.
+        (tmp_path / "config.json").write_text(json.dumps({"architecture": f"resnet{depth}"}))
+        save_file(state_dict, tmp_path / "model.safetensors")
+        source = tmp_path if kind == "folder" else tmp_path / "model.safetensors"
+    network = create_model(name, pretrained=source, stem_init="cyclic", **SMALL[name])
+    assert network.training
+    assert network.config.stem_init == "cyclic"
+    for key in ("layer1.0.conv1.weight", "layer4.1.bn2.running_var"):
+        assert torch.equal(network.encoder.state_dict()[key], state_dict[key])
+
+
+def test_a_network_starts_from_the_weights_of_ssl4eo(monkeypatch, tmp_path):
+    state_dict = hub_weights(50, channels=13, width=8)
+    torch.save(state_dict, tmp_path / "resnet50_sentinel2_all_moco-df8b932e.pth")
+    asked = []
+
+    def hf_hub_download(repository: str, file: str) -> str:
+        asked.append(repository)
+        return str(tmp_path / file)
+
+    monkeypatch.setattr(resnet, "hf_hub_download", hf_hub_download)
+    fields = {**SMALL["pspnet"], "deep_stem": False}
+    network = create_model("pspnet", pretrained="ssl4eo-resnet50-moco", **fields)
+    assert asked == ["torchgeo/resnet50_sentinel2_all_moco"]
+    assert torch.equal(network.encoder.conv1.weight[:, 0], state_dict["conv1.weight"][:, 1])
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "repository"),
+    [
+        ("deeplabv3plus-resnet101", {}, "timm/resnet101.tv_in1k"),
+        ("deeplabv3plus-resnet101", {"depth": 50}, "timm/resnet50.tv_in1k"),
+        ("pspnet", {}, "timm/resnet101s.gluon_in1k"),
+        ("pspnet", {"depth": 50, "deep_stem": False}, "timm/resnet50.tv_in1k"),
+        ("pspnet", {"depth": 18}, None),
+        ("linknet", {}, "timm/resnet18.tv_in1k"),
+    ],
+)
+def test_the_encoder_says_where_its_weights_are(name, fields, repository):
+    with torch.device("meta"):
+        assert create_model(name, **fields).checkpoint == repository
+
+
+def test_a_checkpoint_of_the_network_itself_is_one_to_start_from(tmp_path):
+    network = create_model("linknet", width=8)
+    network.save_pretrained(tmp_path)
+    again = create_model("linknet", width=8, pretrained=tmp_path)
+    assert torch.equal(again.head[2].weight, network.head[2].weight)
+
+
+def write(path: Path, content: bytes) -> str:
+    path.write_bytes(content)
+    return str(path)
+
+
+def test_what_holds_no_weights_is_refused(tmp_path):
+    for name in ("broken.safetensors", "broken.pth"):
+        with pytest.raises(ValueError, match=f"{name} cannot be read"):
+            read_encoder(write(tmp_path / name, b"no weights"))
+    torch.save({"state_dict": {}}, tmp_path / "nested.pth")
+    with pytest.raises(ValueError, match=r"nested\.pth holds something else"):
+        read_encoder(str(tmp_path / "nested.pth"))
+    with pytest.raises(OSError, match="nowhere is neither"):
+        read_encoder(str(tmp_path / "nowhere"))
+
+
+def test_code_in_a_file_of_weights_is_not_run(tmp_path):
+    class Payload:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "run",))
+
+    torch.save({"conv1.weight": Payload()}, tmp_path / "payload.pth")
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_encoder(str(tmp_path / "payload.pth"))
+    assert not (tmp_path / "run").exists()
