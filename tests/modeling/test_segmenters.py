@@ -284,6 +284,15 @@ def test_the_low_level_map_of_deeplab_is_the_published(published_network):
     assert low_level.max().item() == pytest.approx(1.4396058320999146, rel=1e-5)
 
 
+def test_the_pyramid_of_deeplab_has_the_published_rates():
+    """On the 10 x 10 maps of the published outputs, every rate from 10 sees the central pixel alone."""
+    with torch.device("meta"):
+        network = create_model("deeplabv3plus-resnet101")
+    assert [branch.conv.dilation for branch in network.pyramid.branches] == [
+        (rate, rate) for rate in (1, 6, 12, 18)
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "fields", "said"),
     [
