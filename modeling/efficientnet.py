@@ -4,11 +4,15 @@ Tan, Le, "EfficientNet: rethinking model scaling for convolutional neural networ
 """
 
 import math
+import re
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 from transformers import initialization as init
 
+from .conversion import rename_key
 from .layers import ConvNormActivation, StochasticDepth
+from .stem import STEM_RULES, check_stem_rule, inflate_stem
 
 # The stages of B0, from which the others are scaled:
 # (expansion, kernel size, stride, input width, output width, blocks).
@@ -51,6 +55,34 @@ TORCHVISION_KEYS: tuple[tuple[str, str], ...] = (
         )
     ),
 )
+# timm's names likewise; they count a block's norms in the order of its convolutions.
+TIMM_KEYS: tuple[tuple[str, str], ...] = (
+    (r"^conv_stem\.", "stem.conv."),
+    (r"^bn1\.", "stem.norm."),
+    (r"^blocks\.(\d+)\.(\d+)\.se\.conv_(reduce|expand)\.", r"stages.\1.\2.excitation.\3."),
+    *(
+        (rf"^blocks\.0\.(\d+)\.{theirs}\.", rf"stages.0.\1.{ours}.")
+        for theirs, ours in (
+            ("conv_dw", "depthwise.conv"),
+            ("bn1", "depthwise.norm"),
+            ("conv_pw", "project.conv"),
+            ("bn2", "project.norm"),
+        )
+    ),
+    *(
+        (rf"^blocks\.(\d+)\.(\d+)\.{theirs}\.", rf"stages.\1.\2.{ours}.")
+        for theirs, ours in (
+            ("conv_pw", "expand.conv"),
+            ("bn1", "expand.norm"),
+            ("conv_dw", "depthwise.conv"),
+            ("bn2", "depthwise.norm"),
+            ("conv_pwl", "project.conv"),
+            ("bn3", "project.norm"),
+        )
+    ),
+)
+# What follows the last stage: torchvision's, then timm's.
+_HEAD_KEYS = (r"^features\.8\.", r"^classifier\.", r"^conv_head\.", r"^bn2\.")
 
 
 class SqueezeExcitation(nn.Module):
@@ -175,6 +207,62 @@ def initialize_efficientnet(encoder: EfficientNetEncoder) -> None:
             init.kaiming_normal_(module.weight, mode="fan_out")
             if module.bias is not None:
                 init.zeros_(module.bias)
+
+
+def load_efficientnet(
+    encoder: EfficientNetEncoder,
+    state_dict: Mapping[str, Tensor],
+    bands: Sequence[str],
+    stem_init: str | None,
+    source: str = "the checkpoint",
+) -> None:
+    """Give an encoder the weights of torchvision's or timm's EfficientNet of its variant.
+
+    Of timm's take those that pad on both sides alike (`efficientnet_b4`); the names of those that pad as
+    TensorFlow does (`tf_efficientnet_b4`) are the same, but not what comes out.
+
+    Args:
+        encoder: Built for `bands`; what follows its last stage is left out.
+        state_dict: The tensors under torchvision's or timm's names.
+        bands: Names of the encoder's input channels.
+        stem_init: How a first layer for red, green and blue becomes one for `bands` (`stem.py`); "random"
+            keeps the encoder's own.
+        source: Where the tensors come from, for what is raised.
+
+    Raises:
+        ValueError: The tensors are of another network, or of other bands and `stem_init` is None.
+    """
+    check_stem_rule(stem_init)
+    rules = TIMM_KEYS if "conv_stem.weight" in state_dict else TORCHVISION_KEYS
+    expected = encoder.state_dict()
+    # Old checkpoints lack the batch norms' counters, which reach no output.
+    tensors = {key: value for key, value in expected.items() if key.endswith("num_batches_tracked")}
+    for key, value in state_dict.items():
+        ours = rename_key(key, rules)
+        is_later = (stage := re.match(r"stages\.(\d+)\.", ours)) and int(stage[1]) >= len(encoder.stages)
+        if not is_later and not any(re.search(pattern, key) for pattern in _HEAD_KEYS):
+            tensors[ours] = value
+    stem = tensors.get("stem.conv.weight")
+    if stem is not None and stem.ndim == 4 and stem.shape[1] == 3:
+        if stem_init is None:
+            raise ValueError(
+                f"{source} sees red, green and blue, and stem_init is None: "
+                f"one of {', '.join(STEM_RULES)} was expected for {len(bands)} bands"
+            )
+        fresh = expected["stem.conv.weight"]
+        tensors["stem.conv.weight"] = fresh if stem_init == "random" else inflate_stem(stem, bands, stem_init)
+    misfits = sorted(
+        key
+        for key in expected.keys() | tensors.keys()
+        if key not in expected or key not in tensors or expected[key].shape != tensors[key].shape
+    )
+    if misfits:
+        raise ValueError(
+            f"{source} is no EfficientNet as this network's encoder: "
+            f"{len(misfits)} tensors are missing, unknown or of another shape "
+            f"({', '.join(misfits[:3])}{', ...' if len(misfits) > 3 else ''})"
+        )
+    encoder.load_state_dict(tensors)
 
 
 def _scaled_width(width: int, scale: float) -> int:

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from .base import two_class_logits
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
-from .efficientnet import TORCHVISION_KEYS, EfficientNetEncoder, initialize_efficientnet
+from .efficientnet import TORCHVISION_KEYS, EfficientNetEncoder, initialize_efficientnet, load_efficientnet
+from .resnet import is_encoder, read_encoder
 
 
 class TinyCDConfig(ChangeDetectionConfig):
@@ -115,6 +116,8 @@ class TinyCDForChangeDetection(SiameseChangeDetector):
     """
 
     config_class = TinyCDConfig
+    # ImageNet's weights for the whole B4; the authors start from torchvision's.
+    checkpoint = "timm/efficientnet_b4.ra2_in1k"
     size_multiple = 8
     # At 8 the deepest map is a single pixel, over which an instance norm is undefined.
     minimum_size = 16
@@ -156,6 +159,23 @@ class TinyCDForChangeDetection(SiameseChangeDetector):
         self.up_blocks = nn.ModuleList(UpBlock(before, after) for before, after in pairwise(widths))
         self.classifier = PixelwiseMLP((widths[-1], 16, 8, 1), activates_last=False)
         self.post_init()
+
+    def load_pretrained(self, source: str, stem_init: str | None) -> None:
+        """Start from a checkpoint of TinyCD, or from an EfficientNet-B4's weights for the encoder alone.
+
+        Args:
+            source: A Hub repository, a local folder or a file; a B4 under torchvision's or timm's names.
+            stem_init: How a first layer for red, green and blue becomes one for the network's bands.
+
+        Raises:
+            ValueError: The weights do not fit.
+            OSError: There are none, or they cannot be read.
+        """
+        if not is_encoder(source):
+            super().load_pretrained(source, stem_init)
+            return
+        load_efficientnet(self.encoder, read_encoder(source), self.config.bands, stem_init, source)
+        self.config.stem_init = stem_init
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)

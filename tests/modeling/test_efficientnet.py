@@ -2,13 +2,18 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from transformers.initialization import no_init_weights
 
+from euromine.modeling.auto import create_model
 from euromine.modeling.conversion import rename_key
 from euromine.modeling.efficientnet import (
+    TIMM_KEYS,
     TORCHVISION_KEYS,
     EfficientNetEncoder,
     InvertedBottleneck,
     initialize_efficientnet,
+    load_efficientnet,
 )
 from euromine.modeling.layers import StochasticDepth
 
@@ -53,12 +58,14 @@ def test_a_network_that_there_is_not_is_refused(arguments, named):
         EfficientNetEncoder(3, **arguments)
 
 
+NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+
+
 def torchvision_keys(depths: tuple[int, ...]) -> list[str]:
-    """The names of an EfficientNet's tensors in torchvision, written out from its structure."""
-    norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    """The names of an EfficientNet's stages in torchvision, written out from its structure."""
 
     def conv_norm(prefix: str) -> list[str]:
-        return [f"{prefix}.0.weight", *(f"{prefix}.1.{name}" for name in norm)]
+        return [f"{prefix}.0.weight", *(f"{prefix}.1.{name}" for name in NORM)]
 
     keys = conv_norm("features.0")
     for stage, depth in enumerate(depths, start=1):
@@ -67,17 +74,115 @@ def torchvision_keys(depths: tuple[int, ...]) -> list[str]:
             steps = ["expand", "depthwise", "excitation", "project"][stage == 1 :]
             for index, step in enumerate(steps):
                 if step == "excitation":
-                    keys += [f"{prefix}.{index}.{fc}.{what}" for fc in ("fc1", "fc2") for what in norm[:2]]
+                    keys += [f"{prefix}.{index}.{fc}.{what}" for fc in ("fc1", "fc2") for what in NORM[:2]]
                 else:
                     keys += conv_norm(f"{prefix}.{index}")
     return keys
 
 
-def test_torchvisions_names_become_ours_one_to_one_and_in_order():
+def timm_keys(depths: tuple[int, ...]) -> list[str]:
+    """The same in timm, whose norms are counted and whose projection is called linear."""
+
+    def conv_norm(conv: str, norm: str) -> list[str]:
+        return [f"{conv}.weight", *(f"{norm}.{name}" for name in NORM)]
+
+    keys = conv_norm("conv_stem", "bn1")
+    for stage, depth in enumerate(depths):
+        for block in range(depth):
+            prefix = f"blocks.{stage}.{block}"
+            convs = ["conv_dw", "conv_pw"] if stage == 0 else ["conv_pw", "conv_dw", "conv_pwl"]
+            for index, conv in enumerate(convs, start=1):
+                keys += conv_norm(f"{prefix}.{conv}", f"{prefix}.bn{index}")
+                if conv == "conv_dw":
+                    keys += [
+                        f"{prefix}.se.conv_{what}.{name}"
+                        for what in ("reduce", "expand")
+                        for name in NORM[:2]
+                    ]
+    return keys
+
+
+FORMATS = {
+    "torchvision": (torchvision_keys, TORCHVISION_KEYS, ("features.8.0.weight", "classifier.1.bias")),
+    "timm": (timm_keys, TIMM_KEYS, ("conv_head.weight", "bn2.running_var", "classifier.weight")),
+}
+
+
+@pytest.mark.parametrize("origin", FORMATS)
+def test_others_names_become_ours_one_to_one_and_in_order(origin):
+    keys, rules, _ = FORMATS[origin]
     with torch.device("meta"):
         encoder = EfficientNetEncoder(3, "b4")
-    renamed = [rename_key(key, TORCHVISION_KEYS) for key in torchvision_keys(TABLE["b4"][1])]
-    assert renamed == list(encoder.state_dict())
+    assert [rename_key(key, rules) for key in keys(TABLE["b4"][1])] == list(encoder.state_dict())
+
+
+def others_checkpoint(origin: str) -> dict[str, torch.Tensor]:
+    """A whole B4 for red, green and blue under others' names, of which an encoder takes the first stages."""
+    torch.manual_seed(1)
+    with no_init_weights():
+        tensors = EfficientNetEncoder(3, "b4").state_dict()
+    keys, _, head = FORMATS[origin]
+    values = [
+        torch.randn(each.shape) if each.is_floating_point() else torch.tensor(7) for each in tensors.values()
+    ]
+    named = dict(zip(keys(TABLE["b4"][1]), values, strict=True))
+    return {**named, **{key: torch.zeros(2) for key in head}}
+
+
+@pytest.mark.parametrize("origin", FORMATS)
+def test_tinycd_starts_from_anybodys_b4_with_the_colours_where_they_belong(origin, tmp_path):
+    checkpoint = others_checkpoint(origin)
+    save_file(checkpoint, tmp_path / "b4.safetensors")
+    network = create_model(
+        "tinycd", bands=("B02", "B11", "B04", "B03"), pretrained=tmp_path / "b4.safetensors"
+    )
+    first, *_ = checkpoint.values()
+    red, green, blue = first.unbind(1)
+    expected = 0.75 * torch.stack([blue, first.mean(1), red, green], dim=1)
+    torch.testing.assert_close(network.encoder.stem.conv.weight, expected)
+    # The project's order of a block is the order of both formats' files.
+    ours = list(network.encoder.state_dict().values())[1:]
+    theirs = list(checkpoint.values())[1 : len(ours) + 1]
+    assert all(torch.equal(mine, other) for mine, other in zip(ours, theirs, strict=True))
+
+
+def test_a_random_first_layer_stays_the_networks_own():
+    torch.manual_seed(0)
+    encoder = EfficientNetEncoder(2, "b4", stages=3)
+    before = encoder.stem.conv.weight.clone()
+    load_efficientnet(encoder, others_checkpoint("timm"), ("B04", "B03"), "random")
+    assert torch.equal(encoder.stem.conv.weight, before)
+
+
+def test_a_checkpoint_without_counters_is_taken():
+    tensors = {key: value for key, value in others_checkpoint("torchvision").items() if value.ndim}
+    load_efficientnet(EfficientNetEncoder(3, "b4", stages=2), tensors, ("B04", "B03", "B02"), "semantic")
+
+
+@pytest.mark.parametrize(
+    ("change", "stem_init", "named"),
+    [
+        (
+            lambda tensors: tensors.pop("blocks.1.2.bn3.bias"),
+            "semantic",
+            r"1 tensors .*stages.1.2.project.norm.b",
+        ),
+        (lambda tensors: tensors.update({"neck.weight": torch.zeros(1)}), "semantic", r"\(neck.weight\)"),
+        (
+            lambda tensors: tensors.update({"conv_stem.weight": torch.zeros(48, 5, 3, 3)}),
+            "semantic",
+            "stem.conv",
+        ),
+        (lambda tensors: None, None, "file.pth sees red, green and blue, and stem_init is None"),
+        (lambda tensors: None, "copied", "copied"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(change, stem_init, named):
+    tensors = others_checkpoint("timm")
+    change(tensors)
+    encoder = EfficientNetEncoder(2, "b4", stages=3)
+    with pytest.raises(ValueError, match=named):
+        load_efficientnet(encoder, tensors, ("B04", "B03"), stem_init, "file.pth")
 
 
 def test_stochastic_depth_grows_evenly_over_the_blocks_of_the_whole_network():
