@@ -36,8 +36,8 @@ QUICKLOOK_WHITE = 3000
 
 _QUICKLOOK_QUALITY = 85
 
-# Pixels of all years that are read at a time: 320 lines of a scene 1000 pixels wide in ten years.
-_READ_BYTES = 64 * 2**20
+# Pixels of all years that are read at a time: 160 lines of a scene 1000 pixels wide in ten years.
+_READ_BYTES = 32 * 2**20
 
 _VERSION = datasets.Version("1.0.0")
 _BUILDER_CONFIGS = [datasets.BuilderConfig(name=name, version=_VERSION) for name in CONFIGS]
@@ -147,7 +147,7 @@ def annual_rows(
         yield {
             **place,
             "year": year,
-            "image": np.ascontiguousarray(image, dtype="<i2").tobytes(),
+            "image": image.astype("<i2", copy=False).tobytes(),
             "label": {"bytes": encode_label(label), "path": None},
             "quicklook": {"bytes": encode_quicklook(image), "path": None},
             "mine_pixels": int(np.count_nonzero(owned & (label == 1))),
@@ -427,7 +427,7 @@ def _read_windows(
         in_block = Patch(patch.top - block_top, patch.left, patch.own)
         if right is not None and patch.left == 0 and lines < scene.height:
             right_ends[patch.top] = cut(block, Patch(in_block.top, right, patch.own)).copy()
-        yield cut(block, in_block)
+        yield cut(block, in_block).copy()  # a view would keep the whole block while the next one is read
 
 
 def _read_lines(scene: Scene, read: Callable[..., NDArray[Any]], top: int, height: int) -> NDArray[Any]:

@@ -14,11 +14,11 @@ import signal
 import sys
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -78,6 +78,9 @@ _PATCH_BYTES = 2 * len(BANDS) * PATCH_SIZE * PATCH_SIZE
 # What parquet adds around the cells of a shard: page headers and the footer, generously.
 _SHARD_MARGIN = 4_000_000
 
+_PAGE_BYTES = 2**18
+_ROWS_PER_TABLE = 1000
+
 _Item = TypeVar("_Item")
 
 
@@ -91,7 +94,6 @@ class SiteRecord:
         years: Its years, in order.
         patches: Its number of patches; it has as many annual rows in each year.
         shards: Its number of annual parquet files.
-        pairs: Its number of pairs rows.
         pixels: Pixels of the scene in one year.
         labelled_pixels: Per year, pixels whose label is not 255.
         mine_pixels: Per year, pixels whose label is 1.
@@ -106,7 +108,6 @@ class SiteRecord:
     years: list[int]
     patches: int = 0
     shards: int = 0
-    pairs: int = 0
     pixels: int = 0
     labelled_pixels: list[int] = field(default_factory=list)
     mine_pixels: list[int] = field(default_factory=list)
@@ -241,22 +242,43 @@ def _write_site(scene: Scene, folder: Path, shard_bytes: int) -> SiteRecord:
     """The shards of an open scene, and its numbers."""
     record = SiteRecord(scene.site, scene.country, list(scene.years), pixels=scene.height * scene.width)
     counts = _Counts(len(scene.years))
-    series: list[dict[str, Any]] = []
-    pairs: list[dict[str, Any]] = []
+    series, pairs = _SmallRows("series"), _SmallRows("pairs")
     patches_ahead = max(1, _AHEAD_BYTES // (len(scene.years) * _PATCH_BYTES))
     with _AnnualWriter(folder, shard_bytes) as annual:
-        for patch_labels, rows in _ahead(_patches_and_rows(scene, counts), patches_ahead):
-            annual.write(rows)
-            series.append(series_row(scene, patch_labels, record.rows))
-            pairs.extend(pair_rows(scene, patch_labels, record.rows))
+        for patch_labels, annual_of_patch in _ahead(_patches_and_rows(scene, counts), patches_ahead):
+            annual.write(annual_of_patch)
+            series.add([series_row(scene, patch_labels, record.rows)])
+            pairs.add(pair_rows(scene, patch_labels, record.rows))
             record.patches += 1
-    for config, rows in (("series", series), ("pairs", pairs)):
-        _write_table(
-            folder / f"{config}.parquet", pa.Table.from_pylist(rows, schema=FEATURES[config].arrow_schema)
-        )
-    record.shards, record.pairs = annual.shards, len(pairs)
+    for rows in (series, pairs):
+        _write_table(folder / f"{rows.config}.parquet", rows.table())
+    record.shards = annual.shards
     counts.fill(record)
     return record
+
+
+class _SmallRows:
+    """The rows of `series` or `pairs`, most of them as tables: dictionaries take ten times the memory."""
+
+    def __init__(self, config: str) -> None:
+        self.config = config
+        self._rows: list[dict[str, Any]] = []
+        self._tables: list[pa.Table] = []
+
+    def add(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Append rows."""
+        self._rows.extend(rows)
+        if len(self._rows) >= _ROWS_PER_TABLE:
+            self._tables.append(_table(self.config, self._rows))
+            self._rows = []
+
+    def table(self) -> pa.Table:
+        """All rows."""
+        return pa.concat_tables([*self._tables, _table(self.config, self._rows)]).combine_chunks()
+
+
+def _table(config: str, rows: list[dict[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=FEATURES[config].arrow_schema)
 
 
 def _patches_and_rows(scene: Scene, counts: _Counts) -> Iterator[tuple[PatchLabels, list[dict[str, Any]]]]:
@@ -267,19 +289,18 @@ def _patches_and_rows(scene: Scene, counts: _Counts) -> Iterator[tuple[PatchLabe
 
 
 def _ahead(items: Iterator[_Item], number: int) -> Iterator[_Item]:
-    """The same items, `number` at a time made by a thread of its own while the last ones are used.
+    """The same items, up to `number` of them made ahead of their use by a thread of its own.
 
     Reading and decompressing GeoTIFFs takes about as long as compressing shards; both leave Python free.
     """
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(_take, items, number)
-        while taken := coming.result():
-            coming = thread.submit(_take, items, number)
-            yield from taken
-
-
-def _take(items: Iterator[_Item], number: int) -> list[_Item]:
-    return list(islice(items, number))
+    thread = ThreadPoolExecutor(1)
+    try:
+        coming = deque(thread.submit(next, items, None) for _ in range(number))
+        while (item := coming.popleft().result()) is not None:
+            coming.append(thread.submit(next, items, None))
+            yield item
+    finally:
+        thread.shutdown(cancel_futures=True)
 
 
 class _AnnualWriter:
@@ -289,7 +310,6 @@ class _AnnualWriter:
         self.shards = 0
         self._folder = folder
         self._limit = shard_bytes - _SHARD_MARGIN
-        self._schema = FEATURES["annual"].arrow_schema
         self._waiting: list[dict[str, Any]] = []
         self._sink: pa.NativeFile | None = None
         self._writer: pq.ParquetWriter | None = None
@@ -318,7 +338,7 @@ class _AnnualWriter:
                 self._finish()
         if self._sink is None:
             self._sink = pa.OSFile(str(self._folder / f"annual-{self.shards:05d}.parquet"), "wb")
-            self._writer = _parquet_writer(self._sink, self._schema)
+            self._writer = _parquet_writer(self._sink, FEATURES["annual"].arrow_schema)
             self.shards += 1
         self._waiting.extend(rows)
         while len(self._waiting) >= ROWS_PER_GROUP:
@@ -327,7 +347,7 @@ class _AnnualWriter:
     def _write_group(self) -> None:
         group, self._waiting = self._waiting[:ROWS_PER_GROUP], self._waiting[ROWS_PER_GROUP:]
         assert self._writer is not None  # rows wait only while a file is open
-        self._writer.write_table(pa.Table.from_pylist(group, schema=self._schema), ROWS_PER_GROUP)
+        self._writer.write_table(_table("annual", group), ROWS_PER_GROUP)
 
     def _finish(self) -> None:
         """Close the current file."""
@@ -383,6 +403,10 @@ def _parquet_writer(sink: pa.NativeFile, schema: pa.Schema) -> pq.ParquetWriter:
         compression_level=COMPRESSION_LEVEL,
         use_dictionary=small,
         write_statistics=small,
+        # One image a page, as the limit is looked at after each batch: zstd is faster on pieces that fit
+        # into the processor's cache, and a reader has less to decompress for one row.
+        data_page_size=_PAGE_BYTES,
+        write_batch_size=1 if _BLOBS.intersection(schema.names) else None,
     )
 
 
