@@ -34,8 +34,10 @@ def test_a_single_pair_trains_and_stochastic_depth_makes_passes_differ():
 def test_the_start_is_the_authors_for_the_encoder_and_pytorchs_for_the_rest():
     torch.manual_seed(0)
     network = create_model("tinycd")
-    stem = network.encoder.stem.conv.weight
-    assert stem.std().item() == pytest.approx(math.sqrt(2 / (48 * 9)), rel=0.1)
+    # 48 channels go out, one comes in: PyTorch's own start would be 2.8 times as wide.
+    depthwise = network.encoder.stages[0][0].depthwise.conv.weight
+    assert depthwise.std().item() == pytest.approx(math.sqrt(2 / (48 * 9)), rel=0.15)
+    assert not network.encoder.stages[0][0].excitation.reduce.bias.any()
     # Not normal: PyTorch's start is uniform between plus and minus 1 / sqrt(fan in).
     pointwise = network.up_blocks[0].pointwise.conv
     bound = 1 / math.sqrt(56)
@@ -52,3 +54,10 @@ def test_maps_of_an_encoding_are_the_image_and_three_scales():
     assert [tuple(each.shape) for each in maps] == [
         (2, 24, 24, 32), (2, 32, 12, 16), (2, 56, 6, 8),
     ]  # fmt: skip
+
+
+def test_an_image_smaller_than_the_deepest_maps_pixel_trains():
+    network = create_model("tinycd").train()
+    output = network(torch.randn(1, 2, 10, 5, 7), labels=torch.zeros(1, 5, 7, dtype=torch.int64))
+    assert output.logits.shape == (1, 2, 5, 7)
+    assert output.loss.isfinite()
