@@ -200,13 +200,18 @@ class EfficientNetEncoder(nn.Module):
         return tuple(maps)
 
 
-def initialize_efficientnet(encoder: EfficientNetEncoder) -> None:
-    """Give an encoder's convolutions the start of torchvision's EfficientNet, for `_init_weights`."""
-    for module in encoder.modules():
-        if isinstance(module, nn.Conv2d):
-            init.kaiming_normal_(module.weight, mode="fan_out")
-            if module.bias is not None:
-                init.zeros_(module.bias)
+def init_efficientnet_weights(encoder: EfficientNetEncoder, module: nn.Module) -> None:
+    """Give a convolution of the encoder the start of torchvision's EfficientNet.
+
+    Args:
+        encoder: The encoder.
+        module: Any of the network's layers, as `_init_weights` is given one after the other; transformers
+            hands it no layer without weights of its own, so that the encoder as a whole never comes.
+    """
+    if isinstance(module, nn.Conv2d) and any(module is each for each in encoder.modules()):
+        init.kaiming_normal_(module.weight, mode="fan_out")
+        if module.bias is not None:
+            init.zeros_(module.bias)
 
 
 def load_efficientnet(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .base import two_class_logits
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
-from .efficientnet import TORCHVISION_KEYS, EfficientNetEncoder, initialize_efficientnet, load_efficientnet
+from .efficientnet import TORCHVISION_KEYS, EfficientNetEncoder, init_efficientnet_weights, load_efficientnet
 from .resnet import is_encoder, read_encoder
 
 
@@ -178,10 +178,9 @@ class TinyCDForChangeDetection(SiameseChangeDetector):
         self.config.stem_init = stem_init
 
     def _init_weights(self, module: nn.Module) -> None:
+        """The encoder's convolutions as torchvision starts them, the rest PyTorch's way."""
         super()._init_weights(module)
-        # Called for the encoder after its parts, which is where its own start replaces theirs.
-        if isinstance(module, EfficientNetEncoder):
-            initialize_efficientnet(module)
+        init_efficientnet_weights(self.encoder, module)
 
     def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
         """(batch, channels, height, width) -> the image itself and its maps at 1/2, 1/4 and 1/8."""

@@ -12,7 +12,7 @@ from euromine.modeling.efficientnet import (
     TORCHVISION_KEYS,
     EfficientNetEncoder,
     InvertedBottleneck,
-    initialize_efficientnet,
+    init_efficientnet_weights,
     load_efficientnet,
 )
 from euromine.modeling.layers import StochasticDepth
@@ -218,7 +218,11 @@ def test_a_rate_that_drops_all_or_less_than_nothing_is_refused(rate):
 def test_the_convolutions_start_with_what_goes_out_as_torchvisions_do():
     torch.manual_seed(0)
     encoder = EfficientNetEncoder(10, "b4", stages=3)
-    initialize_efficientnet(encoder)
+    other = torch.nn.Conv2d(10, 48, 3)
+    before = other.weight.clone()
+    for module in (*encoder.modules(), other):
+        init_efficientnet_weights(encoder, module)
+    assert torch.equal(other.weight, before)
     for name, weight in encoder.named_parameters():
         if weight.ndim == 4:
             out_channels, _, height, width = weight.shape
