@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -71,7 +72,8 @@ def measure_speed(archive: Archive, folder: Path, repeats: int) -> tuple[int, ND
         parts = folder / f"parts-{repeat}"
         parts.mkdir()
         task = SiteTask(site, str(parts), SHARD_BYTES, "")
-        for number, work in enumerate((compress, read, partial(build_site, task))):
+        works: tuple[Callable[[], object], ...] = (compress, read, partial(build_site, task))
+        for number, work in enumerate(works):
             started = (time.perf_counter(), time.process_time())
             work()
             seconds[repeat, number] = np.subtract((time.perf_counter(), time.process_time()), started)

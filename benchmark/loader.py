@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 
 from euromine.dataset_script.archive import BANDS, write_site
 from euromine.dataset_script.patches import PATCH_SIZE
-from euromine.dataset_script.reading import read_dataset
+from euromine.dataset_script.reading import read_batches, read_dataset
 from euromine.dataset_script.shards import build_dataset
 
 BATCH = 32
@@ -44,13 +44,11 @@ class Reader:
         what: What a batch holds.
         how: How it is read.
         epoch: Row numbers (batches, 32) -> the batches.
-        reference: The way it is compared with, by its `how`.
     """
 
     what: str
     how: str
     epoch: Callable[[Order], Batches]
-    reference: str = "raw memory map"
 
 
 def build(folder: Path, patches: int) -> Path:
@@ -116,6 +114,11 @@ def by_index(dataset: datasets.Dataset, names: Sequence[str]) -> Callable[[Order
     return epoch
 
 
+def by_batches(dataset: datasets.Dataset) -> Callable[[Order], Batches]:
+    """Batches by `read_batches`, in an order that it draws itself."""
+    return lambda order: read_batches(dataset, BATCH, seed=int(order[0, 0]), drop_last=True)
+
+
 def by_data_loader(dataset: Any) -> Callable[[Order], Batches]:
     """Batches by a DataLoader in this process."""
     return lambda order: iter(DataLoader(dataset, batch_sampler=order.tolist(), collate_fn=stack))
@@ -140,16 +143,20 @@ def readers(source: Path, folder: Path) -> tuple[list[Reader], int]:
     images = read_dataset(source, split="train", columns=IMAGE)
     labelled = read_dataset(source, split="train", columns=LABEL)
     maps = memory_maps(labelled, folder)
+    everything = "images, labels and all columns"
     in_loader = "DataLoader over the memory map"
     return [
         Reader("images", "raw memory map", from_map(maps, IMAGE)),
+        Reader("images", "read_batches", by_batches(images)),
         Reader("images", "dataset[rows]", by_index(images, IMAGE)),
         Reader("images", "DataLoader", by_data_loader(images)),
         Reader("images and labels", "raw memory map", from_map(maps, LABEL)),
+        Reader("images and labels", "read_batches", by_batches(labelled)),
         Reader("images and labels", "dataset[rows]", by_index(labelled, LABEL)),
         Reader("images and labels", "DataLoader", by_data_loader(labelled)),
         Reader("images and labels", in_loader, by_data_loader(MapDataset(maps))),
-        Reader("images, labels and all columns", "DataLoader", by_data_loader(full)),
+        Reader(everything, "read_batches", by_batches(full)),
+        Reader(everything, "DataLoader", by_data_loader(full)),
     ], len(full)
 
 

@@ -421,20 +421,25 @@ def _read_windows(
             continue
         bottom = min(patch.top + PATCH_SIZE, scene.height)
         if block is None or patch.top < block_top or bottom > block_bottom:
-            block = None  # freed before the next one is read
             block_top, block_bottom = patch.top, min(patch.top + lines, scene.height)
-            block = _read_lines(scene, read, block_top, block_bottom - block_top)
+            block = _read_lines(scene, read, block_top, block_bottom - block_top, into=block)
         in_block = Patch(patch.top - block_top, patch.left, patch.own)
         if right is not None and patch.left == 0 and lines < scene.height:
             right_ends[patch.top] = cut(block, Patch(in_block.top, right, patch.own)).copy()
-        yield cut(block, in_block).copy()  # a view would keep the whole block while the next one is read
+        yield cut(block, in_block).copy()  # the block's memory is used again
 
 
-def _read_lines(scene: Scene, read: Callable[..., NDArray[Any]], top: int, height: int) -> NDArray[Any]:
-    """Lines `top` to `top + height` of all years, `(years, ..., height, width)`."""
-    first = read(scene.years[0], top=top, height=height)
-    lines = np.empty((len(scene.years), *first.shape), dtype=first.dtype)
-    lines[0] = first
-    for position, year in enumerate(scene.years[1:], start=1):
-        lines[position] = read(year, top=top, height=height)
-    return lines
+def _read_lines(
+    scene: Scene, read: Callable[..., NDArray[Any]], top: int, height: int, into: NDArray[Any] | None
+) -> NDArray[Any]:
+    """Lines `top` to `top + height` of all years, `(years, ..., height, width)`.
+
+    They are written over `into` if it has their shape: memory that is fresh costs as much as reading.
+    """
+    for position, year in enumerate(scene.years):
+        pixels = read(year, top=top, height=height)
+        if into is None or into.shape[1:] != pixels.shape:
+            into = np.empty((len(scene.years), *pixels.shape), dtype=pixels.dtype)
+        into[position] = pixels
+    assert into is not None  # a scene has a year
+    return into

@@ -217,6 +217,41 @@ def stack_images(rows: list[dict[str, Any]]) -> Any:
     return np.stack([row["image"] for row in rows])
 
 
+def test_batches_are_the_rows_stacked(built: Path) -> None:
+    read = read_dataset(built, "annual", "train").filter(lambda year: year != 2016, input_columns=["year"])
+    rows = list(read)
+    batches = list(reading.read_batches(read, 6))
+    assert [len(batch["image"]) for batch in batches] == [6, 6, 4]
+    for name in rows[0]:
+        joined = np.concatenate([batch[name] for batch in batches])
+        np.testing.assert_array_equal(joined, np.array([row[name] for row in rows]))
+    assert batches[0]["image"].flags.writeable
+    assert batches[0]["label"].flags.writeable
+
+
+def test_batches_are_shuffled_by_their_seed(built: Path) -> None:
+    read = read_dataset(built, "annual", "train", columns=("image", "patch_id", "year"))
+    by_seed = [
+        [
+            key
+            for batch in reading.read_batches(read, 8, seed=seed)
+            for key in zip(batch["patch_id"], batch["year"], strict=True)
+        ]
+        for seed in (1, 1, 2)
+    ]
+    assert by_seed[0] == by_seed[1] != by_seed[2]
+    assert sorted(by_seed[0]) == sorted(by_seed[2]) == [(row["patch_id"], row["year"]) for row in read]
+    assert [len(batch["year"]) for batch in reading.read_batches(read, 8, drop_last=True)] == [8, 8]
+
+
+def test_batches_of_anything_else_are_refused(built: Path) -> None:
+    for dataset in (read_dataset(built, "series", "train"), datasets.Dataset.from_dict({"year": [2015]})):
+        with pytest.raises(ValueError, match="Batches are read from annual rows"):
+            next(reading.read_batches(dataset))
+    with pytest.raises(ValueError, match="batch_size is 0"):
+        next(reading.read_batches(read_dataset(built, "annual", "train"), 0))
+
+
 def test_a_part_of_a_split_keeps_its_pixels(built: Path) -> None:
     for config in CONFIGS:
         whole, part = read_dataset(built, config, "train"), read_dataset(built, config, "train[5:8]")
