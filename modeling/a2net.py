@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .base import two_class_logits
-from .change_detection import ChangeDetectionConfig, Features, SiameseChangeDetector
+from .change_detection import Features, SiameseChangeDetector
+from .configuration import ChangeDetectionConfig
+from .layers import BatchNorm2d
 from .mobilenetv2 import TAPS, MobileNetV2
 
 
@@ -35,7 +37,7 @@ class A2NetConfig(ChangeDetectionConfig):
 def _conv(channels: int, width: int, kernel_size: int = 3) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(channels, width, kernel_size, padding=kernel_size // 2),
-        nn.BatchNorm2d(width),
+        BatchNorm2d(width),
         nn.ReLU(inplace=True),
     )
 
@@ -55,7 +57,7 @@ class NeighbourAggregation(nn.Module):
         self.coarser = None if coarser is None else _conv(coarser, narrow)
         joined = narrow * sum(each is not None for each in (finer, own, coarser))
         self.fuse = nn.Sequential(
-            *_conv(joined, width), nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width)
+            *_conv(joined, width), nn.Conv2d(width, width, 3, padding=1), BatchNorm2d(width)
         )
         self.identity = nn.Conv2d(own, width, 1)
 
@@ -75,7 +77,7 @@ class TemporalFusion(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.dilated = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(width, width, 3, padding=rate, dilation=rate), nn.BatchNorm2d(width))
+            nn.Sequential(nn.Conv2d(width, width, 3, padding=rate, dilation=rate), BatchNorm2d(width))
             for rate in (7, 5, 3, 1)
         )
         self.pointwise = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(4))
@@ -135,7 +137,7 @@ class A2NetForChangeDetection(SiameseChangeDetector):
 
     def __init__(self, config: A2NetConfig) -> None:
         super().__init__(config)
-        self.backbone = MobileNetV2(config.num_channels)
+        self.backbone = MobileNetV2(self.num_channels)
         widths = [None, *TAPS.values(), None]
         self.aggregation = nn.ModuleList(
             NeighbourAggregation(finer, own, coarser, config)

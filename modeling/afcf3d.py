@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .base import two_class_logits
-from .change_detection import ChangeDetectionConfig, ChangeDetector
+from .change_detection import ChangeDetector
+from .configuration import ChangeDetectionConfig
 
 # Blocks and channels of the ResNet-18's four stages.
 STAGES = ((2, 64), (2, 128), (2, 256), (2, 512))
@@ -106,9 +107,9 @@ class InflatedResNet(nn.Module):
 def _conv(
     channels: int,
     width: int,
-    kernel_size: int | tuple[int, ...],
-    stride: int | tuple[int, ...] = 1,
-    padding: int | tuple[int, ...] = 0,
+    kernel_size: int | tuple[int, int, int],
+    stride: int | tuple[int, int, int] = 1,
+    padding: int | tuple[int, int, int] = 0,
 ) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv3d(channels, width, kernel_size, stride=stride, padding=padding),
@@ -165,7 +166,7 @@ class Fusion(nn.Module):
         total = own
         if self.down is not None:
             total = total + self.down(finer)
-        if self.up is not None:
+        if self.up is not None and coarser is not None:
             total = total + self.up(_doubled(coarser))
         return self.attention(self.merge(total)) + own
 
@@ -230,7 +231,7 @@ class AFCF3DForChangeDetection(ChangeDetector):
     def __init__(self, config: AFCF3DConfig) -> None:
         super().__init__(config)
         width = config.width
-        self.backbone = InflatedResNet(config.num_channels)
+        self.backbone = InflatedResNet(self.num_channels)
         self.reduce = nn.ModuleList(
             nn.Sequential(
                 _conv(channels, width, 1),

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
-from .change_detection import ChangeDetectionConfig, Features, SiameseChangeDetector
+from .change_detection import Features, SiameseChangeDetector
+from .configuration import ChangeDetectionConfig
 from .resnet import ResNet
 
 
@@ -78,6 +79,19 @@ class FeedForward(nn.Sequential):
         return super().forward(features) + features
 
 
+class Layer(nn.Module):
+    """Attention from queries to a memory, then a feed-forward."""
+
+    def __init__(self, config: BITConfig, head_width: int) -> None:
+        super().__init__()
+        self.attention = Attention(config.width, config.num_heads, head_width)
+        self.feed_forward = FeedForward(config.width, config.feed_forward_width)
+
+    def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
+        """(batch, n, width) and (batch, m, width) -> (batch, n, width)."""
+        return self.feed_forward(self.attention(queries, memory))
+
+
 class BITForChangeDetection(SiameseChangeDetector):
     """BIT; a year is encoded to features and tokens, the dates meet in the tokens' transformer."""
 
@@ -91,15 +105,14 @@ class BITForChangeDetection(SiameseChangeDetector):
         (r"^pos_embedding$", "token_positions"),
         (r"^transformer\.layers\.", "encoder."),
         (r"^transformer_decoder\.layers\.", "decoder."),
-        (r"\.fn\.fn\.to_([qkv])\.", r".\1."),
-        (r"\.fn\.fn\.to_out\.0\.", ".out."),
-        (r"\.0\.fn\.norm\.", ".0.norm."),
-        (r"\.1\.fn\.norm\.", ".1.0."),
-        (r"\.1\.fn\.fn\.net\.0\.", ".1.1."),
-        (r"\.1\.fn\.fn\.net\.3\.", ".1.3."),
-        (r"\.q\.", ".query."),
-        (r"\.k\.", ".key."),
-        (r"\.v\.", ".value."),
+        (r"\.0\.fn\.norm\.", ".attention.norm."),
+        (r"\.0\.fn\.fn\.to_q\.", ".attention.query."),
+        (r"\.0\.fn\.fn\.to_k\.", ".attention.key."),
+        (r"\.0\.fn\.fn\.to_v\.", ".attention.value."),
+        (r"\.0\.fn\.fn\.to_out\.0\.", ".attention.out."),
+        (r"\.1\.fn\.norm\.", ".feed_forward.0."),
+        (r"\.1\.fn\.fn\.net\.0\.", ".feed_forward.1."),
+        (r"\.1\.fn\.fn\.net\.3\.", ".feed_forward.3."),
         (r"^classifier\.0\.", "head.0."),
         (r"^classifier\.1\.", "head.1."),
         (r"^classifier\.3\.", "head.3."),
@@ -109,24 +122,15 @@ class BITForChangeDetection(SiameseChangeDetector):
     def __init__(self, config: BITConfig) -> None:
         super().__init__(config)
         width = config.width
-        self.backbone = ResNet(config.num_channels, 18, strides=(1, 2, 1), dilations=(1, 1, 1))
+        self.backbone = ResNet(self.num_channels, 18, strides=(1, 2, 1), dilations=(1, 1, 1))
         self.project = nn.Conv2d(self.backbone.widths[-1], width, 3, padding=1)
         self.tokenize = nn.Conv2d(width, config.tokens, 1, bias=False)
         self.token_positions = nn.Parameter(torch.empty(1, 2 * config.tokens, width))
-        self.encoder, self.decoder = (
-            nn.ModuleList(
-                nn.ModuleList(
-                    [
-                        Attention(width, config.num_heads, head_width),
-                        FeedForward(width, config.feed_forward_width),
-                    ]
-                )
-                for _ in range(layers)
-            )
-            for layers, head_width in (
-                (config.encoder_layers, config.encoder_head_width),
-                (config.decoder_layers, config.decoder_head_width),
-            )
+        self.encoder = nn.ModuleList(
+            Layer(config, config.encoder_head_width) for _ in range(config.encoder_layers)
+        )
+        self.decoder = nn.ModuleList(
+            Layer(config, config.decoder_head_width) for _ in range(config.decoder_layers)
         )
         self.head = nn.Sequential(
             nn.Conv2d(width, width, 3, padding=1, bias=False),
@@ -163,8 +167,8 @@ class BITForChangeDetection(SiameseChangeDetector):
     def decode(self, features_1: Features, features_2: Features) -> Tensor:
         """Two years' features and tokens -> change logits (batch, 2, height, width)."""
         tokens = torch.cat((features_1[1], features_2[1]), dim=1) + self.token_positions
-        for attention, feed_forward in self.encoder:
-            tokens = feed_forward(attention(tokens, tokens))
+        for layer in self.encoder:
+            tokens = layer(tokens, tokens)
         first, second = (
             self._read(features, of_date)
             for features, of_date in zip((features_1[0], features_2[0]), tokens.chunk(2, dim=1), strict=True)
@@ -174,6 +178,6 @@ class BITForChangeDetection(SiameseChangeDetector):
 
     def _read(self, features: Tensor, tokens: Tensor) -> Tensor:
         pixels = features.flatten(2).transpose(1, 2)
-        for attention, feed_forward in self.decoder:
-            pixels = feed_forward(attention(pixels, tokens))
+        for layer in self.decoder:
+            pixels = layer(pixels, tokens)
         return pixels.transpose(1, 2).view_as(features)

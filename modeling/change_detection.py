@@ -79,7 +79,9 @@ class ChangeDetector(MultispectralModel):
         self.check_channels(pixel_values.shape[2])
         size = (pixel_values.shape[-2], pixel_values.shape[-1])
         if labels is not None:
-            check_labels(labels, size, self.num_labels, self.config.semantic_loss_ignore_index)
+            check_labels(
+                labels, (len(pixel_values), *size), self.num_labels, self.config.semantic_loss_ignore_index
+            )
         logits, auxiliary = self._cropped(
             self.compare(self.pad(pixel_values[:, 0]), self.pad(pixel_values[:, 1])), size
         )

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
-from .change_detection import ChangeDetectionConfig, Features, SiameseChangeDetector
+from .change_detection import Features, SiameseChangeDetector
+from .configuration import ChangeDetectionConfig
 from .vgg import STAGES, VGG16
 
 
@@ -65,7 +66,7 @@ class ChangeGuideDetector(SiameseChangeDetector):
 
     def __init__(self, config: ChangeDetectionConfig) -> None:
         super().__init__(config)
-        self.encoder = VGG16(config.num_channels)
+        self.encoder = VGG16(self.num_channels)
         # The finest stage is not decoded.
         self.widths = [width for _, width in STAGES[1:]]
         self.merges = nn.ModuleList(ConvNormReLU(2 * width, width) for width in self.widths)

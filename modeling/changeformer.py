@@ -96,7 +96,7 @@ class ChangeFormerForChangeDetection(SiameseChangeDetector):
         width = config.decoder_width
         stages = len(config.widths)
         self.encoder = PyramidTransformer(
-            config.num_channels,
+            self.num_channels,
             widths=config.widths,
             depths=config.depths,
             num_heads=config.num_heads,

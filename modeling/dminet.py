@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
-from .change_detection import ChangeDetectionConfig, Features, SiameseChangeDetector
+from .change_detection import Features, SiameseChangeDetector
+from .configuration import ChangeDetectionConfig
 from .resnet import ResNet
 
 
@@ -61,9 +62,9 @@ class JointAttention(nn.Module):
         return self.merge(torch.cat((first, second), dim=1)), abs(first - second)
 
     def _attended(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        flat = (each.flatten(2).transpose(1, 2) for each in (query, key, value))
+        queries, keys, values = (each.flatten(2).transpose(1, 2) for each in (query, key, value))
         # The published attention is not scaled by the width.
-        found = F.scaled_dot_product_attention(*flat, scale=1.0)
+        found = F.scaled_dot_product_attention(queries, keys, values, scale=1.0)
         return self.gamma * found.transpose(1, 2).view_as(value)
 
 
@@ -168,7 +169,7 @@ class DMINetForChangeDetection(SiameseChangeDetector):
 
     def __init__(self, config: DMINetConfig) -> None:
         super().__init__(config)
-        self.backbone = ResNet(config.num_channels, config.depth, strides=(1, 2, 2), dilations=(1, 1, 1))
+        self.backbone = ResNet(self.num_channels, config.depth, strides=(1, 2, 2), dilations=(1, 1, 1))
         widths = self.backbone.widths[1:]
         self.attention = nn.ModuleList(JointAttention(width) for width in widths)
         self.agreement = Branch(widths, config.head_width, self.num_labels)

@@ -10,7 +10,9 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .change_detection import ChangeDetectionConfig, Features, SiameseChangeDetector
+from .change_detection import Features, SiameseChangeDetector
+from .configuration import ChangeDetectionConfig
+from .layers import BatchNorm2d
 from .resnet import ResNet
 
 
@@ -69,16 +71,14 @@ class UpBlock(nn.Module):
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         inner = channels // 4
-        self.narrow = nn.Sequential(
-            nn.Conv2d(channels, inner, 1), nn.BatchNorm2d(inner), nn.ReLU(inplace=True)
-        )
+        self.narrow = nn.Sequential(nn.Conv2d(channels, inner, 1), BatchNorm2d(inner), nn.ReLU(inplace=True))
         self.attention = ChannelAndSpatialAttention(inner)
         self.up = nn.Sequential(
             nn.ConvTranspose2d(inner, inner, 3, stride=2, padding=1, output_padding=1),
-            nn.BatchNorm2d(inner),
+            BatchNorm2d(inner),
             nn.ReLU(inplace=True),
         )
-        self.widen = nn.Sequential(nn.Conv2d(inner, width, 1), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+        self.widen = nn.Sequential(nn.Conv2d(inner, width, 1), BatchNorm2d(width), nn.ReLU(inplace=True))
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, channels, h, w) -> (batch, width, 2h, 2w)."""
@@ -116,7 +116,7 @@ class DTCDSCNForChangeDetection(SiameseChangeDetector):
 
     def __init__(self, config: DTCDSCNConfig) -> None:
         super().__init__(config)
-        self.backbone = ResNet(config.num_channels, config.depth, squeeze_excitation=True)
+        self.backbone = ResNet(self.num_channels, config.depth, squeeze_excitation=True)
         widths, head_width = self.backbone.widths[1:], config.head_width
         self.cascade = DilatedCascade(widths[-1])
         outs = [*reversed(widths[:-1]), widths[0]]

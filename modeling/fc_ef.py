@@ -9,7 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from .change_detection import ChangeDetectionConfig, ChangeDetector
+from .change_detection import ChangeDetector
+from .configuration import ChangeDetectionConfig
 from .fc_siamese import REFERENCE_KEYS, FCDecoder, FCEncoder
 
 
@@ -35,7 +36,7 @@ class FCEFForChangeDetection(ChangeDetector):
 
     def __init__(self, config: FCEFConfig) -> None:
         super().__init__(config)
-        self.encoder = FCEncoder(2 * config.num_channels, config.widths, config.dropout)
+        self.encoder = FCEncoder(2 * self.num_channels, config.widths, config.dropout)
         self.decoder = FCDecoder(self.num_labels, config.widths, config.dropout)
         self.post_init()
 

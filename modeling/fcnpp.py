@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .base import two_class_logits
-from .change_detection import ChangeDetectionConfig, ChangeDetector
+from .change_detection import ChangeDetector
+from .configuration import ChangeDetectionConfig
 from .layers import PooledBatchNorm2d
 
 
@@ -120,7 +121,7 @@ class FCNPPForChangeDetection(ChangeDetector):
         super().__init__(config)
         widths = list(config.widths)
         self.encoder = nn.ModuleList(
-            DilatedBlock(*channels) for channels in pairwise([2 * config.num_channels, *widths])
+            DilatedBlock(*channels) for channels in pairwise([2 * self.num_channels, *widths])
         )
         self.pyramid = PyramidPooling(widths[-1], tuple(config.dilations), config.dropout)
         outs = [*reversed(widths[:-1]), widths[0]]

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from .base import two_class_logits
-from .change_detection import ChangeDetectionConfig, Features
+from .change_detection import Features
 from .change_guide import ChangeGuideDetector, ConvNormReLU, resized
+from .configuration import ChangeDetectionConfig
 
 
 class HCGMNetConfig(ChangeDetectionConfig):

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def check_labels(labels: Tensor, size: tuple[int, int], num_labels: int, ignore_index: int) -> None:
+def check_labels(labels: Tensor, size: tuple[int, int, int], num_labels: int, ignore_index: int) -> None:
     """Refuse labels that the loss cannot take.
 
     Values are looked at on the CPU in eager mode only: elsewhere the look itself would stop the device or
@@ -13,7 +13,7 @@ def check_labels(labels: Tensor, size: tuple[int, int], num_labels: int, ignore_
 
     Args:
         labels: (batch, height, width), int64.
-        size: Height and width of the images.
+        size: Number, height and width of the images.
         num_labels: Number of classes.
         ignore_index: The label that is left out.
 
@@ -22,11 +22,8 @@ def check_labels(labels: Tensor, size: tuple[int, int], num_labels: int, ignore_
     """
     if labels.dtype != torch.int64:
         raise ValueError(f"labels are {labels.dtype}, torch.int64 was expected")
-    if labels.ndim != 3 or tuple(labels.shape[-2:]) != size:
-        raise ValueError(
-            f"labels have the shape {tuple(labels.shape)}, "
-            f"(batch, {size[0]}, {size[1]}) as the images was expected"
-        )
+    if tuple(labels.shape) != size:
+        raise ValueError(f"labels have the shape {tuple(labels.shape)}, {size} as the images was expected")
     if labels.device.type == "cpu" and not torch.compiler.is_compiling() and labels.numel():
         valid = labels[labels != ignore_index]
         if valid.numel() and (valid.min() < 0 or valid.max() >= num_labels):

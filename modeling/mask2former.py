@@ -151,7 +151,9 @@ class Mask2FormerForSemanticSegmentation(MultispectralModel):
         self.check_channels(pixel_values.shape[1])
         size = (pixel_values.shape[-2], pixel_values.shape[-1])
         if labels is not None:
-            check_labels(labels, size, self.num_labels, self.config.semantic_loss_ignore_index)
+            check_labels(
+                labels, (len(pixel_values), *size), self.num_labels, self.config.semantic_loss_ignore_index
+            )
         images = self.pad(pixel_values)
         padded = (images.shape[-2], images.shape[-1])
         outputs = self.mask2former(images, output_auxiliary_logits=True)

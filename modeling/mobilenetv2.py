@@ -6,6 +6,8 @@ table 2. The tensors are called as torchvision's, so that its weights load by na
 
 from torch import Tensor, nn
 
+from .layers import BatchNorm2d
+
 # Expansion, channels, repeats and first stride of each stage, table 2.
 STAGES = (
     (1, 16, 1, 1),
@@ -25,7 +27,7 @@ def _conv(channels: int, width: int, kernel_size: int, stride: int = 1, groups: 
         nn.Conv2d(
             channels, width, kernel_size, stride=stride, padding=kernel_size // 2, groups=groups, bias=False
         ),
-        nn.BatchNorm2d(width),
+        BatchNorm2d(width),
         nn.ReLU6(inplace=True),
     )
 
@@ -42,7 +44,7 @@ class InvertedResidual(nn.Module):
             self.conv.append(_conv(channels, inner, 1))
         self.conv.append(_conv(inner, inner, 3, stride, groups=inner))
         self.conv.append(nn.Conv2d(inner, width, 1, bias=False))
-        self.conv.append(nn.BatchNorm2d(width))
+        self.conv.append(BatchNorm2d(width))
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, channels, height, width) -> (batch, width, height / stride, width / stride)."""

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
-from .change_detection import ChangeDetectionConfig, Features, SiameseChangeDetector
+from .change_detection import Features, SiameseChangeDetector
+from .configuration import ChangeDetectionConfig
 
 
 class MSPSNetConfig(ChangeDetectionConfig):
@@ -123,7 +124,7 @@ class MSPSNetForChangeDetection(SiameseChangeDetector):
     def __init__(self, config: MSPSNetConfig) -> None:
         super().__init__(config)
         widths = list(config.widths)
-        self.stem = nn.Conv2d(config.num_channels, widths[0], 5, padding=2)
+        self.stem = nn.Conv2d(self.num_channels, widths[0], 5, padding=2)
         self.encoder = nn.ModuleList(
             EncoderBlock(*channels) for channels in zip([widths[0], *widths], widths, strict=False)
         )

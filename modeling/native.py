@@ -90,7 +90,9 @@ class NativeSegmenter(AnyInput):
         self.check_channels(pixel_values.shape[1])
         size = (pixel_values.shape[-2], pixel_values.shape[-1])
         if labels is not None:
-            check_labels(labels, size, len(self.config.id2label or ()), self.ignore_index)
+            check_labels(
+                labels, (len(pixel_values), *size), len(self.config.id2label or ()), self.ignore_index
+            )
         images = self.pad(pixel_values)
         logits, auxiliary = self.segment(images, with_auxiliary=labels is not None)
         if images.shape != pixel_values.shape:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
-from .change_detection import ChangeDetectionConfig, ChangeDetector
+from .change_detection import ChangeDetector
+from .configuration import ChangeDetectionConfig
 
 
 class RDPNetConfig(ChangeDetectionConfig):
@@ -40,6 +41,9 @@ class SwitchNorm2d(nn.Module):
     As in the published network, the variance is that of a sample (one value less in the divisor), the
     running variance starts at 0, and a step keeps `momentum` of the running statistics.
     """
+
+    running_mean: Tensor
+    running_var: Tensor
 
     def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.9) -> None:
         super().__init__()
@@ -128,7 +132,7 @@ class RDPNetForChangeDetection(ChangeDetector):
     def __init__(self, config: RDPNetConfig) -> None:
         super().__init__(config)
         width, patch_size = config.width, config.patch_size
-        self.patches = nn.Conv2d(2 * config.num_channels, width, patch_size, stride=patch_size)
+        self.patches = nn.Conv2d(2 * self.num_channels, width, patch_size, stride=patch_size)
         self.norm = SwitchNorm2d(width)
         self.mixers = nn.ModuleList(Mixer(width, config.kernel_size) for _ in range(config.depth))
         self.details = nn.ModuleList(

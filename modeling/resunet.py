@@ -11,7 +11,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from .change_detection import ChangeDetectionConfig, Features, SiameseChangeDetector
+from .change_detection import Features, SiameseChangeDetector
+from .configuration import ChangeDetectionConfig
 
 
 class ResUNetConfig(ChangeDetectionConfig):
@@ -100,7 +101,7 @@ class ResUNetForChangeDetection(SiameseChangeDetector):
     def __init__(self, config: ResUNetConfig) -> None:
         super().__init__(config)
         widths = list(config.widths)
-        self.input_block = InputBlock(config.num_channels, widths[0])
+        self.input_block = InputBlock(self.num_channels, widths[0])
         steps = list(pairwise(widths))
         self.encoder = nn.ModuleList(ResidualBlock(fine, coarse, stride=2) for fine, coarse in steps)
         self.decoder = nn.ModuleList(UpBlock(coarse, fine) for fine, coarse in reversed(steps))

@@ -45,7 +45,7 @@ class Segmenter(MultispectralModel):
         height, width = pixel_values.shape[-2:]
         ignored = self.config.semantic_loss_ignore_index
         if labels is not None:
-            check_labels(labels, (height, width), self.num_labels, ignored)
+            check_labels(labels, (len(pixel_values), height, width), self.num_labels, ignored)
         logits = self.segment(self.pad(pixel_values))[..., :height, :width]
         loss = None if labels is None else masked_cross_entropy(logits, labels, ignored)
         return SemanticSegmenterOutput(loss=loss, logits=logits)

@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from .change_detection import ChangeDetectionConfig, Features, SiameseChangeDetector
+from .change_detection import Features, SiameseChangeDetector
+from .configuration import ChangeDetectionConfig
 from .fc_siamese import REFERENCE_KEYS, FCDecoder, FCEncoder
 
 
@@ -35,7 +36,7 @@ class SiamUNetDiffForChangeDetection(SiameseChangeDetector):
 
     def __init__(self, config: SiamUNetDiffConfig) -> None:
         super().__init__(config)
-        self.encoder = FCEncoder(config.num_channels, config.widths, config.dropout)
+        self.encoder = FCEncoder(self.num_channels, config.widths, config.dropout)
         self.decoder = FCDecoder(self.num_labels, config.widths, config.dropout)
         self.post_init()
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
-from .change_detection import ChangeDetectionConfig, Features, SiameseChangeDetector
+from .change_detection import Features, SiameseChangeDetector
+from .configuration import ChangeDetectionConfig
 
 
 class SNUNetConfig(ChangeDetectionConfig):
@@ -90,7 +91,7 @@ class SNUNetForChangeDetection(SiameseChangeDetector):
         widths = list(config.widths)
         self.scales = len(widths)
         self.encoder = nn.ModuleList(
-            ResidualConvs(*channels) for channels in zip([config.num_channels, *widths], widths, strict=False)
+            ResidualConvs(*channels) for channels in zip([self.num_channels, *widths], widths, strict=False)
         )
         # Node i_j of the paper's figure: scale i, j-th in its row; it takes both dates' maps, what its row
         # has so far, and the row below, doubled.

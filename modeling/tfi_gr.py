@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .change_detection import ChangeDetectionConfig, Features, SiameseChangeDetector
+from .change_detection import Features, SiameseChangeDetector
+from .configuration import ChangeDetectionConfig
+from .layers import BatchNorm2d
 from .resnet import ResNet
 
 
@@ -31,7 +33,7 @@ class TFIGRConfig(ChangeDetectionConfig):
 def _conv(channels: int, width: int, kernel_size: int = 3, bias: bool = True) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(channels, width, kernel_size, padding=kernel_size // 2, bias=bias),
-        nn.BatchNorm2d(width),
+        BatchNorm2d(width),
         nn.ReLU(inplace=True),
     )
 
@@ -90,6 +92,18 @@ class ChangeInformation(nn.Module):
         return [finest, *(pool(finest) for pool in self.pools)]
 
 
+class GuidedRefinement(nn.Module):
+    """Each scale with what all agree on added, convolved (GRM)."""
+
+    def __init__(self, width: int, scales: int) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(_conv(width, width) for _ in range(scales))
+
+    def forward(self, changes: list[Tensor], guides: list[Tensor]) -> list[Tensor]:
+        """The scales' maps and what guides them -> maps of the same shapes."""
+        return [conv(change + guide) for conv, change, guide in zip(self.convs, changes, guides, strict=True)]
+
+
 def _resized(features: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
     return F.interpolate(features, size=size, mode="bilinear", align_corners=True)
 
@@ -111,7 +125,7 @@ class TFIGRForChangeDetection(SiameseChangeDetector):
         (r"\.ca\.fc2\.", ".attention.excite."),
         *((rf"\.conv_pool{scale + 1}\.", f".pools.{scale}.") for scale in range(3)),
         *(
-            (rf"^GRM{step + 1}\.conv_d{scale + 2}\.", f"guidance.{step}.{scale}.")
+            (rf"^GRM{step + 1}\.conv_d{scale + 2}\.", f"guidance.{step}.convs.{scale}.")
             for step in range(2)
             for scale in range(4)
         ),
@@ -122,11 +136,11 @@ class TFIGRForChangeDetection(SiameseChangeDetector):
 
     def __init__(self, config: TFIGRConfig) -> None:
         super().__init__(config)
-        self.backbone = ResNet(config.num_channels, config.depth)
+        self.backbone = ResNet(self.num_channels, config.depth)
         widths, width = self.backbone.widths[1:], config.width
         self.interactions = nn.ModuleList(TemporalInteraction(channels, width) for channels in widths)
         self.information = nn.ModuleList(ChangeInformation(width, len(widths)) for _ in range(2))
-        self.guidance = nn.ModuleList(nn.ModuleList(_conv(width, width) for _ in widths) for _ in range(2))
+        self.guidance = nn.ModuleList(GuidedRefinement(width, len(widths)) for _ in range(2))
         self.decoder = _conv(width, width)
         self.head = nn.Conv2d(width, self.num_labels, 1, bias=False)
         self.post_init()
@@ -142,10 +156,7 @@ class TFIGRForChangeDetection(SiameseChangeDetector):
             for interaction, first, second in zip(self.interactions, features_1, features_2, strict=True)
         ]
         for information, guidance in zip(self.information, self.guidance, strict=True):
-            changes = [
-                conv(change + guide)
-                for conv, change, guide in zip(guidance, changes, information(changes), strict=True)
-            ]
+            changes = guidance(changes, information(changes))
         *finer, change = changes
         for skip in reversed(finer):
             change = self.decoder(_resized(change, skip.shape[-2:]) + skip)

@@ -218,6 +218,8 @@ def _defaults(task: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
         **COMMON,
         **recipe,
         "output_dir": str(Path("runs") / str(chosen.get("architecture", ""))),
+        # Pinned memory is for a copy to a GPU; without one torch warns at every epoch.
+        "dataloader_pin_memory": not use_cpu and torch.cuda.is_available(),
         "eval_strategy": evaluation,
         "save_strategy": saving,
         **({"save_steps": float(chosen["eval_steps"])} if "eval_steps" in chosen else {}),

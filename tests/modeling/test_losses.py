@@ -55,17 +55,18 @@ def test_small_logits_are_resized_as_transformers_does() -> None:
     [
         (torch.zeros(1, 4, 5, dtype=torch.int32), "labels are torch.int32, torch.int64 was expected"),
         (torch.zeros(1, 4, 5), "torch.float32"),
-        (torch.zeros(1, 5, 4, dtype=torch.int64), r"\(batch, 4, 5\) as the images"),
-        (torch.zeros(4, 5, dtype=torch.int64), r"\(batch, 4, 5\) as the images"),
+        (torch.zeros(1, 5, 4, dtype=torch.int64), r"\(1, 4, 5\) as the images"),
+        (torch.zeros(4, 5, dtype=torch.int64), r"\(1, 4, 5\) as the images"),
+        (torch.zeros(2, 4, 5, dtype=torch.int64), r"shape \(2, 4, 5\), \(1, 4, 5\) as the images"),
         (torch.full((1, 4, 5), 2), r"labels hold \[2\], only 0 to 1 and 255 \(ignored\)"),
         (torch.full((1, 4, 5), -1), r"labels hold \[-1\]"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused_with_a_sentence(labels: torch.Tensor, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        check_labels(labels, (4, 5), 2, 255)
+        check_labels(labels, (1, 4, 5), 2, 255)
 
 
 def test_labels_of_classes_and_ignored_pixels_pass() -> None:
-    check_labels(torch.tensor([[[0, 1], [255, 1]]]), (2, 2), 2, 255)
-    check_labels(torch.full((1, 2, 2), 255), (2, 2), 2, 255)
+    check_labels(torch.tensor([[[0, 1], [255, 1]]]), (1, 2, 2), 2, 255)
+    check_labels(torch.full((1, 2, 2), 255), (1, 2, 2), 2, 255)
