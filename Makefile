@@ -24,17 +24,28 @@ $(PACKAGE_LINK):
 	mkdir -p $(@D)
 	ln -sfn ../.. $@
 
+# The whole way of the data; `make demo ARCHIVE=folder-or-zip` does the same on an archive of your own.
+ARCHIVE ?=
+DEMO := runs/demo$(if $(ARCHIVE),-$(notdir $(patsubst %/,%,$(ARCHIVE))))
+
+demo: setup
+	$(BIN)/euromine demo $(DEMO) $(if $(ARCHIVE),--archive $(ARCHIVE))
+
 test: lint types suite
 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python -m euromine.metrics.synchronise --check
 
 types: setup $(PACKAGE_LINK)
 	$(BIN)/mypy $(addprefix -p euromine.,$(CHECKED))
 
+# One thread a process: the suite's arrays are small, and its processes share the cores.
+PYTEST_ARGUMENTS ?= --numprocesses auto --dist loadfile
+
 suite: setup
-	$(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
 
 format: setup
 	$(BIN)/ruff check --fix .

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from . import build, simulate
+from . import build, demo, simulate
 
 app = typer.Typer(
     name="euromine",
@@ -15,6 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("build")(build.build)
+app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)
 
 

@@ -1,0 +1,5 @@
+"""`python -m euromine.commands` is the `euromine` command."""
+
+from . import main
+
+main()

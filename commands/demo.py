@@ -1,0 +1,330 @@
+"""`euromine demo`: the whole way of the data, from an archive to maps, scores and a picture."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from euromine.dataset_script.archive import Archive, Site
+
+# Enough simulated sites for a held-out score, small enough for ten minutes on two cores in all.
+_SITES = 10
+_SIZE = (224, 288)
+_SEGMENTER, _CHANGE_DETECTOR = "segformer-b0", "tinycd"
+
+
+def demo(
+    out: Annotated[Path, typer.Argument(help="Folder of the results.")] = Path("runs/demo"),
+    archive: Annotated[
+        Path | None, typer.Option(help="An archive in the published layout; a simulated one if not given.")
+    ] = None,
+    segmenter_steps: Annotated[int, typer.Option(min=1, help="Training steps of SegFormer-B0.")] = 300,
+    change_steps: Annotated[int, typer.Option(min=1, help="Training steps of TinyCD.")] = 300,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the simulation and of the training.")] = 0,
+) -> None:
+    """Archive -> shards -> two trained networks -> scores, maps and a picture.
+
+    What an earlier run has finished is used again.
+    """
+    from euromine.dataset_script.archive import Archive
+    from euromine.dataset_script.shards import build_dataset
+
+    start = time.perf_counter()
+    out.mkdir(parents=True, exist_ok=True)
+    simulated = archive is None
+    with _step("Archive"):
+        archive = _simulated_archive(out / "archive", seed) if archive is None else archive
+        sites = Archive(archive)
+        splits = _choose_splits(sites, out)
+    with _step("Shards"):
+        dataset = build_dataset(archive, out / "euromine", splits=splits)
+    results = {}
+    # A year changes few pixels, a decade many: with as many pairs of each interval a few hundred steps are
+    # enough to learn from.
+    pairs = {"pairs_per_patch": 9, "interval_sampling": "balanced"}
+    for script, architecture, steps, settings in (
+        ("train_seg", _SEGMENTER, segmenter_steps, {"learning_rate": 1e-3}),
+        ("train_cd", _CHANGE_DETECTOR, change_steps, {"learning_rate": 4e-3, **pairs}),
+    ):
+        with _step(f"Train {architecture}"):
+            settings = {"max_steps": steps, "seed": seed, **settings}
+            results[architecture] = _train(script, architecture, dataset, out / architecture, settings)
+    with _step("Maps"):
+        site = _site_to_map(sites, results[_SEGMENTER])
+        series = _map_site(site, out)
+    _draw(series, out / "demo.png", simulated)
+    metrics = {
+        "simulated": simulated,
+        "archive": str(archive),
+        "mapped_site": site.name,
+        **{name: {"task": found["task"], "scores": found["scores"]} for name, found in results.items()},
+    }
+    _write_text(out / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    _summarise(metrics, out, time.perf_counter() - start)
+
+
+@contextmanager
+def _step(title: str) -> Iterator[None]:
+    start = time.perf_counter()
+    typer.secho(f"\n{title}", bold=True, err=True)
+    yield
+    typer.echo(f"{title}: {time.perf_counter() - start:.0f} s", err=True)
+
+
+def _simulated_archive(path: Path, seed: int) -> Path:
+    from euromine.dataset_script.simulate import simulate_archive
+
+    return simulate_archive(path, sites=_SITES, size=_SIZE, seed=seed) / "EuroMineNet"
+
+
+def _choose_splits(archive: Archive, out: Path) -> str:
+    """The corrected split, or for sites that it does not know the last fifth of them to test on."""
+    from euromine.dataset_script.splits import EXCLUDED_SITES, split_sites
+
+    known = {site for sites in split_sites("corrected").values() for site in sites}
+    names = sorted(archive.sites)
+    if not set(names) - known - set(EXCLUDED_SITES):
+        return "corrected"
+    if len(names) < 2:
+        raise ValueError(
+            f"{archive.path} holds the site {names[0]} alone, one to train and one to test were expected"
+        )
+    tests = max(1, len(names) // 5)
+    path = out / "splits.json"
+    _write_text(
+        path, json.dumps({"train": names[:-tests], "validation": [], "test": names[-tests:]}, indent=2) + "\n"
+    )
+    return str(path)
+
+
+# glibc hands large blocks back to the system and takes them anew in every step, which costs a training on
+# CPU a third of its time. Other systems do not know these.
+_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(4 << 30), "MALLOC_TRIM_THRESHOLD_": str(8 << 30)}
+
+
+def _train(
+    script: str, architecture: str, dataset: Path, output_dir: Path, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Run a train script as a person would and read what it leaves."""
+    # Three looks at the validation sites are enough to choose by.
+    look = max(settings["max_steps"] // 3, 1)
+    arguments = {
+        "dataset": dataset,
+        "architecture": architecture,
+        "output_dir": output_dir,
+        "per_device_train_batch_size": 8,
+        "eval_strategy": "steps",
+        "eval_steps": look,
+        "save_steps": look,
+        **settings,
+    }
+    command = [sys.executable, "-m", f"euromine.{script}"]
+    command += [part for name, value in arguments.items() for part in (f"--{name}", str(value))]
+    finished = subprocess.run(command, check=False, env={**_KEEP_MEMORY, **os.environ})
+    if finished.returncode:
+        raise ValueError(f"training {architecture} stopped with exit status {finished.returncode}, see above")
+    results: dict[str, Any] = json.loads((output_dir / "metrics.json").read_text(encoding="utf-8"))
+    return results
+
+
+def _site_to_map(archive: Archive, results: Mapping[str, Any]) -> Site:
+    """The first held-out site: one that neither training nor the choice of a checkpoint has seen."""
+    return archive.sites[results["protocol"]["sites"]["test"][0]]
+
+
+@dataclass(frozen=True)
+class _Series:
+    """A scene over its years, its truth, and what the networks make of it."""
+
+    site: str
+    years: tuple[int, ...]
+    images: NDArray[np.int16]
+    labels: NDArray[np.uint8]
+    footprints: NDArray[np.uint8]
+    change: NDArray[np.uint8]
+    pixel_area: NDArray[np.float64]
+
+
+def _map_site(site: Site, out: Path) -> _Series:
+    """Map a whole scene over its years and find the change from the first to the last, as GeoTIFFs too."""
+    import numpy as np
+    from tqdm import tqdm
+    from transformers import AutoImageProcessor, AutoModel, AutoModelForSemanticSegmentation
+
+    import euromine.modeling  # noqa: F401 - registers the change detectors with AutoModel
+    from euromine.dataset_script.areas import pixel_areas
+    from euromine.dataset_script.patches import cut, patch_grid, stitch
+    from euromine.training.evaluation import predict_series
+
+    with site.open() as scene:
+        images = np.stack([scene.read_image(year) for year in scene.years])
+        labels = np.stack([scene.read_label(year) for year in scene.years])
+        crs, transform, height, width = scene.crs, scene.transform, scene.height, scene.width
+    patches = patch_grid(height, width)
+    maps = {}
+    for name, auto_class in ((_SEGMENTER, AutoModelForSemanticSegmentation), (_CHANGE_DETECTOR, AutoModel)):
+        model = auto_class.from_pretrained(out / name).eval()
+        processor = AutoImageProcessor.from_pretrained(out / name)
+        predictions = [
+            predict_series(model, processor, cut(images, patch)[None])[0].numpy()
+            for patch in tqdm(patches, desc=f"mapping with {name}", unit="patch")
+        ]
+        maps[name] = stitch(predictions, patches, height, width)
+    # Pairs stand in the order of itertools.combinations: the first year's last pair is the whole interval.
+    change = maps[_CHANGE_DETECTOR][len(site.years) - 2]
+    for year, footprint in zip(site.years, maps[_SEGMENTER], strict=True):
+        _write_map(out / "maps" / f"{site.name}_{year}_footprint.tif", footprint, crs, transform)
+    _write_map(
+        out / "maps" / f"{site.name}_{site.years[0]}-{site.years[-1]}_change.tif", change, crs, transform
+    )
+    area = pixel_areas(crs, transform, height)
+    return _Series(site.name, site.years, images, labels, maps[_SEGMENTER], change, area)
+
+
+def _write_map(path: Path, mask: NDArray[np.uint8], crs: str, transform: tuple[float, ...]) -> None:
+    import rasterio
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".partial")
+    with rasterio.open(
+        temporary,
+        "w",
+        driver="GTiff",
+        height=mask.shape[0],
+        width=mask.shape[1],
+        count=1,
+        dtype="uint8",
+        crs=crs,
+        transform=rasterio.Affine(*transform),
+        nodata=255,
+        compress="deflate",
+    ) as dataset:
+        dataset.write(mask, 1)
+    temporary.replace(path)
+
+
+def _draw(series: _Series, path: Path, simulated: bool) -> None:
+    """The years, the truth, the maps, the change from the first to the last year and the area by year."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    from euromine.training import figures
+
+    years = len(series.years)
+    first, last = series.years[0], series.years[-1]
+    figure = Figure(figsize=(1.9 * max(years, 7), 9.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    subfigures: Any = figure.subfigures(2, 1, height_ratios=(3, 2))
+    above, below = subfigures
+    rows = {
+        "Sentinel-2": [figures.natural_colour(image) for image in series.images],
+        "truth": [figures.black_and_white(label) for label in series.labels],
+        _SEGMENTER: [figures.compared(*pair) for pair in zip(series.footprints, series.labels, strict=True)],
+    }
+    grid: Any = above.subplots(3, years, squeeze=False)
+    for axes_row, (title, pictures) in zip(grid, rows.items(), strict=True):
+        for axes, picture, year in zip(axes_row, pictures, series.years, strict=True):
+            _show(axes, picture, str(year) if title == "Sentinel-2" else "")
+        axes_row[0].set_ylabel(title)
+    truth = _change(series.labels[0], series.labels[-1])
+    post_classification = _change(series.footprints[0], series.footprints[-1])
+    panels = below.subplots(1, 4, width_ratios=(1, 1, 1, 1.4))
+    _show(panels[0], _gained_and_lost(series.labels[0], series.labels[-1]), f"change {first}-{last}")
+    _show(panels[1], figures.compared(series.change, truth), f"found by {_CHANGE_DETECTOR}")
+    _show(panels[2], figures.compared(post_classification, truth), f"found by {_SEGMENTER}'s two maps")
+    _plot_areas(panels[3], series)
+    colours = {
+        "found (TP)": figures.TRUE_POSITIVE,
+        "neither (TN)": figures.TRUE_NEGATIVE,
+        "found, not there (FP)": figures.FALSE_POSITIVE,
+        "missed (FN)": figures.FALSE_NEGATIVE,
+        "gained": _GAINED,
+        "lost": _LOST,
+    }
+    handles = [
+        Patch(facecolor=(red / 255, green / 255, blue / 255), edgecolor="grey", label=name)
+        for name, (red, green, blue) in colours.items()
+    ]
+    below.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    data = "simulated imagery" if simulated else "held-out site"
+    figure.suptitle(f"{series.site}, {data}: footprints {first}-{last} and their change", fontsize=14)
+    temporary = path.with_suffix(".partial")
+    figure.savefig(temporary, format="png", dpi=90)
+    temporary.replace(path)
+
+
+_GAINED, _LOST = (230, 120, 20), (40, 110, 220)
+
+
+def _show(axes: Axes, picture: NDArray[np.uint8], title: str) -> None:
+    axes.imshow(picture, interpolation="nearest")
+    axes.set(xticks=[], yticks=[], title=title)
+
+
+def _change(first: NDArray[np.uint8], last: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    from euromine.dataset_script.reading import change_between
+
+    return change_between(first, last)
+
+
+def _gained_and_lost(first: NDArray[np.uint8], last: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What became mine and what ceased to be, on the footprint that stayed, in colours."""
+    import numpy as np
+
+    colours = np.zeros((*first.shape, 3), np.uint8)
+    colours[(first == 1) & (last == 1)] = 255
+    colours[(first == 0) & (last == 1)] = _GAINED
+    colours[(first == 1) & (last == 0)] = _LOST
+    return colours
+
+
+def _plot_areas(axes: Axes, series: _Series) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    for masks, label, line in ((series.labels, "truth", "ko-"), (series.footprints, _SEGMENTER, "rs--")):
+        square_kilometres = ((masks == 1).sum(2) * series.pixel_area).sum(1) / 1e6
+        axes.plot(series.years, square_kilometres, line, label=label)
+    axes.set(title="footprint", ylabel="area (km$^2$)", ylim=(0, None))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+
+
+def _summarise(metrics: Mapping[str, Any], out: Path, seconds: float) -> None:
+    typer.secho(
+        f"\n{'Simulated archive' if metrics['simulated'] else metrics['archive']}: test scores", bold=True
+    )
+    for name in (_SEGMENTER, _CHANGE_DETECTOR):
+        scores = metrics[name]["scores"].get("test", {})
+        typer.echo(f"  {name:14}" + "  ".join(f"{key} {_number(value)}" for key, value in scores.items()))
+    typer.echo(
+        f"\n{out} holds the archive, euromine/ (the shards), {_SEGMENTER}/ and {_CHANGE_DETECTOR}/\n"
+        "(checkpoints with their cards), maps/ (GeoTIFFs), metrics.json, and the picture, demo.png. "
+        f"{seconds:.0f} s."
+    )
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def _write_text(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".partial")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,60 @@
+"""The parts of `euromine demo` that its train scripts, tested elsewhere, do not cover."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from euromine.commands import demo
+from euromine.dataset_script.archive import Archive
+
+
+def test_sites_of_the_benchmark_take_its_corrected_split(tmp_path: Path) -> None:
+    # Greece_3 is in the corrected split alone; an archive is listed without a look into its files.
+    for kind in ("image", "label"):
+        file = tmp_path / "EuroMineNet" / "Greece_3" / kind / "Year2015.tif"
+        file.parent.mkdir(parents=True)
+        file.touch()
+    assert demo._choose_splits(Archive(tmp_path), tmp_path) == "corrected"
+
+
+def test_other_sites_are_trained_on_but_for_the_last_fifth(real_data: Path, tmp_path: Path) -> None:
+    # The first name of the real archive trains and the second tests, as the issue asks.
+    path = demo._choose_splits(Archive(real_data / "real_archive"), tmp_path)
+    splits = json.loads(Path(path).read_text(encoding="utf-8"))
+    assert splits == {"train": ["France_1"], "validation": [], "test": ["Slovenia_1"]}
+
+
+def test_gained_and_lost_pixels_have_their_own_colours() -> None:
+    first = np.array([[0, 0, 1, 1]], np.uint8)
+    last = np.array([[0, 1, 0, 1]], np.uint8)
+    colours = demo._gained_and_lost(first, last)
+    assert colours.tolist() == [[[0, 0, 0], [230, 120, 20], [40, 110, 220], [255, 255, 255]]]
+
+
+@pytest.mark.parametrize("years", [2, 10])
+def test_the_picture_shows_any_number_of_years(years: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = (rng.random((years, 40, 50)) < 0.3).astype(np.uint8)
+    series = demo._Series(
+        site="Spain_1",
+        years=tuple(range(2015, 2015 + years)),
+        images=rng.integers(0, 3000, (years, 10, 40, 50)).astype(np.int16),
+        labels=labels,
+        footprints=1 - labels,
+        change=labels[0],
+        pixel_area=np.full(40, 100.0),
+    )
+    path = tmp_path / "demo.png"
+    demo._draw(series, path, simulated=True)
+    with Image.open(io.BytesIO(path.read_bytes())) as picture:
+        assert picture.format == "PNG"
+        # Every truth pixel is missed and all else found wrongly: the palette's green and red are there.
+        found = {
+            colour for _, colour in picture.convert("RGB").getcolors(picture.width * picture.height) or []
+        }
+    assert {(255, 0, 0), (0, 255, 0), demo._GAINED, demo._LOST} <= found
+    assert list(tmp_path.iterdir()) == [path]
