@@ -72,7 +72,11 @@ def test_a_scene_scores_as_its_patches_with_the_rest_ignored(metric):
     assert metric.compute() == whole
 
 
-@pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy, np.ndarray.tolist, list], ids=str)
+@pytest.mark.parametrize(
+    "convert",
+    [np.asarray, torch.from_numpy, np.ndarray.tolist, list],
+    ids=["array", "tensor", "lists", "list of arrays"],
+)
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool])
 def test_arrays_tensors_lists_integers_and_booleans_are_all_taken(metric, convert, dtype):
     predictions, references, sites = random_examples(0)

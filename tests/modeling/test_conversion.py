@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from euromine.modeling.conversion import convert_reference, rename_key
+from euromine.modeling.conversion import convert_reference, convert_state_dict, rename_key
 from euromine.modeling.tinycd import TinyCDForChangeDetection
 
 TAG = "in10_64_std"
@@ -71,3 +71,14 @@ def test_a_checkpoint_for_other_bands_is_refused_on_loading(converter, published
     network = TinyCDForChangeDetection(TinyCDForChangeDetection.config_class())
     with pytest.raises(RuntimeError, match=r"encoder.stem.conv.weight"):
         network.load_state_dict(converted)
+
+
+def test_a_network_is_converted_by_its_name(reference):
+    model = TinyCDForChangeDetection(TinyCDForChangeDetection.config_class())
+    model.load_state_dict(convert_state_dict("tinycd", reference), strict=True)
+
+
+@pytest.mark.parametrize("name", ["tinycdd", "segformer-b0"])
+def test_a_network_without_a_published_one_is_refused(name):
+    with pytest.raises(ValueError, match=f"no published network is known as '{name}', one of .*tinycd"):
+        convert_state_dict(name, {})
