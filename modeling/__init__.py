@@ -7,6 +7,7 @@ from .auto import (
     CHANGE_DETECTION,
     SEGMENTATION,
     AutoModelForChangeDetection,
+    convert_state_dict,
     create_model,
     list_models,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "SegmentationConfig",
     "Segmenter",
     "SiameseChangeDetector",
+    "convert_state_dict",
     "create_model",
     "list_models",
     "year_pairs",

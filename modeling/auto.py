@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from os import PathLike, fspath
 from typing import Any
 
+from torch import Tensor
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -28,6 +29,7 @@ from .cgnet import CGNetForChangeDetection
 from .change_detection import ChangeDetector
 from .changeformer import ChangeFormerForChangeDetection
 from .configuration import MultispectralConfig, checked_bands
+from .conversion import convert_reference
 from .deeplabv3plus import DeepLabV3PlusForSemanticSegmentation
 from .dminet import DMINetForChangeDetection
 from .dtcdscn import DTCDSCNForChangeDetection
@@ -192,6 +194,23 @@ def create_model(
             raise ValueError(f"{name} has no pretrained weights to start from")
         model.load_pretrained(str(checkpoint) if pretrained is True else fspath(pretrained), stem_init)
     return model
+
+
+def convert_state_dict(name: str, reference: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict of the published network `name` under our names: `convert_reference` by name.
+
+    Args:
+        name: One of our networks with a published one behind it, such as "tinycd" or "unet".
+        reference: The published network's state dict, complete.
+
+    Raises:
+        ValueError: There is no such network, or the checkpoint is not one of it.
+    """
+    networks = {**SEGMENTERS, **CHANGE_DETECTORS}
+    if name not in networks or not networks[name].reference_keys:
+        names = sorted(each for each, network in networks.items() if network.reference_keys)
+        raise ValueError(f"no published network is known as {name!r}, one of {', '.join(names)} was expected")
+    return convert_reference(networks[name], reference)
 
 
 def _check_fields(

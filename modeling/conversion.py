@@ -11,7 +11,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from .auto import CHANGE_DETECTORS, SEGMENTERS
 from .base import MultispectralModel
 
 
@@ -20,23 +19,6 @@ def rename_key(key: str, rules: tuple[tuple[str, str], ...]) -> str:
     for pattern, replacement in rules:
         key = re.sub(pattern, replacement, key)
     return key
-
-
-def convert_state_dict(name: str, reference: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict of the published network `name` under our names: `convert_reference` by name.
-
-    Args:
-        name: One of our networks with a published one behind it, such as "tinycd" or "unet".
-        reference: The published network's state dict, complete.
-
-    Raises:
-        ValueError: There is no such network, or the checkpoint is not one of it.
-    """
-    networks = {**SEGMENTERS, **CHANGE_DETECTORS}
-    if name not in networks or not networks[name].reference_keys:
-        names = sorted(each for each, network in networks.items() if network.reference_keys)
-        raise ValueError(f"no published network is known as {name!r}, one of {', '.join(names)} was expected")
-    return convert_reference(networks[name], reference)
 
 
 def convert_reference(

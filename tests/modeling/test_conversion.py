@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from euromine.modeling.conversion import convert_reference, convert_state_dict, rename_key
+from euromine.modeling.auto import convert_state_dict
+from euromine.modeling.conversion import convert_reference, rename_key
 from euromine.modeling.tinycd import TinyCDForChangeDetection
 
 TAG = "in10_64_std"
