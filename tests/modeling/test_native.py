@@ -282,7 +282,7 @@ def test_forward_takes_no_other_arguments_or_the_trainer_would_not_average_over_
     [
         (torch.zeros(10, 64, 64), None, r"\(batch, channels, height, width\) was expected"),
         (torch.zeros(1, 3, 64, 64), None, "have 3 channels, this segformer was built for 10: B02, B03"),
-        (torch.zeros(1, 10, 32, 32), torch.zeros(1, 8, 8, dtype=torch.int64), r"\(batch, 32, 32\)"),
+        (torch.zeros(1, 10, 32, 32), torch.zeros(1, 8, 8, dtype=torch.int64), r"\(1, 32, 32\)"),
         (torch.zeros(1, 10, 32, 32), torch.full((1, 32, 32), 3), r"labels hold \[3\]"),
         (torch.zeros(1, 10, 32, 32), torch.zeros(1, 32, 32, dtype=torch.int32), "torch.int64 was expected"),
     ],

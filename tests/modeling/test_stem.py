@@ -220,8 +220,11 @@ def test_a_change_detector_starts_from_a_checkpoint_of_its_own(tmp_path: Path) -
     first.save_pretrained(tmp_path)
     second = create_model("tinycd", bands=["B08", "B04"], pretrained=tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
-    with pytest.raises(ValueError, match="tinycd has no pretrained weights"):
-        create_model("tinycd", pretrained=True)
+
+
+def test_a_network_without_pretrained_weights_says_so() -> None:
+    with pytest.raises(ValueError, match="fc-ef has no pretrained weights"):
+        create_model("fc-ef", pretrained=True)
 
 
 def test_a_half_precision_checkpoint_becomes_single(tmp_path: Path) -> None:
