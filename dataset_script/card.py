@@ -42,6 +42,7 @@ def write_card(
     files: Mapping[str, Sequence[str]],
     statistics: Mapping[str, Any],
     bands: Sequence[str],
+    simulated: bool,
     content: str,
 ) -> None:
     """Write the card.
@@ -51,6 +52,7 @@ def write_card(
         files: Config -> the splits that have rows, the default config first.
         statistics: As in `statistics.json`.
         bands: Names of the bands, in the order of the image.
+        simulated: Whether the imagery was simulated, which the card then says first of all.
         content: Differs where the rows differ. `load_dataset` knows a local folder by its name and the
             configs in its card alone, and would otherwise give the rows of another one from its cache.
     """
@@ -71,6 +73,7 @@ def write_card(
         files=files,
         bands=bands,
         content=content,
+        simulated=simulated,
         picture=PICTURE_NAME,
         images=images,
         size_category=_size_category(images),

@@ -181,7 +181,7 @@ def build_dataset(
             task.fingerprint for task in tasks
         ]:
             raise ValueError(f"{source.path}: changed while it was read; run the same command again.")
-        dataset = _assemble(work, sites, records)
+        dataset = _assemble(work, sites, records, simulated=_is_simulated(source))
         (dataset / _RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         dataset.replace(out)
         shutil.rmtree(work)
@@ -425,6 +425,7 @@ def _build_record(archive: Archive, sites: Mapping[str, Sequence[str]], shard_by
     }
     return {
         "dataset": "euromine",
+        "simulated": _is_simulated(archive),
         "format": FORMAT,
         "shard_bytes": shard_bytes,
         "files": _hash(files),
@@ -566,7 +567,14 @@ def _on_dask(tasks: Sequence[SiteTask], address: str) -> Generator[SiteRecord, N
             client.cancel(futures)
 
 
-def _assemble(work: Path, sites: Mapping[str, Sequence[str]], records: Mapping[str, SiteRecord]) -> Path:
+def _is_simulated(archive: Archive) -> bool:
+    """Whether `simulate_archive` wrote this archive: it says so beside the site folders' own."""
+    return any((folder / "simulation.json").is_file() for folder in (archive.path, archive.path.parent))
+
+
+def _assemble(
+    work: Path, sites: Mapping[str, Sequence[str]], records: Mapping[str, SiteRecord], *, simulated: bool
+) -> Path:
     """The whole dataset but its record, from the shards of the sites."""
     dataset = work / "dataset"
     if dataset.exists():
@@ -601,6 +609,7 @@ def _assemble(work: Path, sites: Mapping[str, Sequence[str]], records: Mapping[s
         files={config: splits for config, splits in files.items() if splits},
         statistics=statistics,
         bands=BANDS,
+        simulated=simulated,
         content=_hash([sizes, statistics])[:12],
     )
     return dataset

@@ -492,3 +492,15 @@ def test_arguments_that_make_no_sense_are_refused(
 def test_the_picture_outlines_the_footprints(built: Path) -> None:
     pixels = np.asarray(Image.open(io.BytesIO((built / "years.png").read_bytes())))
     assert (pixels == (255, 221, 0)).all(axis=-1).sum() > 200
+
+
+def test_the_card_says_so_where_the_archive_was_simulated(
+    built: Path, small_archive: Path, tmp_path: Path
+) -> None:
+    copied = tmp_path / "archive"
+    shutil.copytree(small_archive, copied)
+    (copied / "simulation.json").write_text("{}", encoding="utf-8")
+    for place, name in ((copied, "whole"), (copied / "EuroMineNet", "inner")):
+        folder = build_dataset(place, tmp_path / name, workers=1, progress=False)
+        assert "**Simulated data.**" in (folder / "README.md").read_text(encoding="utf-8")
+    assert "simulated" not in (built / "README.md").read_text(encoding="utf-8").lower()
