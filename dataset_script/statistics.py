@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .archive import BANDS, Archive, Site
 
-# Pixels that are widened to float64 at a time: small enough to stay in the processor's cache.
+# Pixels that are widened to int64 at a time: small enough to stay in the processor's cache.
 _CHUNK = 2**15
 # Pixels of a window that is read at a time; ten bands of int16 make 20 MB.
 _WINDOW_PIXELS = 2**20
@@ -107,8 +107,7 @@ class BandSums:
         for band, values in enumerate(np.moveaxis(image, -3, 0)):
             flat = values.reshape(-1)
             for start in range(0, flat.size, _CHUNK):
-                # Exact: squares of 16 bits summed over a chunk stay below 2^47, float64 holds 2^53.
-                chunk = flat[start : start + _CHUNK].astype(np.float64)
+                chunk = flat[start : start + _CHUNK].astype(np.int64)
                 self.sums[band] += int(chunk.sum())
                 self.squares[band] += int(chunk @ chunk)
         self.pixels += image.size // len(self.bands)
