@@ -1,0 +1,1 @@
+"""A trained network and scenes of a mine -> maps, areas, polygons, changes, a report."""
