@@ -207,14 +207,21 @@ def change_counts(
     """
     top, left, bottom, right = own
     owned = labels[:, top:bottom, left:right].reshape(len(labels), -1)
-    # Counts of at most 160 x 160 are exact in float32, whose matrix product is the fast one.
-    mine, other = (owned == 1).astype(np.float32), (owned == 0).astype(np.float32)
-    known = mine + other
-    return (
-        (other @ mine.T).astype(np.int64),
-        (mine @ other.T).astype(np.int64),
-        (known @ known.T).astype(np.int64),
-    )
+    # 64 pixels a word: quicker than a matrix product, and no threads of BLAS wait beside the reader.
+    mine, other = _words(owned == 1), _words(owned == 0)
+    known = mine | other
+    return _common(other, mine), _common(mine, other), _common(known, known)
+
+
+def _words(masks: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """Masks (years, pixels) as bits of whole words, the last of them filled up with zeros."""
+    packed = np.packbits(masks, axis=1)
+    return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
+
+
+def _common(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """How many bits are set in a row of each, for any two rows."""
+    return np.bitwise_count(first[:, None] & second[None]).sum(axis=-1, dtype=np.int64)
 
 
 def encode_label(label: NDArray[np.uint8]) -> bytes:
