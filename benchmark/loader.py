@@ -19,6 +19,7 @@ from typing import Any
 
 import datasets
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
@@ -202,6 +203,8 @@ def main() -> None:
     parser.add_argument("--patches", type=int, default=2000, help="images in the dataset")
     parser.add_argument("--repeats", type=int, default=9, help="epochs of each way")
     arguments = parser.parse_args()
+    # The threads with which the DataLoader collates would still spin while the next way is timed.
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         datasets.config.HF_DATASETS_CACHE = folder / "cache"
