@@ -1,0 +1,181 @@
+"""What a network costs: its parameters, and the multiplications and additions of one image or one pair.
+
+`python -m euromine.benchmark.costs` prints a Markdown table of all networks, or of those named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from euromine.modeling.auto import create_model, list_models
+from euromine.modeling.change_detection import ChangeDetector, SiameseChangeDetector
+
+PATCH_SIDE = 160
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class NetworkCosts:
+    """What a network costs.
+
+    One GMAC is a thousand million multiplications, each with its addition. Convolutions, matrix products and
+    attention are counted; norms, activations, poolings and resizings are not, as is the custom.
+
+    Attributes:
+        parameters: All of them.
+        trainable_parameters: Those that ask for a gradient.
+        gmacs: Of one image for a footprint mapper, of one pair of dates for a change detector.
+        encoder_gmacs: Of one year's `encode`; None where the network does not encode years.
+        decoder_gmacs: Of one pair's `decode`; None likewise.
+    """
+
+    parameters: int
+    trainable_parameters: int
+    gmacs: float
+    encoder_gmacs: float | None = None
+    decoder_gmacs: float | None = None
+
+    def series_speed_up(self, years: int = 10) -> float:
+        """How many times less work all pairs of a series are when each year is encoded once.
+
+        (90E + 45D) / (10E + 45D) for ten years, an encoder E and a decoder D. A pair counts as what the
+        network does for one, which is less than 2E + D where `encode` makes a year ready for both places in
+        a pair. 1 where the network does not encode years.
+        """
+        if self.encoder_gmacs is None or self.decoder_gmacs is None:
+            return 1.0
+        pairs = years * (years - 1) / 2
+        return pairs * self.gmacs / (years * self.encoder_gmacs + pairs * self.decoder_gmacs)
+
+
+def _matrix_vector_flop(matrix: torch.Size, vector: torch.Size, *_: Any, **__: Any) -> int:
+    return 2 * matrix[0] * matrix[1]
+
+
+def _added_matrix_vector_flop(
+    added: torch.Size, matrix: torch.Size, vector: torch.Size, *_: Any, **__: Any
+) -> int:
+    return 2 * matrix[0] * matrix[1]
+
+
+def _dot_flop(first: torch.Size, second: torch.Size, *_: Any, **__: Any) -> int:
+    return 2 * first[0]
+
+
+def _attention_flop(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
+    batch, heads, queries, width = query
+    return 2 * batch * heads * queries * key[2] * (width + value[3])
+
+
+# What PyTorch's counter passes over. The attention is the one of the CPU.
+UNCOUNTED: dict[Any, Callable[..., int]] = {
+    torch.ops.aten.mv: _matrix_vector_flop,
+    torch.ops.aten.addmv: _added_matrix_vector_flop,
+    torch.ops.aten.dot: _dot_flop,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flop,
+}
+
+
+def gmacs_of(work: Callable[[], Result]) -> tuple[float, Result]:
+    """The thousand millions of multiplications and additions in a piece of work, and what it returned.
+
+    Args:
+        work: Called once, without gradients.
+    """
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=UNCOUNTED) as counter:
+        result = work()
+    return counter.get_total_flops() / 2e9, result
+
+
+def shapes_of(network: nn.Module, shapes_only: FakeTensorMode) -> Any:
+    """A copy of a network in evaluation mode, on the CPU, whose tensors have shapes and no numbers."""
+    copies: dict[int, Any] = {}
+    with shapes_only:
+        for tensor in (*network.parameters(), *network.buffers()):
+            shape = torch.empty_like(tensor, device="cpu")
+            is_parameter = isinstance(tensor, nn.Parameter)
+            copies[id(tensor)] = nn.Parameter(shape, tensor.requires_grad) if is_parameter else shape
+    # The copy finds its tensors there instead of copying them: they may be gigabytes.
+    return copy.deepcopy(network, copies).eval()
+
+
+def network_costs(network: nn.Module, size: tuple[int, int] = (PATCH_SIDE, PATCH_SIDE)) -> NetworkCosts:
+    """What a network costs, whatever its device and its mode, which stay as they are.
+
+    Args:
+        network: A footprint mapper or a change detector of this package; its configuration tells the bands.
+        size: Height and width of an image in pixels.
+    """
+    # Not the meta device: Mask2Former asks its device for autocast, which that one has not.
+    shapes_only = FakeTensorMode(allow_non_fake_inputs=True)
+    shapes = shapes_of(network, shapes_only)
+    dates = (2,) if isinstance(shapes, ChangeDetector) else ()
+    encoder = decoder = None
+    with shapes_only:
+        # Ours count their bands, transformers' own leave some of them to a backbone's configuration.
+        pixel_values = torch.empty(1, *dates, len(shapes.config.bands), *size)
+        gmacs, _ = gmacs_of(lambda: shapes(pixel_values=pixel_values))
+        if isinstance(shapes, SiameseChangeDetector):
+            encoder, features = gmacs_of(lambda: shapes.encode(shapes.pad(pixel_values[:, 0])))
+            decoder, _ = gmacs_of(lambda: shapes.decode(features, features))
+    return NetworkCosts(
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        trainable_parameters=sum(each.numel() for each in network.parameters() if each.requires_grad),
+        gmacs=gmacs,
+        encoder_gmacs=encoder,
+        decoder_gmacs=decoder,
+    )
+
+
+def markdown(costs: dict[str, NetworkCosts], size: tuple[int, int], channels: int) -> str:
+    """Writes costs by network as a table."""
+    lines = [
+        f"One image, or one pair of dates, of {size[0]} x {size[1]} pixels and {channels} bands:",
+        "",
+        "| network | parameters | GMAC | encoder, one year | decoder, one pair | ideal speed-up |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for name, cost in costs.items():
+        parts = ["", "", ""]
+        if cost.encoder_gmacs is not None and cost.decoder_gmacs is not None:
+            parts = [
+                f"{each:.2f}" for each in (cost.encoder_gmacs, cost.decoder_gmacs, cost.series_speed_up())
+            ]
+        lines.append(f"| {name} | {cost.parameters / 1e6:.2f} M | {cost.gmacs:.2f} | {' | '.join(parts)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Counts what networks cost.
+
+    Returns:
+        The exit status.
+    """
+    parser = argparse.ArgumentParser(prog="python -m euromine.benchmark.costs", description=main.__doc__)
+    parser.add_argument("networks", nargs="*", metavar="network", help="default: all")
+    parser.add_argument("--size", type=int, default=PATCH_SIDE, help="side of the images in pixels")
+    parser.add_argument("--bands", type=int, default=10, help="number of bands")
+    options = parser.parse_args(arguments)
+    size = (options.size, options.size)
+    costs = {}
+    for name in options.networks or list_models():
+        with torch.device("meta"):
+            network = create_model(name, num_channels=options.bands)
+        costs[name] = network_costs(network, size)
+    sys.stdout.write(markdown(costs, size, options.bands))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
