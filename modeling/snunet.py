@@ -116,18 +116,21 @@ class SNUNetForChangeDetection(SiameseChangeDetector):
 
     def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
         """(batch, channels, height, width) -> one map per scale, finest first."""
-        features = [self.encoder[0](pixel_values)]
-        for block in list(self.encoder)[1:]:
-            features.append(block(F.max_pool2d(features[-1], 2)))
-        return tuple(features)
+        return self._encoded(pixel_values, self.scales)
+
+    def compare(self, image_1: Tensor, image_2: Tensor) -> Tensor:
+        """As `encode` and `decode`, without the first date's coarsest map, which no node takes."""
+        return self.decode(self._encoded(image_1, self.scales - 1), self.encode(image_2))
 
     def decode(self, features_1: Features, features_2: Features) -> Tensor:
-        """Two years' maps -> change logits (batch, 2, height, width)."""
-        rows = [[first, second] for first, second in zip(features_1, features_2, strict=True)]
+        """Two years' maps, the first's without the coarsest or with it -> change logits (batch, 2, h, w)."""
+        finer = self.scales - 1
+        rows = [[first, second] for first, second in zip(features_1[:finer], features_2[:finer], strict=True)]
         for diagonal in range(1, self.scales):
             # The nodes of one diagonal, from the finest scale down: each needs its row's and the next's last.
             for scale in range(self.scales - diagonal):
-                below = self.ups[f"{scale + 1}_{diagonal - 1}"](rows[scale + 1][diagonal])
+                coarse = rows[scale + 1][diagonal] if scale + 1 < finer else features_2[finer]
+                below = self.ups[f"{scale + 1}_{diagonal - 1}"](coarse)
                 node = self.nodes[f"{scale}_{diagonal}"]
                 rows[scale].append(node(torch.cat((*rows[scale], below), dim=1)))
         maps = rows[0][2:]
@@ -135,3 +138,9 @@ class SNUNetForChangeDetection(SiameseChangeDetector):
         of_sum = self.attention_of_sum(torch.stack(maps).sum(0))
         weighed = self.attention(together) * (together + of_sum.repeat(1, len(maps), 1, 1))
         return self.head(weighed)
+
+    def _encoded(self, pixel_values: Tensor, scales: int) -> tuple[Tensor, ...]:
+        features = [self.encoder[0](pixel_values)]
+        for block in list(self.encoder)[1:scales]:
+            features.append(block(F.max_pool2d(features[-1], 2)))
+        return tuple(features)
