@@ -58,8 +58,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         image_processor=image_processor,
         train_dataset=splits.train,
         eval_dataset=splits.validation,
-        collator=SeriesCollator(splits.sites, splits.years),
-        scores=SeriesScores(script.task, splits.sites, script.average),
+        collator=SeriesCollator(splits.sites, splits.years, script.counts_whole_patches),
+        scores=SeriesScores(script.task, splits.sites, script.averaging),
         sampler=training_sampler(script, splits, data_seed(training)),
         augmentation=script.augmentation,
     )

@@ -48,7 +48,11 @@ class ScriptArguments:
         augmentation: Flip and turn training patches, both dates alike.
         max_train_samples: At most so many rows to train on, drawn once with the seed.
         max_eval_samples: At most so many patches of each split to score on, spread over its sites.
-        average: How sites are averaged in the scores, "site" (the paper's) or "pooled".
+        protocol: What is trained and scored on. "corrected": the dataset's training sites as they are, pixels
+            counted in the patch that owns them, sites averaged. "paper": as published, so the normalisation
+            of the paper, the official list's training sites (one of them twice, one missing), and the pixels
+            of whole patches pooled, those of overlaps more than once and padding too.
+        average: How sites are averaged in the scores, "site" or "pooled"; default what the protocol does.
         resume: Continue what `output_dir` holds. Without it, a run that is there is an error.
         restart: Forget what `output_dir` holds and begin anew.
 
@@ -84,7 +88,12 @@ class ScriptArguments:
     augmentation: bool = _argument(True, "Flip and turn training patches.")
     max_train_samples: int | None = _argument(None, "Train on at most so many rows.")
     max_eval_samples: int | None = _argument(None, "Score on at most so many patches of each split.")
-    average: Literal["site", "pooled"] = _argument("site", "How sites are averaged in the scores.")
+    protocol: Literal["corrected", "paper"] = _argument(
+        "corrected", "What is trained and scored on: owned pixels and corrected lists, or as published."
+    )
+    average: Literal["site", "pooled"] | None = _argument(
+        None, "How sites are averaged in the scores; default what the protocol does."
+    )
     resume: bool = _argument(True, "Continue what output_dir holds.")
     restart: bool = _argument(False, "Forget what output_dir holds and begin anew.")
 
@@ -98,6 +107,13 @@ class ScriptArguments:
         for name in ("max_train_samples", "max_eval_samples"):
             if (number := getattr(self, name)) is not None and number < 1:
                 raise ValueError(f"--{name} is {number}, at least 1 was expected")
+        if self.protocol == "paper":
+            if self.average == "site" or self.statistics not in (None, "paper"):
+                given = "average site" if self.average == "site" else f"statistics {self.statistics}"
+                raise ValueError(
+                    f"--{given} contradicts --protocol paper, which pools pixels and normalises as published"
+                )
+            self.statistics = "paper"
         self.model_config  # noqa: B018 - refuses what is no JSON object before anything is read
 
     @property
@@ -111,6 +127,16 @@ class ScriptArguments:
         if not isinstance(fields, dict):
             raise ValueError(f"--config_overrides is {given!r}, a JSON object of fields was expected")
         return fields
+
+    @property
+    def counts_whole_patches(self) -> bool:
+        """Whether scores count all pixels of a patch instead of those that it owns."""
+        return self.protocol == "paper"
+
+    @property
+    def averaging(self) -> str:
+        """How sites are averaged in the scores: "site" or "pooled"."""
+        return self.average or ("pooled" if self.protocol == "paper" else "site")
 
     @property
     def checkpoint_to_start_from(self) -> bool | str:

@@ -109,7 +109,7 @@ def make_card(results: Mapping[str, Any], with_picture: bool) -> str:
         scored_sites=len(protocol["sites"][split]) if split else 0,
         scores=score_table(results, split) if split else "",
         by_part=part_table(results, split) if split else "",
-        averaging=_averaging(protocol["average"]),
+        averaging=f"{_averaging(protocol['average'])} {_counting(protocol['protocol'])}",
         score_notes=_score_notes(changes),
         usage=usage(results),
         bands=protocol["bands"],
@@ -310,6 +310,15 @@ def _averaging(average: str) -> str:
     return "The pixels of all sites are counted together."
 
 
+def _counting(protocol: str) -> str:
+    if protocol == "paper":
+        return (
+            "As the paper does, every pixel of a patch is counted: those where patches overlap more than "
+            "once, and those that fill a patch up too; unknown ones (255) not at all."
+        )
+    return "Pixels are counted once each, in the patch that owns them; unknown ones (255) not at all."
+
+
 def _score_notes(changes: bool) -> str:
     if changes:
         return "All pairs of a series' years are compared; a change has no direction in gain and loss F1."
@@ -341,6 +350,7 @@ def _protocol_rows(results: Mapping[str, Any]) -> list[tuple[str, str]]:
         "revision": protocol["dataset_revision"] or f"none; digest {protocol['digest']}",
         "sites": ", ".join(f"{len(sites[split])} {split}" for split in ("train", "validation", "test")),
         "years": ", ".join(map(str, protocol["years"])) if protocol["years"] else "all",
+        "protocol": protocol["protocol"],
         "statistics": protocol["statistics"],
         "recipe": protocol["recipe"],
         "optimiser": f"{arguments['optim']}, weight decay {arguments['weight_decay']:g}",

@@ -28,11 +28,13 @@ class SeriesCollator:
         sites: Names of the sites that are scored; a batch names a site by its position here.
         years: The longest series that is scored: shorter ones are filled up, so that every batch, and every
             process's batch, has the same shape.
+        whole_patches: Whether every patch is scored as if it owned all of its pixels, as the paper does.
     """
 
-    def __init__(self, sites: Sequence[str] = (), years: int = 0) -> None:
+    def __init__(self, sites: Sequence[str] = (), years: int = 0, whole_patches: bool = False) -> None:
         self.sites = tuple(sites)
         self.years = years
+        self.whole_patches = whole_patches
         self._position = {site: position for position, site in enumerate(self.sites)}
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, Tensor]:
@@ -53,9 +55,13 @@ class SeriesCollator:
             "pixel_values": self._filled(rows, "images", 0),
             "labels": self._filled(rows, "labels", IGNORED),
             "years": self._filled(rows, "years", -1, np.int32),
-            "own": torch.tensor([list(row["own"]) for row in rows], dtype=torch.int64),
+            "own": torch.tensor([self._counted(row) for row in rows], dtype=torch.int64),
             "site": torch.tensor([self._position[row["site"]] for row in rows], dtype=torch.int64),
         }
+
+    def _counted(self, row: Row) -> list[int]:
+        """The box of a patch that is scored: top, left, bottom, right."""
+        return [0, 0, *np.shape(row["labels"])[-2:]] if self.whole_patches else list(row["own"])
 
     def _filled(self, rows: Sequence[Row], name: str, fill: int, dtype: Any = None) -> Tensor:
         """The rows' entries, each (years, ...), filled up to the same number of years."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
 
 from euromine.dataset_script.reading import read_dataset
+from euromine.dataset_script.splits import split_sites
 from euromine.modeling.auto import CHANGE_DETECTION
 from euromine.modeling.configuration import BANDS
 from euromine.modeling.image_processing import EuroMineImageProcessor
@@ -79,7 +81,8 @@ def read_splits(script: ScriptArguments, seed: int) -> Splits:
     series = _read(script, "series")
     if "train" not in training or not len(training["train"]):
         raise ValueError(f"{script.dataset}: there is nothing in the split train to learn from")
-    train = _drawn(training["train"], script.max_train_samples, seed)
+    learned = _as_published(training["train"]) if script.protocol == "paper" else training["train"]
+    train = _drawn(learned, script.max_train_samples, seed)
     scored = {
         name: _spread(_of_two_years(series[name]) if pairs else series[name], script.max_eval_samples)
         for name in ("validation", "test")
@@ -175,6 +178,18 @@ def _of_two_years(series: datasets.Dataset) -> datasets.Dataset:
             series.split,
         )
     return series.select(kept)
+
+
+def _as_published(train: datasets.Dataset) -> datasets.Dataset:
+    """Training rows as often as the official list names their site: one twice, one not at all.
+
+    Sites that no published list knows stay as they are.
+    """
+    listed, known = Counter(split_sites("official")["train"]), set(split_sites("corrected")["train"])
+    times = [listed[site] if site in known else 1 for site in column(train, "site")]
+    if set(times) <= {1}:
+        return train
+    return train.select(np.repeat(np.arange(len(train)), times).tolist())
 
 
 def _drawn(rows: datasets.Dataset, number: int | None, seed: int) -> datasets.Dataset:

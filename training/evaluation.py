@@ -96,6 +96,7 @@ class SeriesScores:
 
     Attributes:
         details: All scores of the last split, by metric, lists by year and interval among them.
+        counts: What they were computed from, by metric: the pixels of each site.
         bootstrap: How often sites are resampled for intervals of confidence; 0 for none.
     """
 
@@ -105,6 +106,7 @@ class SeriesScores:
         self.average = average
         self.bootstrap = 0
         self.details: dict[str, dict[str, Any]] = {}
+        self.counts: dict[str, Any] = {}
         self._metrics: dict[str, Any]
         if task == SEGMENTATION:
             self._metrics = {"annual_f1": AnnualF1(), "ca_tiou": CATIoU(), "interval_f1": IntervalF1()}
@@ -141,6 +143,7 @@ class SeriesScores:
 
     def compute(self) -> dict[str, float]:
         """Score all that was counted, and forget it."""
+        self.counts = {name: metric.table() for name, metric in self._metrics.items()}
         self.details = {
             name: metric.compute(average=self.average, bootstrap=self.bootstrap)
             for name, metric in self._metrics.items()

@@ -1,5 +1,6 @@
 """A training run and its folder: begun, resumed or found finished; trained, scored once, described."""
 
+import io
 import json
 import logging
 import platform
@@ -21,6 +22,8 @@ from transformers.trainer_callback import TrainerState
 from transformers.trainer_utils import IntervalStrategy
 from transformers.utils import logging as transformers_logging
 
+from euromine.metrics.counts import CountTable
+
 from . import checkpoints
 from .arguments import ScriptArguments
 from .cards import draw_predictions, part_table, score_table, scored_split, write_card
@@ -32,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 RECORD = "run.json"
 RESULTS = "metrics.json"
+# The counted pixels of each site that the scores come from: other averages and intervals need no new run.
+COUNTS = "counts.npz"
 # Sites that an interval of confidence needs to say anything, and how often they are resampled for it.
 _SITES_FOR_CONFIDENCE = 5
 _RESAMPLES = 1000
@@ -167,6 +172,8 @@ def finish_run(run: Run, trainer: SeriesTrainer) -> dict[str, Any]:
         with checkpoints.told_when_full(run.output_dir, "the model card"):
             picture = None if rows is None else draw_predictions(rows, _predictor(trainer), scores.task)
             write_card(run.output_dir, results, picture)
+            if scores.counts:
+                checkpoints.write_bytes(run.output_dir / COUNTS, _packed(scores.counts))
             checkpoints.write_json(run.output_dir / RESULTS, results)
         log_scores(results)
         logger.info("the model, its card and %s are in %s", RESULTS, run.output_dir)
@@ -335,7 +342,8 @@ def _results(
             "statistics": trainer.image_processor.statistics,
             "recipe": script.recipe,
             "augmentation": script.augmentation,
-            "average": script.average,
+            "protocol": script.protocol,
+            "average": script.averaging,
             "pretrained": _origin(script, model),
             "pairs_per_patch": getattr(script, "pairs_per_patch", None),
             "interval_sampling": getattr(script, "interval_sampling", None),
@@ -344,6 +352,18 @@ def _results(
         "hardware": _hardware(training),
         "history": [log for log in state.log_history if "loss" in log or "eval_of1_pooled" in log],
     }
+
+
+def _packed(counts: Mapping[str, CountTable]) -> bytes:
+    """The counts of each metric as an .npz file: {metric}.sites, .years, .by_year and .by_pair."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, table in counts.items():
+        arrays[f"{name}.sites"] = np.array([str(site) for site in table.sites])
+        arrays[f"{name}.years"] = np.array(table.years)
+        arrays |= {f"{name}.by_year": table.by_year, f"{name}.by_pair": table.by_pair}
+    packed = io.BytesIO()
+    np.savez_compressed(packed, allow_pickle=False, **arrays)
+    return packed.getvalue()
 
 
 def _confidence(task: str, details: Mapping[str, Mapping[str, Any]]) -> dict[str, list[float]]:

@@ -396,3 +396,15 @@ def test_the_examples_of_the_docstrings_hold(metric):
     outcome = doctest.testmod(sys.modules[type(metric).__module__])
     assert outcome.attempted >= 3
     assert outcome.failed == 0
+
+
+def test_the_counts_can_be_read_before_they_are_scored_and_are_gone_after():
+    metric = AnnualF1()
+    metric.add(prediction=[[[1, 1, 0]]], reference=[[[1, 0, 255]]], site="Spain_1", years=[2015])
+    table = metric.table()
+    assert (table.sites, table.years) == (("Spain_1",), (2015,))
+    # True positives, predicted, actual and valid pixels.
+    assert table.by_year.tolist() == [[[1, 2, 1, 2]]]
+    metric.compute()
+    with pytest.raises(ValueError, match="Nothing was added"):
+        metric.table()

@@ -191,3 +191,18 @@ def test_mistakes_in_a_file_name_it(tmp_path, text, sentence):
     with pytest.raises(ValueError, match=sentence) as raised:
         parse_arguments(SegmentationArguments, [str(path)])
     assert str(path) in str(raised.value)
+
+
+def test_the_papers_protocol_normalises_and_pools_as_the_paper_does():
+    script, _ = parse_arguments(SegmentationArguments, [*SEGMENT, "--protocol", "paper"])
+    assert (script.statistics, script.averaging, script.counts_whole_patches) == ("paper", "pooled", True)
+    script, _ = parse_arguments(SegmentationArguments, SEGMENT)
+    assert (script.statistics, script.averaging, script.counts_whole_patches) == (None, "site", False)
+    script, _ = parse_arguments(SegmentationArguments, [*SEGMENT, "--average", "pooled"])
+    assert (script.averaging, script.counts_whole_patches) == ("pooled", False)
+
+
+@pytest.mark.parametrize("other", [("--average", "site"), ("--statistics", "dataset")])
+def test_the_papers_protocol_is_not_mixed_with_another(other):
+    with pytest.raises(ValueError, match="contradicts --protocol paper"):
+        parse_arguments(SegmentationArguments, [*SEGMENT, "--protocol", "paper", *other])

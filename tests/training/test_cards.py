@@ -67,6 +67,7 @@ RESULTS: dict[str, Any] = {
         "statistics": "dataset",
         "recipe": "paper",
         "augmentation": True,
+        "protocol": "corrected",
         "average": "site",
         "pretrained": None,
         "pairs_per_patch": None,

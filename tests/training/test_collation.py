@@ -75,3 +75,15 @@ def test_pixels_that_a_patch_does_not_own_become_255(size):
         for year in each:
             np.testing.assert_array_equal(year, expected)
     assert (maps == 1).all()
+
+
+def test_whole_patches_are_scored_where_that_is_asked_for():
+    row = {
+        "images": np.zeros((2, 10, 8, 9), np.int16),
+        "labels": np.ones((2, 8, 9), np.uint8),
+        "own": [2, 3, 8, 9],
+        "site": "Spain_1",
+        "years": [2015, 2016],
+    }
+    assert SeriesCollator(["Spain_1"], 2)([row])["own"].tolist() == [[2, 3, 8, 9]]
+    assert SeriesCollator(["Spain_1"], 2, whole_patches=True)([row])["own"].tolist() == [[0, 0, 8, 9]]

@@ -1,10 +1,12 @@
 import json
 import shutil
+from collections import Counter
 from uuid import uuid4
 
 import numpy as np
 import pytest
 
+from euromine.dataset_script.archive import write_site
 from euromine.dataset_script.shards import build_dataset
 from euromine.training.arguments import ChangeDetectionArguments, SegmentationArguments
 from euromine.training.data import column, describe, make_image_processor, read_splits, training_sampler
@@ -124,3 +126,32 @@ def test_a_dataset_without_training_sites_is_refused(archive, tmp_path):
     )
     with pytest.raises(ValueError, match="there is nothing in the split train"):
         read_splits(segmentation(built), seed=0)
+
+
+def test_the_papers_protocol_trains_on_the_published_list_to_the_letter(tmp_path):
+    noise = np.random.default_rng(0)
+    names = ("Germany_13", "Greece_3", "Spain_1", "Kiruna_1", "Bulgaria_1")
+    for name in names:
+        write_site(
+            tmp_path / "EuroMineNet",
+            name,
+            images=noise.integers(1, 4000, (2, 10, 160, 160), dtype=np.int16),
+            labels=noise.integers(0, 2, (2, 160, 160), dtype=np.uint8),
+            years=(2015, 2016),
+            crs="EPSG:4326",
+            transform=(1e-4, 0.0, 10.0, 0.0, -1e-4, 50.0),
+        )
+    splits = tmp_path / "splits.json"
+    splits.write_text(json.dumps({"train": names[:4], "validation": [], "test": names[4:]}))
+    built = build_dataset(
+        tmp_path / "EuroMineNet", tmp_path / f"shards_{uuid4().hex}", splits=splits, workers=1, progress=False
+    )
+    corrected, paper = (
+        read_splits(segmentation(built, protocol=protocol), seed=0) for protocol in ("corrected", "paper")
+    )
+    # Two years of each: Germany_13 stands twice in the published list and Greece_3 nowhere; nobody has
+    # published anything of Kiruna_1.
+    assert Counter(column(corrected.train, "site")) == dict.fromkeys(names[:4], 2)
+    assert Counter(column(paper.train, "site")) == {"Germany_13": 4, "Spain_1": 2, "Kiruna_1": 2}
+    assert column(paper.test, "site") == column(corrected.test, "site") == ["Bulgaria_1"]
+    assert paper.digest != corrected.digest

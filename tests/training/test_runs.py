@@ -207,6 +207,14 @@ def test_a_finished_run_returns_what_it_found(dataset, tmp_path):
     assert again == first
     assert (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns == weights
     assert (tmp_path / "run" / "predictions.png").read_bytes().startswith(b"\x89PNG")
+    with np.load(tmp_path / "run" / "counts.npz") as counts:
+        # One row a site and year: true positives, predicted, actual and valid pixels.
+        hits, predicted, actual, pixels = np.moveaxis(counts["annual_f1.by_year"], -1, 0)
+        assert counts["annual_f1.sites"].tolist() == sorted(first["details"]["test"]["annual_f1"]["sites"])
+        f1 = 2 * hits.sum(1) / (predicted + actual).sum(1)
+        expected = first["details"]["test"]["annual_f1"]["sites"].values()
+        np.testing.assert_allclose(f1, [site["of1_pooled"] for site in expected], rtol=1e-12)
+        assert pixels.sum() == first["details"]["test"]["annual_f1"]["pixels"]
     assert "model-index" in (tmp_path / "run" / "README.md").read_text()
 
     # A run that was killed after its last step is scored and described, and not trained any further.
