@@ -57,34 +57,61 @@ class ChangeDetector(MultispectralModel):
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how it compares two dates")
 
-    def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> ChangeDetectionOutput:
-        """Find the change between two dates.
+    def compare_pairs(self, images: Tensor, first: Tensor, second: Tensor) -> ChangeMaps:
+        """Pairs of images, by their numbers -> logits.
 
         Args:
-            pixel_values: (batch, 2, channels, height, width), float, normalised; any height and width.
-            labels: (batch, height, width), int64, 0 no change, 1 change, 255 ignored.
+            images: (images, channels, height, width) of a side that the network takes.
+            first: (pairs,), int64: the number of each pair's earlier image.
+            second: (pairs,), int64: the number of its later one.
 
         Returns:
-            Logits (batch, 2, height, width), auxiliary logits where the network has them and, with labels,
-            the mean cross-entropy, to which `config.auxiliary_loss_weight` adds the auxiliary maps' mean.
+            What `compare` gives for these pairs.
+        """
+        # Not images[first]: on a CPU with several threads its gradient is summed in an order of chance.
+        return self.compare(images.index_select(0, first), images.index_select(0, second))
+
+    def forward(
+        self, pixel_values: Tensor, labels: Tensor | None = None, pairs: Tensor | None = None
+    ) -> ChangeDetectionOutput:
+        """Find the change between two dates, or within some pairs of many images.
+
+        With `pairs`, logits and loss are those of a batch of these pairs, and so are the gradients, but a
+        network that encodes years alone sees each image once, in how many pairs it may be. In training, batch
+        norms of the encoder then take their statistics over all images together, each counted once; a batch
+        of pairs takes them over the first dates and over the second dates apart.
+
+        Args:
+            pixel_values: (batch, 2, channels, height, width), float, normalised; any height and width. With
+                `pairs`: (images, channels, height, width), the years of any number of patches.
+            labels: (batch or pairs, height, width), int64, 0 no change, 1 change, 255 ignored.
+            pairs: (pairs, 2), int64: the numbers of two images each, as they stand in `pixel_values`.
+
+        Returns:
+            Logits (batch or pairs, 2, height, width), auxiliary logits where the network has them and, with
+            labels, the mean cross-entropy over all pixels that are not ignored, to which
+            `config.auxiliary_loss_weight` adds the auxiliary maps' mean.
 
         Raises:
-            ValueError: Not two dates, another number of bands, or labels that do not fit.
+            ValueError: Not two dates, another number of bands, or labels or pairs that do not fit.
         """
-        if pixel_values.ndim != 5 or pixel_values.shape[1] != 2:
+        if pairs is not None:
+            _check_pairs(pairs, pixel_values)
+        elif pixel_values.ndim != 5 or pixel_values.shape[1] != 2:
             raise ValueError(
                 f"pixel_values have the shape {tuple(pixel_values.shape)}, two dates as "
                 "(batch, 2, channels, height, width) were expected"
             )
-        self.check_channels(pixel_values.shape[2])
+        self.check_channels(pixel_values.shape[-3])
         size = (pixel_values.shape[-2], pixel_values.shape[-1])
         if labels is not None:
-            check_labels(
-                labels, (len(pixel_values), *size), self.num_labels, self.config.semantic_loss_ignore_index
-            )
-        logits, auxiliary = self._cropped(
-            self.compare(self.pad(pixel_values[:, 0]), self.pad(pixel_values[:, 1])), size
-        )
+            compared = len(pixel_values) if pairs is None else len(pairs)
+            check_labels(labels, (compared, *size), self.num_labels, self.config.semantic_loss_ignore_index)
+        if pairs is None:
+            maps = self.compare(self.pad(pixel_values[:, 0]), self.pad(pixel_values[:, 1]))
+        else:
+            maps = self.compare_pairs(self.pad(pixel_values), pairs[:, 0], pairs[:, 1])
+        logits, auxiliary = self._cropped(maps, size)
         loss = None if labels is None else self.loss(logits, auxiliary, labels)
         return ChangeDetectionOutput(loss=loss, logits=logits, auxiliary_logits=auxiliary or None)
 
@@ -161,6 +188,30 @@ class ChangeDetector(MultispectralModel):
         return logits[..., : size[0], : size[1]], tuple(each[..., : size[0], : size[1]] for each in auxiliary)
 
 
+def _check_pairs(pairs: Tensor, images: Tensor) -> None:
+    """Refuse what are no images or no pairs of them; numbers are looked at where labels would be.
+
+    Raises:
+        ValueError: Another number of dimensions, another type, no pair, or a number without an image.
+    """
+    if images.ndim != 4:
+        raise ValueError(
+            f"pixel_values have the shape {tuple(images.shape)}, images as (images, channels, height, width) "
+            "were expected beside pairs"
+        )
+    if pairs.dtype != torch.int64:
+        raise ValueError(f"pairs are {pairs.dtype}, torch.int64 was expected")
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or not len(pairs):
+        raise ValueError(f"pairs have the shape {tuple(pairs.shape)}, (pairs, 2) was expected")
+    if pairs.device.type != "cpu" or torch.compiler.is_compiling():
+        return
+    if pairs.min() < 0 or pairs.max() >= len(images):
+        found = sorted(set(pairs.flatten().tolist()) - set(range(len(images))))
+        raise ValueError(
+            f"pairs hold {found[:5]}, only 0 to {len(images) - 1}, the numbers of the images, were expected"
+        )
+
+
 class SiameseChangeDetector(ChangeDetector):
     """A network whose encoder sees one date at a time. A subclass gives `encode` and `decode`."""
 
@@ -181,6 +232,17 @@ class SiameseChangeDetector(ChangeDetector):
         would take a batch norm's statistics over both.
         """
         return self.decode(self.encode(image_1), self.encode(image_2))
+
+    def compare_pairs(self, images: Tensor, first: Tensor, second: Tensor) -> ChangeMaps:
+        """Encode each image once and decode the pairs."""
+        features = self.encode(images)
+
+        def chosen(numbers: Tensor) -> Features:
+            if isinstance(features, Tensor):
+                return features.index_select(0, numbers)
+            return tuple(feature.index_select(0, numbers) for feature in features)
+
+        return self.decode(chosen(first), chosen(second))
 
     def _pair_decoder(self, images: Tensor) -> Callable[[list[int], list[int]], ChangeMaps]:
         batch, years = images.shape[:2]

@@ -1,5 +1,7 @@
 """The base classes of the change detectors, and all change detectors on series of years."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -225,6 +227,73 @@ def test_a_series_that_cannot_be_compared_is_refused(arguments, named):
         difference().predict_series(**arguments)
 
 
+def test_pairs_of_many_images_are_compared_and_each_image_is_encoded_once():
+    network = difference(auxiliary_loss_weight=0.5)
+    images = random_series(batch=1, years=5)[0]
+    pairs = torch.tensor([[3, 0], [0, 3], [1, 2], [0, 1]])
+    labels = torch.randint(0, 2, (4, 9, 21))
+    labels[1, :4] = 255
+    together = network(images, labels=labels, pairs=pairs)
+    assert (network.encoded, network.decoded) == ([5], [4])
+    means = images.mean(1)
+    torch.testing.assert_close(together.logits[:, 1], means[[0, 3, 2, 1]] - means[[3, 0, 1, 0]])
+    apart = network(images[pairs], labels=labels)
+    torch.testing.assert_close(together.loss, apart.loss)
+    for first, second in zip(together.auxiliary_logits, apart.auxiliary_logits, strict=True):
+        torch.testing.assert_close(first, second)
+
+
+def test_the_loss_of_several_pairs_weighs_every_known_pixel_alike():
+    """As in a batch of pairs: a pair's share is that of its known pixels, and none where it has none."""
+    network = difference()
+    images = random_series(batch=1, years=3, height=8, width=8)[0]
+    pairs = torch.tensor([[0, 1], [0, 2], [1, 2]])
+    labels = torch.randint(0, 2, (3, 8, 8))
+    labels[1, 2:] = 255
+    labels[2] = 255
+    losses = [
+        network(images[pair][None], labels=label[None]).loss
+        for pair, label in zip(pairs, labels, strict=True)
+    ]
+    expected = (64 * losses[0] + 16 * losses[1]) / 80
+    torch.testing.assert_close(network(images, labels=labels, pairs=pairs).loss, expected)
+
+
+def test_a_batch_norm_of_an_encoder_counts_each_year_of_a_series_once():
+    network = create_model("siamunet-diff", num_channels=2, widths=(4, 4, 4, 4)).train()
+    norm = next(module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
+    seen: list[Tensor] = []
+    norm.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach()))
+    images = random_series(batch=1, years=3, height=32, width=32)[0]
+    network(images, pairs=torch.tensor([[0, 1], [0, 2], [0, 1]]))
+    assert [len(each) for each in seen] == [3]
+    assert norm.num_batches_tracked == 1
+    torch.testing.assert_close(norm.running_mean, norm.momentum * seen[0].mean((0, 2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("images", "pairs", "named"),
+    [
+        ((1, 3, 2, 8, 8), [[0, 1]], r"\(1, 3, 2, 8, 8\), images as \(images, channels, height, width\)"),
+        ((3, 3, 8, 8), [[0, 1]], "3 channels, .* built for 2"),
+        ((3, 2, 8, 8), [[0.0, 1.0]], "pairs are torch.float32, torch.int64 was expected"),
+        ((3, 2, 8, 8), [0, 1], r"pairs have the shape \(2,\)"),
+        ((3, 2, 8, 8), [[0, 1, 2]], r"pairs have the shape \(1, 3\)"),
+        ((3, 2, 8, 8), [[0, 3], [1, 2]], r"pairs hold \[3\], only 0 to 2"),
+        ((3, 2, 8, 8), [[-1, 2]], r"pairs hold \[-1\]"),
+    ],
+)
+def test_pairs_that_are_none_of_the_images_are_refused(images, pairs, named):
+    with pytest.raises(ValueError, match=named):
+        difference()(torch.zeros(images), pairs=torch.tensor(pairs))
+
+
+def test_labels_of_pairs_are_one_for_each_pair():
+    labels = torch.zeros(3, 8, 8, dtype=torch.int64)
+    with pytest.raises(ValueError, match=r"\(3, 8, 8\), \(2, 8, 8\) as the images was expected"):
+        difference()(torch.zeros(3, 2, 8, 8), labels=labels, pairs=torch.tensor([[0, 1], [1, 2]]))
+
+
 @pytest.fixture(scope="module", params=sorted(CHANGE_DETECTORS))
 def name(request) -> str:
     return request.param
@@ -260,6 +329,35 @@ def test_a_detector_gives_for_a_series_what_it_gives_pair_by_pair(detector):
         torch.testing.assert_close(together, apart, rtol=1e-4, atol=tolerance)
     assert torch.equal(series, before)
     assert (apart[:, 0] - apart[:, 2]).abs().max() > 10 * tolerance
+
+
+def test_a_detector_learns_from_pairs_of_a_series_what_it_learns_from_them_one_by_one(detector):
+    """The loss of several pairs is the mean of theirs, and so are the gradients, where batch norms stand."""
+    network = deepcopy(detector).double().eval()
+    network.config.auxiliary_loss_weight = 0.5
+    images = random_series(batch=1, years=3, channels=4, height=32, width=33)[0].double()
+    pairs = torch.tensor([[0, 1], [2, 0]])
+    labels = torch.randint(0, 2, (2, 32, 33), generator=torch.Generator().manual_seed(1))
+    losses = [
+        network(images[pair][None], labels=label[None]).loss
+        for pair, label in zip(pairs, labels, strict=True)
+    ]
+    torch.stack(losses).mean().backward()
+    expected = {name: parameter.grad for name, parameter in network.named_parameters()}
+    network.zero_grad()
+    loss = network(images, labels=labels, pairs=pairs).loss
+    loss.backward()
+    # AFCF3D takes the logit of its probability in float32.
+    torch.testing.assert_close(loss, torch.stack(losses).mean(), rtol=1e-6, atol=0)
+    largest = max(gradient.abs().max().item() for gradient in expected.values() if gradient is not None)
+    assert largest > 1e-6
+    for name, parameter in network.named_parameters():
+        if (gradient := expected[name]) is None:
+            assert parameter.grad is None, name
+            continue
+        torch.testing.assert_close(
+            parameter.grad, gradient, rtol=1e-4, atol=1e-6 * largest, msg=lambda text, name=name: name + text
+        )
 
 
 @torch.no_grad()
