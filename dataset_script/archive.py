@@ -10,10 +10,9 @@ import math
 import os
 import re
 import shutil
-import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +20,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .rasters import check_blocks, crs_name, gdal, gdal_errors, open_raster, read_raster, shown
 
 BANDS: tuple[str, ...] = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 
@@ -43,20 +44,7 @@ _LARGEST_DN = int(np.iinfo(np.int16).max)
 _LARGEST_SCENE = 2**31
 # Years may differ by the rounding of their exporter, never by a visible part of a pixel.
 _LARGEST_SHIFT = 0.1
-# GDAL decodes a strip or tile as a whole, so a larger one would break every bound on memory.
-_LARGEST_BLOCK = 256 * 2**20
 _SCANNED_PIXELS = 2**22
-
-# A raster may refer GDAL to other files: beside it (.aux.xml, .ovr, .msk, world files) none is looked for.
-# Damaged data is an error whatever the environment says, and the cache of blocks is bounded: by default it
-# takes a twentieth of the machine's memory.
-_GDAL_OPTIONS: dict[str, Any] = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_PAM_ENABLED": False,
-    "GDAL_GEOREF_SOURCES": "INTERNAL",
-    "GTIFF_IGNORE_READ_ERRORS": False,
-    "GDAL_CACHEMAX": 256 * 2**20,
-}
 
 
 class ArchiveError(ValueError):
@@ -167,13 +155,17 @@ class Scene:
         self._label_values: dict[int, frozenset[int]] = {}
         self._closed = False
         with ExitStack() as files:
-            self._images = {year: _open(self._image_paths[year], files) for year in self.years}
-            self._labels = {year: _open(self._label_paths[year], files) for year in self.years}
+            self._images = {
+                year: open_raster(self._image_paths[year], files, ArchiveError) for year in self.years
+            }
+            self._labels = {
+                year: open_raster(self._label_paths[year], files, ArchiveError) for year in self.years
+            }
             self._check_headers()
             self._files = files.pop_all()
         first = self._images[self.years[0]]
         self.height, self.width = first.height, first.width
-        self.crs = _crs_name(first.crs)
+        self.crs = crs_name(first.crs)
         a, b, c, d, e, f = (float(coefficient) for coefficient in first.transform[:6])
         self.transform = (a, b, c, d, e, f)
 
@@ -214,12 +206,12 @@ class Scene:
         """
         window = self._window(year, top, left, height, width)
         path = self._image_paths[year]
-        image = _read(self._images[year], path, window)
+        image = read_raster(self._images[year], path, window, ArchiveError)
         if image.dtype != np.int16:
             largest = int(image.max())
             if largest > _LARGEST_DN:
                 raise ArchiveError(
-                    f"{_shown(path)}: holds the value {largest}; expected int16 DN (reflectance x 10000), "
+                    f"{shown(path)}: holds the value {largest}; expected int16 DN (reflectance x 10000), "
                     f"at most {_LARGEST_DN}."
                 )
         return image.astype(np.int16, copy=False)
@@ -250,7 +242,7 @@ class Scene:
         """
         window = self._window(year, top, left, height, width)
         values = self._values_of_label(year)
-        label = _read(self._labels[year], self._label_paths[year], window)[0]
+        label = read_raster(self._labels[year], self._label_paths[year], window, ArchiveError)[0]
         if _MINE in values:
             return label.astype(np.uint8, copy=False)
         return (label == _MARKED).astype(np.uint8)
@@ -299,13 +291,15 @@ class Scene:
         rows = max(1, _SCANNED_PIXELS // self.width)
         found: set[int] = set()
         for top in range(0, self.height, rows):
-            block = _read(dataset, path, ((top, min(top + rows, self.height)), (0, self.width)))
+            block = read_raster(
+                dataset, path, ((top, min(top + rows, self.height)), (0, self.width)), ArchiveError
+            )
             found.update(value for value in _LABEL_VALUES if (block == value).any())
             others = np.unique(block[~np.isin(block, _LABEL_VALUES)])
             if others.size:
                 values = ", ".join(map(str, others[:5].tolist())) + (", ..." if others.size > 5 else "")
                 raise ArchiveError(
-                    f"{_shown(path)}: holds the values {values}; expected 0 and 255 (mine), 0 and 1 (mine), "
+                    f"{shown(path)}: holds the values {values}; expected 0 and 255 (mine), 0 and 1 (mine), "
                     f"or 0, 1 and 255 (ignored)."
                 )
         return frozenset(found)
@@ -317,8 +311,8 @@ class Scene:
         marked = [year for year in values if _MARKED in values[year] and _MINE not in values[year]]
         if ignored and marked:
             raise ArchiveError(
-                f"{_shown(self._label_paths[marked[0]])}: holds 255 but no 1, while "
-                f"{_shown(self._label_paths[ignored[0]])} holds 1 (mine) and 255 (ignored); expected one "
+                f"{shown(self._label_paths[marked[0]])}: holds 255 but no 1, while "
+                f"{shown(self._label_paths[ignored[0]])} holds 1 (mine) and 255 (ignored); expected one "
                 f"convention for all years of a site."
             )
 
@@ -473,7 +467,7 @@ def _site(listing: Listing, prefix: str, root: str, name: str) -> Site:
     labels = _year_paths(listing, prefix, folder, _LABEL_FOLDERS)
     if not images and not labels:
         raise ArchiveError(
-            f"{_shown(_join(prefix, folder))}: holds no image; expected a site with image/Year2015.tif and "
+            f"{shown(_join(prefix, folder))}: holds no image; expected a site with image/Year2015.tif and "
             f"label/Year2015.tif, or no such folder."
         )
     for year in sorted(set(images) ^ set(labels)):
@@ -481,7 +475,7 @@ def _site(listing: Listing, prefix: str, root: str, name: str) -> Site:
             present, lacking, expected = images[year], "label", f"{name}/label/Year{year}.tif"
         else:
             present, lacking, expected = labels[year], "image", f"{name}/image/Year{year}.tif"
-        raise ArchiveError(f"{_shown(present)}: has no {lacking} of the same year; expected {expected}.")
+        raise ArchiveError(f"{shown(present)}: has no {lacking} of the same year; expected {expected}.")
     country = re.sub(r"_\d+$", "", name)
     return Site(name, _MISSPELLED_COUNTRIES.get(country, country), images, labels)
 
@@ -499,12 +493,12 @@ def _year_paths(listing: Listing, prefix: str, folder: str, kinds: frozenset[str
             match = _YEAR_NAME.fullmatch(Path(file).stem)
             if match is None:
                 raise ArchiveError(
-                    f"{_shown(path)}: its name is no year; expected a name such as Year2015.tif."
+                    f"{shown(path)}: its name is no year; expected a name such as Year2015.tif."
                 )
             year = int(match[1])
             if year in paths:
                 raise ArchiveError(
-                    f"{_shown(path)}: is of the year {year} as is {_shown(paths[year])}; expected one file "
+                    f"{shown(path)}: is of the year {year} as is {shown(paths[year])}; expected one file "
                     f"a year."
                 )
             paths[year] = path
@@ -515,94 +509,32 @@ def _join(*parts: str) -> str:
     return "/".join(part for part in parts if part)
 
 
-def _shown(path: str) -> str:
-    """A path as a person knows it: without GDAL's marks around a zip."""
-    return path.removeprefix("/vsizip/{").replace("}/", "/", 1) if path.startswith("/vsizip/{") else path
-
-
-@contextmanager
-def _gdal() -> Iterator[None]:
-    """GDAL that reads the file it is given and no other, and looks for no credentials."""
-    import rasterio
-    from rasterio.errors import NotGeoreferencedWarning
-    from rasterio.session import DummySession
-
-    with rasterio.Env(session=DummySession(), **_GDAL_OPTIONS), warnings.catch_warnings():
-        # Labels are published without georeferencing.
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        yield
-
-
-def _gdal_errors() -> tuple[type[Exception], ...]:
-    from rasterio._err import (
-        CPLE_BaseError,
-    )  # some of GDAL's errors reach Python bare, and have no public name
-    from rasterio.errors import RasterioError
-
-    return (OSError, RasterioError, CPLE_BaseError)
-
-
-def _open(path: str, files: ExitStack) -> Any:
-    """An open raster, closed with `files`.
-
-    Naming the driver matters: a VRT renamed .tif could read any file of the machine.
-    """
-    import rasterio
-
-    try:
-        if not path.startswith("/vsizip/"):
-            Path(path).open("rb").close()  # for the system's own words on why not
-        with _gdal():
-            dataset = rasterio.open(path, driver="GTiff")
-    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-        raise ArchiveError(
-            f"{_shown(path)}: cannot be read ({error.strerror}); expected a GeoTIFF."
-        ) from error
-    except _gdal_errors() as error:
-        raise ArchiveError(f"{_shown(path)}: is no GeoTIFF, or a damaged one; expected a GeoTIFF.") from error
-    # Entered as a context, a dataset would change GDAL's settings until the end of the scene.
-    files.callback(dataset.close)
-    return dataset
-
-
-def _read(dataset: Any, path: str, window: tuple[tuple[int, int], tuple[int, int]]) -> NDArray[Any]:
-    """A window of all bands."""
-    try:
-        with _gdal():
-            return dataset.read(window=window)
-    except _gdal_errors() as error:
-        raise ArchiveError(
-            f"{_shown(path)}: cannot be read at rows {window[0][0]} to {window[0][1]}, so it is truncated or "
-            f"damaged; expected a whole GeoTIFF."
-        ) from error
-
-
 def _check_image(dataset: Any, path: str) -> None:
     expected = f"expected {len(BANDS)} bands ({' '.join(BANDS)}) of int16 DN (reflectance x 10000)"
     if dataset.count != len(BANDS):
-        raise ArchiveError(f"{_shown(path)}: has {_counted(dataset.count, 'band')}; {expected}.")
+        raise ArchiveError(f"{shown(path)}: has {_counted(dataset.count, 'band')}; {expected}.")
     types = sorted(set(dataset.dtypes))
     if not set(types) <= {"int16", "uint16"}:
         kind = "reflectance as " if types[0].startswith("float") else ""
-        raise ArchiveError(f"{_shown(path)}: holds {kind}{', '.join(types)}; {expected}.")
+        raise ArchiveError(f"{shown(path)}: holds {kind}{', '.join(types)}; {expected}.")
     _check_size(dataset, path)
     if not dataset.crs:
         raise ArchiveError(
-            f"{_shown(path)}: has no coordinate reference system (CRS); expected one, as EPSG:4326."
+            f"{shown(path)}: has no coordinate reference system (CRS); expected one, as EPSG:4326."
         )
     determinant = dataset.transform.determinant
     if dataset.transform.is_identity or not math.isfinite(determinant) or determinant == 0:
         raise ArchiveError(
-            f"{_shown(path)}: has no usable geotransform; expected one that places pixels in its CRS."
+            f"{shown(path)}: has no usable geotransform; expected one that places pixels in its CRS."
         )
 
 
 def _check_label(dataset: Any, path: str) -> None:
     expected = "expected one band of uint8 with 0 and 255 (mine), or 0 and 1 (mine)"
     if dataset.count != 1:
-        raise ArchiveError(f"{_shown(path)}: has {_counted(dataset.count, 'band')}; {expected}.")
+        raise ArchiveError(f"{shown(path)}: has {_counted(dataset.count, 'band')}; {expected}.")
     if np.dtype(dataset.dtypes[0]).kind not in "iu":
-        raise ArchiveError(f"{_shown(path)}: holds {dataset.dtypes[0]}; {expected}.")
+        raise ArchiveError(f"{shown(path)}: holds {dataset.dtypes[0]}; {expected}.")
     _check_size(dataset, path)
 
 
@@ -610,36 +542,29 @@ def _check_size(dataset: Any, path: str) -> None:
     """Before anything is read: what a header claims may be absurd."""
     if dataset.height * dataset.width > _LARGEST_SCENE:
         raise ArchiveError(
-            f"{_shown(path)}: claims {dataset.height} x {dataset.width} pixels; expected a scene of at most "
+            f"{shown(path)}: claims {dataset.height} x {dataset.width} pixels; expected a scene of at most "
             f"{_LARGEST_SCENE} pixels."
         )
-    rows, columns = dataset.block_shapes[0]
-    bands = dataset.count if str(dataset.profile.get("interleave")).lower() == "pixel" else 1
-    block = rows * columns * bands * np.dtype(dataset.dtypes[0]).itemsize
-    if block > _LARGEST_BLOCK:
-        raise ArchiveError(
-            f"{_shown(path)}: is stored in blocks of {rows} x {columns} x {bands}, {block // 2**20} MB each; "
-            f"expected at most {_LARGEST_BLOCK // 2**20} MB (gdal_translate -co TILED=YES writes small ones)."
-        )
+    check_blocks(dataset, path, ArchiveError)
 
 
 def _check_same_place(dataset: Any, path: str, first: Any, first_path: str) -> None:
     """Refuse a year or label that lies elsewhere than the site's first image."""
     if (dataset.height, dataset.width) != (first.height, first.width):
         raise ArchiveError(
-            f"{_shown(path)}: has {dataset.height} x {dataset.width} pixels; expected {first.height} x "
-            f"{first.width} as {_shown(first_path)}."
+            f"{shown(path)}: has {dataset.height} x {dataset.width} pixels; expected {first.height} x "
+            f"{first.width} as {shown(first_path)}."
         )
     if dataset.crs and dataset.crs != first.crs:
         raise ArchiveError(
-            f"{_shown(path)}: has the CRS {_crs_name(dataset.crs)}; expected {_crs_name(first.crs)} as "
-            f"{_shown(first_path)}."
+            f"{shown(path)}: has the CRS {crs_name(dataset.crs)}; expected {crs_name(first.crs)} as "
+            f"{shown(first_path)}."
         )
     if not dataset.transform.is_identity:  # the identity is how a label without georeferencing reads
         shift = _corner_shift(first.transform, dataset.transform, first.height, first.width)
         if not shift <= _LARGEST_SHIFT:
             raise ArchiveError(
-                f"{_shown(path)}: lies {shift:.3g} pixels away from {_shown(first_path)}; expected the same "
+                f"{shown(path)}: lies {shift:.3g} pixels away from {shown(first_path)}; expected the same "
                 f"geotransform within {_LARGEST_SHIFT} pixel."
             )
 
@@ -659,23 +584,12 @@ def _apply(transform: Sequence[float], column: float, row: float) -> tuple[float
     return a * column + b * row + c, d * column + e * row + f
 
 
-def _crs_name(crs: Any) -> str:
-    """`EPSG:4326`, or the WKT of a system that no code describes exactly."""
-    from rasterio.crs import CRS
-
-    with _gdal():
-        code = crs.to_epsg()
-        if code is not None and CRS.from_epsg(code) == crs:
-            return f"EPSG:{code}"
-        return str(crs.to_wkt())
-
-
 def _parse_crs(crs: str) -> Any:
     from rasterio.crs import CRS
     from rasterio.errors import CRSError
 
     try:
-        with _gdal():
+        with gdal():
             return CRS.from_user_input(crs)
     except CRSError as error:
         raise ValueError(f"crs is {crs!r}; expected a code such as EPSG:4326, or WKT.") from error
@@ -733,12 +647,12 @@ def _write(path: Path, bands: NDArray[Any], **options: Any) -> None:
         "bigtiff": "if_safer",
     }
     try:
-        with _gdal():
+        with gdal():
             with rasterio.open(path, "w", driver="GTiff", **profile, **storage, **options) as dataset:
                 dataset.write(bands)
             with rasterio.open(path, driver="GTiff") as dataset:
                 whole = all(np.array_equal(dataset.read(i + 1), bands[i]) for i in range(count))
-    except _gdal_errors() as error:
+    except gdal_errors() as error:
         raise OSError(f"{path}: could not be written in full; is the disk full?") from error
     if not whole:
         raise OSError(f"{path}: does not read back as written; is the disk full?")
