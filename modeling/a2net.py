@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .base import two_class_logits
+from .base import init_convolutions, two_class_logits
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
 from .layers import BatchNorm2d
@@ -150,6 +150,10 @@ class A2NetForChangeDetection(SiameseChangeDetector):
         self.decoder = nn.ModuleList(_conv(width, width) for _ in range(scales - 1))
         self.head = nn.Conv2d(width, 1, 1)
         self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        init_convolutions(module, (self.backbone,))
 
     def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
         """(batch, channels, height, width) -> aggregated maps at 1/4 to 1/32, finest first."""

@@ -11,8 +11,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers import initialization as init
 
-from .base import two_class_logits
+from .base import init_convolutions, two_class_logits
 from .change_detection import ChangeDetector
 from .configuration import ChangeDetectionConfig
 
@@ -252,6 +253,17 @@ class AFCF3DForChangeDetection(ChangeDetector):
             nn.Conv2d(width, 1, 1),
         )
         self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """The backbone as an ordinary ResNet, to which each frame is alone; the rest PyTorch's way."""
+        super()._init_weights(module)
+        init_convolutions(module, (self.backbone,))
+        for conv in self.backbone.modules():
+            if isinstance(conv, TemporalConv):
+                if module is conv.before or module is conv.after:
+                    init.zeros_(module.weight)
+                elif module is conv.same:
+                    init.dirac_(module.weight)
 
     @classmethod
     def prepare_reference(cls, reference: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
 """What every network written here shares: checks of the input, padding, PyTorch's own initialisation."""
 
 import math
-from typing import Any, ClassVar
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -152,6 +153,28 @@ class MultispectralModel(AnyInput):
                     init.constant_(statistics, start)
         elif isinstance(module, nn.PReLU):
             init.constant_(module.weight, module.init)
+
+
+def init_convolutions(
+    module: nn.Module,
+    parts: Iterable[nn.Module],
+    fan: Literal["fan_in", "fan_out"] = "fan_out",
+    zero_bias: bool = False,
+) -> None:
+    """Draw a convolution within some parts of a network from N(0, 2 / fan), for ReLUs behind it.
+
+    He, Zhang, Ren, Sun, "Delving deep into rectifiers", ICCV 2015; torchvision's networks start so.
+
+    Args:
+        module: Any module of the network, as `_init_weights` is given one after the other.
+        parts: Where its convolutions start so. Transposed ones are left as they are.
+        fan: "fan_out" counts the values that one value goes to, "fan_in" those that one comes from.
+        zero_bias: Whether a bias starts at zero; else it is left as it is.
+    """
+    if isinstance(module, nn.Conv2d) and any(module is each for part in parts for each in part.modules()):
+        init.kaiming_normal_(module.weight, mode=fan, nonlinearity="relu")
+        if zero_bias and module.bias is not None:
+            init.zeros_(module.bias)
 
 
 def resize_and_crop(maps: Tensor, padded: tuple[int, int], size: tuple[int, int]) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
+from .base import init_convolutions
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
 from .resnet import ResNet
@@ -142,6 +143,7 @@ class BITForChangeDetection(SiameseChangeDetector):
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
+        init_convolutions(module, (self.backbone,))
         if module is self:
             init.normal_(self.token_positions)
 

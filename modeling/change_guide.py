@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
+from .base import init_convolutions
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
 from .vgg import STAGES, VGG16
@@ -48,9 +49,9 @@ class ChangeGuide(nn.Module):
             (layer(features) * guide).flatten(2).transpose(1, 2)
             for layer in (self.query, self.key, self.value)
         )
-        # The published attention is not scaled by the width.
-        found = F.scaled_dot_product_attention(query, key, value, scale=1.0)
-        return self.gamma * found.transpose(1, 2).view_as(features) + features
+        # One head, which exporters ask for; the published attention is not scaled by the width.
+        found = F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None], scale=1.0)
+        return self.gamma * found.mT.reshape(features.shape) + features
 
 
 class ChangeGuideDetector(SiameseChangeDetector):
@@ -74,6 +75,7 @@ class ChangeGuideDetector(SiameseChangeDetector):
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
+        init_convolutions(module, (self.encoder,), zero_bias=True)
         if isinstance(module, ChangeGuide):
             init.zeros_(module.gamma)
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import initialization as init
 
+from .base import init_convolutions
 from .configuration import SegmentationConfig
 from .layers import ConvNormActivation
 from .resnet import ResNet, ResNetModel
@@ -123,9 +123,7 @@ class DeepLabV3PlusForSemanticSegmentation(ResNetModel, Segmenter):
         image's mean and those behind the pyramid keep PyTorch's start.
         """
         super()._init_weights(module)
-        drawn = (*self.encoder.modules(), *self.pyramid.branches.modules())
-        if isinstance(module, nn.Conv2d) and any(module is each for each in drawn):
-            init.kaiming_normal_(module.weight)
+        init_convolutions(module, (self.encoder, self.pyramid.branches), "fan_in")
 
     def segment(self, images: Tensor) -> Tensor:
         """Images (batch, channels, height, width) -> logits (batch, classes, height, width)."""

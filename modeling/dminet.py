@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
+from .base import init_convolutions
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
 from .resnet import ResNet
@@ -62,10 +63,10 @@ class JointAttention(nn.Module):
         return self.merge(torch.cat((first, second), dim=1)), abs(first - second)
 
     def _attended(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        queries, keys, values = (each.flatten(2).transpose(1, 2) for each in (query, key, value))
-        # The published attention is not scaled by the width.
+        queries, keys, values = (each.flatten(2).mT[:, None] for each in (query, key, value))
+        # One head, which exporters ask for; the published attention is not scaled by the width.
         found = F.scaled_dot_product_attention(queries, keys, values, scale=1.0)
-        return self.gamma * found.transpose(1, 2).view_as(value)
+        return self.gamma * found.mT.reshape(value.shape)
 
 
 class MutualGate(nn.Module):
@@ -178,6 +179,8 @@ class DMINetForChangeDetection(SiameseChangeDetector):
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
+        init_convolutions(module, (self.backbone,))
+        init_convolutions(module, (self.attention, self.agreement, self.difference), "fan_in")
         if isinstance(module, JointAttention):
             init.zeros_(module.gamma)
 

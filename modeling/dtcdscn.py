@@ -10,6 +10,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .base import init_convolutions
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
 from .layers import BatchNorm2d
@@ -131,6 +132,11 @@ class DTCDSCNForChangeDetection(SiameseChangeDetector):
             nn.Conv2d(head_width, self.num_labels, 3, padding=1),
         )
         self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        init_convolutions(module, (self,))
+        init_convolutions(module, (self.cascade,), zero_bias=True)
 
     def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
         """(batch, channels, height, width) -> the ResNet's maps at 1/4 to 1/32, finest first."""

@@ -11,8 +11,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import initialization as init
 
+from .base import init_convolutions
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
 from .dminet import MutualGate
@@ -300,9 +300,11 @@ class ICIFNetForChangeDetection(SiameseChangeDetector):
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         init_pyramid_weights(self.transformer, module)
-        behind = (each for part in (self.branches, self.heads) for each in part.modules())
-        if isinstance(module, nn.Conv2d) and any(module is each for each in behind):
-            init.kaiming_normal_(module.weight, nonlinearity="relu")
+        init_convolutions(module, (self.resnet,))
+        # As published, the second date's interaction and way up keep PyTorch's own start.
+        first, second = self.branches
+        drawn = (first, second.global_pyramid, second.local_pyramid, self.heads)
+        init_convolutions(module, drawn, "fan_in")
 
     def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
         """(batch, channels, height, width) -> three maps at 1/4 of a first date, then three of a second."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
+from .base import init_convolutions
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
 
@@ -138,6 +139,7 @@ class MSPSNetForChangeDetection(SiameseChangeDetector):
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
+        init_convolutions(module, (self,))
         if isinstance(module, ChannelSelfAttention):
             init.zeros_(module.gamma)
 

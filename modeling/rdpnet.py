@@ -151,7 +151,7 @@ class RDPNetForChangeDetection(ChangeDetector):
             for tensor in (module.bias, module.running_mean, module.running_var):
                 init.zeros_(tensor)
         elif module is self:
-            init.ones_(self.detail_weight)
+            init.normal_(self.detail_weight)
 
     def compare(self, image_1: Tensor, image_2: Tensor) -> Tensor:
         """Two dates, each (batch, channels, height, width) -> change logits (batch, 2, height, width)."""

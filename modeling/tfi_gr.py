@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .base import init_convolutions
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
 from .layers import BatchNorm2d
@@ -144,6 +145,10 @@ class TFIGRForChangeDetection(SiameseChangeDetector):
         self.decoder = _conv(width, width)
         self.head = nn.Conv2d(width, self.num_labels, 1, bias=False)
         self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        init_convolutions(module, (self.backbone,))
 
     def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
         """(batch, channels, height, width) -> the ResNet's maps at 1/4 to 1/32, finest first."""
