@@ -325,9 +325,9 @@ def average_scores(
         if site is not None
     }
     if averaging.bootstrap:
-        resampled = _resample(table, pixels, score, averaging, site_scores)
+        resampled = resample_scores(table, pixels, score, averaging, site_scores)
         result["confidence_intervals"] = {
-            name: _percentile_interval(resampled[name], averaging.confidence) for name in scalars
+            name: percentile_interval(resampled[name], averaging.confidence) for name in scalars
         }
     return result
 
@@ -337,10 +337,27 @@ def _mean_over_sites(values: NDArray[np.float64], pixels: Counts) -> NDArray[np.
     return mean_of_defined(np.moveaxis(values, 0, -1), pixels)
 
 
-def _resample(
+def resample_scores(
     table: CountTable, pixels: Counts, score: ScoreFunction, averaging: Averaging, site_scores: Scores
 ) -> Scores:
-    """Scores as many resamples of the sites as asked for: (resamples,) a scalar score."""
+    """Scores as many resamples of the sites as asked for.
+
+    The sites that are drawn depend on the seed and on how many there are, so resamples of several networks'
+    counts on the same sites belong together, one by one.
+
+    Args:
+        table: The counts.
+        pixels: The weight of each site, (sites,).
+        score: As for `average_scores`.
+        averaging: How the sites become one, and the number and the seed of the resamples.
+        site_scores: What `score` makes of the counts of each site.
+
+    Returns:
+        (resamples,) a scalar score.
+
+    Raises:
+        ValueError: An example has no site, or there are fewer than two sites.
+    """
     if None in table.sites:
         raise ValueError(
             "Some examples came without a site, which a bootstrap needs: pass sites, one name an example."
@@ -366,7 +383,7 @@ def _resample(
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
-def _percentile_interval(values: NDArray[np.float64], confidence: float) -> list[float]:
+def percentile_interval(values: NDArray[np.float64], confidence: float) -> list[float]:
     """The middle part of the resampled scores (resamples,) that are defined: [low, high]."""
     defined = values[~np.isnan(values)]
     if not len(defined):
