@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .base import init_convolutions
 from .change_detection import Features, SiameseChangeDetector
@@ -80,7 +81,7 @@ class FeedForward(nn.Sequential):
         return super().forward(features) + features
 
 
-class Layer(nn.Module):
+class Layer(GradientCheckpointingLayer):
     """Attention from queries to a memory, then a feed-forward."""
 
     def __init__(self, config: BITConfig, head_width: int) -> None:
@@ -97,6 +98,7 @@ class BITForChangeDetection(SiameseChangeDetector):
     """BIT; a year is encoded to features and tokens, the dates meet in the tokens' transformer."""
 
     config_class = BITConfig
+    supports_gradient_checkpointing = True
     size_multiple: ClassVar[int] = 8
     minimum_size: ClassVar[int] = 16
     reference_keys = (

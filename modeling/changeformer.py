@@ -75,6 +75,7 @@ class ChangeFormerForChangeDetection(SiameseChangeDetector):
     """ChangeFormer; not symmetric in the dates, which are compared in order."""
 
     config_class = ChangeFormerConfig
+    supports_gradient_checkpointing = True
     # The finest attention's memory is a map of 1/32.
     size_multiple: ClassVar[int] = 32
     reference_keys = (

@@ -128,6 +128,7 @@ class DMINetForChangeDetection(SiameseChangeDetector):
     """
 
     config_class = DMINetConfig
+    supports_gradient_checkpointing = True
     size_multiple: ClassVar[int] = 8
     minimum_size: ClassVar[int] = 16
     reference_keys = (

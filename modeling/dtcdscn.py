@@ -91,6 +91,7 @@ class DTCDSCNForChangeDetection(SiameseChangeDetector):
     """DTCDSCN; not symmetric in the dates, whose difference is signed."""
 
     config_class = DTCDSCNConfig
+    supports_gradient_checkpointing = True
     size_multiple: ClassVar[int] = 32
     reference_keys = (
         (r"^firstconv\.", "backbone.conv1."),

@@ -224,6 +224,7 @@ class ICIFNetForChangeDetection(SiameseChangeDetector):
     """
 
     config_class = ICIFNetConfig
+    supports_gradient_checkpointing = True
     # The finest attention's memory is a map of 1/32.
     size_multiple: ClassVar[int] = 32
     reference_keys = (

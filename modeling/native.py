@@ -15,32 +15,15 @@ from typing import Any, ClassVar
 
 import transformers
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import PreTrainedConfig
 from transformers.modeling_outputs import SemanticSegmenterOutput
+from transformers.utils.output_capturing import maybe_install_capturing_hooks
 
 from .base import AnyInput, resize_and_crop
 from .configuration import SegmentationConfig
+from .layers import BatchNorm2d
 from .losses import check_labels, masked_cross_entropy
 from .stem import load_checkpoint
-
-
-class BatchNormOfAny(nn.BatchNorm2d):
-    """A batch norm that takes a single value a channel in training: with its running statistics, kept."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(batch, channels, height, width) -> the same, normalised."""
-        if self.training and input.numel() == input.shape[1]:
-            return F.batch_norm(
-                input,
-                self.running_mean,
-                self.running_var,
-                self.weight,
-                self.bias,
-                training=False,
-                eps=self.eps,
-            )
-        return super().forward(input)
 
 
 class NativeSegmenter(AnyInput):
@@ -57,7 +40,7 @@ class NativeSegmenter(AnyInput):
         for module in self.modules():
             if type(module) is nn.BatchNorm2d:
                 # The same parameters under the same names, wherever else the module is referred to.
-                module.__class__ = BatchNormOfAny
+                module.__class__ = BatchNorm2d
         self.freeze_unused()
 
     @classmethod
@@ -142,6 +125,11 @@ class SegformerForSemanticSegmentation(NativeSegmenter, transformers.SegformerFo
     minimum_size: ClassVar[int] = 29
     classifiers = ("decode_head.classifier",)
 
+    def __init__(self, config: PreTrainedConfig) -> None:
+        super().__init__(config)
+        # The first call would do it otherwise, under a lock that no compiler can trace.
+        maybe_install_capturing_hooks(self.segformer)
+
 
 class UperNetForSemanticSegmentation(NativeSegmenter, transformers.UperNetForSemanticSegmentation):
     """UPerNet on a Swin Transformer or a ConvNeXt, with an auxiliary head on the third stage in training.
@@ -151,6 +139,8 @@ class UperNetForSemanticSegmentation(NativeSegmenter, transformers.UperNetForSem
     """
 
     config_class = transformers.UperNetConfig
+    # Where the backbone does: Swin's stages, not ConvNeXt's.
+    supports_gradient_checkpointing = True
     # ConvNeXt halves without padding; Swin would take less.
     minimum_size: ClassVar[int] = 32
     # A backbone's last normalisation, which its feature maps are taken before.

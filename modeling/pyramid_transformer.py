@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .layers import StochasticDepth
 
@@ -62,7 +63,7 @@ class ConvolutionalFeedForward(nn.Module):
         return self.drop(self.fc2(self.drop(F.gelu(inner))))
 
 
-class Block(nn.Module):
+class Block(GradientCheckpointingLayer):
     """Attention and feed-forward, each behind a layer norm and added to what came in."""
 
     def __init__(

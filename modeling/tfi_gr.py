@@ -113,6 +113,7 @@ class TFIGRForChangeDetection(SiameseChangeDetector):
     """TFI-GR; not symmetric in the dates, which are fused in order."""
 
     config_class = TFIGRConfig
+    supports_gradient_checkpointing = True
     size_multiple: ClassVar[int] = 32
     # The published scales are numbered by the ResNet's stages: 2 is the finest.
     reference_keys = (

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from transformers import AutoModelForSemanticSegmentation
 
 from euromine.modeling import BANDS, create_model
-from euromine.modeling.native import NATIVE_SEGMENTERS, BatchNormOfAny
+from euromine.modeling.layers import BatchNorm2d
+from euromine.modeling.native import NATIVE_SEGMENTERS
 
 # Of these architectures at ten bands and two classes, measured on transformers' classes alone.
 PARAMETERS = {
@@ -221,7 +222,7 @@ def test_a_batch_of_one_trains_where_transformers_refuses(name: str) -> None:
 
 
 def test_a_batch_norm_of_one_value_uses_its_running_statistics_and_keeps_them() -> None:
-    norm = BatchNormOfAny(3)
+    norm = BatchNorm2d(3)
     nn.init.uniform_(norm.running_mean)
     nn.init.uniform_(norm.running_var, 0.5, 2)
     before = {key: value.clone() for key, value in norm.state_dict().items()}
@@ -239,7 +240,7 @@ def test_a_batch_norm_of_one_value_uses_its_running_statistics_and_keeps_them() 
 
 @pytest.mark.parametrize("shape", [(2, 3, 1, 1), (1, 3, 2, 1), (4, 3, 5, 5)])
 def test_a_batch_norm_of_several_values_is_pytorchs(shape: tuple[int, ...]) -> None:
-    ours, theirs = BatchNormOfAny(3), nn.BatchNorm2d(3)
+    ours, theirs = BatchNorm2d(3), nn.BatchNorm2d(3)
     images = torch.randn(shape)
     assert torch.equal(ours(images), theirs(images))
     assert all(torch.equal(ours.state_dict()[key], value) for key, value in theirs.state_dict().items())
