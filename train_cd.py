@@ -14,7 +14,7 @@ from transformers import set_seed
 from euromine.modeling.auto import create_model
 from euromine.training.arguments import ChangeDetectionArguments, parse_arguments
 from euromine.training.collation import SeriesCollator
-from euromine.training.data import make_image_processor, read_splits, training_sampler
+from euromine.training.data import make_image_processor, read_splits, training_dataset, training_sampler
 from euromine.training.evaluation import SeriesScores
 from euromine.training.runs import (
     finish_run,
@@ -52,11 +52,12 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             **script.model_config,
         )
         image_processor = make_image_processor(script, splits)
+        train_dataset = training_dataset(script, splits, training)
     trainer = SeriesTrainer(
         model,
         training,
         image_processor=image_processor,
-        train_dataset=splits.train,
+        train_dataset=train_dataset,
         eval_dataset=splits.validation,
         collator=SeriesCollator(splits.sites, splits.years, script.counts_whole_patches),
         scores=SeriesScores(script.task, splits.sites, script.averaging),

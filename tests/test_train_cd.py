@@ -68,6 +68,29 @@ def test_a_change_detector_is_trained_scored_and_described(dataset, tmp_path):
     assert "Nothing was selected" in (tmp_path / "run" / "README.md").read_text()
 
 
+def test_a_change_detector_is_trained_on_the_years_of_patches(dataset, tmp_path):
+    argv = {
+        "dataset": dataset,
+        "architecture": "tinycd",
+        "output_dir": tmp_path / "run",
+        "training": "series",
+        "pairs_per_patch": 2,
+        "interval_sampling": "balanced",
+        "num_train_epochs": 2,
+        "logging_steps": 1,
+        "use_cpu": True,
+        "disable_tqdm": True,
+    }
+    results = train_cd.main([part for name, value in argv.items() for part in (f"--{name}", str(value))])
+    # One patch, so one step an epoch; eight of its two pairs would make a batch.
+    assert results["training"]["steps"] == 2
+    assert results["training"]["batch_size"] == 8
+    assert results["protocol"]["training"] == "series"
+    assert all(np.isfinite(log["loss"]) for log in results["history"] if "loss" in log)
+    assert results["details"]["test"]["interval_f1"]["intervals"] == [1, 2, 3]
+    assert "each of its years is encoded once" in (tmp_path / "run" / "README.md").read_text()
+
+
 def test_a_footprint_mapper_is_sent_to_the_other_script(dataset, tmp_path, capsys):
     with pytest.raises(SystemExit) as left:
         train_cd.main(["--dataset", str(dataset), "--architecture", "unet", "--output_dir", str(tmp_path)])

@@ -157,6 +157,8 @@ class ChangeDetectionArguments(ScriptArguments):
     """What `train_cd.py` is told: `ScriptArguments`, and which pairs of years it trains on.
 
     Attributes:
+        training: "pairs": a sample is a pair of years. "series": a sample is a patch, whose years are encoded
+            once for all pairs of it; `per_device_train_batch_size` and `max_train_samples` count patches.
         pairs_per_patch: "all" pairs of each patch in every epoch, or so many, drawn anew for each epoch.
         interval_sampling: How they are drawn: every pair alike ("uniform"), every interval of years alike
             ("balanced"), or in inverse proportion to the interval ("inverse"), so that most are short.
@@ -164,6 +166,9 @@ class ChangeDetectionArguments(ScriptArguments):
 
     task: ClassVar[str] = CHANGE_DETECTION
 
+    training: Literal["pairs", "series"] = _argument(
+        "pairs", "What a sample is: a pair of years, or a patch with several pairs, each year encoded once."
+    )
     pairs_per_patch: str = _argument("all", "All pairs of years, or so many for each patch and epoch.")
     interval_sampling: Literal["uniform", "balanced", "inverse"] = _argument(
         "uniform", "How pairs are drawn: each pair alike, each interval alike, or short ones more often."
@@ -237,6 +242,10 @@ def _defaults(task: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
         bf16=not use_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
         processes=1 if "per_device_train_batch_size" in chosen else int(os.environ.get("WORLD_SIZE", "1")),
     )
+    if chosen.get("training") == "series":
+        recipe["per_device_train_batch_size"] = _patches_of_a_batch(
+            str(chosen.get("pairs_per_patch", "all")), recipe["per_device_train_batch_size"]
+        )
     evaluation = str(chosen.get("eval_strategy", "epoch"))
     saving = evaluation if evaluation != "no" else "epoch"
     selects = evaluation != "no" and str(chosen.get("save_strategy", saving)) != "no"
@@ -252,6 +261,12 @@ def _defaults(task: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
         "load_best_model_at_end": selects,
         "metric_for_best_model": BEST_METRIC[task],
     }
+
+
+def _patches_of_a_batch(pairs_per_patch: str, pairs_of_a_batch: int) -> int:
+    """How many patches have about as many pairs as a batch of pairs: one, where all pairs are wanted."""
+    number = int(pairs_per_patch) if pairs_per_patch.isdecimal() else pairs_of_a_batch
+    return max(1, pairs_of_a_batch // max(1, number))
 
 
 class _Absent:

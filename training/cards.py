@@ -366,6 +366,9 @@ def _protocol_rows(results: Mapping[str, Any]) -> list[tuple[str, str]]:
     }
     if results["task"] == CHANGE_DETECTION:
         rows["pairs"] = f"{protocol['pairs_per_patch']} a patch and epoch, {protocol['interval_sampling']}"
+        if protocol.get("training") == "series":
+            rows["pairs"] += ", those of a patch together: each of its years is encoded once"
+            rows["batch"] += " patches"
     return list(rows.items())
 
 

@@ -38,19 +38,32 @@ class SeriesCollator:
         self._position = {site: position for position, site in enumerate(self.sites)}
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, Tensor]:
-        """Rows of `annual`, `pairs` or `series` -> a batch.
+        """Rows of `annual`, `pairs` or `series`, or samples of `PatchSeries` -> a batch.
 
         Returns:
             annual: `pixel_values` int16 (batch, channels, height, width), `labels` uint8 (batch, height,
             width). pairs: (batch, 2, channels, height, width), and the change as labels. series:
             `pixel_values` (batch, years, channels, height, width), `labels` (batch, years, height, width)
             with 255 in years that a series lacks, `years` int32 (batch, years) with -1 there, `own` int64
-            (batch, 4) and `site` int64 (batch,).
+            (batch, 4) and `site` int64 (batch,). Samples of `PatchSeries`: `pixel_values` (images, channels,
+            height, width), all years of all patches; `labels` (pairs, height, width), all their changes;
+            `pairs` int64 (pairs, 2), the numbers of two images each; `patches` int64 (images,), the number of
+            each image's patch.
         """
         if "image" in rows[0]:
             return {"pixel_values": _stacked(rows, "image"), "labels": _stacked(rows, "label")}
         if "change" in rows[0]:
             return {"pixel_values": _stacked(rows, "images"), "labels": _stacked(rows, "change")}
+        if "changes" in rows[0]:
+            years = [len(row["images"]) for row in rows]
+            starts = np.cumsum([0, *years[:-1]])
+            pairs = [row["pairs"] + start for row, start in zip(rows, starts, strict=True)]
+            return {
+                "pixel_values": torch.from_numpy(np.concatenate([row["images"] for row in rows])),
+                "labels": torch.from_numpy(np.concatenate([row["changes"] for row in rows])),
+                "pairs": torch.from_numpy(np.concatenate(pairs)),
+                "patches": torch.from_numpy(np.repeat(np.arange(len(rows)), years)),
+            }
         return {
             "pixel_values": self._filled(rows, "images", 0),
             "labels": self._filled(rows, "labels", IGNORED),
@@ -93,16 +106,25 @@ def turned(maps: Tensor, turn: int) -> Tensor:
     return maps.rot90(turn % 4, (-2, -1))
 
 
-def augmented(pixel_values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def augmented(
+    pixel_values: Tensor, labels: Tensor, pairs: Tensor | None = None, patches: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Each sample flipped and turned in one of eight ways, its labels alike.
 
     Args:
         pixel_values: (batch, ..., side, side), any type, on any device.
         labels: (batch, side, side).
+        pairs: Where each label belongs to a pair of images instead: (labels, 2), the images' numbers.
+        patches: Where several images make a sample: (batch,), the number of each image's sample, from 0.
     """
-    turns = draw_turns(len(pixel_values))
+    if patches is None:
+        turns = draw_turns(len(pixel_values))
+    else:
+        of_patches = draw_turns(int(patches.max()) + 1)
+        turns = [of_patches[patch] for patch in patches.tolist()]
+    turns_of_labels = turns if pairs is None else [turns[first] for first in pairs[:, 0].tolist()]
     images = [turned(image, turn) for image, turn in zip(pixel_values, turns, strict=True)]
-    masks = [turned(mask, turn) for mask, turn in zip(labels, turns, strict=True)]
+    masks = [turned(mask, turn) for mask, turn in zip(labels, turns_of_labels, strict=True)]
     return torch.stack(images), torch.stack(masks)
 
 

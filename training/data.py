@@ -13,6 +13,7 @@ import datasets
 import numpy as np
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
+from transformers import TrainingArguments
 
 from euromine.dataset_script.reading import read_dataset
 from euromine.dataset_script.splits import split_sites
@@ -21,7 +22,8 @@ from euromine.modeling.configuration import BANDS
 from euromine.modeling.image_processing import EuroMineImageProcessor
 
 from .arguments import ChangeDetectionArguments, ScriptArguments
-from .sampling import EpochSampler, PairSampler
+from .patch_series import PatchSeries
+from .sampling import EpochSampler, PairSampler, SeriesSampler
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +84,8 @@ def read_splits(script: ScriptArguments, seed: int) -> Splits:
     if "train" not in training or not len(training["train"]):
         raise ValueError(f"{script.dataset}: there is nothing in the split train to learn from")
     learned = _as_published(training["train"]) if script.protocol == "paper" else training["train"]
-    train = _drawn(learned, script.max_train_samples, seed)
+    draw = _drawn_patches if _trains_on_series(script) else _drawn
+    train = draw(learned, script.max_train_samples, seed)
     scored = {
         name: _spread(_of_two_years(series[name]) if pairs else series[name], script.max_eval_samples)
         for name in ("validation", "test")
@@ -127,15 +130,31 @@ def sites_of(rows: datasets.Dataset | None) -> list[str]:
 
 def training_sampler(script: ScriptArguments, splits: Splits, seed: int) -> EpochSampler:
     """The order of the training rows, and which pairs of years are drawn."""
-    if isinstance(script, ChangeDetectionArguments) and script.number_of_pairs is not None:
-        return PairSampler(
-            column(splits.train, "patch_id"),
-            column(splits.train, "interval"),
-            script.number_of_pairs,
-            script.interval_sampling,
-            seed,
+    rows = splits.train
+    if not isinstance(script, ChangeDetectionArguments):
+        return EpochSampler(len(rows), seed)
+    series = _trains_on_series(script)
+    if script.number_of_pairs is None and not series:
+        return EpochSampler(len(rows), seed)
+    sampler = SeriesSampler if series else PairSampler
+    number = len(rows) if script.number_of_pairs is None else script.number_of_pairs
+    return sampler(_patches(rows), column(rows, "interval"), number, script.interval_sampling, seed)
+
+
+def training_dataset(script: ScriptArguments, splits: Splits, training: TrainingArguments) -> Any:
+    """What is trained on: the training rows, or patches with their pairs.
+
+    Raises:
+        ValueError: One process would divide a batch of patches among several GPUs.
+    """
+    if not _trains_on_series(script):
+        return splits.train
+    if training.n_gpu > 1:
+        raise ValueError(
+            f"--training series takes one GPU a process and found {training.n_gpu}: start it with "
+            "`accelerate launch`, or name one in CUDA_VISIBLE_DEVICES"
         )
-    return EpochSampler(len(splits.train), seed)
+    return PatchSeries(splits.train, _read(script, "annual", ("image", "label", "patch_id", "year"))["train"])
 
 
 def make_image_processor(script: ScriptArguments, splits: Splits) -> EuroMineImageProcessor:
@@ -158,8 +177,24 @@ def make_image_processor(script: ScriptArguments, splits: Splits) -> EuroMineIma
     )
 
 
-def _read(script: ScriptArguments, config: str) -> Mapping[str, datasets.Dataset]:
-    columns = _SERIES_COLUMNS if config == "series" else _TRAINING_COLUMNS[config]
+def _trains_on_series(script: ScriptArguments) -> bool:
+    return isinstance(script, ChangeDetectionArguments) and script.training == "series"
+
+
+def _patches(pairs: datasets.Dataset) -> list[str]:
+    """The patch of each row of `pairs`; where a patch is trained on twice, it counts as two."""
+    times: Counter[tuple[Any, ...]] = Counter()
+    names = []
+    for row in zip(*(column(pairs, name) for name in ("patch_id", "year_1", "year_2")), strict=True):
+        times[row] += 1
+        names.append(row[0] if times[row] == 1 else f"{row[0]} again {times[row]}")
+    return names
+
+
+def _read(
+    script: ScriptArguments, config: str, columns: tuple[str, ...] | None = None
+) -> Mapping[str, datasets.Dataset]:
+    columns = columns or (_SERIES_COLUMNS if config == "series" else _TRAINING_COLUMNS[config])
     try:
         return read_dataset(
             script.dataset, config, years=script.years, columns=columns, revision=script.dataset_revision
@@ -197,6 +232,16 @@ def _drawn(rows: datasets.Dataset, number: int | None, seed: int) -> datasets.Da
     if number is None or number >= len(rows):
         return rows
     return rows.select(sorted(np.random.default_rng(seed).choice(len(rows), number, replace=False).tolist()))
+
+
+def _drawn_patches(pairs: datasets.Dataset, number: int | None, seed: int) -> datasets.Dataset:
+    """The pairs of so many patches at random."""
+    patches = np.asarray(_patches(pairs))
+    names = np.unique(patches)
+    if number is None or number >= len(names):
+        return pairs
+    drawn = np.random.default_rng(seed).choice(names, number, replace=False)
+    return pairs.select(np.flatnonzero(np.isin(patches, drawn)).tolist())
 
 
 def _spread(rows: datasets.Dataset, number: int | None) -> datasets.Dataset:

@@ -345,6 +345,7 @@ def _results(
             "protocol": script.protocol,
             "average": script.averaging,
             "pretrained": _origin(script, model),
+            "training": getattr(script, "training", None),
             "pairs_per_patch": getattr(script, "pairs_per_patch", None),
             "interval_sampling": getattr(script, "interval_sampling", None),
         },

@@ -1,13 +1,14 @@
 """In which order rows are trained on: a function of the seed and the epoch alone, so it can be resumed."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch.utils.data import Sampler
 
 
-class EpochSampler(Sampler[int]):
+class EpochSampler(Sampler[Any]):
     """All rows in an order of their own in each epoch.
 
     Args:
@@ -27,7 +28,7 @@ class EpochSampler(Sampler[int]):
     def __len__(self) -> int:
         return self.rows
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[Any]:
         generator = np.random.default_rng([self.seed, self.epoch])
         return iter(generator.permutation(self.chosen(generator)).tolist())
 
@@ -78,6 +79,20 @@ class PairSampler(EpochSampler):
         keys = generator.exponential(size=self.rows) / self._weights
         order = np.lexsort((keys, self._patches))
         return order[self._places < self.pairs_per_patch]
+
+
+class SeriesSampler(PairSampler):
+    """As `PairSampler`, with the pairs of a patch in one sample: a tuple of their rows for each patch."""
+
+    def __len__(self) -> int:
+        return int(self._patches.max(initial=-1)) + 1
+
+    def __iter__(self) -> Iterator[tuple[int, ...]]:
+        generator = np.random.default_rng([self.seed, self.epoch])
+        rows = np.sort(self.chosen(generator))
+        rows = rows[np.argsort(self._patches[rows], kind="stable")]
+        samples = np.split(rows, np.flatnonzero(np.diff(self._patches[rows])) + 1)
+        return (tuple(samples[sample].tolist()) for sample in generator.permutation(len(samples)))
 
 
 def _weights(patches: NDArray[np.int64], intervals: NDArray[np.int64], sampling: str) -> NDArray[np.float64]:

@@ -28,13 +28,13 @@ logger = logging.getLogger(__name__)
 
 
 class SeriesTrainer(Trainer):
-    """Trains on single images or pairs of them, and scores whole series.
+    """Trains on single images, pairs of them or all pairs of a patch's years, and scores whole series.
 
     Args:
         model: A footprint mapper or a change detector.
         args: transformers' arguments, with `remove_unused_columns=False` and `batch_eval_metrics=True`.
         image_processor: Normalises on the device, and is saved with every checkpoint.
-        train_dataset: Rows of `annual` or `pairs`.
+        train_dataset: Rows of `annual` or `pairs`, or `PatchSeries`.
         eval_dataset: Rows of `series`, the validation split.
         collator: Puts both together.
         scores: The metrics.
@@ -89,7 +89,7 @@ class SeriesTrainer(Trainer):
             raise TypeError(f"the trainer's model is a {type(self.model).__name__}, no PreTrainedModel")
         return self.model
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[Any]:
         return self.sampler
 
     def compute_loss(
@@ -100,12 +100,13 @@ class SeriesTrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """The network's loss on a batch of integers, augmented and normalised where it lies."""
-        pixel_values, labels = inputs["pixel_values"], inputs["labels"]
+        pixel_values, labels, pairs = inputs["pixel_values"], inputs["labels"], inputs.get("pairs")
         if self.augmentation and model.training:
-            pixel_values, labels = augmented(pixel_values, labels)
+            pixel_values, labels = augmented(pixel_values, labels, pairs, inputs.get("patches"))
         prepared = {
             "pixel_values": self.image_processor(pixel_values).pixel_values,
             "labels": labels.to(torch.int64),
+            **({} if pairs is None else {"pairs": pairs}),
         }
         return super().compute_loss(model, prepared, return_outputs, num_items_in_batch)
 

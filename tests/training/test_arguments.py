@@ -98,6 +98,23 @@ def test_the_command_line_overrules_the_file_and_the_file_the_recipe(tmp_path, s
     assert not script.augmentation
 
 
+@pytest.mark.parametrize(
+    ("given", "batch_size"),
+    [
+        ([], 16),
+        (["--training", "series"], 1),
+        (["--training", "series", "--pairs_per_patch", "5"], 3),
+        (["--training", "series", "--pairs_per_patch", "5", "--recipe", "paper"], 6),
+        (["--training", "series", "--pairs_per_patch", "99"], 1),
+        (["--training", "series", "--per_device_train_batch_size", "7"], 7),
+    ],
+)
+def test_a_batch_of_patches_has_about_as_many_pairs_as_one_of_pairs(given, batch_size):
+    script, training = parse_arguments(ChangeDetectionArguments, [*CHANGES, *given])
+    assert training.per_device_train_batch_size == batch_size
+    assert script.training == ("series" if given else "pairs")
+
+
 def test_bands_are_separated_by_spaces_or_commas():
     script, _ = parse_arguments(SegmentationArguments, [*SEGMENT, "--bands", "B04,B03", "B02"])
     assert script.bands == ["B04", "B03", "B02"]

@@ -85,6 +85,15 @@ def changed(**sections: dict[str, Any]) -> dict[str, Any]:
     return results
 
 
+def test_a_card_says_that_patches_were_trained_on_with_all_their_years():
+    pairs = {"pairs_per_patch": "9", "interval_sampling": "balanced"}
+    results = changed(task="change-detection", protocol={**pairs, "training": "pairs"})
+    assert "patches |" not in make_card(results, with_picture=False)
+    card = make_card(changed(task="change-detection", protocol={**pairs, "training": "series"}), False)
+    assert f"{RESULTS['training']['batch_size']} patches |" in re.sub(" +", " ", card)
+    assert "9 a patch and epoch, balanced, those of a patch together" in card
+
+
 def test_the_model_index_holds_the_scores_of_the_test_split():
     results = changed(
         model={"repository": "org/mines"}, protocol={"dataset": "org/euromine", "dataset_revision": "f00"}

@@ -64,6 +64,40 @@ def test_both_dates_all_bands_and_the_labels_are_turned_alike():
     assert len({mask.numpy().tobytes() for mask in masks}) == 8
 
 
+def test_the_pairs_of_several_patches_name_their_images_among_all():
+    generator = np.random.default_rng(0)
+    rows = [
+        {
+            "images": generator.integers(0, 9000, (years, 10, 6, 6), np.int16),
+            "pairs": np.array(pairs),
+            "changes": np.full((len(pairs), 6, 6), years, np.uint8),
+        }
+        for years, pairs in ((3, [[0, 1], [1, 2]]), (2, [[0, 1]]), (4, [[0, 3], [1, 3], [2, 3]]))
+    ]
+    batch = SeriesCollator()(rows)
+    assert (batch["pixel_values"].dtype, batch["labels"].dtype) == (torch.int16, torch.uint8)
+    assert batch["pairs"].tolist() == [[0, 1], [1, 2], [3, 4], [5, 8], [6, 8], [7, 8]]
+    assert batch["patches"].tolist() == [0, 0, 0, 1, 1, 2, 2, 2, 2]
+    assert batch["labels"][:, 0, 0].tolist() == [3, 3, 2, 4, 4, 4]
+    found = batch["pixel_values"][batch["pairs"]]
+    expected = [row["images"][pair] for row in rows for pair in row["pairs"]]
+    np.testing.assert_array_equal(found, np.stack(expected))
+
+
+def test_all_years_of_a_patch_and_all_its_changes_are_turned_alike():
+    place = torch.arange(36, dtype=torch.int16).reshape(6, 6)
+    patches = torch.arange(64).repeat_interleave(3)
+    pairs = torch.cat([3 * torch.arange(64)[:, None] + torch.tensor(ends) for ends in ([0, 2], [2, 1])])
+    torch.manual_seed(0)
+    images, masks = augmented(
+        place.expand(192, 10, 6, 6), place.to(torch.uint8).expand(128, 6, 6), pairs, patches
+    )
+    by_patch = images.unflatten(0, (64, 3))[:, :, 0]
+    assert torch.equal(by_patch, by_patch[:, :1].expand_as(by_patch))
+    assert torch.equal(masks.to(torch.int16), by_patch[:, 0].repeat(2, 1, 1))
+    assert len({mask.numpy().tobytes() for mask in masks}) == 8
+
+
 @pytest.mark.parametrize("size", [(100, 90), (160, 200), (333, 170)])
 def test_pixels_that_a_patch_does_not_own_become_255(size):
     patches = patch_grid(*size)

@@ -1,15 +1,24 @@
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from uuid import uuid4
 
 import numpy as np
 import pytest
+from transformers import TrainingArguments
 
 from euromine.dataset_script.archive import write_site
 from euromine.dataset_script.shards import build_dataset
 from euromine.training.arguments import ChangeDetectionArguments, SegmentationArguments
-from euromine.training.data import column, describe, make_image_processor, read_splits, training_sampler
+from euromine.training.data import (
+    column,
+    describe,
+    make_image_processor,
+    read_splits,
+    training_dataset,
+    training_sampler,
+)
 
 
 def segmentation(dataset, **options):
@@ -48,6 +57,48 @@ def test_pairs_are_drawn_as_the_arguments_say(dataset):
     patches = [splits.train[row]["patch_id"] for row in training_sampler(script, splits, seed=0)]
     assert sorted(patches) == sorted(["Italy_1_0000", "Spain_1_0000", "Spain_1_0001"] * 2)
     assert len(training_sampler(changes(dataset), splits, seed=0)) == 9
+
+
+@pytest.mark.parametrize("pairs_per_patch", ["all", "2"])
+def test_a_patch_is_read_with_the_years_of_its_pairs(dataset, pairs_per_patch):
+    script = changes(dataset, training="series", pairs_per_patch=pairs_per_patch)
+    splits = read_splits(script, seed=0)
+    rows = training_dataset(script, splits, TrainingArguments(use_cpu=True))
+    samples = list(training_sampler(script, splits, seed=0))
+    assert len(rows) == len(samples) == 3
+    assert all(len(sample) == (3 if pairs_per_patch == "all" else 2) for sample in samples)
+    for sample in samples:
+        found = rows[sample]
+        assert found["images"].dtype == np.int16
+        # Any two of the three pairs of three years name all three.
+        assert len(found["images"]) == 3
+        for place, row in enumerate(sample):
+            pair = splits.train[row]
+            np.testing.assert_array_equal(found["images"][found["pairs"][place]], pair["images"])
+            np.testing.assert_array_equal(found["changes"][place], pair["change"])
+
+
+def test_years_that_no_drawn_pair_names_are_not_read(dataset):
+    script = changes(dataset, training="series", pairs_per_patch="1")
+    splits = read_splits(script, seed=0)
+    rows = training_dataset(script, splits, TrainingArguments(use_cpu=True))
+    for sample in training_sampler(script, splits, seed=0):
+        assert rows[sample]["images"].shape == (2, 10, 160, 160)
+        assert rows[sample]["pairs"].tolist() == [[0, 1]]
+
+
+def test_at_most_so_many_patches_are_trained_on_with_all_of_their_pairs(dataset):
+    script = changes(dataset, training="series", max_train_samples=2)
+    splits = read_splits(script, seed=0)
+    assert Counter(Counter(column(splits.train, "patch_id")).values()) == {3: 2}
+
+
+def test_patches_are_not_divided_among_the_gpus_of_one_process(dataset):
+    script = changes(dataset, training="series")
+    training = TrainingArguments(use_cpu=True)
+    training._n_gpu = 2
+    with pytest.raises(ValueError, match="one GPU a process and found 2: start it with `accelerate launch`"):
+        training_dataset(script, read_splits(script, seed=0), training)
 
 
 def test_only_the_years_that_are_asked_for_are_seen(dataset):
@@ -155,3 +206,14 @@ def test_the_papers_protocol_trains_on_the_published_list_to_the_letter(tmp_path
     assert Counter(column(paper.train, "site")) == {"Germany_13": 4, "Spain_1": 2, "Kiruna_1": 2}
     assert column(paper.test, "site") == column(corrected.test, "site") == ["Bulgaria_1"]
     assert paper.digest != corrected.digest
+
+
+def test_a_patch_that_the_published_list_names_twice_gives_its_pairs_twice(dataset):
+    script = changes(dataset, pairs_per_patch="2")
+    splits = read_splits(script, seed=0)
+    rows = len(splits.train)
+    twice = replace(splits, train=splits.train.select([*range(rows), *range(rows)]))
+    assert len(training_sampler(script, twice, seed=0)) == 2 * len(training_sampler(script, splits, seed=0))
+    series = changes(dataset, training="series", pairs_per_patch="2")
+    for sample in training_sampler(series, twice, seed=0):
+        assert len({twice.train[row]["interval"] for row in sample}) == 2

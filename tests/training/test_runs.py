@@ -47,6 +47,7 @@ CHANGES = {
     "pairs_per_patch": 2,
     "interval_sampling": "inverse",
 }
+SERIES = {**CHANGES, "training": "series"}
 OFTEN = {"eval_strategy": "steps", "eval_steps": 1, "logging_steps": 1, "use_cpu": True, "disable_tqdm": True}
 
 
@@ -111,7 +112,9 @@ def last_step(output_dir: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    ("script", "arguments"), [("train_seg", SEGMENT), ("train_cd", CHANGES)], ids=["seg", "cd"]
+    ("script", "arguments"),
+    [("train_seg", SEGMENT), ("train_cd", CHANGES), ("train_cd", SERIES)],
+    ids=["seg", "cd", "series"],
 )
 def test_a_run_killed_at_any_time_ends_bit_equal_to_one_that_was_not(script, arguments, dataset, tmp_path):
     arguments = {**arguments, **OFTEN, "dataset": dataset, "max_steps": 6}

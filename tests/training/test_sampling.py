@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from euromine.training.sampling import EpochSampler, PairSampler
+from euromine.training.sampling import EpochSampler, PairSampler, SeriesSampler
 
 # Patch a has ten years, so 45 pairs of intervals 1 to 9; patch b has three.
 PAIRS = [
@@ -88,6 +88,33 @@ def test_intervals_are_drawn_in_the_proportion_that_is_asked_for(sampling, weigh
     expected = epochs * np.asarray(weights) / np.sum(weights)
     # Five standard deviations of a binomial draw.
     assert np.all(np.abs(found - expected) < 5 * np.sqrt(expected))
+
+
+@pytest.mark.parametrize("pairs_per_patch", [4, 100])
+@pytest.mark.parametrize("sampling", ["uniform", "balanced", "inverse"])
+def test_a_series_is_the_pairs_that_are_drawn_of_its_patch(sampling, pairs_per_patch):
+    order = np.random.default_rng(0).permutation(len(PATCHES))
+    patches, intervals = [PATCHES[i] for i in order], np.asarray(INTERVALS)[order]
+    pairs = PairSampler(patches, intervals, pairs_per_patch, sampling, seed=5)
+    series = SeriesSampler(patches, intervals, pairs_per_patch, sampling, seed=5)
+    for epoch in range(3):
+        pairs.set_epoch(epoch)
+        series.set_epoch(epoch)
+        samples = list(series)
+        assert len(samples) == len(series) == 2
+        assert sorted(row for rows in samples for row in rows) == sorted(pairs)
+        assert all(len({patches[row] for row in rows}) == 1 for rows in samples)
+        assert list(series) == samples
+
+
+def test_patches_come_in_an_order_of_their_own_in_each_epoch():
+    sampler = SeriesSampler([f"patch_{row // 2}" for row in range(40)], [1, 2] * 20, 2, seed=1)
+    orders = []
+    for epoch in range(2):
+        sampler.set_epoch(epoch)
+        orders.append(list(sampler))
+    assert orders[0] != orders[1]
+    assert sorted(orders[0]) == sorted(orders[1]) == [(2 * patch, 2 * patch + 1) for patch in range(20)]
 
 
 def test_an_unknown_sampling_is_refused():

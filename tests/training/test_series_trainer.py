@@ -1,5 +1,5 @@
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +9,19 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, TrainingArguments
 
+from euromine.dataset_script.reading import change_between
 from euromine.metrics.annual_f1.annual_f1 import AnnualF1
 from euromine.modeling.auto import create_model
-from euromine.modeling.configuration import SegmentationConfig
+from euromine.modeling.base import two_class_logits
+from euromine.modeling.change_detection import SiameseChangeDetector
+from euromine.modeling.configuration import ChangeDetectionConfig, SegmentationConfig
 from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.modeling.segmentation import Segmenter
 from euromine.training import checkpoints
 from euromine.training.collation import SeriesCollator
 from euromine.training.evaluation import SeriesScores
 from euromine.training.recipes import COMMON
+from euromine.training.sampling import EpochSampler
 from euromine.training.series_trainer import SeriesTrainer, load_weights, log_line
 
 SITES = ("Italy_1", "Spain_1")
@@ -42,6 +46,35 @@ class PlainSegmenter(Segmenter):
 
     def segment(self, images: Tensor) -> Tensor:
         return self.layers(images)
+
+
+class InOrder(EpochSampler):
+    """All rows as they come."""
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.rows))
+
+
+class PlainChangeConfig(ChangeDetectionConfig):
+    model_type = "euromine_test-plain-change"
+
+
+class PlainDetector(SiameseChangeDetector):
+    """Two convolutions and their difference."""
+
+    config_class = PlainChangeConfig
+
+    def __init__(self, config: PlainChangeConfig) -> None:
+        super().__init__(config)
+        self.encoder = nn.Sequential(nn.Conv2d(10, 6, 3, padding=1), nn.ReLU())
+        self.head = nn.Conv2d(6, 1, 1)
+        self.post_init()
+
+    def encode(self, pixel_values: Tensor) -> Tensor:
+        return self.encoder(pixel_values)
+
+    def decode(self, features_1: Any, features_2: Any) -> Tensor:
+        return two_class_logits(self.head((features_2 - features_1).abs()))
 
 
 def annual_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
@@ -75,7 +108,11 @@ def make_trainer(tmp_path: Path) -> Callable[..., SeriesTrainer]:
     def make(model: PreTrainedModel, **options: Any) -> SeriesTrainer:
         rows = {
             name: options.pop(name, default)
-            for name, default in (("train_dataset", annual_rows(8)), ("eval_dataset", series_rows()))
+            for name, default in (
+                ("train_dataset", annual_rows(8)),
+                ("eval_dataset", series_rows()),
+                ("sampler", None),
+            )
         }
         augmentation = options.pop("augmentation", True)
         changes = hasattr(model, "predict_series")
@@ -135,6 +172,43 @@ def test_a_batch_of_four_is_two_batches_of_two_accumulated(make_trainer):
     for name, value in trained[0].items():
         torch.testing.assert_close(value, trained[1][name], rtol=1e-4, atol=1e-6)
         assert not torch.equal(value, before[name])
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_patches_with_their_pairs_teach_what_a_batch_of_these_pairs_does(make_trainer, accumulation):
+    patches, pairs = [], []
+    for patch in range(4):
+        rows = annual_rows(3, seed=patch)
+        images = np.stack([row["image"] for row in rows])
+        labels = np.stack([row["label"] for row in rows])
+        # A part that nobody knows, of another size in each patch.
+        labels[0, : 5 * patch] = 255
+        ends = np.array([[0, 1], [0, 2]])
+        changes = np.stack([change_between(labels[first], labels[second]) for first, second in ends])
+        patches.append({"images": images, "pairs": ends, "changes": changes})
+        pairs += [
+            {"images": images[end], "change": change} for end, change in zip(ends, changes, strict=True)
+        ]
+    trained = []
+    for rows, batch_size in ((patches, 2), (pairs, 4)):
+        torch.manual_seed(0)
+        trainer = make_trainer(
+            PlainDetector(PlainChangeConfig()),
+            train_dataset=rows,
+            per_device_train_batch_size=batch_size,
+            gradient_accumulation_steps=accumulation,
+            augmentation=False,
+            max_steps=2 // accumulation,
+            save_strategy="no",
+            optim="sgd",
+            sampler=InOrder(len(rows), seed=0),
+        )
+        before = weights_of(trainer.model)
+        trainer.train()
+        trained.append({name: value - before[name] for name, value in weights_of(trainer.model).items()})
+    for name, change in trained[0].items():
+        assert change.any(), name
+        torch.testing.assert_close(change, trained[1][name], rtol=1e-4, atol=1e-7)
 
 
 def test_bfloat16_reaches_training_and_both_kinds_of_prediction(make_trainer):
