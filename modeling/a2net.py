@@ -15,7 +15,8 @@ from .base import init_convolutions, two_class_logits
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
 from .layers import BatchNorm2d
-from .mobilenetv2 import TAPS, MobileNetV2
+from .mobilenetv2 import TAPS, MobileNetV2, mobilenetv2_weights
+from .pretrained import EncoderWeights, PretrainedEncoderModel
 
 
 class A2NetConfig(ChangeDetectionConfig):
@@ -107,7 +108,7 @@ class SupervisedAttention(nn.Module):
         return self.refine(features * context), change
 
 
-class A2NetForChangeDetection(SiameseChangeDetector):
+class A2NetForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
     """A2Net; symmetric in the dates. Its auxiliary maps are those of the coarser scales."""
 
     config_class = A2NetConfig
@@ -150,6 +151,10 @@ class A2NetForChangeDetection(SiameseChangeDetector):
         self.decoder = nn.ModuleList(_conv(width, width) for _ in range(scales - 1))
         self.head = nn.Conv2d(width, 1, 1)
         self.post_init()
+
+    def pretrained_encoders(self) -> dict[str, EncoderWeights]:
+        """MobileNetV2's weights."""
+        return {"backbone": mobilenetv2_weights()}
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)

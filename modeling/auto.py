@@ -159,8 +159,9 @@ def create_model(
         name: One of `list_models()`.
         bands: Names of the input channels, in the order of `pixel_values`; default EuroMineNet's ten, or
             band_1, band_2, ... where `num_channels` is given.
-        pretrained: False for fresh weights; True for the checkpoint that the benchmark starts from; or a Hub
-            repository or a local folder with a checkpoint of this architecture.
+        pretrained: False for fresh weights; True for the weights that the benchmark starts from; or a Hub
+            repository, a local folder or a file with a checkpoint of this architecture or with weights for
+            its encoder alone.
         stem_init: How a first layer for red, green and blue becomes one for `bands`: "semantic", "cyclic" or
             "random" (`stem.py`); None where the checkpoint is one for these bands.
         **config: Other fields of the network's configuration.
@@ -181,18 +182,20 @@ def create_model(
     given = None if bands is None else checked_bands(bands)
     inputs = MultispectralConfig(bands=given, num_channels=config.pop("num_channels", None)).bands or ()
     model: MultispectralModel | NativeSegmenter
+    published: tuple[str, ...]
     if native := NATIVE_SEGMENTERS.get(name):
         _check_fields(name, native.model_class.config_class, config, native.own_fields)
-        model = native.model_class(native.config(inputs, **config))
+        model, published = native.model_class(native.config(inputs, **config)), (native.checkpoint,)
     else:
         model_class = SEGMENTERS[name] if name in SEGMENTERS else CHANGE_DETECTORS[name]
         _check_fields(name, model_class.config_class, config)
-        model = model_class(model_class.config_class(bands=inputs, **config))
+        own = model_class(model_class.config_class(bands=inputs, **config))
+        model, published = own, own.checkpoints
     if pretrained is not False:
-        checkpoint = native.checkpoint if native else model.checkpoint
-        if pretrained is True and checkpoint is None:
+        if pretrained is True and not published:
             raise ValueError(f"{name} has no pretrained weights to start from")
-        model.load_pretrained(str(checkpoint) if pretrained is True else fspath(pretrained), stem_init)
+        for source in published if pretrained is True else (fspath(pretrained),):
+            model.load_pretrained(source, stem_init)
     return model
 
 

@@ -104,6 +104,11 @@ class MultispectralModel(AnyInput):
         self.num_labels: int = config.num_labels or 2
         self.num_channels: int = config.num_channels or len(BANDS)
 
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """The Hub repositories that `create_model(..., pretrained=True)` starts from, if any."""
+        return () if self.checkpoint is None else (self.checkpoint,)
+
     @classmethod
     def prepare_reference(cls, reference: dict[str, Tensor]) -> dict[str, Tensor]:
         """The published network's tensors before they are renamed: taken apart where ours stand alone."""

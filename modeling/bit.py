@@ -16,7 +16,8 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from .base import init_convolutions
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
-from .resnet import ResNet
+from .pretrained import EncoderWeights, PretrainedEncoderModel
+from .resnet import ResNet, resnet_weights
 
 
 class BITConfig(ChangeDetectionConfig):
@@ -94,7 +95,7 @@ class Layer(GradientCheckpointingLayer):
         return self.feed_forward(self.attention(queries, memory))
 
 
-class BITForChangeDetection(SiameseChangeDetector):
+class BITForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
     """BIT; a year is encoded to features and tokens, the dates meet in the tokens' transformer."""
 
     config_class = BITConfig
@@ -142,6 +143,10 @@ class BITForChangeDetection(SiameseChangeDetector):
             nn.Conv2d(width, self.num_labels, 3, padding=1),
         )
         self.post_init()
+
+    def pretrained_encoders(self) -> dict[str, EncoderWeights]:
+        """The ResNet's weights."""
+        return {"backbone": resnet_weights(self.backbone)}
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)

@@ -10,7 +10,8 @@ from transformers import initialization as init
 from .base import init_convolutions
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
-from .vgg import STAGES, VGG16
+from .pretrained import EncoderWeights, PretrainedEncoderModel
+from .vgg import STAGES, VGG16, vgg16_weights
 
 
 class ConvNormReLU(nn.Sequential):
@@ -54,7 +55,7 @@ class ChangeGuide(nn.Module):
         return self.gamma * found.mT.reshape(features.shape) + features
 
 
-class ChangeGuideDetector(SiameseChangeDetector):
+class ChangeGuideDetector(PretrainedEncoderModel, SiameseChangeDetector):
     """The base of both networks: VGG16 encodes a date, pointwise merges of the two dates at four scales."""
 
     # The published networks read torchvision's features in five slices.
@@ -72,6 +73,10 @@ class ChangeGuideDetector(SiameseChangeDetector):
         self.widths = [width for _, width in STAGES[1:]]
         self.merges = nn.ModuleList(ConvNormReLU(2 * width, width) for width in self.widths)
         self.guides = nn.ModuleList(ChangeGuide(width) for width in self.widths[1:])
+
+    def pretrained_encoders(self) -> dict[str, EncoderWeights]:
+        """VGG16's weights."""
+        return {"encoder": vgg16_weights()}
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)

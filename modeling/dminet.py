@@ -15,7 +15,8 @@ from transformers import initialization as init
 from .base import init_convolutions
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
-from .resnet import ResNet
+from .pretrained import EncoderWeights, PretrainedEncoderModel
+from .resnet import ResNet, resnet_weights
 
 
 class DMINetConfig(ChangeDetectionConfig):
@@ -121,7 +122,7 @@ class Branch(nn.Module):
         return finer, coarser
 
 
-class DMINetForChangeDetection(SiameseChangeDetector):
+class DMINetForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
     """DMINet; a year is encoded by the ResNet, the dates meet behind it. Its auxiliary maps are all four.
 
     Not symmetric in the dates, which have their own queries, keys and values.
@@ -177,6 +178,10 @@ class DMINetForChangeDetection(SiameseChangeDetector):
         self.agreement = Branch(widths, config.head_width, self.num_labels)
         self.difference = Branch(widths, config.head_width, self.num_labels)
         self.post_init()
+
+    def pretrained_encoders(self) -> dict[str, EncoderWeights]:
+        """The ResNet's weights."""
+        return {"backbone": resnet_weights(self.backbone)}
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)

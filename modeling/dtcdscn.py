@@ -14,7 +14,8 @@ from .base import init_convolutions
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
 from .layers import BatchNorm2d
-from .resnet import ResNet
+from .pretrained import EncoderWeights, PretrainedEncoderModel
+from .resnet import ResNet, resnet_weights
 
 
 class DTCDSCNConfig(ChangeDetectionConfig):
@@ -87,7 +88,7 @@ class UpBlock(nn.Module):
         return self.widen(self.up(self.attention(features) + features))
 
 
-class DTCDSCNForChangeDetection(SiameseChangeDetector):
+class DTCDSCNForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
     """DTCDSCN; not symmetric in the dates, whose difference is signed."""
 
     config_class = DTCDSCNConfig
@@ -133,6 +134,10 @@ class DTCDSCNForChangeDetection(SiameseChangeDetector):
             nn.Conv2d(head_width, self.num_labels, 3, padding=1),
         )
         self.post_init()
+
+    def pretrained_encoders(self) -> dict[str, EncoderWeights]:
+        """The ResNet's weights; the weighing of channels, which they lack, starts afresh."""
+        return {"backbone": resnet_weights(self.backbone)}
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)

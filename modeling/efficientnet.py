@@ -4,15 +4,12 @@ Tan, Le, "EfficientNet: rethinking model scaling for convolutional neural networ
 """
 
 import math
-import re
-from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 from transformers import initialization as init
 
-from .conversion import rename_key
 from .layers import ConvNormActivation, StochasticDepth
-from .stem import STEM_RULES, check_stem_rule, inflate_stem
+from .pretrained import EncoderWeights
 
 # The stages of B0, from which the others are scaled:
 # (expansion, kernel size, stride, input width, output width, blocks).
@@ -28,6 +25,9 @@ _B0_STAGES = (
 # How much wider and deeper each variant is (the paper's compound scaling). B5 to B7 would need another
 # epsilon in their batch norms, and no network here stands on them.
 _SCALES = {"b0": (1.0, 1.0), "b1": (1.0, 1.1), "b2": (1.1, 1.2), "b3": (1.2, 1.4), "b4": (1.4, 1.8)}
+
+# ImageNet's weights on the Hub, where the benchmark's networks start from them.
+_REPOSITORIES = {"b4": "timm/efficientnet_b4.ra2_in1k"}
 
 # torchvision's names, `features.` first, to those of `EfficientNetEncoder`. The first stage's blocks do not
 # expand, so that their layers are counted from another start.
@@ -144,6 +144,7 @@ class EfficientNetEncoder(nn.Module):
 
     Attributes:
         widths: Channels of each stage's map.
+        variant: As given.
     """
 
     def __init__(
@@ -158,6 +159,7 @@ class EfficientNetEncoder(nn.Module):
             raise ValueError(f"unknown EfficientNet {variant!r}, one of {', '.join(_SCALES)} was expected")
         if not 1 <= stages <= len(_B0_STAGES):
             raise ValueError(f"stages is {stages}, 1 to {len(_B0_STAGES)} was expected")
+        self.variant = variant
         width_scale, depth_scale = _SCALES[variant]
         depths = [math.ceil(blocks * depth_scale) for *_, blocks in _B0_STAGES]
 
@@ -214,60 +216,20 @@ def init_efficientnet_weights(encoder: EfficientNetEncoder, module: nn.Module) -
             init.zeros_(module.bias)
 
 
-def load_efficientnet(
-    encoder: EfficientNetEncoder,
-    state_dict: Mapping[str, Tensor],
-    bands: Sequence[str],
-    stem_init: str | None,
-    source: str = "the checkpoint",
-) -> None:
-    """Give an encoder the weights of torchvision's or timm's EfficientNet of its variant.
+def efficientnet_weights(encoder: EfficientNetEncoder) -> EncoderWeights:
+    """The weights that an EfficientNet of its variant takes: torchvision's or timm's.
 
     Of timm's take those that pad on both sides alike (`efficientnet_b4`); the names of those that pad as
     TensorFlow does (`tf_efficientnet_b4`) are the same, but not what comes out.
-
-    Args:
-        encoder: Built for `bands`; what follows its last stage is left out.
-        state_dict: The tensors under torchvision's or timm's names.
-        bands: Names of the encoder's input channels.
-        stem_init: How a first layer for red, green and blue becomes one for `bands` (`stem.py`); "random"
-            keeps the encoder's own.
-        source: Where the tensors come from, for what is raised.
-
-    Raises:
-        ValueError: The tensors are of another network, or of other bands and `stem_init` is None.
     """
-    check_stem_rule(stem_init)
-    rules = TIMM_KEYS if "conv_stem.weight" in state_dict else TORCHVISION_KEYS
-    expected = encoder.state_dict()
-    # Old checkpoints lack the batch norms' counters, which reach no output.
-    tensors = {key: value for key, value in expected.items() if key.endswith("num_batches_tracked")}
-    for key, value in state_dict.items():
-        ours = rename_key(key, rules)
-        is_later = (stage := re.match(r"stages\.(\d+)\.", ours)) and int(stage[1]) >= len(encoder.stages)
-        if not is_later and not any(re.search(pattern, key) for pattern in _HEAD_KEYS):
-            tensors[ours] = value
-    stem = tensors.get("stem.conv.weight")
-    if stem is not None and stem.ndim == 4 and stem.shape[1] == 3:
-        if stem_init is None:
-            raise ValueError(
-                f"{source} sees red, green and blue, and stem_init is None: "
-                f"one of {', '.join(STEM_RULES)} was expected for {len(bands)} bands"
-            )
-        fresh = expected["stem.conv.weight"]
-        tensors["stem.conv.weight"] = fresh if stem_init == "random" else inflate_stem(stem, bands, stem_init)
-    misfits = sorted(
-        key
-        for key in expected.keys() | tensors.keys()
-        if key not in expected or key not in tensors or expected[key].shape != tensors[key].shape
+    later = (rf"^stages\.{stage}\." for stage in range(len(encoder.stages), len(_B0_STAGES)))
+    return EncoderWeights(
+        name=f"EfficientNet-{encoder.variant.upper()}",
+        stem="stem.conv.weight",
+        spellings={"conv_stem.weight": TIMM_KEYS, "features.0.0.weight": TORCHVISION_KEYS},
+        repository=_REPOSITORIES.get(encoder.variant),
+        left_out=(*_HEAD_KEYS, *later),
     )
-    if misfits:
-        raise ValueError(
-            f"{source} is no EfficientNet as this network's encoder: "
-            f"{len(misfits)} tensors are missing, unknown or of another shape "
-            f"({', '.join(misfits[:3])}{', ...' if len(misfits) > 3 else ''})"
-        )
-    encoder.load_state_dict(tensors)
 
 
 def _scaled_width(width: int, scale: float) -> int:

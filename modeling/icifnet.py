@@ -16,8 +16,9 @@ from .base import init_convolutions
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
 from .dminet import MutualGate
-from .pyramid_transformer import PyramidTransformer, init_pyramid_weights
-from .resnet import ResNet
+from .pretrained import EncoderWeights, PretrainedEncoderModel
+from .pyramid_transformer import PyramidTransformer, init_pyramid_weights, pvt_v2_b1_weights
+from .resnet import ResNet, resnet_weights
 
 # Side of the window in which a head sees its neighbours -> how many heads see so far.
 WINDOWS = {3: 2, 5: 3, 7: 3}
@@ -215,7 +216,7 @@ class DateBranch(nn.Module):
         return self.local_pyramid(*by_local), features, self.global_pyramid(*by_global)
 
 
-class ICIFNetForChangeDetection(SiameseChangeDetector):
+class ICIFNetForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
     """ICIFNet; the dates meet in the difference of their three maps.
 
     Its auxiliary maps come from the local map, the fused one and, as the benchmark's main map, the global
@@ -297,6 +298,10 @@ class ICIFNetForChangeDetection(SiameseChangeDetector):
             for width in (global_widths[0], local_widths[0], global_widths[0])
         )
         self.post_init()
+
+    def pretrained_encoders(self) -> dict[str, EncoderWeights]:
+        """The ResNet's and the transformer's weights."""
+        return {"resnet": resnet_weights(self.resnet), "transformer": pvt_v2_b1_weights(self.transformer)}
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)

@@ -4,9 +4,12 @@ Sandler, Howard, Zhu, Zhmoginov, Chen, "MobileNetV2: inverted residuals and line
 table 2. The tensors are called as torchvision's, so that its weights load by name.
 """
 
+from collections.abc import Iterator
+
 from torch import Tensor, nn
 
 from .layers import BatchNorm2d
+from .pretrained import EncoderWeights
 
 # Expansion, channels, repeats and first stride of each stage, table 2.
 STAGES = (
@@ -20,6 +23,33 @@ STAGES = (
 )
 # The layers whose maps `forward` gives, at 1/4, 1/8, 1/16 and 1/32, and their channels.
 TAPS = {3: 24, 6: 32, 13: 96, 17: 320}
+
+
+def _timm_rules() -> Iterator[tuple[str, str]]:
+    """Timm's names to ours; timm counts blocks within their stage and names layers by what they do."""
+    yield r"^conv_stem\.", "features.0.0."
+    yield r"^bn1\.", "features.0.1."
+    layers_of = {
+        # The first block does not widen.
+        1: (("conv_dw", "0.0"), ("bn1", "0.1"), ("conv_pw", "1"), ("bn2", "2")),
+        6: (
+            ("conv_pwl", "2"),
+            ("conv_pw", "0.0"),
+            ("bn1", "0.1"),
+            ("conv_dw", "1.0"),
+            ("bn2", "1.1"),
+            ("bn3", "3"),
+        ),
+    }
+    index = 1
+    for stage, (expansion, _, repeats, _) in enumerate(STAGES):
+        for block in range(repeats):
+            for theirs, ours in layers_of[expansion]:
+                yield rf"^blocks\.{stage}\.{block}\.{theirs}\.", f"features.{index}.conv.{ours}."
+            index += 1
+
+
+TIMM_KEYS = tuple(_timm_rules())
 
 
 def _conv(channels: int, width: int, kernel_size: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
@@ -73,3 +103,14 @@ class MobileNetV2(nn.Module):
             if index in TAPS:
                 maps.append(images)
         return tuple(maps)
+
+
+def mobilenetv2_weights() -> EncoderWeights:
+    """The weights that MobileNetV2 takes: torchvision's or timm's."""
+    return EncoderWeights(
+        name="MobileNetV2",
+        stem="features.0.0.weight",
+        spellings={"features.0.0.weight": (), "conv_stem.weight": TIMM_KEYS},
+        repository="timm/mobilenetv2_100.ra_in1k",
+        left_out=(r"^features\.18\.", r"^conv_head\.", r"^bn2\.", r"^classifier\."),
+    )

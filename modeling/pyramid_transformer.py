@@ -13,6 +13,23 @@ from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .layers import StochasticDepth
+from .pretrained import EncoderWeights
+
+# timm's names to the published ones, which count stages from 1 and call each stage's embedding apart.
+TIMM_KEYS = (
+    (r"^patch_embed\.", "patch_embed1."),
+    *(
+        rule
+        for stage in range(4)
+        for rule in (
+            (rf"^stages\.{stage}\.downsample\.", f"patch_embed{stage + 1}."),
+            (rf"^stages\.{stage}\.blocks\.", f"block{stage + 1}."),
+            (rf"^stages\.{stage}\.norm\.", f"norm{stage + 1}."),
+        )
+    ),
+)
+# The published feed-forward layers wrap their depthwise convolution once more.
+_PUBLISHED_KEYS = ((r"\.dwconv\.dwconv\.", ".dwconv."),)
 
 
 class ReducedAttention(nn.Module):
@@ -197,3 +214,19 @@ def init_pyramid_weights(encoder: PyramidTransformer, module: nn.Module) -> None
         init.ones_(module.weight)
     if module.bias is not None:
         init.zeros_(module.bias)
+
+
+def pvt_v2_b1_weights(encoder: PyramidTransformer) -> EncoderWeights:
+    """The weights that the first stages of a PVTv2-B1 take: the published ones or timm's.
+
+    Args:
+        encoder: With B1's widths and depths; what follows its last stage is left out.
+    """
+    later = range(encoder.stages + 1, 5)
+    return EncoderWeights(
+        name="PVTv2-B1",
+        stem="patch_embed1.proj.weight",
+        spellings={"patch_embed1.proj.weight": _PUBLISHED_KEYS, "patch_embed.proj.weight": TIMM_KEYS},
+        repository="timm/pvt_v2_b1.in1k",
+        left_out=(r"^head\.", *(rf"^(patch_embed|block|norm){stage}\." for stage in later)),
+    )

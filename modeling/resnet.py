@@ -6,39 +6,18 @@ arXiv:1706.05587; the stem of three convolutions: He et al., "Bag of tricks for 
 convolutional neural networks", CVPR 2019; squeeze and excitation: Hu, Shen, Sun, CVPR 2018.
 """
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from pickle import UnpicklingError
+from collections.abc import Sequence
 
-import torch
-from huggingface_hub import hf_hub_download
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import PreTrainedConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.utils.hub import cached_file
 
-from .base import MultispectralModel
-from .configuration import KNOWN_BANDS
 from .layers import BatchNorm2d
-from .stem import STEM_RULES, check_stem_rule, inflate_stem
+from .pretrained import EncoderWeights, PretrainedEncoderModel
 
-# Weights that go by a name of their own: the Hub repository and the file in it.
-NAMED_WEIGHTS = {
-    # Wang et al., "SSL4EO-S12", IEEE GRSM 2023: momentum contrast on all bands of Sentinel-2; CC BY 4.0.
-    "ssl4eo-resnet50-moco": (
-        "torchgeo/resnet50_sentinel2_all_moco",
-        "resnet50_sentinel2_all_moco-df8b932e.pth",
-    ),
-}
 # ImageNet's weights on the Hub: torchvision's own, and Gluon's for the deep stem, which come at two depths.
 _PLAIN_WEIGHTS = "timm/resnet{depth}.tv_in1k"
 _DEEP_WEIGHTS = {depth: f"timm/resnet{depth}s.gluon_in1k" for depth in (50, 101)}
-
-# What an encoder of thirteen channels sees, in this order.
-_SENTINEL_2 = KNOWN_BANDS[:13]
 
 
 class SqueezeExcitation(nn.Module):
@@ -277,150 +256,35 @@ def _deep_stem(num_channels: int, width: int) -> nn.Sequential:
     )
 
 
-def load_torchvision_state_dict(
-    trunk: ResNet,
-    state_dict: Mapping[str, Tensor],
-    bands: Sequence[str],
-    stem_init: str | None,
-    source: str = "the checkpoint",
-) -> None:
-    """Give a trunk the weights of torchvision's, timm's or torchgeo's ResNet of its depth.
+def resnet_weights(encoder: ResNet) -> EncoderWeights:
+    """The weights that a ResNet of its depth takes: torchvision's, timm's or torchgeo's.
 
-    The last layer and the stages that the trunk does without are left out. A first layer for red, green and
-    blue is inflated; of one for Sentinel-2's thirteen bands those of `bands` are taken as they are.
-
-    Args:
-        trunk: Built for `bands`.
-        state_dict: The tensors under torchvision's names.
-        bands: Names of the trunk's input channels.
-        stem_init: "semantic", "cyclic" or "random" (`stem.py`; the trunk's own first layer stays) for weights
-            of three channels.
-        source: Where the tensors come from, for what is raised.
-
-    Raises:
-        ValueError: The tensors are of another ResNet, or the first layer does not fit `bands`.
+    Weighing of channels (`squeeze_excitation`) is not in them and starts afresh.
     """
-    check_stem_rule(stem_init)
-    expected = trunk.state_dict()
     plain, deep = "conv1.weight", "conv1.0.weight"
-    stem = deep if trunk.deep_stem else plain
-    if stem not in state_dict and (plain in state_dict or deep in state_dict):
-        found, expected_stem = ("one", "three") if trunk.deep_stem else ("three", "one")
-        raise ValueError(
-            f"{source} has a stem of {found} convolution(s), this network was built with {expected_stem}: "
-            f"deep_stem={not trunk.deep_stem} was expected"
-        )
-    # Old checkpoints lack the batch norms' counters, which reach no output.
-    tensors = {key: value for key, value in expected.items() if key.endswith("num_batches_tracked")}
-    unused = ("fc.", *(f"layer{stage}." for stage in range(len(trunk.widths), len(DEPTHS[18][1]) + 1)))
-    tensors |= {key: value for key, value in state_dict.items() if not key.startswith(unused)}
-    if stem in tensors:
-        tensors[stem] = _fitted_stem(tensors[stem], expected[stem], bands, stem_init, source)
-    misfits = sorted(
-        key
-        for key in expected.keys() | tensors.keys()
-        if key not in expected or key not in tensors or expected[key].shape != tensors[key].shape
+    stem, other = (deep, plain) if encoder.deep_stem else (plain, deep)
+    found, expected = ("one", "three") if encoder.deep_stem else ("three", "one")
+    later = range(len(encoder.widths), len(DEPTHS[18][1]) + 1)
+    repository = _DEEP_WEIGHTS.get(encoder.depth) if encoder.deep_stem else _PLAIN_WEIGHTS
+    return EncoderWeights(
+        name=f"ResNet-{encoder.depth}",
+        stem=stem,
+        spellings={stem: ()},
+        repository=repository and repository.format(depth=encoder.depth),
+        left_out=(r"^fc\.", *(rf"^layer{stage}\." for stage in later)),
+        fresh=(r"\.se\.",),
+        near_misses={
+            other: f"has a stem of {found} convolution(s), this network was built with {expected}: "
+            f"deep_stem={not encoder.deep_stem} was expected"
+        },
     )
-    if misfits:
-        raise ValueError(
-            f"{source} is no ResNet-{trunk.depth} as this network's encoder: "
-            f"{len(misfits)} tensors are missing, unknown or of another shape "
-            f"({', '.join(misfits[:3])}{', ...' if len(misfits) > 3 else ''})"
-        )
-    trunk.load_state_dict(tensors)
 
 
-def _fitted_stem(
-    weight: Tensor, fresh: Tensor, bands: Sequence[str], stem_init: str | None, source: str
-) -> Tensor:
-    if weight.ndim == 4 and weight.shape[1] == len(_SENTINEL_2):
-        if unknown := [band for band in bands if band not in _SENTINEL_2]:
-            raise ValueError(
-                f"{source} sees Sentinel-2's thirteen bands, {', '.join(unknown)} not among them"
-            )
-        return weight[:, [_SENTINEL_2.index(band) for band in bands]]
-    if stem_init is None:
-        raise ValueError(
-            f"{source} does not see these bands, and stem_init is None: "
-            f"one of {', '.join(STEM_RULES)} was expected"
-        )
-    return fresh if stem_init == "random" else inflate_stem(weight, bands, stem_init)
-
-
-def is_encoder(source: str) -> bool:
-    """Whether a source holds an encoder's weights alone, and no checkpoint of transformers.
-
-    Args:
-        source: A name of `NAMED_WEIGHTS`, a file, a folder or a Hub repository.
-    """
-    if source in NAMED_WEIGHTS or Path(source).is_file():
-        return True
-    try:
-        stored, _ = PreTrainedConfig.get_config_dict(source)
-    except OSError:
-        # No checkpoint of any kind: whoever reads it as one of transformers says so.
-        return False
-    # timm's configurations name an architecture, transformers' a model type.
-    return "model_type" not in stored
-
-
-def read_encoder(source: str) -> dict[str, Tensor]:
-    """The tensors of an encoder's weights.
-
-    Args:
-        source: A name of `NAMED_WEIGHTS`, a .safetensors file, a file of `torch.save` with tensors alone, or
-            a folder or a Hub repository with model.safetensors.
-
-    Raises:
-        OSError: There is no such file, or it cannot be read.
-        ValueError: It holds something else than tensors by name.
-    """
-    try:
-        if source in NAMED_WEIGHTS:
-            path = hf_hub_download(*NAMED_WEIGHTS[source])
-        elif Path(source).is_file():
-            path = source
-        else:
-            path = str(cached_file(source, "model.safetensors"))
-    except OSError as error:
-        raise OSError(
-            f"{source} is neither a file with weights nor a repository that can be reached"
-        ) from error
-    try:
-        if path.endswith(".safetensors"):
-            return load_file(path)
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{source} cannot be read: a file of tensors alone was expected") from error
-    if not isinstance(tensors, Mapping) or not all(isinstance(each, Tensor) for each in tensors.values()):
-        raise ValueError(f"{source} holds something else than tensors by name, a state dict was expected")
-    return dict(tensors)
-
-
-class ResNetModel(MultispectralModel):
-    """What networks with a ResNet as their encoder share: they may start from its weights alone."""
+class ResNetModel(PretrainedEncoderModel):
+    """What footprint mappers with a ResNet as their encoder share: they may start from its weights alone."""
 
     encoder: ResNet
 
-    @property
-    def checkpoint(self) -> str | None:  # type: ignore[override]  # the base's is one for the whole class
-        """The Hub repository with ImageNet's weights for the encoder, where there is one."""
-        depth = self.encoder.depth
-        return _DEEP_WEIGHTS.get(depth) if self.encoder.deep_stem else _PLAIN_WEIGHTS.format(depth=depth)
-
-    def load_pretrained(self, source: str, stem_init: str | None) -> None:
-        """Start from a checkpoint of this network, or from weights for its encoder alone.
-
-        Args:
-            source: A Hub repository, a local folder or file, or a name of `NAMED_WEIGHTS`.
-            stem_init: How a first layer for red, green and blue becomes one for the network's bands.
-
-        Raises:
-            ValueError: The weights do not fit.
-            OSError: There are none, or they cannot be read.
-        """
-        if not is_encoder(source):
-            super().load_pretrained(source, stem_init)
-            return
-        load_torchvision_state_dict(self.encoder, read_encoder(source), self.config.bands, stem_init, source)
-        self.config.stem_init = stem_init
+    def pretrained_encoders(self) -> dict[str, EncoderWeights]:
+        """The ResNet's weights."""
+        return {"encoder": resnet_weights(self.encoder)}

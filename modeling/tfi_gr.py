@@ -15,7 +15,8 @@ from .base import init_convolutions
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
 from .layers import BatchNorm2d
-from .resnet import ResNet
+from .pretrained import EncoderWeights, PretrainedEncoderModel
+from .resnet import ResNet, resnet_weights
 
 
 class TFIGRConfig(ChangeDetectionConfig):
@@ -109,7 +110,7 @@ def _resized(features: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
     return F.interpolate(features, size=size, mode="bilinear", align_corners=True)
 
 
-class TFIGRForChangeDetection(SiameseChangeDetector):
+class TFIGRForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
     """TFI-GR; not symmetric in the dates, which are fused in order."""
 
     config_class = TFIGRConfig
@@ -146,6 +147,10 @@ class TFIGRForChangeDetection(SiameseChangeDetector):
         self.decoder = _conv(width, width)
         self.head = nn.Conv2d(width, self.num_labels, 1, bias=False)
         self.post_init()
+
+    def pretrained_encoders(self) -> dict[str, EncoderWeights]:
+        """The ResNet's weights."""
+        return {"backbone": resnet_weights(self.backbone)}
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)

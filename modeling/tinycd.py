@@ -13,8 +13,13 @@ from torch import Tensor, nn
 from .base import two_class_logits
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
-from .efficientnet import TORCHVISION_KEYS, EfficientNetEncoder, init_efficientnet_weights, load_efficientnet
-from .resnet import is_encoder, read_encoder
+from .efficientnet import (
+    TORCHVISION_KEYS,
+    EfficientNetEncoder,
+    efficientnet_weights,
+    init_efficientnet_weights,
+)
+from .pretrained import EncoderWeights, PretrainedEncoderModel
 
 
 class TinyCDConfig(ChangeDetectionConfig):
@@ -108,7 +113,7 @@ class UpBlock(nn.Module):
         return self.pointwise(self.spatial(self.upsample(features) * mask))
 
 
-class TinyCDForChangeDetection(SiameseChangeDetector):
+class TinyCDForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
     """TinyCD, 0.29 million parameters.
 
     Swapping the dates changes the logits: the mixing convolutions weigh the first date and the second
@@ -116,8 +121,6 @@ class TinyCDForChangeDetection(SiameseChangeDetector):
     """
 
     config_class = TinyCDConfig
-    # ImageNet's weights for the whole B4; the authors start from torchvision's.
-    checkpoint = "timm/efficientnet_b4.ra2_in1k"
     size_multiple = 8
     # At 8 the deepest map is a single pixel, over which an instance norm is undefined.
     minimum_size = 16
@@ -160,22 +163,9 @@ class TinyCDForChangeDetection(SiameseChangeDetector):
         self.classifier = PixelwiseMLP((widths[-1], 16, 8, 1), activates_last=False)
         self.post_init()
 
-    def load_pretrained(self, source: str, stem_init: str | None) -> None:
-        """Start from a checkpoint of TinyCD, or from an EfficientNet-B4's weights for the encoder alone.
-
-        Args:
-            source: A Hub repository, a local folder or a file; a B4 under torchvision's or timm's names.
-            stem_init: How a first layer for red, green and blue becomes one for the network's bands.
-
-        Raises:
-            ValueError: The weights do not fit.
-            OSError: There are none, or they cannot be read.
-        """
-        if not is_encoder(source):
-            super().load_pretrained(source, stem_init)
-            return
-        load_efficientnet(self.encoder, read_encoder(source), self.config.bands, stem_init, source)
-        self.config.stem_init = stem_init
+    def pretrained_encoders(self) -> dict[str, EncoderWeights]:
+        """EfficientNet-B4's weights; the authors start from torchvision's."""
+        return {"encoder": efficientnet_weights(self.encoder)}
 
     def _init_weights(self, module: nn.Module) -> None:
         """The encoder's convolutions as torchvision starts them, the rest PyTorch's way."""

@@ -5,6 +5,8 @@ Simonyan, Zisserman, "Very deep convolutional networks for large-scale image rec
 
 from torch import Tensor, nn
 
+from .pretrained import EncoderWeights
+
 # Convolutions of the five stages and their widths.
 STAGES = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 
@@ -41,3 +43,18 @@ class VGG16(nn.Module):
             if index in self.taps:
                 maps.append(images)
         return tuple(maps)
+
+
+def vgg16_weights() -> EncoderWeights:
+    """The weights that VGG16 with batch norm takes: torchvision's or timm's, which call the tensors alike."""
+    return EncoderWeights(
+        name="VGG16 with batch norm",
+        stem="features.0.weight",
+        # The batch norm's mean: without batch norm, a ReLU stands there.
+        spellings={"features.1.running_mean": ()},
+        repository="timm/vgg16_bn.tv_in1k",
+        left_out=(r"^classifier\.", r"^pre_logits\.", r"^head\."),
+        near_misses={
+            "features.0.weight": "is a VGG16 without batch norm, this network's encoder has batch norms"
+        },
+    )

@@ -12,10 +12,11 @@ from euromine.modeling.efficientnet import (
     TORCHVISION_KEYS,
     EfficientNetEncoder,
     InvertedBottleneck,
+    efficientnet_weights,
     init_efficientnet_weights,
-    load_efficientnet,
 )
 from euromine.modeling.layers import StochasticDepth
+from euromine.modeling.pretrained import load_encoder
 
 # Channels and blocks of the stages as torchvision 0.28 and timm 1.0 build them.
 TABLE = {
@@ -150,13 +151,14 @@ def test_a_random_first_layer_stays_the_networks_own():
     torch.manual_seed(0)
     encoder = EfficientNetEncoder(2, "b4", stages=3)
     before = encoder.stem.conv.weight.clone()
-    load_efficientnet(encoder, others_checkpoint("timm"), ("B04", "B03"), "random")
+    load_encoder(encoder, efficientnet_weights(encoder), others_checkpoint("timm"), ("B04", "B03"), "random")
     assert torch.equal(encoder.stem.conv.weight, before)
 
 
 def test_a_checkpoint_without_counters_is_taken():
     tensors = {key: value for key, value in others_checkpoint("torchvision").items() if value.ndim}
-    load_efficientnet(EfficientNetEncoder(3, "b4", stages=2), tensors, ("B04", "B03", "B02"), "semantic")
+    encoder = EfficientNetEncoder(3, "b4", stages=2)
+    load_encoder(encoder, efficientnet_weights(encoder), tensors, ("B04", "B03", "B02"), "semantic")
 
 
 @pytest.mark.parametrize(
@@ -171,9 +173,9 @@ def test_a_checkpoint_without_counters_is_taken():
         (
             lambda tensors: tensors.update({"conv_stem.weight": torch.zeros(48, 5, 3, 3)}),
             "semantic",
-            "stem.conv",
+            "3, height",
         ),
-        (lambda tensors: None, None, "file.pth sees red, green and blue, and stem_init is None"),
+        (lambda tensors: None, None, "file.pth does not see these bands, and stem_init is None"),
         (lambda tensors: None, "copied", "copied"),
     ],
 )
@@ -182,7 +184,7 @@ def test_weights_that_do_not_fit_are_refused(change, stem_init, named):
     change(tensors)
     encoder = EfficientNetEncoder(2, "b4", stages=3)
     with pytest.raises(ValueError, match=named):
-        load_efficientnet(encoder, tensors, ("B04", "B03"), stem_init, "file.pth")
+        load_encoder(encoder, efficientnet_weights(encoder), tensors, ("B04", "B03"), stem_init, "file.pth")
 
 
 def test_stochastic_depth_grows_evenly_over_the_blocks_of_the_whole_network():

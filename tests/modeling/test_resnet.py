@@ -8,17 +8,12 @@ import transformers
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from euromine.modeling import resnet
+from euromine.modeling import pretrained
 from euromine.modeling.auto import create_model
 from euromine.modeling.configuration import BANDS
 from euromine.modeling.layers import BatchNorm2d
-from euromine.modeling.resnet import (
-    BasicBlock,
-    Bottleneck,
-    ResNet,
-    load_torchvision_state_dict,
-    read_encoder,
-)
+from euromine.modeling.pretrained import load_encoder, read_encoder
+from euromine.modeling.resnet import BasicBlock, Bottleneck, ResNet, resnet_weights
 
 # torchvision's ResNets without their last layer of 1000 classes.
 PARAMETERS = {18: 11_176_512, 34: 21_284_672, 50: 23_508_032, 101: 42_500_160}
@@ -246,7 +241,7 @@ def hub_weights(depth: int, channels: int = 3, **settings) -> dict[str, Tensor]:
 def test_a_picture_in_red_green_and_blue_is_seen_as_before(deep_stem, bands, rule, channels, scale):
     state_dict = hub_weights(18, width=8, deep_stem=deep_stem)
     trunk = ResNet(len(bands), 18, width=8, deep_stem=deep_stem, strides=(1, 2), dilations=(1, 1))
-    load_torchvision_state_dict(trunk, state_dict, bands, rule)
+    load_encoder(trunk, resnet_weights(trunk), state_dict, bands, rule)
     picture = torch.randn(1, 3, 32, 32)
     images = torch.zeros(1, len(bands), 32, 32)
     for band, channel in channels.items():
@@ -266,7 +261,7 @@ def test_a_picture_in_red_green_and_blue_is_seen_as_before(deep_stem, bands, rul
 def test_the_random_rule_keeps_the_first_layer_as_it_started():
     trunk = ResNet(10, 18, width=8)
     before = trunk.conv1.weight.detach().clone()
-    load_torchvision_state_dict(trunk, hub_weights(18, width=8), BANDS, "random")
+    load_encoder(trunk, resnet_weights(trunk), hub_weights(18, width=8), BANDS, "random")
     assert torch.equal(trunk.conv1.weight, before)
 
 
@@ -274,7 +269,7 @@ def test_the_random_rule_keeps_the_first_layer_as_it_started():
 def test_of_thirteen_bands_those_of_the_network_are_taken(bands):
     state_dict = hub_weights(50, channels=13, width=8)
     trunk = ResNet(len(bands), 50, width=8)
-    load_torchvision_state_dict(trunk, state_dict, bands, None)
+    load_encoder(trunk, resnet_weights(trunk), state_dict, bands, None)
     for channel, band in enumerate(bands):
         theirs = state_dict["conv1.weight"][:, SENTINEL_2.index(band)]
         assert torch.equal(trunk.conv1.weight[:, channel], theirs)
@@ -298,7 +293,7 @@ def test_weights_that_do_not_fit_are_refused_and_change_nothing(weights, trunk, 
     trunk = ResNet(len(bands), **{"width": 8, **trunk})
     before = {key: tensor.clone() for key, tensor in trunk.state_dict().items()}
     with pytest.raises(ValueError, match=re.escape(said)):
-        load_torchvision_state_dict(trunk, hub_weights(**{"width": 8, **weights}), bands, rule)
+        load_encoder(trunk, resnet_weights(trunk), hub_weights(**{"width": 8, **weights}), bands, rule)
     assert all(torch.equal(tensor, before[key]) for key, tensor in trunk.state_dict().items())
 
 
@@ -338,7 +333,7 @@ def test_a_network_starts_from_the_weights_of_ssl4eo(monkeypatch, tmp_path):
         asked.append(repository)
         return str(tmp_path / file)
 
-    monkeypatch.setattr(resnet, "hf_hub_download", hf_hub_download)
+    monkeypatch.setattr(pretrained, "hf_hub_download", hf_hub_download)
     fields = {**SMALL["pspnet"], "deep_stem": False}
     network = create_model("pspnet", pretrained="ssl4eo-resnet50-moco", **fields)
     assert asked == ["torchgeo/resnet50_sentinel2_all_moco"]
@@ -358,7 +353,7 @@ def test_a_network_starts_from_the_weights_of_ssl4eo(monkeypatch, tmp_path):
 )
 def test_the_encoder_says_where_its_weights_are(name, fields, repository):
     with torch.device("meta"):
-        assert create_model(name, **fields).checkpoint == repository
+        assert create_model(name, **fields).checkpoints == ((repository,) if repository else ())
 
 
 def test_a_checkpoint_of_the_network_itself_is_one_to_start_from(tmp_path):
