@@ -246,6 +246,9 @@ def semantic_logits(class_queries_logits: Tensor, masks_queries_logits: Tensor) 
     # In half precision the scores of a hundred queries tie.
     with torch.autocast(class_queries_logits.device.type, enabled=False):
         classes = class_queries_logits.float().softmax(dim=-1)[..., :-1]
-        masks = masks_queries_logits.float().sigmoid()
-        scores = torch.einsum("bqc,bqhw->bchw", classes, masks)
-    return scores.clamp(min=torch.finfo(torch.float32).tiny).log()
+        # The masks' probabilities as shares of each pixel's largest: far from every mask all of them are so
+        # small that their sum would vanish, in other runtimes' sigmoid earlier than in PyTorch's.
+        masks = -F.softplus(-masks_queries_logits.float())
+        largest = masks.amax(dim=1, keepdim=True)
+        scores = torch.einsum("bqc,bqhw->bchw", classes, (masks - largest).exp())
+        return scores.clamp(min=torch.finfo(torch.float32).tiny).log() + largest
