@@ -173,7 +173,7 @@ def finish_run(run: Run, trainer: SeriesTrainer) -> dict[str, Any]:
             picture = None if rows is None else draw_predictions(rows, _predictor(trainer), scores.task)
             write_card(run.output_dir, results, picture)
             if scores.counts:
-                checkpoints.write_bytes(run.output_dir / COUNTS, _packed(scores.counts))
+                checkpoints.write_bytes(run.output_dir / COUNTS, packed_counts(scores.counts))
             checkpoints.write_json(run.output_dir / RESULTS, results)
         log_scores(results)
         logger.info("the model, its card and %s are in %s", RESULTS, run.output_dir)
@@ -355,7 +355,7 @@ def _results(
     }
 
 
-def _packed(counts: Mapping[str, CountTable]) -> bytes:
+def packed_counts(counts: Mapping[str, CountTable]) -> bytes:
     """The counts of each metric as an .npz file: {metric}.sites, .years, .by_year and .by_pair."""
     arrays: dict[str, NDArray[Any]] = {}
     for name, table in counts.items():
