@@ -75,7 +75,9 @@ class AnyInput(PreTrainedModel):
         return F.pad(images, (0, right, 0, bottom), mode="replicate")
 
     def _padded(self, side: int) -> int:
-        return math.ceil(max(side, self.minimum_size) / self.size_multiple) * self.size_multiple
+        # In integers: an exported program may leave the side open.
+        side = max(side, self.minimum_size)
+        return side + -side % self.size_multiple
 
 
 class MultispectralModel(AnyInput):
