@@ -75,8 +75,9 @@ class AnyInput(PreTrainedModel):
         return F.pad(images, (0, right, 0, bottom), mode="replicate")
 
     def _padded(self, side: int) -> int:
-        # In integers: an exported program may leave the side open.
-        side = max(side, self.minimum_size)
+        # An exported program may leave the side open: a comparison it decides, a maximum it would carry along.
+        if side < self.minimum_size:
+            side = self.minimum_size
         return side + -side % self.size_multiple
 
 
