@@ -505,6 +505,12 @@ def _year_paths(listing: Listing, prefix: str, folder: str, kinds: frozenset[str
     return dict(sorted(paths.items()))
 
 
+def is_archive_image(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is one of an image in the published layout, `image/Year2015.tif`."""
+    path = Path(path).absolute()
+    return path.parent.name.lower() in _IMAGE_FOLDERS and bool(_YEAR_NAME.fullmatch(path.stem))
+
+
 def _join(*parts: str) -> str:
     return "/".join(part for part in parts if part)
 

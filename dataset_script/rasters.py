@@ -1,4 +1,4 @@
-"""Opening GeoTIFFs of other people: by the driver's name, without the files beside them, in bounded memory."""
+"""Opening GeoTIFFs of other people: by the driver's name, without the files beside them, in little memory."""
 
 from __future__ import annotations
 

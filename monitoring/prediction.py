@@ -1,0 +1,387 @@
+"""Scenes of any size through a network that maps footprints: windows in, Cloud-Optimised GeoTIFFs out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rasterio.windows import Window
+from scipy import ndimage
+from torch import Tensor
+from tqdm import tqdm
+from transformers import PreTrainedModel
+
+from euromine.modeling import EuroMineImageProcessor
+
+from .geotiffs import CogWriter, read_record
+from .models import model_digest
+from .scenes import Scene, SceneError, SceneOptions, open_scene
+from .threads import ahead
+from .tiling import Blender, Tiling
+
+logger = logging.getLogger(__name__)
+
+WINDOW, OVERLAP = 512, 64
+NODATA = 255
+"""What marks pixels without data in a footprint."""
+
+_GPU_BATCH = 8
+
+
+@torch.inference_mode()
+def mine_probability(model: PreTrainedModel, pixel_values: Tensor) -> Tensor:
+    """The probability of a mine in each pixel.
+
+    Args:
+        model: A network that maps footprints.
+        pixel_values: (batch, channels, height, width) on its device.
+
+    Returns:
+        (batch, height, width) float32 on the network's device. Logits of a lower resolution are resized
+        bilinearly, so that equal ones stay that very number.
+
+    Raises:
+        ValueError: The network has no class of mines.
+    """
+    mine = _mine_class(model)
+    logits = model(pixel_values=pixel_values.to(model.dtype)).logits.float()
+    height, width = pixel_values.shape[-2:]
+    if logits.shape[1] == 2:
+        # Of two classes the probability is that of their difference, and half the work.
+        return _resized(logits[:, mine] - logits[:, 1 - mine], height, width).sigmoid()
+    resized = _resized(logits.flatten(0, 1), height, width).unflatten(0, logits.shape[:2])
+    return resized.softmax(1)[:, mine]
+
+
+def predict_probability(
+    model: PreTrainedModel,
+    image_processor: EuroMineImageProcessor,
+    scene: Scene,
+    *,
+    window: int = WINDOW,
+    overlap: int = OVERLAP,
+    batch_size: int | None = None,
+) -> Iterator[tuple[Window, NDArray[np.float32]]]:
+    """The probability of a mine over a scene, in whole rows from the top to the bottom.
+
+    Reading goes on in a thread while the network works. Windows without data are not shown to the network;
+    in others, pixels without data are filled with their nearest neighbours.
+
+    Args:
+        model: A network that maps footprints, as it stands: in evaluation mode if that is wanted.
+        image_processor: Its image processor, whose bands are read from the scene.
+        scene: Open.
+        window: The largest side of a window, a multiple of 32.
+        overlap: Pixels that neighbouring windows share.
+        batch_size: Windows that the network sees at once; by default 1, or 8 on a GPU.
+
+    Yields:
+        Windows over the whole width that cover each row once, and their probabilities (rows, width) float32,
+        NaN where the scene has no data in one of the bands.
+
+    Raises:
+        SceneError: A band is missing, nothing says what the numbers mean, or the file is damaged.
+        ValueError: The window, the overlap or the network does not fit.
+    """
+    tiling = Tiling.of(scene.grid.height, scene.grid.width, window, overlap)
+    is_on_gpu = model.device.type == "cuda"
+    if batch_size is None:
+        batch_size = _GPU_BATCH if is_on_gpu else 1
+    scene.cache_rows(tiling.rows.size)
+    blender = Blender(tiling)
+    batches = ahead(_batches(scene, image_processor, tiling, batch_size, pinned=is_on_gpu), 1)
+    with closing(batches):
+        for batch, probability in _answers(model, batches):
+            slots = iter(probability)
+            nothing = np.zeros((tiling.rows.size, tiling.columns.size), np.float32)
+            for (row, column), valid in zip(batch.places, batch.valid, strict=True):
+                values = next(slots) if valid is None or valid.any() else nothing
+                complete = blender.add(row, column, values, valid)
+                if complete is not None:
+                    top, rows = complete
+                    yield Window(0, top, rows.shape[1], len(rows)), rows
+
+
+def predict_scene(
+    model: PreTrainedModel,
+    image_processor: EuroMineImageProcessor,
+    path: str | os.PathLike[str],
+    out_dir: str | os.PathLike[str],
+    *,
+    probability: bool = False,
+    options: SceneOptions | None = None,
+    threshold: float = 0.5,
+    window: int = WINDOW,
+    overlap: int = OVERLAP,
+    batch_size: int | None = None,
+    progress: bool = False,
+) -> Path:
+    """Map the footprint in a scene: `<out_dir>/<scene>_footprint.tif`, and `<scene>_probability.tif`.
+
+    Both are Cloud-Optimised GeoTIFFs on the scene's grid, whole or absent. Where they are there already, made
+    of the same file by the same network with the same options, nothing is done.
+
+    Args:
+        model: A network that maps footprints, in evaluation mode, on the device to use.
+        image_processor: Its image processor.
+        path: A GeoTIFF of any size.
+        out_dir: Made if it is missing.
+        probability: Whether to write the probability (float32, NaN without data) as well.
+        options: What the scene does not say itself.
+        threshold: Above this probability is mine.
+        window: The largest side of a window, a multiple of 32.
+        overlap: Pixels that neighbouring windows share.
+        batch_size: Windows that the network sees at once; by default 1, or 8 on a GPU.
+        progress: Whether to show a progress bar over the rows.
+
+    Returns:
+        The path of the footprint: uint8, 1 mine, 0 none, 255 without data.
+
+    Raises:
+        SceneError: The scene cannot be read, lacks a band or data, or does not say what its numbers mean.
+        OSError: The folder cannot be written to, or has not the space.
+        ValueError: An option does not fit.
+    """
+    if not 0 <= threshold < 1:
+        raise ValueError(f"threshold is {threshold}, a probability of at least 0 and below 1 was expected")
+    footprint_path, probability_path = output_paths(path, out_dir)
+    with open_scene(path, options) as scene:
+        if read_record(path) is not None:
+            raise SceneError(f"{path}: is a map that euromine made; expected imagery.")
+        bands = tuple(image_processor.bands)
+        reflectance = scene.reflectance(bands)
+        record = {
+            "euromine": version("euromine"),
+            "model": model_digest(model, image_processor),
+            "name": Path(model.name_or_path).name
+            if Path(model.name_or_path).is_dir()
+            else model.name_or_path,
+            "scene": scene.fingerprint(),
+            "reflectance": asdict(reflectance),
+            "threshold": threshold,
+            "window": window,
+            "overlap": overlap,
+        }
+        # JSON knows no tuples.
+        record = json.loads(json.dumps(record))
+        wanted = [footprint_path, *([probability_path] if probability else [])]
+        if all(read_record(each) == record for each in wanted):
+            logger.info("%s: is mapped already, in %s", path, footprint_path)
+            return footprint_path
+        logger.info("%s: %s", path, reflectance)
+        blocks = predict_probability(
+            model, image_processor, scene, window=window, overlap=overlap, batch_size=batch_size
+        )
+        outputs = (footprint_path, probability_path if probability else None)
+        _write_maps(scene, blocks, outputs, threshold, record, progress)
+        if doubt := scene.doubt():
+            logger.warning("%s: %s", path, doubt)
+    return footprint_path
+
+
+def output_paths(path: str | os.PathLike[str], out_dir: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """Where the footprint and the probability of a scene are written."""
+    stem = Path(path).stem
+    return Path(out_dir) / f"{stem}_footprint.tif", Path(out_dir) / f"{stem}_probability.tif"
+
+
+def _write_maps(
+    scene: Scene,
+    blocks: Iterator[tuple[Window, NDArray[np.float32]]],
+    outputs: tuple[Path, Path | None],
+    threshold: float,
+    record: Mapping[str, Any],
+    progress: bool,
+) -> None:
+    """Write what comes, while the network goes on; the footprint last, so that it stands for both."""
+    footprint_path, probability_path = outputs
+    has_data = False
+    with ExitStack() as files:
+        footprints = files.enter_context(
+            CogWriter(
+                footprint_path,
+                scene.grid,
+                np.uint8,
+                NODATA,
+                resampling="mode",
+                description="mine",
+                record=record,
+            )
+        )
+        probabilities = probability_path and files.enter_context(
+            CogWriter(
+                probability_path,
+                scene.grid,
+                np.float32,
+                math.nan,
+                resampling="average",
+                description="probability of a mine",
+                record=record,
+            )
+        )
+        bar = files.enter_context(
+            tqdm(total=scene.grid.height, desc=scene.path.name, unit="row", disable=not progress)
+        )
+        coming = files.enter_context(closing(ahead(blocks, 1)))
+        for _, rows in coming:
+            without = np.isnan(rows)
+            has_data = has_data or not without.all()
+            footprint = (rows > threshold).astype(np.uint8)
+            footprint[without] = NODATA
+            footprints.write(footprint)
+            if probabilities:
+                probabilities.write(rows)
+            bar.update(len(rows))
+        if not has_data:
+            raise SceneError(
+                f"{scene.path}: has no pixel with data in all of the bands, all are clouds or nodata; "
+                "expected some "
+                f"ground to map."
+            )
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Windows for the network.
+
+    Attributes:
+        places: (row, column) in the tiling of each window.
+        valid: Which pixels (height, width) of each have data; None for all.
+        pixel_values: (windows with data, bands, height, width) float32.
+    """
+
+    places: list[tuple[int, int]]
+    valid: list[NDArray[np.bool_] | None]
+    pixel_values: Tensor
+
+
+def _batches(
+    scene: Scene, image_processor: EuroMineImageProcessor, tiling: Tiling, batch_size: int, pinned: bool
+) -> Iterator[_Batch]:
+    """The windows of a scene, normalised, in batches of `batch_size` that have data."""
+    bands = tuple(image_processor.bands)
+    size = (len(bands), tiling.rows.size, tiling.columns.size)
+    places: list[tuple[int, int]] = []
+    masks: list[NDArray[np.bool_] | None] = []
+    images: list[NDArray[np.float32]] = []
+
+    def batch() -> _Batch:
+        stacked = np.stack(images) if images else np.zeros((0, *size), np.float32)
+        if len(stacked):
+            stacked = image_processor.preprocess(stacked, bands=bands, return_tensors="np").pixel_values
+        pixel_values = torch.from_numpy(stacked)
+        return _Batch(places, masks, pixel_values.pin_memory() if pinned else pixel_values)
+
+    for row, column in tiling:
+        image, valid = _cut(scene, bands, tiling.rows.inside(row), tiling.columns.inside(column))
+        is_whole = bool(valid.all())
+        if is_whole or valid.any():
+            images.append(image if is_whole else _filled(image, valid))
+        places.append((row, column))
+        masks.append(None if is_whole else valid)
+        if len(images) == batch_size or (column == tiling.columns.count - 1 and not images):
+            yield batch()
+            places, masks, images = [], [], []
+    if places:
+        yield batch()
+
+
+def _cut(
+    scene: Scene, bands: Sequence[str], rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The pixels of a scene at these rows and columns, which run straight but for mirrored borders."""
+    top, left = int(rows.min()), int(columns.min())
+    height, width = int(rows.max()) + 1 - top, int(columns.max()) + 1 - left
+    image, valid = scene.read(Window(left, top, width, height), bands)
+    if (height, width) == (len(rows), len(columns)):
+        return image, valid
+    rows, columns = rows - top, columns - left
+    return image[:, rows[:, None], columns], valid[rows[:, None], columns]
+
+
+def _filled(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Pixels without data take the nearest one's, so that a network sees no edge where the data end."""
+    rows, columns = ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True)
+    return image[:, rows, columns]
+
+
+def _answers(
+    model: PreTrainedModel, batches: Iterable[_Batch]
+) -> Iterator[tuple[_Batch, NDArray[np.float32]]]:
+    """Each batch with its probabilities (windows with data, height, width) float32.
+
+    On a GPU the next batch is under way before the last one's answers are waited for.
+    """
+    waiting: tuple[_Batch, Tensor, Any] | None = None
+    for batch in batches:
+        answer = _answer(model, batch.pixel_values)
+        if waiting:
+            yield _arrived(*waiting)
+        waiting = (batch, *answer)
+    if waiting:
+        yield _arrived(*waiting)
+
+
+def _answer(model: PreTrainedModel, pixel_values: Tensor) -> tuple[Tensor, Any]:
+    """Probabilities on their way to the CPU, and what to wait for before they are read."""
+    if not len(pixel_values):
+        return pixel_values[:, 0], None
+    probability = mine_probability(model, pixel_values.to(model.device, non_blocking=True))
+    if probability.device.type != "cuda":
+        return probability.cpu(), None
+    arriving = torch.empty(probability.shape, dtype=probability.dtype, pin_memory=True)
+    arriving.copy_(probability, non_blocking=True)
+    event = torch.cuda.Event()
+    event.record()
+    return arriving, event
+
+
+def _arrived(batch: _Batch, probability: Tensor, event: Any) -> tuple[_Batch, NDArray[np.float32]]:
+    if event is not None:
+        event.synchronize()
+    return batch, probability.numpy()
+
+
+def _mine_class(model: PreTrainedModel) -> int:
+    """Which of a network's classes is mine: by name, or the second of two."""
+    names = {str(name).lower(): int(index) for index, name in (model.config.id2label or {}).items()}
+    if "mine" in names:
+        return names["mine"]
+    if len(names) == 2:
+        return 1
+    raise ValueError(f"the network has the classes {', '.join(names)}, one called mine was expected")
+
+
+def _resized(maps: Tensor, height: int, width: int) -> Tensor:
+    """Maps (maps, height', width') at another size, bilinearly with pixels' centres where they are.
+
+    As `F.interpolate`, but between equal numbers exactly that number: it does not multiply each.
+    """
+    for axis, length in ((1, height), (2, width)):
+        count = maps.shape[axis]
+        if count == length:
+            continue
+        places = (torch.arange(length, device=maps.device, dtype=torch.float32) + 0.5) * (
+            count / length
+        ) - 0.5
+        places = places.clamp(0, count - 1)
+        first = places.floor().long()
+        second = (first + 1).clamp(max=count - 1)
+        weights = places - first
+        maps = torch.lerp(
+            maps.index_select(axis, first),
+            maps.index_select(axis, second),
+            weights[:, None] if axis == 1 else weights,
+        )
+    return maps
