@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from . import build, demo, simulate
+from . import build, calibrate, demo, link, predict, publish, simulate
 
 app = typer.Typer(
     name="euromine",
@@ -15,8 +15,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("build")(build.build)
+app.command("calibrate")(calibrate.calibrate)
 app.command("demo")(demo.demo)
+app.command("link")(link.link)
+app.command("predict")(predict.predict)
+app.add_typer(publish.app, name="publish")
 app.command("simulate")(simulate.simulate)
+app.command("unlink")(link.unlink)
 
 
 @app.callback()
