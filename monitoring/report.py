@@ -138,9 +138,9 @@ class _Report:
         self.years = result.years
         manifest = self.manifest
         self.frame = MapFrame(manifest.crs, manifest.transform, manifest.width, manifest.height)
-        self.areas = result.areas
-        self.changes = result.changes
         self.has_footprints = manifest.maps_footprints
+        self.areas = result.areas if self.has_footprints else pandas.DataFrame()
+        self.changes = result.changes
 
     @cached_property
     def period(self) -> str:
@@ -302,7 +302,7 @@ class _Report:
 
     @cached_property
     def has_interval(self) -> bool:
-        return "low_ha" in self.areas and bool(self.areas["low_ha"].notna().any())
+        return self.has_footprints and bool(self.areas["low_ha"].notna().any())
 
     def interval(self, area: Any) -> str:
         if pandas.isna(area["low_ha"]):
@@ -669,13 +669,13 @@ class _Report:
         """Polygons on the series' grid -> the `d` of an SVG path over a map of so many columns and rows."""
         from rasterio import Affine
 
-        to_pixels = ~Affine(*self.manifest.transform)
+        a, b, c, d, e, f = (~Affine(*self.manifest.transform))[:6]
         across, down = columns / self.manifest.width, rows / self.manifest.height
         parts = []
         for geometry in geometries:
             for polygon in getattr(geometry, "geoms", [geometry]):
                 for ring in (polygon.exterior, *polygon.interiors):
-                    points = [to_pixels * (x, y) for x, y, *_ in ring.coords]
+                    points = [(a * x + b * y + c, d * x + e * y + f) for x, y, *_ in ring.coords]
                     parts.append(
                         "M"
                         + "L".join(f"{column * across:.1f} {row * down:.1f}" for column, row in points)

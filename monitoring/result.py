@@ -119,12 +119,16 @@ class SeriesResult:
 
     @property
     def areas(self) -> pandas.DataFrame:
-        """Mined area by year, in hectares."""
+        """Mined area by year, in hectares (`areas.YearArea`).
+
+        Raises:
+            ValueError: There is none, because no footprints were mapped.
+        """
         return self._table(AREAS)
 
     @property
     def changes(self) -> pandas.DataFrame:
-        """Gained and lost area by pair of years, in hectares."""
+        """Gained and lost area by pair of years, in hectares (`areas.PairChange`)."""
         return self._table(CHANGES_TABLE)
 
     @property
@@ -187,4 +191,10 @@ class SeriesResult:
         return self.read_map(name)
 
     def _table(self, name: str) -> pandas.DataFrame:
-        return pandas.read_csv(self.path / name)
+        path = self.path / name
+        if not path.exists():
+            raise ValueError(f"{self.path} holds no {name}, which a series with a footprint mapper has")
+        try:
+            return pandas.read_csv(path)
+        except ValueError as error:
+            raise ValueError(f"{path} is no table ({error}); run `euromine series` again") from None
