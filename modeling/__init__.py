@@ -14,6 +14,7 @@ from .auto import (
 from .change_detection import ChangeDetectionOutput, ChangeDetector, SiameseChangeDetector, year_pairs
 from .configuration import BANDS, ChangeDetectionConfig, MultispectralConfig, SegmentationConfig
 from .image_processing import EuroMineImageProcessor
+from .post_classification import PostClassification
 from .segmentation import Segmenter
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "ChangeDetector",
     "EuroMineImageProcessor",
     "MultispectralConfig",
+    "PostClassification",
     "SegmentationConfig",
     "Segmenter",
     "SiameseChangeDetector",

@@ -30,7 +30,6 @@ from .change_detection import ChangeDetector
 from .changeformer import ChangeFormerForChangeDetection
 from .configuration import MultispectralConfig, checked_bands
 from .conversion import convert_reference
-from .deeplabv3plus import DeepLabV3PlusForSemanticSegmentation
 from .dminet import DMINetForChangeDetection
 from .dtcdscn import DTCDSCNForChangeDetection
 from .fc_ef import FCEFForChangeDetection
@@ -39,34 +38,23 @@ from .hanet import HANetForChangeDetection
 from .hcgmnet import HCGMNetForChangeDetection
 from .icifnet import ICIFNetForChangeDetection
 from .image_processing import EuroMineImageProcessor
-from .linknet import LinkNetForSemanticSegmentation
-from .mask2former import Mask2FormerForSemanticSegmentation
 from .mspsnet import MSPSNetForChangeDetection
 from .native import NATIVE_SEGMENTERS, NativeSegmenter
-from .pspnet import PSPNetForSemanticSegmentation
+from .post_classification import PostClassification
 from .rdpnet import RDPNetForChangeDetection
 from .resunet import ResUNetForChangeDetection
+from .segmenters import SEGMENTERS as SEGMENTERS
 from .siamunet_conc import SiamUNetConcForChangeDetection
 from .siamunet_diff import SiamUNetDiffForChangeDetection
 from .snunet import SNUNetForChangeDetection
-from .sqnet import SQNetForSemanticSegmentation
 from .stem import check_stem_rule
 from .tfi_gr import TFIGRForChangeDetection
 from .tinycd import TinyCDForChangeDetection
-from .unet import UNetForSemanticSegmentation
 
 SEGMENTATION = "segmentation"
 CHANGE_DETECTION = "change-detection"
 
-# One line a network.
-SEGMENTERS: dict[str, type[MultispectralModel]] = {
-    "deeplabv3plus-resnet101": DeepLabV3PlusForSemanticSegmentation,
-    "linknet": LinkNetForSemanticSegmentation,
-    "mask2former-swin-base": Mask2FormerForSemanticSegmentation,
-    "pspnet": PSPNetForSemanticSegmentation,
-    "sqnet": SQNetForSemanticSegmentation,
-    "unet": UNetForSemanticSegmentation,
-}
+# One line a network; those of the footprint mappers are in `segmenters.py`.
 CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {
     "a2net": A2NetForChangeDetection,
     "afcf3d": AFCF3DForChangeDetection,
@@ -116,6 +104,7 @@ for _model_class in SEGMENTERS.values():
     register(_model_class, SEGMENTATION)
 for _model_class in CHANGE_DETECTORS.values():
     register(_model_class, CHANGE_DETECTION)
+register(PostClassification, CHANGE_DETECTION)
 
 # One processor serves all. A checkpoint of transformers' own networks carries it as remote code, too.
 EuroMineImageProcessor.register_for_auto_class()

@@ -3,16 +3,32 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
-from transformers import EvalPrediction
+from transformers import EvalPrediction, PreTrainedModel
 
 from euromine.metrics.annual_f1.annual_f1 import AnnualF1
 from euromine.metrics.ca_tiou.ca_tiou import CATIoU
 from euromine.metrics.interval_f1.interval_f1 import IntervalF1
 from euromine.modeling.auto import create_model
 from euromine.modeling.image_processing import EuroMineImageProcessor
-from euromine.training.evaluation import SeriesScores, predict_series
+from euromine.modeling.post_classification import PostClassification
+from euromine.training.evaluation import SeriesScores, predict_series, task_of
 
 PROCESSOR = EuroMineImageProcessor()
+SMALL = {
+    "mask2former-swin-base": {
+        "embed_dim": 12,
+        "depths": [1, 1, 1, 1],
+        "num_heads": [1, 1, 2, 2],
+        "window_size": 4,
+        "hidden_dim": 32,
+        "encoder_layers": 1,
+        "decoder_layers": 3,
+        "dim_feedforward": 16,
+        "encoder_feedforward_dim": 16,
+        "num_attention_heads": 2,
+        "num_queries": 5,
+    }
+}
 
 
 def random_images(years: int, size: int = 64) -> np.ndarray:
@@ -111,6 +127,40 @@ def test_scores_are_the_metrics_own_however_batches_are_cut(task, average, batch
         assert found["of1"] == expected[0]["of1"]
         assert (found["gca_tiou"], found["lca_tiou"]) == (expected[1]["gca_tiou"], expected[1]["lca_tiou"])
         assert found["change_of1_pooled"] == expected[2]["of1_pooled"]
+
+
+def scored_series(segmenter: PreTrainedModel) -> tuple[np.ndarray, np.ndarray, dict, dict]:
+    """Footprints, changes and both tasks' interval scores of a mapper, by the code that scores a training."""
+    images = random_images(4)
+    references = np.random.default_rng(2).integers(0, 2, (2, 4, 64, 64)).astype(np.uint8)
+    references[:, :, :7] = 255
+    found: list[np.ndarray] = []
+    details: list[dict] = []
+    for model, task in ((segmenter, "segmentation"), (PostClassification(segmenter), "change-detection")):
+        maps = predict_series(model.eval(), PROCESSOR, images)
+        labels = (references, np.array([0, 1]), np.tile([2015, 2016, 2018, 2021], (2, 1)))
+        scores = SeriesScores(task, ("Italy_1", "Spain_1"))
+        assert task_of(model) == task
+        scores(EvalPrediction(maps, labels), compute_result=True)
+        found.append(maps.numpy())
+        details.append(scores.details["interval_f1"])
+    return found[0], found[1], details[0], details[1]
+
+
+@pytest.mark.parametrize("name", ["segformer-b0", "unet", "mask2former-swin-base"])
+def test_post_classification_scores_as_the_mapper_whose_maps_it_compares(name, tiny_segformer):
+    """Logits of a quarter of the resolution, of the whole, and of a network within a network."""
+    torch.manual_seed(0)
+    segmenter = tiny_segformer() if name == "segformer-b0" else create_model(name, **SMALL.get(name, {}))
+    footprints, changes, of_footprints, of_changes = scored_series(segmenter)
+    assert (changes.dtype, changes.shape) == (np.uint8, (2, 6, 64, 64))
+    for place, (first, second) in enumerate(combinations(range(4), 2)):
+        np.testing.assert_array_equal(changes[:, place], footprints[:, first] != footprints[:, second])
+    assert changes.any()
+    assert not changes.all()
+    for score in ("of1_pooled", "of1_mean", "f1", "precision", "recall", "iou", "intervals"):
+        np.testing.assert_array_equal(of_changes[score], of_footprints[score], err_msg=score)
+    assert 0 < of_changes["of1_pooled"] < 1
 
 
 def test_a_second_split_starts_from_nothing():

@@ -1,0 +1,150 @@
+"""Post-classification: the change between two years is where their footprint maps differ.
+
+Any footprint mapper becomes a change detector, as in the benchmark's Table 6.
+"""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import AutoConfig, AutoModelForSemanticSegmentation, PreTrainedConfig, PreTrainedModel
+
+from .base import AnyInput, two_class_logits
+from .change_detection import Features, SiameseChangeDetector
+from .configuration import ChangeDetectionConfig
+from .native import NATIVE_SEGMENTERS
+from .segmenters import SEGMENTERS
+
+_OF_CHECKPOINTS = ("_name_or_path", "architectures", "auto_map", "transformers_version")
+
+
+class PostClassificationConfig(ChangeDetectionConfig):
+    """What is compared.
+
+    Attributes:
+        segmenter: The footprint mapper's configuration as its `to_dict` gives it, with `model_type`.
+    """
+
+    model_type = "euromine_post-classification"
+
+    segmenter: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, config: PreTrainedConfig) -> "PostClassificationConfig":
+        """The configuration around a footprint mapper's.
+
+        Raises:
+            ValueError: It does not say how many bands it takes, or has other than two classes.
+        """
+        bands, channels = getattr(config, "bands", None), getattr(config, "num_channels", None)
+        if bands is None and channels is None:
+            raise ValueError(f"the configuration of {config.model_type} has neither bands nor num_channels")
+        if config.num_labels != 2:
+            raise ValueError(
+                f"this {config.model_type} has {config.num_labels} classes, two were expected: "
+                "background and mine"
+            )
+        # How the mapper's own checkpoint came about says nothing of this one.
+        fields = {name: value for name, value in config.to_dict().items() if name not in _OF_CHECKPOINTS}
+        inputs: dict[str, Any] = {"num_channels": channels} if bands is None else {"bands": bands}
+        found = cls(**inputs)
+        found.segmenter = {**fields, "bands": list(found.bands or ())}
+        return found
+
+
+class PostClassification(SiameseChangeDetector):
+    """A footprint mapper as a change detector.
+
+    The probability of change is p1 (1 - p2) + p2 (1 - p1) of the years' probabilities of footprint p1 and
+    p2. It is above 1/2 where exactly one of the two is, so that the map of changes is where the two maps of
+    footprints differ, pixel for pixel. Training works, too: the gradient reaches the footprint mapper.
+
+    Args:
+        segmenter: A footprint mapper, which is kept as it is; or the configuration of a fresh one, which is
+            what `from_pretrained` gives.
+
+    Raises:
+        ValueError: This is no footprint mapper of two classes.
+
+    Example:
+        >>> segmenter = AutoModelForSemanticSegmentation.from_pretrained("runs/segformer-b0")
+        >>> changes = PostClassification(segmenter).predict_series(pixel_values)  # (batch, pairs, 2, H, W)
+    """
+
+    config_class = PostClassificationConfig
+
+    def __init__(self, segmenter: PreTrainedModel | PostClassificationConfig) -> None:
+        if isinstance(segmenter, PostClassificationConfig):
+            super().__init__(segmenter)
+            self.segmenter = _fresh(segmenter)
+        else:
+            if hasattr(segmenter, "predict_series"):
+                raise ValueError(
+                    f"{type(segmenter).__name__} finds changes already, a footprint mapper was expected"
+                )
+            super().__init__(PostClassificationConfig.of(segmenter.config))
+            for module in segmenter.modules():
+                # Otherwise `post_init` might draw its weights anew.
+                module._is_hf_initialized = True  # type: ignore[assignment]
+            self.segmenter = segmenter
+        self.post_init()
+
+    def freeze_unused(self) -> None:
+        """As the footprint mapper does."""
+        if isinstance(self.segmenter, AnyInput):
+            self.segmenter.freeze_unused()
+
+    def encode(self, pixel_values: Tensor) -> Tensor:
+        """One year (batch, channels, height, width) -> its footprint logits (batch, 2, height, width).
+
+        Logits of another resolution are resized as `EuroMineImageProcessor` does before it takes the class.
+        """
+        logits: Tensor = self.segmenter(pixel_values=pixel_values).logits
+        size = pixel_values.shape[-2:]
+        if logits.shape[-2:] == size:
+            return logits
+        return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+
+    def decode(self, features_1: Features, features_2: Features) -> Tensor:
+        """Two years' footprint logits (batch, 2, height, width) -> change logits of the same shape, float32.
+
+        With z = log(p / (1 - p)) of each year, tanh(z / 2) of the change is minus the product of the years'.
+        The sign is taken from the maps; its size is that of `_certainty`.
+        """
+        first, second = (
+            logits[:, 1:].float() - logits[:, :1].float()
+            for logits in (cast("Tensor", features_1), cast("Tensor", features_2))
+        )
+        certainty = _certainty(first.abs(), second.abs())
+        return two_class_logits(torch.where((first > 0) != (second > 0), certainty, -certainty))
+
+
+def _certainty(first: Tensor, second: Tensor) -> Tensor:
+    """2 artanh(tanh(first / 2) tanh(second / 2)) of numbers from 0 on, and never 0 itself.
+
+    As it stands it overflows where both are large; there it is written as a difference, which would cancel
+    where one is small.
+    """
+    near, far = torch.minimum(first, second), torch.maximum(first, second)
+    small = 2 * torch.atanh(torch.tanh(near.clamp(max=1) / 2) * torch.tanh(far / 2))
+    large = near + torch.log1p(torch.exp(-near - far)) - torch.log1p(torch.exp(near - far))
+    return torch.where(near < 1, small, large).clamp(min=torch.finfo(near.dtype).tiny)
+
+
+def _fresh(config: PostClassificationConfig) -> PreTrainedModel:
+    """The footprint mapper that a configuration tells of, with fresh weights."""
+    fields = dict(config.segmenter or {})
+    model_type = fields.pop("model_type", None)
+    if model_type is None:
+        raise ValueError("segmenter is empty, the configuration of a footprint mapper was expected")
+    for network in SEGMENTERS.values():
+        if network.config_class.model_type == model_type:
+            return network(network.config_class(**fields))
+    for native in NATIVE_SEGMENTERS.values():
+        if native.model_class.config_class.model_type == model_type:
+            return native.model_class(native.model_class.config_class(**fields))
+    fresh: PreTrainedModel = AutoModelForSemanticSegmentation.from_config(
+        AutoConfig.for_model(model_type, **fields)
+    )
+    return fresh
