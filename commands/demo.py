@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from euromine.training.environment import KEEP_MEMORY
+
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
@@ -112,11 +114,6 @@ def _choose_splits(archive: Archive, out: Path) -> str:
     return str(path)
 
 
-# glibc hands large blocks back to the system and takes them anew in every step, which costs a training on
-# CPU a third of its time. Other systems do not know these.
-_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(4 << 30), "MALLOC_TRIM_THRESHOLD_": str(8 << 30)}
-
-
 def _train(
     script: str, architecture: str, dataset: Path, output_dir: Path, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -135,7 +132,7 @@ def _train(
     }
     command = [sys.executable, "-m", f"euromine.{script}"]
     command += [part for name, value in arguments.items() for part in (f"--{name}", str(value))]
-    finished = subprocess.run(command, check=False, env={**_KEEP_MEMORY, **os.environ})
+    finished = subprocess.run(command, check=False, env={**KEEP_MEMORY, **os.environ})
     if finished.returncode:
         raise ValueError(f"training {architecture} stopped with exit status {finished.returncode}, see above")
     results: dict[str, Any] = json.loads((output_dir / "metrics.json").read_text(encoding="utf-8"))
