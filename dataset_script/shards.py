@@ -47,6 +47,7 @@ from .builder import (
     sites_of_splits,
 )
 from .card import PICTURE_NAME, draw_picture, write_card
+from .clusters import run_on_dask
 from .patches import PATCH_SIZE
 from .reading import decode_label
 from .statistics import BandSums
@@ -492,7 +493,7 @@ def _build_sites(
     records = {task.site.name: record for task in tasks if (record := _finished(task)) is not None}
     missing = [task for task in tasks if task.site.name not in records]
     if dask is not None:
-        built = _on_dask(missing, dask)
+        built = run_on_dask(build_site, missing, dask)
     else:
         built = _in_processes(missing, min(workers or _cores(), len(missing)))
     with (
@@ -546,25 +547,6 @@ def _live_with_parent(lifeline: Connection) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _on_dask(tasks: Sequence[SiteTask], address: str) -> Generator[SiteRecord, None, None]:
-    """Build sites on a Dask cluster, as each is done."""
-    try:
-        import distributed
-    except ImportError as error:
-        raise ValueError("Building on Dask needs Dask: pip install 'euromine[dask]'.") from error
-    try:
-        client = distributed.Client(address)
-    except OSError as error:
-        raise OSError(f"No Dask scheduler answers at {address} ({error}).") from error
-    with client:
-        futures = [client.submit(build_site, task, pure=False) for task in tasks]
-        try:
-            for future in distributed.as_completed(futures):
-                yield future.result()
-        finally:
-            client.cancel(futures)
 
 
 def _is_simulated(archive: Archive) -> bool:

@@ -6,9 +6,11 @@ import json
 import logging
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
+from datetime import timedelta
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,10 +24,11 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from euromine.modeling import EuroMineImageProcessor
+from euromine.dataset_script.clusters import run_on_dask
+from euromine.modeling import SEGMENTATION, EuroMineImageProcessor
 
 from .geotiffs import CogWriter, read_record
-from .models import model_digest
+from .models import LoadedModel, load_model, model_digest
 from .scenes import Scene, SceneError, SceneOptions, open_scene
 from .threads import ahead
 from .tiling import Blender, Tiling
@@ -153,8 +156,7 @@ def predict_scene(
         OSError: The folder cannot be written to, or has not the space.
         ValueError: An option does not fit.
     """
-    if not 0 <= threshold < 1:
-        raise ValueError(f"threshold is {threshold}, a probability of at least 0 and below 1 was expected")
+    _check_settings(threshold, window, overlap)
     footprint_path, probability_path = output_paths(path, out_dir)
     with open_scene(path, options) as scene:
         if read_record(path) is not None:
@@ -164,9 +166,7 @@ def predict_scene(
         record = {
             "euromine": version("euromine"),
             "model": model_digest(model, image_processor),
-            "name": Path(model.name_or_path).name
-            if Path(model.name_or_path).is_dir()
-            else model.name_or_path,
+            "name": _source_name(model),
             "scene": scene.fingerprint(),
             "reflectance": asdict(reflectance),
             "threshold": threshold,
@@ -188,6 +188,169 @@ def predict_scene(
         if doubt := scene.doubt():
             logger.warning("%s: %s", path, doubt)
     return footprint_path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a scene.
+
+    Attributes:
+        path: The scene.
+        footprint: The map of its footprint, None where it could not be made.
+        error: Why not, in a sentence.
+    """
+
+    path: str
+    footprint: str | None = None
+    error: str | None = None
+
+
+def predict_scenes(
+    model: str | os.PathLike[str],
+    paths: Sequence[str | os.PathLike[str]],
+    out_dir: str | os.PathLike[str],
+    *,
+    dask: str | None = None,
+    progress: bool = False,
+    **settings: Any,
+) -> list[Outcome]:
+    """Map the footprint in many scenes; one that cannot be mapped does not stop the others.
+
+    Under `accelerate launch` its processes share the scenes out between them, and each returns what became of
+    all. A run that was stopped goes on where it was.
+
+    Args:
+        model: A folder, or a repository of the Hub.
+        paths: GeoTIFFs of any size, each with a name of its own.
+        out_dir: Made if it is missing.
+        dask: Address of a Dask scheduler whose workers map the scenes instead; they must see the same files.
+        progress: Whether to show progress bars.
+        **settings: As for `predict_scene`.
+
+    Raises:
+        ModelError: The model cannot be loaded, or maps no footprints.
+        OSError: The folder cannot be made, or no scheduler answers.
+        ValueError: Two scenes have one name, or a setting does not fit.
+    """
+    scenes = _distinct(paths)
+    _check_settings(**{key: settings[key] for key in ("threshold", "window", "overlap") if key in settings})
+    folder = Path(out_dir).absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"{out_dir} cannot be made ({error.strerror}); expected a folder of one's own"
+        ) from error
+    source = str(Path(model).absolute()) if Path(model).is_dir() else os.fspath(model)
+    if dask is not None:
+        tasks = [_Task(source, scene, str(folder), settings) for scene in scenes]
+        done = run_on_dask(_run, tasks, dask)
+        with closing(done), tqdm(total=len(tasks), unit="scene", disable=not progress) as bar:
+            outcomes = []
+            for outcome in done:
+                outcomes.append(_told(outcome))
+                bar.update()
+    else:
+        rank, processes, gather = _processes()
+        # The largest first, so that the processes end at about the same time.
+        share = sorted(scenes, key=_size, reverse=True)[rank::processes] if processes > 1 else scenes
+        _load(source)  # a model that will not do is no scene's fault
+        outcomes = gather(
+            [
+                _told(_run(_Task(source, scene, str(folder), settings), progress and rank == 0))
+                for scene in share
+            ]
+        )
+    order = {scene: place for place, scene in enumerate(scenes)}
+    return sorted(outcomes, key=lambda outcome: order[outcome.path])
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A scene to be mapped, wherever that is."""
+
+    model: str
+    path: str
+    out_dir: str
+    settings: Mapping[str, Any]
+
+
+def _run(task: _Task, progress: bool = False) -> Outcome:
+    loaded = _load(task.model)
+    try:
+        footprint = predict_scene(
+            loaded.model, loaded.image_processor, task.path, task.out_dir, progress=progress, **task.settings
+        )
+    except torch.OutOfMemoryError:
+        error = f"{task.path}: does not fit the GPU's memory; expected a smaller --window or --batch-size."
+    except (ValueError, OSError) as problem:
+        error = str(problem)
+    else:
+        return Outcome(task.path, str(footprint))
+    return Outcome(task.path, error=error)
+
+
+def _told(outcome: Outcome) -> Outcome:
+    if outcome.error:
+        logger.error(outcome.error)
+    return outcome
+
+
+@lru_cache(maxsize=1)
+def _load(source: str) -> LoadedModel:
+    return load_model(source, task=SEGMENTATION)
+
+
+def _distinct(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """The scenes, each once.
+
+    Raises:
+        ValueError: There is none, or two would be written to one file.
+    """
+    scenes = list(dict.fromkeys(str(Path(path).absolute()) for path in paths))
+    if not scenes:
+        raise ValueError("no scene is given, at least one GeoTIFF was expected")
+    named: dict[str, str] = {}
+    for scene in scenes:
+        other = named.setdefault(Path(scene).stem, scene)
+        if other != scene:
+            raise ValueError(
+                f"{other} and {scene} have one name and would be written to one file; expected scenes of "
+                "other "
+                f"names, or a folder for each"
+            )
+    return scenes
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return 0
+
+
+def _processes() -> tuple[int, int, Callable[[list[Outcome]], list[Outcome]]]:
+    """This process's number, how many there are, and how what each has is put together."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return 0, 1, lambda outcomes: outcomes
+    from accelerate import PartialState
+    from accelerate.utils import gather_object
+
+    # Who is done first waits for the others, who may have hours to go.
+    state = PartialState(timeout=timedelta(days=30))
+    return state.process_index, state.num_processes, gather_object
+
+
+def _source_name(model: PreTrainedModel) -> str:
+    """A Hub repository, or the name of a folder without where on a machine it lies."""
+    source = model.name_or_path or ""
+    return Path(source).name if Path(source).is_dir() else source
+
+
+def _check_settings(threshold: float = 0.5, window: int = WINDOW, overlap: int = OVERLAP) -> None:
+    if not 0 <= threshold < 1:
+        raise ValueError(f"threshold is {threshold}, a probability of at least 0 and below 1 was expected")
+    Tiling.of(1, 1, window, overlap)
 
 
 def output_paths(path: str | os.PathLike[str], out_dir: str | os.PathLike[str]) -> tuple[Path, Path]:

@@ -61,8 +61,9 @@ _PRODUCT = re.compile(r"S2[A-D]_MSIL[12][AC]_(\d{4})\d{4}T\d{6}_N(\d\d)(\d\d)_")
 _DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_]?(?:0[1-9]|1[0-2])[-_]?(?:0[1-9]|[12]\d|3[01])(?=T|\D|$)")
 _YEAR = re.compile(r"(?<!\d)((?:19|20)\d\d)(?!\d)")
 
-# Over dark water and in shadows a few numbers are below 0 in a scene that is right.
-_DOUBTFUL_SHARE = 0.05
+# Every scene without clouds has shadows, water or vegetation, dark in one of the bands; and few numbers are
+# below 0 in a scene that is right.
+_FEW, _MANY = 0.01, 0.05
 
 _LARGEST_ITEM = 8 * 2**20
 _LARGEST_CACHE = 2 * 2**30
@@ -177,7 +178,7 @@ class Scene:
             self._has_mask = any(MaskFlags.per_dataset in flags for flags in self._dataset.mask_flag_enums)
             self._files = files.pop_all()
         self._cache_bytes = _SMALLEST_CACHE
-        self._lowest, self._negative, self._count = math.inf, 0, 0
+        self._dark, self._negative, self._count = 0, 0, 0
 
     def __enter__(self) -> Scene:
         return self
@@ -324,13 +325,13 @@ class Scene:
 
     def doubt(self) -> str | None:
         """A sentence where what was read so far makes the offset doubtful; it decides nothing."""
-        if math.inf > self._lowest >= -_BASELINE_OFFSET:
+        if self._count and self._dark < _FEW * self._count:
             return (
-                f"none of its numbers is below {self._lowest / _DN:.2f} in reflectance; if processing "
-                "baseline 04.00 or "
-                f"later added 1000 to them, give --offset -1000"
+                "hardly any of its numbers is below 0.1 in reflectance: it shows clouds or snow, or "
+                "processing "
+                "baseline 04.00 or later added 1000 to its numbers; if so, give --offset -1000"
             )
-        if self._negative > _DOUBTFUL_SHARE * self._count:
+        if self._negative > _MANY * self._count:
             return (
                 f"{self._negative / self._count:.0%} of its numbers are below 0 in reflectance; was an "
                 "offset subtracted "
@@ -342,9 +343,8 @@ class Scene:
         for values, band in zip(image, bands, strict=True):
             if band in _REFLECTANCE:
                 seen = values if valid.all() else values[valid]
-                lowest = float(seen.min(initial=math.inf))
-                self._lowest = min(self._lowest, lowest)
-                self._negative += int((seen < 0).sum()) if lowest < 0 else 0
+                self._dark += int(np.count_nonzero(seen < -_BASELINE_OFFSET))
+                self._negative += int(np.count_nonzero(seen < 0))
                 self._count += seen.size
 
     def cache_rows(self, rows: int) -> None:
