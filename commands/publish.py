@@ -1,0 +1,149 @@
+"""`euromine publish`: a built dataset, a trained model or a metric to a repository of the Hub."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from euromine.hub.contents import Contents
+    from euromine.hub.publishing import Plan
+
+app = typer.Typer(no_args_is_help=True)
+
+Repository = Annotated[
+    str, typer.Argument(metavar="REPO", help="owner/name; a bare name is in the namespace of your token.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="List every file and what would happen; send nothing.")
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace whatever the repository holds; its history keeps that.")
+]
+Private = Annotated[bool, typer.Option("--private", help="Make a new repository private.")]
+Revision = Annotated[
+    str | None, typer.Option(metavar="BRANCH", help="Branch to commit to, made where it does not exist.")
+]
+
+
+@app.callback()
+def publish() -> None:
+    """Publish a dataset, a model or a metric on the Hugging Face Hub.
+
+    Every file is listed first. A publication that was stopped goes on where it was when the same command is
+    run again; a repository that holds something else is refused without --force. The token is that of
+    `hf auth login`, or HF_TOKEN.
+    """
+
+
+@app.command("dataset")
+def publish_dataset(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `euromine build` wrote.")],
+    repository: Repository,
+    dry_run: DryRun = False,
+    force: Force = False,
+    private: Private = False,
+    revision: Revision = None,
+) -> None:
+    """Publish a built dataset: its zstd shards, its card and picture, its statistics."""
+    from euromine.hub.contents import dataset_contents
+
+    _publish(lambda name: dataset_contents(folder, name), repository, dry_run, force, private, revision)
+
+
+@app.command("model")
+def publish_model(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The output folder of a train script.")],
+    repository: Repository,
+    dry_run: DryRun = False,
+    force: Force = False,
+    private: Private = False,
+    revision: Revision = None,
+) -> None:
+    """Publish a trained model: weights, configuration, image processor, remote code, card with scores."""
+    from euromine.hub.contents import model_contents
+
+    _publish(lambda name: model_contents(folder, name), repository, dry_run, force, private, revision)
+
+
+@app.command("metric")
+def publish_metric(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="ca_tiou, annual_f1 or interval_f1.")],
+    repository: Repository,
+    dry_run: DryRun = False,
+    force: Force = False,
+    private: Private = False,
+    revision: Revision = None,
+) -> None:
+    """Publish a metric as a Space, from which evaluate.load reads it."""
+    from euromine.hub.contents import metric_contents
+
+    _publish(
+        lambda repository: metric_contents(name, repository), repository, dry_run, force, private, revision
+    )
+
+
+def _publish(
+    contents_for: Callable[[str], Contents],
+    repository: str,
+    dry_run: bool,
+    force: bool,
+    private: bool,
+    revision: str | None,
+) -> None:
+    from euromine.hub.publishing import full_name, plan_publication, publish
+
+    for library in ("httpx", "httpx2"):  # a line for every request is for those who ask for it
+        logging.getLogger(library).setLevel(logging.WARNING)
+    # What is wrong here is said before anybody is asked over the network.
+    contents = contents_for(repository)
+    if not dry_run:
+        repository = full_name(repository)
+        contents = contents_for(repository)
+    _list_files(contents, repository)
+    try:
+        plan = plan_publication(
+            contents, full_name(repository), force=force, private=private, revision=revision
+        )
+    except OSError as error:
+        if not dry_run:
+            raise
+        typer.echo(f"Not to be sent like this: {error}")
+        return
+    _tell(plan)
+    if dry_run or not (plan.changed or plan.new_branch):
+        typer.echo("Nothing was sent.")
+        return
+    try:
+        url = publish(plan)
+    except KeyboardInterrupt:
+        typer.echo(
+            f"\nStopped: {plan.repository} is as it was. What was sent is kept; the same command goes on.",
+            err=True,
+        )
+        raise typer.Exit(130) from None
+    typer.echo(f"Published: {url}")
+
+
+def _list_files(contents: Contents, repository: str) -> None:
+    width = max(len(f"{file.size:,}") for file in contents.files)
+    for file in contents.files:
+        typer.echo(f"{file.size:>{width},}  {file.path}")
+    typer.echo(f"{contents.size:,} bytes in {len(contents.files)} files: {contents.title} to {repository}.")
+
+
+def _tell(plan: Plan) -> None:
+    branch = f", branch {plan.revision}" if plan.revision else ""
+    found = {
+        "absent": "does not exist yet" + (" and will be private" if plan.private else ""),
+        "empty": "is empty",
+        "same": "holds an earlier state of it" if plan.changed else "holds all of this already",
+        "other": f"holds {plan.held}, which --force replaces",
+    }[plan.state]
+    typer.echo(f"{plan.url}{branch} {found}.")
+    for path in plan.removed:
+        typer.echo(f"To be removed there: {path}")
