@@ -13,6 +13,7 @@ from euromine.modeling.auto import CHANGE_DETECTION
 
 from . import checkpoints
 from .figures import Panel, black_and_white, compared, draw_panels, natural_colour
+from .licences import origin_name, weights_licence
 
 PICTURE = "predictions.png"
 _TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
@@ -77,9 +78,12 @@ def make_card(results: Mapping[str, Any], with_picture: bool) -> str:
     split = scored_split(results)
     changes = results["task"] == CHANGE_DETECTION
     protocol = results["protocol"]
+    licence = weights_licence(protocol["pretrained"])
     data = ModelCardData(
         model_name=_title(results),
-        license="apache-2.0",
+        license=licence.identifier,
+        license_name=licence.name,
+        license_link=licence.link,
         library_name="transformers",
         pipeline_tag="image-segmentation",
         tags=[
@@ -116,7 +120,7 @@ def make_card(results: Mapping[str, Any], with_picture: bool) -> str:
         training_table=table(("", ""), _protocol_rows(results), numbers=False),
         selection=_selection(results),
         limitations=_limitations(results),
-        pretrained=protocol["pretrained"],
+        weights_licence=licence.sentence,
     )
     return re.sub(r"\n{3,}", "\n\n", str(card)).strip() + "\n"
 
@@ -360,7 +364,7 @@ def _protocol_rows(results: Mapping[str, Any]) -> list[tuple[str, str]]:
         "augmentation": "flips and quarter turns" if protocol["augmentation"] else "none",
         "precision": training["precision"],
         "seed": str(arguments["seed"]),
-        "began from": protocol["pretrained"] or "fresh weights",
+        "began from": origin_name(protocol["pretrained"]) if protocol["pretrained"] else "fresh weights",
         "hardware": results["hardware"],
         "versions": ", ".join(f"{name} {version}" for name, version in results["versions"].items()),
     }

@@ -8,9 +8,11 @@ import torch
 import yaml
 from huggingface_hub import ModelCard
 
-from euromine.modeling.auto import create_model
+from euromine.modeling.auto import CHANGE_DETECTORS, SEGMENTERS, create_model
 from euromine.modeling.image_processing import EuroMineImageProcessor
+from euromine.modeling.native import NATIVE_SEGMENTERS
 from euromine.training.cards import make_card, table, usage, write_card
+from euromine.training.licences import CHECKPOINTS
 
 INTERVAL_SCORES = {
     "intervals": [1, 2],
@@ -159,10 +161,43 @@ def test_a_run_without_validation_says_that_nothing_was_selected():
     assert "Nothing was selected: this is the last checkpoint, of step 40" in text
 
 
-def test_where_training_began_is_licensed_apart():
-    text = make_card(changed(protocol={"pretrained": "nvidia/segformer-b0"}), with_picture=False)
-    assert "base_model: nvidia/segformer-b0" in text
-    assert "Training began from `nvidia/segformer-b0`, whose own licence applies" in text
+@pytest.mark.parametrize(
+    ("pretrained", "identifier", "sentence"),
+    [
+        (None, "apache-2.0", "- **Weights**: trained from fresh ones, Apache-2.0."),
+        ("openmmlab/upernet-swin-base", "apache-2.0", "which is under MIT."),
+        ("nvidia/segformer-b5-finetuned-ade-640-640", "other", "for research and evaluation alone"),
+        ("facebook/mask2former-swin-base-ade-semantic", "other", "its page calls its licence `other`"),
+        (
+            "somebody/weights",
+            "other",
+            "its licence is unknown here (https://huggingface.co/somebody/weights)",
+        ),
+    ],
+)
+def test_code_data_and_weights_are_licensed_apart(pretrained, identifier, sentence):
+    text = make_card(changed(protocol={"pretrained": pretrained}), with_picture=False)
+    metadata = yaml.safe_load(text.split("---\n")[1])
+    assert metadata["license"] == identifier
+    assert ("license_name" in metadata) == (identifier == "other")
+    assert metadata.get("base_model") == pretrained
+    assert "- **Code**: Apache-2.0." in text
+    assert "- **Data**: EuroMineNet, CC-BY-4.0" in text
+    assert sentence in text
+
+
+def test_a_folder_that_training_began_from_is_named_alone(tmp_path: Path):
+    (tmp_path / "weights").mkdir()
+    text = make_card(changed(protocol={"pretrained": str(tmp_path / "weights")}), with_picture=False)
+    assert str(tmp_path) not in text
+    assert "training began from `weights`; its licence is unknown here:" in text
+
+
+def test_the_licence_of_every_checkpoint_to_start_from_is_known():
+    classes = [*SEGMENTERS.values(), *CHANGE_DETECTORS.values()]
+    checkpoints = {network.checkpoint for network in (*classes, *NATIVE_SEGMENTERS.values())} - {None}
+    assert checkpoints
+    assert checkpoints <= set(CHECKPOINTS)
 
 
 @pytest.mark.parametrize("architecture", ["segformer-b0", "unet", "tinycd"])
