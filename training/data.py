@@ -104,7 +104,7 @@ def read_splits(script: ScriptArguments, seed: int) -> Splits:
         statistics=_band_statistics(script),
         revision=_revision(script),
         simulated="simulated" in card.lower(),
-        digest=_digest({"train": train, **scored}),
+        digest=digest_of({"train": train, **scored}),
     )
 
 
@@ -257,8 +257,8 @@ def _amount(name: str, rows: datasets.Dataset) -> str:
     return f"{name}: {len(rows)} {things} of {patches} patches of {sites} sites"
 
 
-def _digest(rows_by_split: Mapping[str, datasets.Dataset]) -> str:
-    """A hash of which patches, years and counted pixels there are."""
+def digest_of(rows_by_split: Mapping[str, datasets.Dataset]) -> str:
+    """A hash of which patches, years and counted pixels there are in each split."""
     digest = hashlib.sha256()
     for name, rows in rows_by_split.items():
         digest.update(f"{name} {len(rows)}".encode())
