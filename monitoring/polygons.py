@@ -26,6 +26,8 @@ Maps = NDArray[np.uint8]
 
 CHANGE_KINDS = {GAIN: "gain", LOSS: "loss", UNDIRECTED: "undirected"}
 FORMATS = (".gpkg", ".parquet")
+# What a byte can number.
+_MOST_YEARS = 255
 # Points and weights of Gauss and Legendre on 0 to 1: exact for the areas beside an edge of many kilometres.
 _POINTS = (0.5 - 15**0.5 / 10, 0.5, 0.5 + 15**0.5 / 10)
 _WEIGHTS = (5 / 18, 8 / 18, 5 / 18)
@@ -83,27 +85,30 @@ def footprint_polygons(
     """
     geopandas = require_geopandas()
     _check_maps(footprints, len(years), grid, smallest_mapping_unit)
-    if any(first >= second for first, second in pairwise(years)):
-        raise ValueError(f"the years are {list(years)}, ascending ones were expected")
-    first_year, last_year = (np.zeros((grid.height, grid.width), np.uint16) for _ in range(2))
+    if len(years) > _MOST_YEARS or any(first >= second for first, second in pairwise(years)):
+        raise ValueError(f"the years are {list(years)}, ascending ones were expected, {_MOST_YEARS} at most")
+    first, last = (np.zeros((grid.height, grid.width), np.uint8) for _ in range(2))
+    for index in range(len(years)):
+        mined = footprints[index] == 1
+        first[mined & (last == 0)] = index
+        # Counted from 1: 0 is ground that was not mined so far.
+        last[mined] = index + 1
+    columns: dict[str, list[Any]] = {name: [] for name in ("year", "first_year", "last_year", "geometry")}
+    calendar = np.array(years)
     for index, year in enumerate(years):
         mined = footprints[index] == 1
-        first_year[mined & (first_year == 0)] = year
-        last_year[mined] = year
-    columns: dict[str, list[Any]] = {name: [] for name in ("year", "first_year", "last_year", "geometry")}
-    for index, year in enumerate(years):
-        box, labels = _components(footprints[index] == 1)
-        if labels is None:
+        box = _box(mined)
+        if box is None:
             continue
+        labels, number = ndimage.label(mined[box], output=np.int32)
         geometries, numbers = _outlines(labels, grid, box)
-        present = np.arange(1, int(labels.max()) + 1)
-        # Outside of the components no year is looked at: their extremes are of mined pixels alone.
-        earliest = ndimage.minimum(first_year[box], labels, present).astype(np.int64)
-        latest = ndimage.maximum(last_year[box], labels, present).astype(np.int64)
+        inside = labels > 0
+        firsts = _years_of_parts(labels[inside], first[box][inside], number, len(years))
+        lasts = _years_of_parts(labels[inside], last[box][inside] - 1, number, len(years))
         columns["geometry"] += list(geometries)
         columns["year"] += [int(year)] * len(geometries)
-        columns["first_year"] += earliest[numbers - 1].tolist()
-        columns["last_year"] += latest[numbers - 1].tolist()
+        columns["first_year"] += calendar[firsts.argmax(axis=1)][numbers - 1].tolist()
+        columns["last_year"] += calendar[::-1][lasts[:, ::-1].argmax(axis=1)][numbers - 1].tolist()
     geometry = columns.pop("geometry")
     numbers_by_name = {name: np.array(values, np.int32) for name, values in columns.items()}
     return _frame(
@@ -311,13 +316,19 @@ def _box(mask: NDArray[Any]) -> tuple[slice, slice] | None:
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
-def _components(mask: NDArray[np.bool_]) -> tuple[tuple[slice, slice], NDArray[np.int32] | None]:
-    """The box around a mask's pixels, and in it the number of each one's connected part, from 1."""
-    box = _box(mask)
-    if box is None:
-        return (slice(0), slice(0)), None
-    labels, _ = ndimage.label(mask[box], output=np.int32)
-    return box, labels
+def _years_of_parts(
+    labels: NDArray[np.int32], indices: NDArray[np.uint8], parts: int, years: int
+) -> NDArray[np.bool_]:
+    """Which years any pixel of each connected part has, (parts, years).
+
+    Args:
+        labels: The part of each pixel, from 1.
+        indices: The year of each pixel, from 0.
+        parts: How many parts there are.
+        years: How many years there are.
+    """
+    keys = (labels.astype(np.int64) - 1) * years + indices
+    return np.bincount(keys, minlength=parts * years).reshape(parts, years) > 0
 
 
 def _outlines(codes: NDArray[Any], grid: GridLike, box: tuple[slice, slice]) -> tuple[Any, NDArray[np.int64]]:
