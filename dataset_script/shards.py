@@ -7,19 +7,14 @@ import errno
 import hashlib
 import json
 import logging
-import multiprocessing
 import os
 import shutil
-import signal
 import sys
 import tempfile
-import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -49,6 +44,7 @@ from .builder import (
 from .card import PICTURE_NAME, draw_picture, write_card
 from .clusters import run_on_dask
 from .patches import PATCH_SIZE
+from .processes import in_processes, usable_cores
 from .reading import decode_label
 from .statistics import BandSums
 
@@ -182,7 +178,7 @@ def build_dataset(
             task.fingerprint for task in tasks
         ]:
             raise ValueError(f"{source.path}: changed while it was read; run the same command again.")
-        dataset = _assemble(work, sites, records, simulated=_is_simulated(source))
+        dataset = _assemble(work, sites, records, simulated=is_simulated(source))
         (dataset / _RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         dataset.replace(out)
         shutil.rmtree(work)
@@ -426,7 +422,7 @@ def _build_record(archive: Archive, sites: Mapping[str, Sequence[str]], shard_by
     }
     return {
         "dataset": "euromine",
-        "simulated": _is_simulated(archive),
+        "simulated": is_simulated(archive),
         "format": FORMAT,
         "shard_bytes": shard_bytes,
         "files": _hash(files),
@@ -495,7 +491,7 @@ def _build_sites(
     if dask is not None:
         built = run_on_dask(build_site, missing, dask)
     else:
-        built = _in_processes(missing, min(workers or _cores(), len(missing)))
+        built = in_processes(build_site, missing, workers or usable_cores(), "built a site")
     with (
         tqdm(
             total=len(tasks), initial=len(records), desc="Building", unit="site", disable=not progress
@@ -508,48 +504,7 @@ def _build_sites(
     return records
 
 
-def _cores() -> int:
-    """The cores that this process may use, which a container or a batch system may have limited."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _in_processes(tasks: Sequence[SiteTask], workers: int) -> Generator[SiteRecord, None, None]:
-    """Build sites in processes of this machine, as each is done."""
-    if workers <= 1:
-        yield from map(build_site, tasks)
-        return
-    context = multiprocessing.get_context("spawn")  # GDAL does not survive a fork
-    lifeline, held = context.Pipe(duplex=False)
-    executor = ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_live_with_parent, initargs=(lifeline,)
-    )
-    try:
-        futures = [executor.submit(build_site, task) for task in tasks]
-        for future in as_completed(futures):
-            yield future.result()
-    except BrokenProcessPool as error:
-        raise OSError(
-            "A process that built a site was killed, perhaps for want of memory; run the same command again, "
-            "with fewer workers, to go on."
-        ) from error
-    finally:
-        held.close()  # whoever still works (after an error, an interrupt) ends now
-        executor.shutdown(cancel_futures=True)
-        lifeline.close()
-
-
-def _live_with_parent(lifeline: Connection) -> None:
-    """Make a worker end at once when the parent lets go of the other end of the pipe, or is gone itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-
-    def watch() -> None:
-        lifeline.poll(None)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _is_simulated(archive: Archive) -> bool:
+def is_simulated(archive: Archive) -> bool:
     """Whether `simulate_archive` wrote this archive: it says so beside the site folders' own."""
     return any((folder / "simulation.json").is_file() for folder in (archive.path, archive.path.parent))
 
