@@ -27,6 +27,7 @@ from transformers import PreTrainedModel
 from euromine.dataset_script.clusters import run_on_dask
 from euromine.modeling import SEGMENTATION, EuroMineImageProcessor
 
+from .alignment import ReadsWindows
 from .geotiffs import CogWriter, read_record
 from .models import LoadedModel, load_model, model_digest
 from .scenes import Scene, SceneError, SceneOptions, open_scene
@@ -70,7 +71,7 @@ def mine_probability(model: PreTrainedModel, pixel_values: Tensor) -> Tensor:
 def predict_probability(
     model: PreTrainedModel,
     image_processor: EuroMineImageProcessor,
-    scene: Scene,
+    scene: ReadsWindows,
     *,
     window: int = WINDOW,
     overlap: int = OVERLAP,
@@ -430,7 +431,11 @@ class _Batch:
 
 
 def _batches(
-    scene: Scene, image_processor: EuroMineImageProcessor, tiling: Tiling, batch_size: int, pinned: bool
+    scene: ReadsWindows,
+    image_processor: EuroMineImageProcessor,
+    tiling: Tiling,
+    batch_size: int,
+    pinned: bool,
 ) -> Iterator[_Batch]:
     """The windows of a scene, normalised, in batches of `batch_size` that have data."""
     bands = tuple(image_processor.bands)
@@ -447,10 +452,10 @@ def _batches(
         return _Batch(places, masks, pixel_values.pin_memory() if pinned else pixel_values)
 
     for row, column in tiling:
-        image, valid = _cut(scene, bands, tiling.rows.inside(row), tiling.columns.inside(column))
+        image, valid = cut_window(scene, bands, tiling.rows.inside(row), tiling.columns.inside(column))
         is_whole = bool(valid.all())
         if is_whole or valid.any():
-            images.append(image if is_whole else _filled(image, valid))
+            images.append(image if is_whole else fill_nodata(image, valid))
         places.append((row, column))
         masks.append(None if is_whole else valid)
         if len(images) == batch_size or (column == tiling.columns.count - 1 and not images):
@@ -460,10 +465,23 @@ def _batches(
         yield batch()
 
 
-def _cut(
-    scene: Scene, bands: Sequence[str], rows: NDArray[np.int64], columns: NDArray[np.int64]
+def cut_window(
+    scene: ReadsWindows, bands: Sequence[str], rows: NDArray[np.int64], columns: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The pixels of a scene at these rows and columns, which run straight but for mirrored borders."""
+    """The pixels of a scene at these rows and columns, which run straight but for mirrored borders.
+
+    Args:
+        scene: Open.
+        bands: Their names.
+        rows: Of the scene, as `Axis.inside` tells them.
+        columns: Likewise.
+
+    Returns:
+        (bands, rows, columns) float32 digital numbers, and where (rows, columns) all of them have data.
+
+    Raises:
+        SceneError: As `Scene.read`.
+    """
     top, left = int(rows.min()), int(columns.min())
     height, width = int(rows.max()) + 1 - top, int(columns.max()) + 1 - left
     image, valid = scene.read(Window(left, top, width, height), bands)
@@ -473,8 +491,13 @@ def _cut(
     return image[:, rows[:, None], columns], valid[rows[:, None], columns]
 
 
-def _filled(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Pixels without data take the nearest one's, so that a network sees no edge where the data end."""
+def fill_nodata(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Pixels without data take the nearest one's, so that a network sees no edge where the data end.
+
+    Args:
+        image: (bands, height, width).
+        valid: Which pixels (height, width) have data; at least one.
+    """
     rows, columns = ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True)
     return image[:, rows, columns]
 

@@ -26,6 +26,8 @@ from .cartography import MapFrame
 from .manifest import CHANGES, FOOTPRINTS, ModelRecord, SceneRecord
 from .result import (
     CHANGE_VALUES,
+    FIRST_YEAR,
+    LAST_YEAR,
     NEVER,
     PERMITS_TABLE,
     REPORT,
@@ -531,8 +533,8 @@ class _Report:
                 "legend": [{"colour": drawings.UNDIRECTED_COLOUR, "name": f"changed {self.period}"}],
                 "caption": f"Where a change between {first} and {last} was found.",
             }
-        first_year = self._mask("first_year.tif", columns, rows)
-        last_year = self._mask("last_year.tif", columns, rows)
+        first_year = self._mask(FIRST_YEAR, columns, rows)
+        last_year = self._mask(LAST_YEAR, columns, rows)
         span = max(last - self.years[0], 1)
         mined = (first_year != NEVER) & (first_year != UNKNOWN_YEAR)
         colours = drawings.year_colours((first_year[mined].astype(np.float64) - self.years[0]) / span)

@@ -23,6 +23,7 @@ CHANGE_VALUES = (GAIN, LOSS, UNDIRECTED)
 
 AREAS, CHANGES_TABLE, PERMITS_TABLE = "areas.csv", "changes.csv", "permits.csv"
 REPORT = "report.html"
+FIRST_YEAR, LAST_YEAR = "first_year.tif", "last_year.tif"
 
 
 def footprint_name(year: int) -> str:
@@ -110,12 +111,12 @@ class SeriesResult:
     @property
     def first_year(self) -> NDArray[np.uint16]:
         """The first year in which each pixel is mined (height, width); 0 never, 65535 unknown."""
-        return self._read("first_year.tif", "map of first years")
+        return self._read(FIRST_YEAR, "map of first years")
 
     @property
     def last_year(self) -> NDArray[np.uint16]:
         """The last year in which each pixel is mined (height, width); 0 never, 65535 unknown."""
-        return self._read("last_year.tif", "map of last years")
+        return self._read(LAST_YEAR, "map of last years")
 
     @property
     def areas(self) -> pandas.DataFrame:
