@@ -1,0 +1,62 @@
+"""`euromine tables`: the paper's Tables 1, 2 and 3 from any archive."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def tables(
+    archive: Annotated[
+        Path, typer.Argument(help="The archive: a folder with the site folders in it, or the zip.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for tables.md and a CSV file a table; else they are shown alone."),
+    ] = None,
+    production: Annotated[
+        Path | None, typer.Option(help="CSV file with the columns site and production (metallic, coal, ...).")
+    ] = None,
+    areas: Annotated[
+        str, typer.Option(help='"true" ground areas, or "paper": 100 m2 a pixel, as the paper has them.')
+    ] = "true",
+    all_sites: Annotated[
+        bool, typer.Option("--all-sites", help="Also the three sites that the published release leaves out.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Number of processes; as many as there are cores if not given.")
+    ] = None,
+) -> None:
+    """Mine area by country and production type, by year, and what expanded and decreased by interval.
+
+    Areas are in km2. Beside those of the published archive stand the paper's own.
+    """
+    from euromine.dataset_script.archive import Archive  # rasterio takes a moment to import
+    from euromine.dataset_script.shards import is_simulated
+    from euromine.dataset_script.tables import (
+        CONVENTIONS,
+        is_published,
+        make_tables,
+        measure_archive,
+        read_production,
+    )
+    from euromine.training.checkpoints import write_text
+
+    kinds = None if production is None else read_production(production)
+    source = Archive(archive)
+    measured = measure_archive(source, areas, all_sites=all_sites, workers=workers)
+    simulated = is_simulated(source)
+    made = make_tables(measured, kinds, beside_paper=is_published(source) and not simulated)
+    lines = [
+        f"# Mine areas of {source.path.name}{' (simulated)' if simulated else ''}",
+        f"{len(measured)} sites; {CONVENTIONS[areas]}.",
+        *(table.to_markdown().rstrip() for table in made),
+    ]
+    page = "\n\n".join(lines) + "\n"
+    typer.echo(page)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        for table in made:
+            write_text(out / f"{table.name}.csv", table.to_csv())
+        write_text(out / "tables.md", page)
+        typer.echo(f"{out} holds tables.md and {', '.join(f'{table.name}.csv' for table in made)}.", err=True)
