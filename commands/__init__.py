@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from . import build, calibrate, demo, link, predict, publish, simulate
+from . import build, calibrate, demo, link, predict, publish, report, series, simulate, tables
 
 app = typer.Typer(
     name="euromine",
@@ -20,7 +20,10 @@ app.command("demo")(demo.demo)
 app.command("link")(link.link)
 app.command("predict")(predict.predict)
 app.add_typer(publish.app, name="publish")
+app.command("report")(report.report)
+app.command("series")(series.series)
 app.command("simulate")(simulate.simulate)
+app.command("tables")(tables.tables)
 app.command("unlink")(link.unlink)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import itertools
+import logging
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,11 +25,14 @@ from euromine.training.checkpoints import told_when_full, write_bytes, write_tex
 from . import drawings
 from .cartography import MapFrame
 from .manifest import CHANGES, FOOTPRINTS, ModelRecord, SceneRecord
+from .polygons import MissingExtraError, require_geopandas
 from .result import (
     CHANGE_VALUES,
     FIRST_YEAR,
     LAST_YEAR,
     NEVER,
+    PERMIT_OUTLINES,
+    PERMITS_POLYGONS,
     PERMITS_TABLE,
     REPORT,
     UNKNOWN_YEAR,
@@ -37,6 +41,8 @@ from .result import (
     footprint_name,
     quicklook_name,
 )
+
+logger = logging.getLogger(__name__)
 
 _TEMPLATE = "report.html.jinja"
 # Longest sides in pixels: of the map and of a year's picture, both shown at half of it or less.
@@ -67,7 +73,7 @@ def write_report(
 
     Raises:
         ValueError: The folder lacks a file of its series.
-        ImportError: WeasyPrint, or what it needs on the machine, is missing.
+        MissingExtraError: WeasyPrint, or what it needs on the machine, is missing.
         OSError: The file cannot be written.
     """
     target = (
@@ -110,7 +116,7 @@ def _pdf(page: str) -> bytes:
         import weasyprint
         from weasyprint.urls import URLFetcher
     except (ImportError, OSError) as error:
-        raise ImportError(
+        raise MissingExtraError(
             f"a PDF needs WeasyPrint, which cannot be loaded here ({error}); install euromine[pdf] and "
             "Pango, "
             "or print the HTML report to a PDF from a browser"
@@ -400,25 +406,28 @@ class _Report:
                 "the "
                 f"years."
             )
-        shown = table.head(_LARGEST_FINDINGS)
-        names = {"mined": "mined", "new": "newly mined"}
-        rows = [
-            (
-                str(int(row["year"])),
-                names.get(str(row["kind"]), str(row["kind"])),
-                drawings.number(row["area_ha"]),
-                f"{row['latitude']:.5f}, {row['longitude']:.5f}",
-            )
-            for _, row in shown.iterrows()
+        listed = table[table["year"] == last].sort_values("area_ha", ascending=False)
+        shown = listed.head(_LARGEST_FINDINGS)
+        words = {"mined": "mined", "new": "new"}
+        by_year = [
+            (str(year), *(drawings.number(value) for value in (mined_ha, new_ha)), str(parts))
+            for year, mined_ha, new_ha, parts in _outside_by_year(table)
         ]
-        more = len(table) - len(shown)
         return {
             "summary": summary,
-            "caption": "The largest first"
-            + (f"; {more} smaller ones stand in {PERMITS_TABLE}." if more else "."),
-            "header": ["Year", "What", "ha", "Latitude, longitude"],
-            "text_columns": [1, 2, 4],
-            "rows": rows,
+            "by_year": by_year,
+            "last_year": last,
+            "rows": [
+                (
+                    words.get(str(row["kind"]), str(row["kind"]))
+                    + (f" since {int(row['year_1'])}" if row["kind"] == "new" else ""),
+                    drawings.number(row["area_ha"]),
+                    f"{row['latitude']:.5f}, {row['longitude']:.5f}",
+                )
+                for _, row in shown.iterrows()
+            ],
+            "more": len(listed) - len(shown),
+            "table": PERMITS_TABLE,
             "note": (
                 "Outside of the given outlines is not yet unlawful: outlines may be incomplete or shifted, "
                 "and a "
@@ -652,20 +661,20 @@ class _Report:
 
     def _permit_paths(self, columns: int, rows: int) -> tuple[str, str]:
         """What lies outside in the last year, and the permits, as paths over the map."""
-        path = self.result.path / "permits.gpkg"
-        if not path.exists():
+        found, outlines = (self.result.path / name for name in (PERMITS_POLYGONS, PERMIT_OUTLINES))
+        if not (found.exists() and outlines.exists()):
             return "", ""
         try:
-            import geopandas
-        except ImportError:
+            geopandas = require_geopandas()
+        except ImportError as error:
+            logger.warning("the map shows no permits: %s", error)
             return "", ""
-        drawn = []
-        for layer in ("outside", "permits"):
-            frame = geopandas.read_file(path, layer=layer)
-            if layer == "outside":
-                frame = frame[(frame["year"] == self.years[-1]) & (frame["kind"] == "mined")]
-            drawn.append(self._geometry_path(frame.geometry, columns, rows))
-        return drawn[0], drawn[1]
+        outside, permits = geopandas.read_file(found), geopandas.read_file(outlines)
+        outside = outside[(outside["year"] == self.years[-1]) & (outside["kind"] == "mined")]
+        return (
+            self._geometry_path(outside.geometry, columns, rows),
+            self._geometry_path(permits.geometry, columns, rows),
+        )
 
     def _geometry_path(self, geometries: Any, columns: int, rows: int) -> str:
         """Polygons on the series' grid -> the `d` of an SVG path over a map of so many columns and rows."""
@@ -834,6 +843,16 @@ class _Report:
             "boundaries."
         )
         return found
+
+
+def _outside_by_year(table: pandas.DataFrame) -> list[tuple[int, float, float, int]]:
+    """Year, hectares mined outside, hectares new there, number of mined places there."""
+    rows = []
+    for year, group in table.groupby("year"):
+        mined = group[group["kind"] == "mined"]["area_ha"]
+        new = group[group["kind"] == "new"]["area_ha"]
+        rows.append((int(str(year)), float(mined.sum()), float(new.sum()), len(mined)))
+    return rows
 
 
 _CHANGE_COLOURS = ((217, 101, 11), (37, 99, 201), (138, 99, 184))

@@ -21,7 +21,9 @@ NEVER, UNKNOWN_YEAR = 0, 65535
 NO_CHANGE, GAIN, LOSS, UNDIRECTED = 0, 1, 2, 3
 CHANGE_VALUES = (GAIN, LOSS, UNDIRECTED)
 
-AREAS, CHANGES_TABLE, PERMITS_TABLE = "areas.csv", "changes.csv", "permits.csv"
+AREAS, CHANGES_TABLE = "areas.csv", "changes.csv"
+# What lies outside the permits, as table and as polygons, and the outlines of the permits themselves.
+PERMITS_TABLE, PERMITS_POLYGONS, PERMIT_OUTLINES = "permits.csv", "permits.gpkg", "permit_outlines.gpkg"
 REPORT = "report.html"
 FIRST_YEAR, LAST_YEAR = "first_year.tif", "last_year.tif"
 

@@ -38,6 +38,7 @@ from .calibration import Calibration
 from .geotiffs import CogWriter, read_record
 from .manifest import CHANGES, FOOTPRINTS, Manifest, ModelRecord, SceneRecord
 from .models import LoadedModel, model_digest
+from .permits import outside_permits, read_permits, write_findings
 from .polygons import change_polygons, footprint_polygons, require_geopandas, write_polygons
 from .prediction import OVERLAP, WINDOW, cut_window, fill_nodata, predict_probability
 from .quicklooks import Quicklook, write_quicklooks
@@ -51,6 +52,9 @@ from .result import (
     NEVER,
     NO_CHANGE,
     NODATA,
+    PERMIT_OUTLINES,
+    PERMITS_POLYGONS,
+    PERMITS_TABLE,
     UNDIRECTED,
     UNKNOWN_YEAR,
     SeriesResult,
@@ -297,6 +301,11 @@ class _Series:
                 "change_by is 'posterior', which needs switch rates; `euromine calibrate` counts them, or "
                 "give --rates"
             )
+        self.permits = None
+        if settings.permits is not None:
+            if mapper is None:
+                raise ValueError("permits need a footprint mapper, a change detector alone was given")
+            self.permits = read_permits(settings.permits, self.grid.crs)
         self.digests = {
             loaded.source: model_digest(loaded.model, loaded.image_processor)
             for loaded in (mapper, detector)
@@ -838,15 +847,10 @@ class _Series:
                 written += self._write_polygons(changes, "changes")
             bar.update()
         if self.settings.permits is not None:
-            from .permits import outside_permits, read_permits, write_findings
-
-            if footprints is None:
-                raise ValueError("permits need a footprint mapper, a change detector alone was given")
-            permits = read_permits(self.settings.permits, self.grid.crs)
-            findings = outside_permits(footprints, changes, permits, smallest_ha=unit)
-            names = ("permits.csv", "permits.gpkg")
-            write_findings(findings, *(self.folder / name for name in names))
-            written += names
+            findings = outside_permits(footprints, changes, self.permits, pairs=self.pairs, smallest_ha=unit)
+            write_findings(findings, self.folder / PERMITS_TABLE, self.folder / PERMITS_POLYGONS)
+            write_polygons(self.permits, self.folder / PERMIT_OUTLINES)
+            written += [PERMITS_TABLE, PERMITS_POLYGONS, PERMIT_OUTLINES]
         return written
 
     def _write_polygons(self, frame: Any, stem: str) -> list[str]:
@@ -869,7 +873,9 @@ class _Series:
             "footprints.*",
             "changes.gpkg",
             "changes.parquet",
-            "permits.*",
+            PERMITS_TABLE,
+            PERMITS_POLYGONS,
+            PERMIT_OUTLINES,
             AREAS,
         ):
             for path in self.folder.glob(pattern):
