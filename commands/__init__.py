@@ -24,6 +24,7 @@ app.command("report")(report.report)
 app.command("series")(series.series)
 app.command("simulate")(simulate.simulate)
 app.command("tables")(tables.tables)
+app.command("tables")(tables.tables)
 app.command("unlink")(link.unlink)
 
 
