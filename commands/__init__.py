@@ -24,7 +24,6 @@ app.command("report")(report.report)
 app.command("series")(series.series)
 app.command("simulate")(simulate.simulate)
 app.command("tables")(tables.tables)
-app.command("tables")(tables.tables)
 app.command("unlink")(link.unlink)
 
 
