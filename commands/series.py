@@ -75,8 +75,8 @@ def series(
 ) -> None:
     """Map a place over its years: footprints, gains and losses between any two years, areas, polygons.
 
-    A run that was stopped goes on where it was when the same command is run again. `euromine report OUT` tells
-    what was found.
+    A run that was stopped goes on where it was when the same command is run again. `euromine report OUT`
+    tells what was found.
     """
     asked = None if years is None else parse_years(years)
     if not images.is_dir():

@@ -547,9 +547,10 @@ class _Report:
         span = max(last - self.years[0], 1)
         mined = (first_year != NEVER) & (first_year != UNKNOWN_YEAR)
         colours = drawings.year_colours((first_year[mined].astype(np.float64) - self.years[0]) / span)
+        grey = base.copy()
         base[mined] = 0.15 * base[mined] + 0.85 * colours
         gone = mined & (last_year != UNKNOWN_YEAR) & (last_year < last)
-        base[gone] = 0.35 * base[gone] + 0.65 * np.asarray(_LOST_COLOUR)
+        base[gone] = 0.3 * grey[gone] + 0.7 * np.asarray(_LOST_COLOUR)
         legend = [
             {"colour": drawings.year_colour((year - self.years[0]) / span), "name": str(year)}
             for year in self.years
@@ -856,8 +857,8 @@ def _outside_by_year(table: pandas.DataFrame) -> list[tuple[int, float, float, i
 
 
 _CHANGE_COLOURS = ((217, 101, 11), (37, 99, 201), (138, 99, 184))
-# What is mined no longer, and how it looks over the ramp's colours.
-_LOST_COLOUR, _LOST_LEGEND = (37, 130, 220), "#68a7d0"
+# What is mined no longer, and how it looks over a picture in pale grey.
+_LOST_COLOUR, _LOST_LEGEND = (37, 130, 220), "#5194d2"
 
 
 def _figure(name: str, value: str, note: str, kind: str = "") -> dict[str, str]:
