@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import evaluate
 
 from euromine.metrics.synchronise import FOLDER, METRICS, SHARED_FILES
 
@@ -190,7 +189,8 @@ def _store() -> Path:
 def _links(store: Path, fingerprint: str, configs: Sequence[str]) -> dict[Path, Path]:
     """Where both libraries look -> what lies there then."""
     cache = Path(datasets.config.HF_DATASETS_CACHE)
-    modules = Path(evaluate.config.HF_MODULES_CACHE) / "evaluate_modules" / "metrics"
+    # Of both libraries: `evaluate`, which takes seconds to import, keeps to the same rule.
+    modules = Path(datasets.config.HF_MODULES_CACHE) / "evaluate_modules" / "metrics"
     # evaluate takes folders of 64 characters for versions of a module, the newest of which it loads.
     version = hashlib.sha256(f"{NAME} {fingerprint}".encode()).hexdigest()
     return {

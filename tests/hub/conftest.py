@@ -90,8 +90,7 @@ value = [result.exit_code, output]
         return status, output
 
     def close(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
+        self.process.kill()
         self.process.wait(30)
 
 
