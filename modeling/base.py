@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 
 from .configuration import BANDS, MultispectralConfig
@@ -23,6 +23,8 @@ _LAYERS = (
     nn.ConvTranspose3d,
 )
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+# What tells `from_pretrained` where a checkpoint is.
+_WHERE = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 
 
 class AnyInput(PreTrainedModel):
@@ -38,7 +40,21 @@ class AnyInput(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """As transformers', which forgets that parameters are frozen."""
+        """As transformers', which forgets that parameters are frozen and fills another network at random.
+
+        Raises:
+            ValueError: The checkpoint is of another architecture.
+            OSError: There is none, or it cannot be read.
+        """
+        source = args[0] if args else kwargs.get("pretrained_model_name_or_path")
+        # The Auto classes choose by the configuration, and hand it over.
+        if source is not None and kwargs.get("config") is None:
+            where = {key: kwargs[key] for key in _WHERE if key in kwargs}
+            stored, _ = PreTrainedConfig.get_config_dict(source, **where)
+            found, expected = stored.get("model_type"), cls.config_class.model_type
+            if found != expected:
+                found = found or "no known architecture"
+                raise ValueError(f"{source} holds {found}, {expected} was expected")
         loaded = super().from_pretrained(*args, **kwargs)
         network = loaded[0] if isinstance(loaded, tuple) else loaded
         network.freeze_unused()
@@ -75,7 +91,7 @@ class AnyInput(PreTrainedModel):
         return F.pad(images, (0, right, 0, bottom), mode="replicate")
 
     def _padded(self, side: int) -> int:
-        # An exported program may leave the side open: a comparison it decides, a maximum it would carry along.
+        # A program exported with open sides decides a comparison, but would carry a maximum along.
         if side < self.minimum_size:
             side = self.minimum_size
         return side + -side % self.size_multiple
