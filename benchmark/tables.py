@@ -171,7 +171,9 @@ def _given(words: Sequence[str]) -> dict[str, str]:
     for word in words:
         if word.startswith("--"):
             name, equals, value = word[2:].partition("=")
-            given[name.replace("-", "_")] = [value] if equals else []
+            name = name.replace("-", "_")
+            given.pop(name, None)  # the last word holds, and more may follow it
+            given[name] = [value] if equals else []
         elif given:
             given[next(reversed(given))].append(word)
         else:
@@ -317,7 +319,7 @@ def _check_same(
             continue
         before, now = runs[job.name].record["arguments"], _lasting(job)
         changed = [
-            f"{name} {_words(before.get(name, 'as by default'))} instead of {_words(now.get(name, 'that'))}"
+            f"{name} {_plain(before.get(name))} instead of {_plain(now.get(name))}"
             for name in sorted({*before, *now})
             if before.get(name) != now.get(name)
         ]
@@ -326,6 +328,11 @@ def _check_same(
                 f"{runs[job.name].path} was trained with {', '.join(changed)}: another --out keeps both, "
                 "removing the file runs it anew"
             )
+
+
+def _plain(value: str | None) -> str:
+    """A value as a person says it."""
+    return "as by default" if value is None else " ".join(_words(value))
 
 
 def _lasting(job: Job) -> dict[str, str]:
@@ -474,9 +481,7 @@ def make_record(job: Job, out: Path, found: Mapping[str, Any], dataset: Mapping[
         },
         "arguments": _lasting(job),
         "given": {
-            name: value.replace("\0", " ")
-            for name, value in _lasting(job).items()
-            if name not in (*_OWN, "recipe")
+            name: _plain(value) for name, value in _lasting(job).items() if name not in (*_OWN, "recipe")
         },
         "recipe": protocol["recipe"],
         "split": dataset["split"],
