@@ -18,6 +18,11 @@ ChangeMaps = Tensor | tuple[Tensor, ...]
 # One year's features: a tensor or a tuple of tensors, the images first in each.
 Features = Tensor | tuple[Tensor, ...]
 
+# How many pairs of a series are decoded at once unless a number is asked for. On a CPU, where one patch keeps
+# the cores busy, the maps of more spill its caches and are slower pair by pair (benchmark/series.py).
+CPU_CHUNK = 2
+ACCELERATOR_CHUNK = 9
+
 
 @dataclass
 class ChangeDetectionOutput(ModelOutput):
@@ -128,18 +133,19 @@ class ChangeDetector(MultispectralModel):
         self,
         pixel_values: Tensor,
         pairs: Sequence[tuple[int, int]] | None = None,
-        chunk: int = 9,
+        chunk: int | None = None,
         transform: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
         """The change between any two years of a series.
 
-        A network that encodes years alone sees each year once, however many pairs ask for it. The result
-        equals a call of the network for each pair, to float rounding.
+        A network that encodes years alone sees each year once, however many pairs ask for it, and years that
+        no pair asks for not at all. The result equals a call of the network for each pair, to float rounding.
 
         Args:
             pixel_values: (batch, years, channels, height, width), float, normalised.
             pairs: Which years to compare, as indices; default all, the earlier first (`year_pairs`).
-            chunk: How many pairs are decoded at once: the memory it takes grows with it.
+            chunk: How many pairs are decoded at once, of each series of the batch: the memory it takes grows
+                with it. Default 2 on a CPU and 9 elsewhere.
             transform: Applied to each chunk's logits (batch, pairs, 2, height, width) before the next is
                 decoded, to keep less than logits: `lambda logits: logits.argmax(2)`.
 
@@ -162,30 +168,45 @@ class ChangeDetector(MultispectralModel):
         for pair in pairs:
             if len(pair) != 2 or not all(0 <= year < years for year in pair):
                 raise ValueError(f"the pair {pair} is no pair of indices below {years}, the number of years")
+        if chunk is None:
+            chunk = CPU_CHUNK if pixel_values.device.type == "cpu" else ACCELERATOR_CHUNK
         if chunk < 1:
             raise ValueError(f"chunk is {chunk}, at least 1 pair at a time was expected")
-        images = self.pad(pixel_values.flatten(0, 1)).unflatten(0, (batch, years))
-        decode = self._pair_decoder(images)
+        asked = sorted({year for pair in pairs for year in pair})
+        images = {year: self.pad(pixel_values[:, year]) for year in asked}
+        decode = self._pair_decoder(images, 2 * chunk)
         results = []
         for start in range(0, len(pairs), chunk):
             part = pairs[start : start + chunk]
             maps = decode([first for first, _ in part], [second for _, second in part])
             logits, _ = self._cropped(maps, (height, width))
-            logits = logits.unflatten(0, (batch, len(part)))
+            logits = logits.unflatten(0, (len(part), batch)).transpose(0, 1)
             results.append(logits if transform is None else transform(logits))
         return torch.cat(results, dim=1)
 
-    def _pair_decoder(self, images: Tensor) -> Callable[[list[int], list[int]], ChangeMaps]:
-        """A function from the pairs' first and second years to their maps, the batch outermost."""
+    def _pair_decoder(
+        self, images: dict[int, Tensor], chunk: int
+    ) -> Callable[[list[int], list[int]], ChangeMaps]:
+        """A function from the pairs' first and second years to their maps, the pairs outermost.
+
+        Args:
+            images: (batch, channels, height, width) by year, of a side that the network takes.
+            chunk: How many years may be encoded at once.
+        """
 
         def decode(first: list[int], second: list[int]) -> ChangeMaps:
-            return self.compare(images[:, first].flatten(0, 1), images[:, second].flatten(0, 1))
+            return self.compare(*(_joined([images[year] for year in years]) for years in (first, second)))
 
         return decode
 
     def _cropped(self, maps: ChangeMaps, size: tuple[int, int]) -> tuple[Tensor, tuple[Tensor, ...]]:
         logits, *auxiliary = (maps,) if isinstance(maps, Tensor) else maps
         return logits[..., : size[0], : size[1]], tuple(each[..., : size[0], : size[1]] for each in auxiliary)
+
+
+def _joined(tensors: Sequence[Tensor]) -> Tensor:
+    """Tensors one after the other in the batch; a single one is not copied."""
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
 
 
 def _check_pairs(pairs: Tensor, images: Tensor) -> None:
@@ -244,19 +265,34 @@ class SiameseChangeDetector(ChangeDetector):
 
         return self.decode(chosen(first), chosen(second))
 
-    def _pair_decoder(self, images: Tensor) -> Callable[[list[int], list[int]], ChangeMaps]:
-        batch, years = images.shape[:2]
-        features = self.encode(images.flatten(0, 1))
+    def decode_main(self, features_1: Features, features_2: Features) -> Tensor:
+        """Two dates' features -> change logits (batch, 2, height, width), those of `decode`.
 
-        def of_years(indices: list[int]) -> Features:
-            def chosen(feature: Tensor) -> Tensor:
-                return feature.unflatten(0, (batch, years))[:, indices].flatten(0, 1)
+        A network whose auxiliary maps take work that its logits do not need leaves that work out here.
+        """
+        maps = self.decode(features_1, features_2)
+        return maps if isinstance(maps, Tensor) else maps[0]
 
-            return (
-                chosen(features) if isinstance(features, Tensor) else tuple(chosen(each) for each in features)
-            )
+    def _pair_decoder(
+        self, images: dict[int, Tensor], chunk: int
+    ) -> Callable[[list[int], list[int]], ChangeMaps]:
+        features: dict[int, tuple[Tensor, ...]] = {}
+        years = list(images)
+        is_tuple = False
+        for start in range(0, len(years), chunk):
+            part = years[start : start + chunk]
+            encoded = self.encode(_joined([images[year] for year in part]))
+            is_tuple = not isinstance(encoded, Tensor)
+            maps = (encoded,) if isinstance(encoded, Tensor) else encoded
+            # Of each map a year's share, which is no copy.
+            shares = (each.unflatten(0, (len(part), -1)).unbind() for each in maps)
+            features |= dict(zip(part, zip(*shares, strict=True), strict=True))
+
+        def of_years(asked: list[int]) -> Features:
+            maps = tuple(_joined(scale) for scale in zip(*(features[year] for year in asked), strict=True))
+            return maps if is_tuple else maps[0]
 
         def decode(first: list[int], second: list[int]) -> ChangeMaps:
-            return self.decode(of_years(first), of_years(second))
+            return self.decode_main(of_years(first), of_years(second))
 
         return decode

@@ -44,7 +44,7 @@ def predict_series(
     model: PreTrainedModel,
     image_processor: EuroMineImageProcessor,
     images: NDArray[Any] | Tensor,
-    chunk: int = 9,
+    chunk: int | None = None,
 ) -> Tensor:
     """A network's maps of series of years.
 
@@ -56,7 +56,7 @@ def predict_series(
         model: A footprint mapper or a change detector.
         image_processor: Its image processor.
         images: (batch, years, channels, height, width), digital numbers, NumPy or torch on any device.
-        chunk: How many pairs of years a change detector decodes at once.
+        chunk: How many pairs of years a change detector decodes at once; default its own.
 
     Returns:
         uint8 on the network's device: footprints (batch, years, height, width), or changes (batch, pairs,

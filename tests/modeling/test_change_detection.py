@@ -1,5 +1,6 @@
 """The base classes of the change detectors, and all change detectors on series of years."""
 
+import weakref
 from copy import deepcopy
 
 import pytest
@@ -100,6 +101,46 @@ def test_a_year_is_encoded_once_however_many_pairs_ask_for_it():
     assert sum(network.encoded) == 2 * 5
     # Ten pairs of two patches, at most four pairs at a time.
     assert network.decoded == [8, 8, 4]
+
+
+def test_a_year_that_no_pair_asks_for_is_not_encoded():
+    network = difference()
+    network.predict_series(random_series(batch=2, years=5), [(0, 4), (4, 3), (0, 0)])
+    assert sum(network.encoded) == 2 * 3
+
+
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_no_more_than_a_chunk_of_pairs_and_its_years_are_at_work_at_once(chunk):
+    network = difference()
+    batch, years = 2, 8
+    alive: list[int] = []
+
+    def count(logits: Tensor) -> Tensor:
+        # The logits of earlier chunks are freed where what the transform gives does not hold them.
+        alive.append(sum(reference() is not None for reference in decoded))
+        return logits.argmax(2).to(torch.uint8)
+
+    decoded: list[weakref.ref] = []
+    decode = network.decode
+
+    def watched(features_1, features_2):
+        maps = decode(features_1, features_2)
+        decoded.append(weakref.ref(maps[0]))
+        return maps
+
+    network.decode = watched
+    network.predict_series(random_series(batch=batch, years=years), chunk=chunk, transform=count)
+    assert max(network.encoded) == batch * min(2 * chunk, years)
+    assert max(network.decoded) == batch * chunk
+    assert len(alive) == -(-28 // chunk)
+    assert max(alive) <= 2
+
+
+@pytest.mark.parametrize(("device", "pairs"), [("cpu", 2), ("meta", 9)])
+def test_a_cpu_decodes_fewer_pairs_at_once_than_an_accelerator(device, pairs):
+    network = difference().to(device)
+    network.predict_series(random_series(batch=1, years=10).to(device))
+    assert max(network.decoded) == pairs
 
 
 def test_a_series_is_reduced_chunk_by_chunk_where_less_than_logits_is_wanted():
@@ -300,20 +341,10 @@ def name(request) -> str:
 
 
 @pytest.fixture(scope="module")
-def detector(name) -> ChangeDetector:
+def detector(name, fill_with_signal) -> ChangeDetector:
     torch.manual_seed(0)
     network = create_model(name, num_channels=4).eval()
-    # More than 1 drives AFCF3D's sigmoid to its end.
-    gain = 1 if name == "afcf3d" else 2
-    # Signals that reach the end from every depth, batch norms that do something, no zero-started scale.
-    with torch.no_grad():
-        for key, tensor in network.state_dict().items():
-            if key.endswith("running_var"):
-                tensor.uniform_(0.5, 2)
-            elif tensor.ndim >= 2:
-                tensor.normal_(std=(gain / tensor[0].numel()) ** 0.5)
-            elif tensor.is_floating_point() and not tensor.any():
-                tensor.normal_(std=0.1)
+    fill_with_signal(network)
     return network
 
 
@@ -324,7 +355,7 @@ def test_a_detector_gives_for_a_series_what_it_gives_pair_by_pair(detector):
     pairs = [(2, 0), (0, 2), (0, 1)]
     apart = torch.stack([detector(series[:, list(pair)]).logits for pair in pairs], dim=1)
     tolerance = 1e-5 * apart.abs().max().item()
-    for chunk in (2, 9):
+    for chunk in (1, 2, 9):
         together = detector.predict_series(series, pairs, chunk=chunk)
         torch.testing.assert_close(together, apart, rtol=1e-4, atol=tolerance)
     assert torch.equal(series, before)
