@@ -44,7 +44,8 @@ class ConvPReLUNorm(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, groups=groups)
         self.activation = nn.PReLU()
-        self.norm = nn.InstanceNorm2d(out_channels)
+        # A group for each channel makes an instance norm, several times as quick on a CPU as PyTorch's own.
+        self.norm = nn.GroupNorm(out_channels, out_channels, affine=False)
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, in_channels, height, width) -> (batch, out_channels, height, width)."""
@@ -184,7 +185,8 @@ class TinyCDForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
             attention_mask(skip_1, skip_2)
             for attention_mask, skip_1, skip_2 in zip(self.attention_masks, skips_1, skips_2, strict=True)
         ]
-        features = self.mixing(deepest_1, deepest_2)
+        # What follows keeps this order of the memory, in which depthwise convolutions are quickest on a CPU.
+        features = self.mixing(deepest_1, deepest_2).contiguous(memory_format=torch.channels_last)
         for up_block, mask in zip(self.up_blocks, reversed(masks), strict=True):
             features = up_block(features, mask)
         return two_class_logits(self.classifier(features))
