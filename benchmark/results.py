@@ -187,30 +187,64 @@ def joint_scores(runs: Sequence[BenchmarkRun], metric: str) -> dict[str, Score |
         A score for each number that the metric gives, a list of them by year or interval for each list, and
         none for a matrix.
     """
-    averaging = Averaging(str(runs[0].record["kind"]["average"]), bootstrap=RESAMPLES)
-    found: list[dict[str, Any]] = []
-    resamples: list[Mapping[str, NDArray[np.float64]]] = []
-    for run in runs:
-        table = run.counts[metric]
-        score, pixels = _SCORES[metric](table)
-        plain = Averaging(averaging.average)
-        found.append(average_scores(table, pixels, score, plain))
-        if np.count_nonzero(pixels) >= SITES_FOR_INTERVAL:
-            by_site = score(table.by_year, table.by_pair)
-            resamples.append(resample_scores(table, pixels, score, averaging, by_site))
+    average = str(runs[0].record["kind"]["average"])
+    found = [scores_of(run.counts[metric], metric, average) for run in runs]
+    draws = resampled_scores([run.counts[metric] for run in runs], metric, average)
     scores: dict[str, Score | list[Score]] = {}
     for name, value in found[0].items():
         if isinstance(value, float):
-            interval = None
-            if len(resamples) == len(runs):
-                low, high = percentile_interval(
-                    np.mean([each[name] for each in resamples], axis=0), averaging.confidence
-                )
-                interval = (low, high)
+            interval = percentiles(draws[name]) if name in draws else None
             scores[name] = Score(tuple(each[name] for each in found), interval)
         elif isinstance(value, list) and all(isinstance(each, float) for each in value):
             scores[name] = [Score(values) for values in zip(*(each[name] for each in found), strict=True)]
     return scores
+
+
+def scores_of(table: CountTable, metric: str, average: str) -> dict[str, Any]:
+    """What a metric makes of its counts, as `compute` does.
+
+    Args:
+        table: The counts.
+        metric: "annual_f1", "ca_tiou" or "interval_f1".
+        average: "site" or "pooled".
+    """
+    score, pixels = _SCORES[metric](table)
+    return average_scores(table, pixels, score, Averaging(average))
+
+
+def resampled_scores(
+    tables: Sequence[CountTable], metric: str, average: str
+) -> dict[str, NDArray[np.float64]]:
+    """The mean scores of several counts of the same sites, in resamples that draw the same sites for all.
+
+    Resamples of other counts of these sites belong to them one by one: the difference of two networks is
+    that of their resamples.
+
+    Args:
+        tables: The counts.
+        metric: "annual_f1", "ca_tiou" or "interval_f1".
+        average: "site" or "pooled".
+
+    Returns:
+        (resamples,) for each number that the metric gives; nothing where there are too few sites.
+    """
+    averaging = Averaging(average, bootstrap=RESAMPLES)
+    draws: list[Mapping[str, NDArray[np.float64]]] = []
+    for table in tables:
+        score, pixels = _SCORES[metric](table)
+        if np.count_nonzero(pixels) < SITES_FOR_INTERVAL:
+            return {}
+        by_site = score(table.by_year, table.by_pair)
+        draws.append(resample_scores(table, pixels, score, averaging, by_site))
+    return {
+        name: np.mean([each[name] for each in draws], axis=0) for name in draws[0] if draws[0][name].ndim == 1
+    }
+
+
+def percentiles(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Within which 95 % of resampled values lie."""
+    low, high = percentile_interval(values, Averaging.confidence)
+    return low, high
 
 
 def parts_of(run: BenchmarkRun, metric: str) -> list[int]:
