@@ -66,6 +66,9 @@ class AnyInput(PreTrainedModel):
             if name.startswith(self.unused):
                 parameter.requires_grad_(False)
 
+    def get_input_embeddings(self) -> None:  # type: ignore[override]
+        """None: no token is embedded. Sharded training (FSDP2) asks."""
+
     def check_channels(self, channels: int) -> None:
         """Refuse images of another number of bands.
 

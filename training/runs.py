@@ -29,6 +29,7 @@ from .arguments import ScriptArguments
 from .cards import draw_predictions, part_table, score_table, scored_split, write_card
 from .data import Splits, describe, sites_of
 from .evaluation import HEADLINES, predict_series
+from .publishing import prepare_repository, publish_finished
 from .series_trainer import SeriesTrainer
 
 logger = logging.getLogger(__name__)
@@ -110,6 +111,8 @@ def start_run(script: ScriptArguments, training: TrainingArguments, splits: Spli
     """
     _select_only_on_validation(training, splits)
     logger.info("%s", describe(splits))
+    if training.push_to_hub:
+        prepare_repository(script, training, splits.digest)
     output_dir = Path(training.output_dir or "")
     record = _record(script, training, splits)
     before = _read_json(output_dir / RECORD)
@@ -129,6 +132,8 @@ def start_run(script: ScriptArguments, training: TrainingArguments, splits: Spli
     if results is not None:
         logger.info("%s is finished; --restart trains it anew. Its scores:", output_dir)
         log_scores(results)
+        if training.push_to_hub:
+            publish_finished(output_dir, training)
         return Run(script, training, splits, output_dir, None, results)
     if training.resume_from_checkpoint:
         checkpoint: Path | None = Path(training.resume_from_checkpoint)
@@ -168,9 +173,12 @@ def finish_run(run: Run, trainer: SeriesTrainer) -> dict[str, Any]:
         logger.warning("there is neither a test nor a validation split: nothing was scored")
     results = _results(run, trainer, found, details)
     trainer.save_model(_internal_call=True)
+    picture = None
+    # A network whose weights are divided among processes predicts in all of them or in none.
+    if rows is not None and (trainer.is_world_process_zero() or trainer.is_fsdp_enabled):
+        picture = draw_predictions(rows, _predictor(trainer), scores.task)
     if trainer.is_world_process_zero():
         with checkpoints.told_when_full(run.output_dir, "the model card"):
-            picture = None if rows is None else draw_predictions(rows, _predictor(trainer), scores.task)
             write_card(run.output_dir, results, picture)
             if scores.counts:
                 checkpoints.write_bytes(run.output_dir / COUNTS, packed_counts(scores.counts))
@@ -179,7 +187,7 @@ def finish_run(run: Run, trainer: SeriesTrainer) -> dict[str, Any]:
         logger.info("the model, its card and %s are in %s", RESULTS, run.output_dir)
     trainer.accelerator.wait_for_everyone()
     if run.training.push_to_hub:
-        trainer.push_to_hub()
+        publish_finished(run.output_dir, run.training)
     # The same in every process, and the same as a later start of a finished run returns.
     return _plain(results)
 
@@ -281,6 +289,7 @@ def _validation_scores(state: TrainerState) -> dict[str, float] | None:
 
 def _predictor(trainer: SeriesTrainer) -> Callable[[NDArray[np.int16]], NDArray[np.uint8]]:
     trainer.network.eval()
+    trainer.settle_divided_network()
 
     def predict(images: NDArray[np.int16]) -> NDArray[np.uint8]:
         with trainer.accelerator.autocast():

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 from torch.utils.data import Sampler
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
@@ -132,6 +133,7 @@ class SeriesTrainer(Trainer):
             processes gather them and drop what fills the last batch.
         """
         inputs = self._prepare_inputs(inputs)
+        self.settle_divided_network()
         own, years = inputs["own"], inputs["years"]
         # Autocast wraps `forward` alone, which a change detector does not go through here.
         with self.accelerator.autocast():
@@ -142,6 +144,26 @@ class SeriesTrainer(Trainer):
         maps = without_unowned(maps.masked_fill(~present[..., None, None], IGNORED), own)
         references = without_unowned(inputs["labels"], own)
         return None, maps, (references, inputs["site"], years)
+
+    def settle_divided_network(self) -> None:
+        """Make up for what FSDP2 leaves out where it has divided a network's weights among processes.
+
+        It gathers them for `forward`, and is told here that `predict_series` needs them, too. And it makes
+        the network one of a class of its own, which no checkpoint could name.
+        """
+        network = self.network
+        if not isinstance(network, FSDPModule):
+            return
+        divided = type(network)
+        # fully_shard puts its class and FSDPModule before the network's own.
+        own = divided.__mro__[2]
+        divided.__module__, divided.__name__, divided.__qualname__ = (
+            own.__module__,
+            own.__name__,
+            own.__qualname__,
+        )
+        if hasattr(network, "predict_series") and "predict_series" not in vars(network):
+            register_fsdp_forward_method(network, "predict_series")
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         """As Trainer's, for networks whose tensors have other names on disk, too."""
@@ -193,14 +215,17 @@ class SeriesTrainer(Trainer):
                 checkpoints.remove(staging)
                 checkpoints.rotate(output_dir, self.args.save_total_limit, self.state.best_model_checkpoint)
         self.accelerator.wait_for_everyone()
-        if self.args.push_to_hub:
-            super()._push_from_checkpoint(str(output_dir / name))
+
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """Nothing: `publishing.py` has made the repository, and sends the finished model there."""
+        self.hub_model_id: str | None = self.args.hub_model_id  # type: ignore[assignment]
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        """Nothing from within the saving, when the checkpoint is not yet where it will be."""
+        """Nothing: no checkpoint is published."""
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """As Trainer's; where `output_dir` is left out, each file of the final model is put there at once."""
+        self.settle_divided_network()
         if output_dir is not None:
             super().save_model(output_dir, _internal_call)
             return
@@ -216,8 +241,6 @@ class SeriesTrainer(Trainer):
                     path.replace(final / path.name)
                 checkpoints.remove(staging)
         self.accelerator.wait_for_everyone()
-        if self.args.push_to_hub and not _internal_call:
-            self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: the project writes its own card, which Trainer's would replace."""

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import signal
 import socket
 import time
@@ -15,9 +16,32 @@ import datasets
 import numpy as np
 import pytest
 import torch
+from accelerate.commands.config.config_args import load_config_from_file
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from accelerate.utils.launch import prepare_multi_gpu_env
+from safetensors.torch import load_file
+from transformers import AutoModel, AutoModelForSemanticSegmentation
 
+from euromine.dataset_script.reading import read_dataset
 from euromine.dataset_script.shards import build_dataset
+from euromine.metrics.interval_f1.interval_f1 import IntervalF1
+from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.training import checkpoints
+from euromine.training.evaluation import predict_series
+
+CONFIGS = Path(__file__).parents[2] / "accelerate_configs"
+# Accelerate divides weights (FSDP) on accelerators alone, and on a CPU goes on without a word to copy them.
+# torch does both anywhere: what runs on GPUs runs here over two CPU processes.
+FSDP_ON_A_CPU = """
+from accelerate.state import AcceleratorState, DistributedType, PartialState
+plain = AcceleratorState.__init__
+def dividing(self, *args, fsdp_plugin=None, **kwargs):
+    plain(self, *args, fsdp_plugin=fsdp_plugin, **kwargs)
+    if self.distributed_type == DistributedType.MULTI_CPU and fsdp_plugin is not None:
+        self.distributed_type = PartialState._shared_state["distributed_type"] = DistributedType.FSDP
+        self.fsdp_plugin = fsdp_plugin
+AcceleratorState.__init__ = dividing
+"""
 
 # Imports are paid for once: every run is a fork of a process that has done them.
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -47,6 +71,10 @@ CHANGES = {
     "pairs_per_patch": 2,
     "interval_sampling": "inverse",
 }
+WITHOUT_DRAWS = {
+    "train_seg": {**json.loads(SEGMENT["config_overrides"]), "hidden_dropout_prob": 0, "drop_path_rate": 0},
+    "train_cd": json.loads(CHANGES["config_overrides"]),
+}
 SERIES = {**CHANGES, "training": "series"}
 OFTEN = {"eval_strategy": "steps", "eval_steps": 1, "logging_steps": 1, "use_cpu": True, "disable_tqdm": True}
 
@@ -55,7 +83,12 @@ class Run:
     """A train script in a process of its own."""
 
     def __init__(
-        self, script: str, output_dir: Path, environment: dict[str, str] | None = None, **arguments: Any
+        self,
+        script: str,
+        output_dir: Path,
+        environment: dict[str, str] | None = None,
+        before: str = "",
+        **arguments: Any,
     ):
         argv = [part for name, value in arguments.items() for part in (f"--{name}", str(value))]
         argv += ["--output_dir", str(output_dir)]
@@ -68,6 +101,7 @@ class Run:
                 f"os.environ.update({environment or {}!r})",
                 f"sys.stdout = sys.stderr = open({str(self.log)!r}, 'a', buffering=1)",
                 "torch.set_num_threads(1)",
+                before,
                 f"from euromine.{script} import main",
                 f"main({argv!r})",
             )
@@ -153,6 +187,17 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+def two_processes(
+    script: str, output_dir: Path, environment: dict[str, str], before: str = "", **arguments: Any
+) -> list[Run]:
+    """A train script in two processes that know of each other, as torchrun starts them."""
+    shared = {**environment, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    return [
+        Run(script, output_dir, {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}, before, **arguments)
+        for rank in range(2)
+    ]
+
+
 @pytest.mark.parametrize(
     ("script", "arguments"), [("train_seg", SEGMENT), ("train_cd", CHANGES)], ids=["seg", "cd"]
 )
@@ -167,22 +212,7 @@ def test_two_processes_score_as_one_does(script, arguments, dataset, tmp_path):
         "per_device_eval_batch_size": 1,
     }
     one = Run(script, tmp_path / "one", **arguments)
-    port = free_port()
-    processes = [
-        Run(
-            script,
-            tmp_path / "two",
-            {
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-                "WORLD_SIZE": "2",
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": str(port),
-            },
-            **arguments,
-        )
-        for rank in range(2)
-    ]
+    processes = two_processes(script, tmp_path / "two", {}, **arguments)
     alone = one.finish()
     together, _ = (process.finish() for process in processes)
     assert together["training"]["batch_size"] == 2 * alone["training"]["batch_size"]
@@ -255,3 +285,77 @@ def test_without_a_validation_split_the_last_checkpoint_is_kept(archive, tmp_pat
     last = tmp_path / "run" / "checkpoint-3" / "model.safetensors"
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == last.read_bytes()
     assert "Nothing was selected" in (tmp_path / "run" / "README.md").read_text()
+
+
+def launched(config: str) -> Any:
+    """What `accelerate launch` makes of one of our configurations for two processes."""
+    argv = ["--config_file", str(CONFIGS / f"{config}.yaml"), "--num_processes", "2", "train_seg.py"]
+    arguments, _, _ = _validate_launch_command(launch_command_parser().parse_args(argv))
+    return arguments
+
+
+@pytest.mark.parametrize(
+    ("config", "kind"), [("single_gpu", "NO"), ("multi_gpu", "MULTI_GPU"), ("fsdp2", "FSDP")]
+)
+def test_accelerate_reads_our_configurations(config, kind):
+    assert sorted(path.stem for path in CONFIGS.iterdir()) == ["fsdp2", "multi_gpu", "single_gpu"]
+    read = load_config_from_file(str(CONFIGS / f"{config}.yaml"))
+    assert read.distributed_type == kind
+    arguments = launched(config)
+    assert (arguments.multi_gpu, arguments.use_fsdp) == (kind == "MULTI_GPU", kind == "FSDP")
+    # The training arguments decide.
+    assert arguments.mixed_precision == "no"
+    # Each field is one that the launcher knows: others it would pass over.
+    known = vars(launch_command_parser().parse_args(["train_seg.py"]))
+    assert all(field in known for field in read.fsdp_config)
+    assert (kind != "FSDP") or read.fsdp_config["fsdp_version"] == 2
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"), [("train_seg", SEGMENT), ("train_cd", SERIES)], ids=["seg", "series"]
+)
+def test_divided_weights_learn_what_copied_ones_do_and_are_saved_as_one_network(
+    script, arguments, dataset, tmp_path
+):
+    arguments = {**arguments, **OFTEN, "dataset": dataset, "max_steps": 2, "gradient_accumulation_steps": 1}
+    # Only what they compute is to be compared, and small gradients are not to be blown up.
+    arguments |= {"optim": "sgd", "eval_steps": 2, "config_overrides": json.dumps(WITHOUT_DRAWS[script])}
+    for config in ("multi_gpu", "fsdp2"):
+        before = set(os.environ.items())
+        environment = dict(set(prepare_multi_gpu_env(launched(config)).items()) - before)
+        shim = FSDP_ON_A_CPU if config == "fsdp2" else ""
+        processes = two_processes(script, tmp_path / config, environment, shim, **arguments)
+        results = processes[0].finish()
+        processes[1].finish()
+    folder = tmp_path / "fsdp2"
+    copied, divided = (load_file(tmp_path / name / "model.safetensors") for name in ("multi_gpu", "fsdp2"))
+    assert copied.keys() == divided.keys()
+    for name, value in copied.items():
+        torch.testing.assert_close(divided[name], value, rtol=1e-4, atol=1e-6, msg=name)
+    # Each process had half of them, and neither one's class nor anything of FSDP is left in the checkpoint.
+    assert results["model"]["class"] == json.loads((folder / "config.json").read_text())["architectures"][0]
+    assert not results["model"]["class"].startswith("FSDP")
+    assert sorted(path.name for path in folder.glob("*.safetensors")) == ["model.safetensors"]
+    assert not list(folder.glob("_fsdp*"))
+    assert checkpoints.is_complete(folder / "checkpoint-2")
+    # FSDP's own file for resuming, beside the safetensors: there was no falling back to copies.
+    assert (folder / "checkpoint-2" / "pytorch_model_fsdp.bin").is_file()
+    assert not (tmp_path / "multi_gpu" / "checkpoint-2" / "pytorch_model_fsdp.bin").exists()
+
+    # One process that never heard of FSDP finds the changes that both of them found.
+    auto_class = AutoModelForSemanticSegmentation if script == "train_seg" else AutoModel
+    model = auto_class.from_pretrained(folder).eval()
+    processor = EuroMineImageProcessor.from_pretrained(folder)
+    metric = IntervalF1("footprint" if script == "train_seg" else "change")
+    for row in read_dataset(dataset, "series", "test"):
+        maps = predict_series(model, processor, row["images"][None])[0].numpy()
+        top, left, bottom, right = row["own"]
+        metric.add(
+            prediction=maps[:, top:bottom, left:right],
+            reference=row["labels"][:, top:bottom, left:right],
+            site=row["site"],
+            years=row["years"],
+        )
+    expected, found = metric.compute(), results["details"]["test"]["interval_f1"]
+    assert found["pixels"] == expected["pixels"]
+    np.testing.assert_allclose(found["of1_pooled"], expected["of1_pooled"], rtol=1e-12)
