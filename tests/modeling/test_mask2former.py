@@ -1,5 +1,6 @@
 """Mask2Former's wrapper against transformers' own network, post-processing and loss."""
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -16,21 +17,9 @@ from transformers.models.mask2former.image_processing_pil_mask2former import Mas
 from euromine.modeling import create_model
 from euromine.modeling.mask2former import Mask2FormerForSemanticSegmentation, semantic_logits
 
-SMALL: dict[str, Any] = {
-    "embed_dim": 12,
-    "depths": [1, 1, 1, 1],
-    "num_heads": [1, 1, 2, 2],
-    "window_size": 4,
-    "hidden_dim": 32,
-    "encoder_layers": 1,
-    "decoder_layers": 3,
-    "dim_feedforward": 16,
-    "encoder_feedforward_dim": 16,
-    "num_attention_heads": 2,
-    "num_queries": 5,
-    "train_num_points": 256,
-    "drop_path_rate": 0.0,
-}
+SMALL: dict[str, Any] = json.loads(Path(__file__).with_name("small_networks.json").read_text())[
+    "mask2former-swin-base"
+]
 
 
 def small(**fields: Any) -> Any:
@@ -67,6 +56,15 @@ def test_the_softmax_of_the_logits_is_each_classs_share_of_the_scores() -> None:
             scores[label] += share / (1 + (-masks[0, query].double()).exp())
     got = semantic_logits(classes, masks)[0].softmax(0).double()
     torch.testing.assert_close(got, scores / scores.sum(0), rtol=1e-5, atol=1e-6)
+
+
+def test_far_from_every_mask_the_logits_are_still_those_of_the_scores() -> None:
+    """There every sigmoid is nothing in single precision."""
+    torch.manual_seed(0)
+    classes, masks = torch.randn(1, 4, 3), torch.randn(1, 4, 3, 3) * 20 - 150
+    shares = classes.double().softmax(-1)[..., :-1]
+    scores = torch.einsum("bqc,bqhw->bchw", shares, masks.double().sigmoid())
+    torch.testing.assert_close(semantic_logits(classes, masks).double(), scores.log(), rtol=1e-5, atol=1e-5)
 
 
 def test_scores_that_vanish_give_finite_logits() -> None:

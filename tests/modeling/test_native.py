@@ -31,34 +31,9 @@ PARAMETERS = {
     "deeplabv3plus-mobilenetv2": 2_522_850,
 }
 SMALL: dict[str, dict[str, Any]] = {
-    "segformer-b0": {
-        "depths": [1, 1, 1, 1],
-        "hidden_sizes": [8, 16, 16, 32],
-        "num_attention_heads": [1, 2, 2, 4],
-        "decoder_hidden_size": 16,
-    },
-    "upernet-swin-base": {
-        "backbone_config": {
-            "embed_dim": 12,
-            "depths": [1, 1, 1, 1],
-            "num_heads": [1, 1, 2, 2],
-            "window_size": 4,
-        },
-        "hidden_size": 16,
-        "auxiliary_channels": 8,
-    },
-    "upernet-convnext-base": {
-        "backbone_config": {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1]},
-        "hidden_size": 16,
-        "auxiliary_channels": 8,
-    },
-    "deeplabv3-mobilevitv2": {
-        "width_multiplier": 0.25,
-        "aspp_out_channels": 16,
-        "n_attn_blocks": [1, 1, 1],
-        "base_attn_unit_dims": [16, 16, 16],
-    },
-    "deeplabv3plus-mobilenetv2": {"depth_multiplier": 0.25},
+    name: fields
+    for name, fields in json.loads(Path(__file__).with_name("small_networks.json").read_text()).items()
+    if name in NATIVE_SEGMENTERS
 }
 NAMES = list(SMALL)
 POOLED = [name for name in NAMES if not name.startswith("segformer")]
