@@ -34,6 +34,7 @@ class AnyInput(PreTrainedModel):
     needs at least (`minimum_size`), and which of its parameters reach no output (`unused`, prefixes).
     """
 
+    config_class: type[PreTrainedConfig] = PreTrainedConfig
     size_multiple: ClassVar[int] = 1
     minimum_size: ClassVar[int] = 1
     unused: ClassVar[tuple[str, ...]] = ()

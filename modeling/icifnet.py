@@ -308,9 +308,8 @@ class ICIFNetForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
         init_pyramid_weights(self.transformer, module)
         init_convolutions(module, (self.resnet,))
         # As published, the second date's interaction and way up keep PyTorch's own start.
-        first, second = self.branches
-        drawn = (first, second.global_pyramid, second.local_pyramid, self.heads)
-        init_convolutions(module, drawn, "fan_in")
+        second = (part for key, part in self.branches[1].named_children() if key not in ("cross", "up"))
+        init_convolutions(module, (self.branches[0], *second, self.heads), "fan_in")
 
     def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
         """(batch, channels, height, width) -> three maps at 1/4 of a first date, then three of a second."""
