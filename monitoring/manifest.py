@@ -25,7 +25,7 @@ class ModelRecord:
 
     Attributes:
         task: "footprints" or "changes".
-        source: The Hub repository or the name of the folder it came from.
+        source: The Hub repository, or the name of the folder it came from.
         architecture: Its model type.
         parameters: How many parameters it has.
         bands: The bands it takes.
@@ -56,11 +56,11 @@ class SceneRecord:
 
     Attributes:
         year: Its year.
-        path: The file as the person named it, without the folders above the series'.
+        path: The file's name: where it lay concerns nobody else.
         size: Bytes of the file; with `modified` it tells whether a stopped run may continue.
         modified: Time of its last modification, in nanoseconds.
-        bands: Names of the bands that were read, and in `decisions` how they were told.
-        decisions: How bands, scale and offset were decided, a sentence each.
+        bands: Names of the file's bands.
+        decisions: How scale and offset were decided, and what is doubtful, a sentence each.
         crs: The file's own coordinate system.
         resampled: How it came to the series' grid: "" if it lies on it.
         known_share: Share of the series' grid with data, 0 to 1.
@@ -94,8 +94,8 @@ class Manifest:
         models: The models.
         scenes: The years' images.
         settings: Smoothing, switch rates, threshold, smallest mapping unit, permits, window and overlap.
-        confusion: Pixels of the validation sites [[background as background, as mine], [mine as background,
-            as mine]], rows the truth; None where the checkpoint has none.
+        confusion: Pixels of the sites where the model's errors were counted, by mapped and by labelled class,
+            other before mine; None where the model has no calibration.
         missing_years: Years that were asked for and have no image.
         simulated: Whether the images are simulated.
         complete: Whether the run reached its end.

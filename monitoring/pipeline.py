@@ -128,7 +128,8 @@ class MineFootprintPipeline(Pipeline):
                 "scene": ArrayScene(np.asarray(input_), bands or processor.source_bands),
                 "is_ours": False,
             }
-        path = getattr(input_, "name", input_)  # of an open dataset
+        # Of an open dataset the file that it reads.
+        path = input_ if isinstance(input_, os.PathLike) else getattr(input_, "name", input_)
         if not isinstance(path, str | os.PathLike):
             raise ValueError(
                 f"{TASK} was given a {type(input_).__name__}, a GeoTIFF's path, an open dataset or an array "

@@ -1,10 +1,14 @@
-"""Small pictures of a series' years, stretched alike so that their brightness compares."""
+"""Small pictures of a series' years, each stretched so that the ground is recognised.
+
+Years differ by season, by atmosphere and by the processing of their products: a stretch in common leaves some
+of them green, dark or pale.
+"""
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +20,6 @@ from rasterio.windows import Window
 from euromine.training.checkpoints import write_bytes
 
 from .alignment import ReadsWindows
-from .result import quicklook_name
 
 LONGEST_SIDE = 1024
 # Rows of the scene that are read at once, at least.
@@ -58,24 +61,23 @@ class Quicklook:
         return cls(np.concatenate(strips))
 
 
-def write_quicklooks(quicklooks: Mapping[int, Quicklook], folder: Path) -> None:
-    """Write `quicklook_<year>.png` of each year, all with one stretch for each band.
+def write_quicklook(quicklook: Quicklook, path: Path) -> None:
+    """Write a thinned scene as PNG, at once: each band from dark to bright, unknown ground grey.
 
     Raises:
-        OSError: A file cannot be written.
+        OSError: The file cannot be written.
     """
-    pixels = np.concatenate([look.values.reshape(-1, look.values.shape[-1]) for look in quicklooks.values()])
-    known = pixels[np.isfinite(pixels).all(axis=1)]
+    values = quicklook.values
+    known = values[np.isfinite(values).all(axis=-1)]
     if not len(known):
-        known = np.zeros((1, pixels.shape[1]), np.float32)
+        known = np.zeros((1, values.shape[-1]), np.float32)
     low, high = np.percentile(known, (_DARKEST, _BRIGHTEST), axis=0)
-    for year, look in quicklooks.items():
-        shares = np.clip((look.values - low) / np.maximum(high - low, 1), 0, 1)
-        shown = np.where(np.isfinite(shares), 255 * shares**_GAMMA, _NO_DATA).round().astype(np.uint8)
-        picture = Image.fromarray(shown if shown.shape[-1] == 3 else shown[..., 0])
-        data = io.BytesIO()
-        picture.save(data, format="PNG", optimize=True)
-        write_bytes(folder / quicklook_name(year), data.getvalue())
+    shares = np.clip((values - low) / np.maximum(high - low, 1), 0, 1)
+    shown = np.where(np.isfinite(shares), 255 * shares**_GAMMA, _NO_DATA).round().astype(np.uint8)
+    picture = Image.fromarray(shown if shown.shape[-1] == 3 else shown[..., 0])
+    data = io.BytesIO()
+    picture.save(data, format="PNG", optimize=True)
+    write_bytes(path, data.getvalue())
 
 
 def _thinned(image: NDArray[np.float32], valid: NDArray[np.bool_], side: int) -> NDArray[np.float32]:

@@ -263,6 +263,11 @@ class _Report:
                 f" Since {first}, {drawings.number(row['gain_ha'])} ha were gained and "
                 f"{drawings.number(row['loss_ha'])} ha lost."
             )
+            if row["undirected_ha"] > 0:
+                sentence += (
+                    f" Another {drawings.number(row['undirected_ha'])} ha changed in a direction that the "
+                    "footprints do not tell."
+                )
         return sentence
 
     def figures(self) -> list[dict[str, str]]:
@@ -611,7 +616,7 @@ class _Report:
         if len(bands) == 1:
             colours = f"the band {bands[0]}"
         outline = ", with the mapped footprint outlined" if self.has_footprints else ""
-        return f"The images in {colours}{outline}; all years are stretched alike, so brightness compares."
+        return f"The images in {colours}{outline}, each stretched on its own: colours do not compare."
 
     def curve(self) -> str | None:
         if not self.has_footprints:

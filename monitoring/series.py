@@ -41,7 +41,7 @@ from .models import LoadedModel, model_digest
 from .permits import outside_permits, read_permits, write_findings
 from .polygons import change_polygons, footprint_polygons, require_geopandas, write_polygons
 from .prediction import OVERLAP, WINDOW, cut_window, fill_nodata, predict_probability
-from .quicklooks import Quicklook, write_quicklooks
+from .quicklooks import Quicklook, write_quicklook
 from .result import (
     AREAS,
     CHANGES_TABLE,
@@ -770,12 +770,11 @@ class _Series:
     # What is drawn from the maps
 
     def _draw_quicklooks(self) -> None:
-        looks = {}
         with self._bar(len(self.years), "pictures", "year") as bar:
             for year, aligned in self.scenes.items():
-                looks[year] = Quicklook.of(aligned, _quicklook_bands(aligned.scene, self.bands))
+                look = Quicklook.of(aligned, _quicklook_bands(aligned.scene, self.bands))
+                write_quicklook(look, self.folder / quicklook_name(year))
                 bar.update()
-        write_quicklooks(looks, self.folder)
 
     def _footprint_confusion(self) -> Confusion | None:
         calibration = self.calibration
@@ -1028,7 +1027,7 @@ def _model_record(loaded: LoadedModel, digest: str, calibration: Calibration | N
         simulated = bool(simulated) or calibration.simulated
     return ModelRecord(
         task=FOOTPRINTS if is_mapper else CHANGES,
-        source=loaded.source,
+        source=Path(loaded.source).name if Path(loaded.source).is_dir() else loaded.source,
         architecture=str(results.get("architecture") or loaded.model.config.model_type),
         parameters=sum(parameter.numel() for parameter in loaded.model.parameters()),
         bands=list(loaded.image_processor.bands),

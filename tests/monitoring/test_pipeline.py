@@ -1,0 +1,123 @@
+"""The pipeline: a scene in whatever form, mapped by transformers' own call."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from rasterio import Affine
+from transformers import pipeline
+
+import euromine.monitoring.pipeline as module
+from euromine.modeling import EuroMineImageProcessor, create_model
+from euromine.monitoring.scenes import SceneError, open_scene
+
+HEIGHT, WIDTH = 64, 96
+# One window over the whole scene: what a plain call of the network sees.
+PLAIN = {"window": 96, "overlap": 0}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoint")
+    torch.manual_seed(1)
+    create_model(
+        "segformer-b0",
+        hidden_sizes=[8, 8, 8, 8],
+        depths=[1, 1, 1, 1],
+        num_attention_heads=[1, 1, 1, 1],
+        decoder_hidden_size=8,
+    ).save_pretrained(folder)
+    EuroMineImageProcessor().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def image() -> np.ndarray:
+    return np.random.default_rng(0).integers(300, 3000, (10, HEIGHT, WIDTH)).astype(np.int16)
+
+
+@pytest.fixture(scope="module")
+def scene(image, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("scene") / "image" / "Year2016.tif"
+    path.parent.mkdir()
+    profile = {"driver": "GTiff", "count": 10, "height": HEIGHT, "width": WIDTH, "dtype": "int16"}
+    affine = Affine(20, 0, 500_000, 0, -20, 5_100_000)
+    with rasterio.open(path, "w", crs="EPSG:32633", transform=affine, **profile) as file:
+        file.write(image)
+    return path
+
+
+@pytest.fixture(scope="module")
+def mapped(checkpoint):
+    return pipeline("mine-footprint", model=str(checkpoint), device="cpu")
+
+
+def test_the_answer_is_the_networks_own(mapped, scene, image):
+    found = mapped(str(scene), **PLAIN)
+    with torch.no_grad():
+        outputs = mapped.model(**mapped.image_processor(image, return_tensors="pt"))
+    (probabilities,) = mapped.image_processor.post_process_semantic_segmentation(
+        outputs, [(HEIGHT, WIDTH)], probabilities=True
+    )
+    np.testing.assert_allclose(found["probability"], probabilities[1].numpy(), atol=1e-5)
+    threshold = float(np.median(found["probability"]))
+    halved = mapped(str(scene), threshold=threshold, **PLAIN)
+    np.testing.assert_array_equal(halved["mask"], found["probability"] > threshold)
+    # Pixels of 20 m are 0.04 ha.
+    assert halved["area_ha"] == pytest.approx(0.04 * halved["mask"].sum())
+
+
+def test_paths_datasets_scenes_and_arrays_are_mapped_alike(mapped, scene, image):
+    expected = mapped(scene, **PLAIN)["probability"]
+    with rasterio.open(scene) as dataset, open_scene(scene) as opened:
+        for given in (str(scene), dataset, opened, image, torch.from_numpy(image), image.astype(np.float64)):
+            np.testing.assert_array_equal(mapped(given, **PLAIN)["probability"], expected)
+        # What came open stays open.
+        assert not dataset.closed
+    assert mapped(image, **PLAIN)["area_ha"] is None
+
+
+def test_a_list_gives_a_list(mapped, scene, image):
+    found = mapped([str(scene), str(scene)], **PLAIN)
+    assert [each["mask"].shape for each in found] == [(HEIGHT, WIDTH)] * 2
+
+
+def test_bands_in_another_order_are_found_by_name(mapped, image):
+    bands = EuroMineImageProcessor().bands
+    expected = mapped(image, **PLAIN)["probability"]
+    found = mapped(image[::-1].copy(), bands=bands[::-1], **PLAIN)["probability"]
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(
+        mapped(image[::-1].copy(), bands=",".join(bands[::-1]), **PLAIN)["probability"], expected
+    )
+
+
+def test_pixels_without_data_are_unknown(mapped, image):
+    holed = image.astype(np.float32)
+    holed[3, :5, :7] = np.nan
+    found = mapped(holed, **PLAIN)
+    assert (found["mask"] == 255).sum() == np.isnan(found["probability"]).sum() == 35
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "sentence"),
+    [
+        (3.5, {}, "was given a float, a GeoTIFF's path, an open dataset or an array"),
+        (np.zeros((4, 8, 8)), {}, r"the image is float64 \(4, 8, 8\), numbers \(10, height, width\) were"),
+        (np.zeros((1, 8, 8)), {"bands": ["B04"]}, "the image has no band B02, .* only B04"),
+        ("nothing.tif", {}, r"nothing\.tif: cannot be read"),
+        (np.zeros((10, 8, 8)), {"threshold": 2}, "threshold is 2, a probability"),
+        (np.zeros((10, 8, 8)), {"treshold": 0.5}, "knows no option treshold, one of bands"),
+    ],
+)
+def test_what_is_no_scene_is_named(mapped, given, options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        mapped(given, **options)
+    assert issubclass(SceneError, ValueError)
+
+
+def test_registering_twice_is_fine(caplog):
+    module.register()
+    assert "already registered" not in caplog.text
