@@ -28,10 +28,12 @@ from euromine.training.checkpoints import write_json
 from .areas import CHANGE_CLASSES, FOOTPRINT_CLASSES, Confusion, change_map
 from .models import model_digest
 from .result import NODATA
-from .smoothing import METHODS, SwitchRates, estimate_switch_rates, smooth
+from .smoothing import METHODS, SwitchRates, estimate_switch_rates, fit_emission_prior, smooth
 
 NAME = "calibration.json"
 _FORMAT, _VERSION = "euromine-calibration", 1
+# Neighbouring pixels say the same: one of so many rows and columns is enough to fit one number.
+_THINNED = 3
 
 Maps = NDArray[np.uint8]
 
@@ -153,6 +155,9 @@ def calibrate(
 ) -> Calibration:
     """Count the switch rates of a dataset's labels and a footprint mapper's errors at other sites.
 
+    The prior that smoothing divides the mapper's probabilities by is fitted at these sites, too: one number,
+    which their errors are counted with.
+
     Each patch is mapped on its own and counted where it owns the pixels, as in evaluation; smoothing acts on
     single pixels, so that a patch is smoothed as a scene is.
 
@@ -169,23 +174,32 @@ def calibrate(
     Raises:
         ValueError: The model is no footprint mapper, or a split is missing or empty.
     """
-    training_rows = _series(dataset, training_split, ("labels", "own", "years"), revision)
     rows = _series(dataset, split, ("images", "labels", "own", "site", "years"), revision)
-    rates = estimate_switch_rates(_owned_labels(training_rows))
-    counts = _Counts()
+    rates = rates_of_labels(dataset, training_split, revision)
     was_training = model.training
     model.eval()
-    try:
-        for row in tqdm(rows, desc="calibrating", unit="patch", disable=not progress):
-            own = _owned(row["own"])
-            probability = series_probability(model, image_processor, row["images"])[own]
-            references = row["labels"][own]
-            years = [int(year) for year in row["years"]]
-            for method in METHODS:
-                maps = smooth(probability, method, rates, years=years, threshold=threshold)  # type: ignore[arg-type]
-                counts.add(method, row["site"], years, maps, references)
-    finally:
-        model.train(was_training)
+    # A megabyte a patch of ten years: less than mapping them twice would cost.
+    mapped = [
+        series_probability(model, image_processor, row["images"])[owned_box(row["own"])]
+        for row in tqdm(rows, desc="calibrating", unit="patch", disable=not progress)
+    ]
+    model.train(was_training)
+    labelled = _series(dataset, split, ("labels", "own", "site", "years"), revision)
+    few = slice(None), slice(None, None, _THINNED), slice(None, None, _THINNED)
+    rates = fit_emission_prior(
+        (
+            (probability[few], row["labels"][owned_box(row["own"])][few], row["years"])
+            for probability, row in zip(mapped, labelled, strict=True)
+        ),
+        rates,
+    )
+    counts = _Counts()
+    for probability, row in zip(mapped, labelled, strict=True):
+        references = row["labels"][owned_box(row["own"])]
+        years = [int(year) for year in row["years"]]
+        for method in METHODS:
+            maps = smooth(probability, method, rates, years=years, threshold=threshold)  # type: ignore[arg-type]
+            counts.add(method, row["site"], years, maps, references)
     return Calibration(
         rates=rates,
         footprints=counts.footprints(),
@@ -205,7 +219,7 @@ def series_probability(
     """A footprint mapper's probabilities of a series of small images.
 
     Args:
-        model: The footprint mapper.
+        model: The footprint mapper, used as it stands: in evaluation mode if a person wants that.
         image_processor: Its image processor.
         images: (years, channels, height, width), digital numbers.
 
@@ -227,6 +241,22 @@ def series_probability(
         model(pixel_values=pixel_values), [(height, width)] * len(images), probabilities=True
     )
     return torch.stack([each[1] for each in maps]).float().cpu().numpy()
+
+
+def rates_of_labels(
+    dataset: str | os.PathLike[str], split: str = "train", revision: str | None = None
+) -> SwitchRates:
+    """The switch rates of a dataset's labels, each pixel counted once.
+
+    Args:
+        dataset: A folder that `euromine build` wrote, or a Hub repository.
+        split: Whose labels.
+        revision: Branch, tag or commit of a Hub repository.
+
+    Raises:
+        ValueError: There is no such split, or it tells no rates.
+    """
+    return estimate_switch_rates(_owned_labels(_series(dataset, split, ("labels", "own", "years"), revision)))
 
 
 def is_simulated(dataset: str | os.PathLike[str]) -> bool:
@@ -298,7 +328,7 @@ def _series(
     return rows
 
 
-def _owned(own: Sequence[int]) -> tuple[slice, slice, slice]:
+def owned_box(own: Sequence[int]) -> tuple[slice, slice, slice]:
     """The box that a patch owns, in a stack of its maps."""
     top, left, bottom, right = own
     return slice(None), slice(top, bottom), slice(left, right)
@@ -306,7 +336,7 @@ def _owned(own: Sequence[int]) -> tuple[slice, slice, slice]:
 
 def _owned_labels(rows: Any) -> Iterator[tuple[Maps, list[int]]]:
     for row in rows:
-        yield row["labels"][_owned(row["own"])], row["years"]
+        yield row["labels"][owned_box(row["own"])], row["years"]
 
 
 def _values(confusion: Confusion) -> dict[str, Any]:

@@ -11,7 +11,9 @@ gives back p. A year without data is a missing observation: both states explain 
 Viterbi's path, forward and backward variables are those of Rabiner, "A tutorial on hidden Markov models",
 Proceedings of the IEEE 77, 1989, eq. 19-27 and 30-37; with two states they are a few operations a pixel.
 Images of one place are not independent given the state (a bare rock is taken for a mine every year), which
-the model assumes: its posteriors are sharper than they should be, its most probable path is not.
+the model assumes. So its posteriors are sharper than they should be, and the prior, taken off once a year, is
+taken off too often: ground that looks the same every year would be a mine from p = prior on, not from 0.5 on.
+`fit_emission_prior` therefore estimates what to divide by, from labels that the network has not seen.
 """
 
 from __future__ import annotations
@@ -22,14 +24,14 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 
 from euromine.training.checkpoints import write_json
 
@@ -55,6 +57,8 @@ class SwitchRates:
         expansion: Probability that a pixel that is no mine is one a year later.
         reclamation: Probability that a pixel that is a mine is none a year later.
         prior: Share of mines among the labels that the network was trained on.
+        emission_prior: The share that the network's probabilities are divided by, where it was fitted
+            (`fit_emission_prior`); `prior` if not.
 
     Raises:
         ValueError: One of them is not between 0 and 1, or a pixel would rather switch than stay.
@@ -63,10 +67,11 @@ class SwitchRates:
     expansion: float
     reclamation: float
     prior: float
+    emission_prior: float | None = None
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if not 0 < value < 1:
+            if value is not None and not 0 < value < 1:
                 raise ValueError(f"{name} is {value}, a probability above 0 and below 1 was expected")
         if self.expansion + self.reclamation >= 1:
             raise ValueError(
@@ -113,7 +118,9 @@ class SwitchRates:
             isinstance(values.get(name), (int, float)) for name in names
         ):
             raise ValueError(f"{where} holds no switch rates, numbers for {', '.join(names)} were expected")
-        return cls(*(float(values[name]) for name in names))
+        expansion, reclamation, prior = (float(values[name]) for name in names)
+        divisor = values.get("emission_prior")
+        return cls(expansion, reclamation, prior, None if divisor is None else float(divisor))
 
 
 def estimate_switch_rates(series: Iterable[tuple[Maps, Sequence[int]]]) -> SwitchRates:
@@ -146,6 +153,53 @@ def estimate_switch_rates(series: Iterable[tuple[Maps, Sequence[int]]]) -> Switc
     counts[1] = counts.get(1, np.zeros((2, 2))) + 0.5
     expansion, reclamation = _likeliest_rates(counts)
     return SwitchRates(expansion, reclamation, (mined + 0.5) / (known + 1))
+
+
+def fit_emission_prior(
+    series: Iterable[tuple[NDArray[np.floating[Any]], Maps, Sequence[int]]], rates: SwitchRates
+) -> SwitchRates:
+    """The divisor of the network's probabilities under which its posteriors fit labels best.
+
+    The mean logarithm of the posterior of each labelled pixel and year is maximised over this one number. It
+    is `rates.prior` again where images are independent given the state and the network says what it should.
+
+    Args:
+        series: Probabilities and labels (years, height, width) of places that the network was not trained
+            on, and their years. They are all held: every few pixels are enough.
+        rates: The switch rates.
+
+    Returns:
+        The rates with their `emission_prior`.
+
+    Raises:
+        ValueError: There is no labelled pixel, or what is given is no such series.
+    """
+    kept = []
+    for probability, labels, years in series:
+        _check_labels(labels)
+        if labels.shape != probability.shape:
+            raise ValueError(
+                f"labels have the shape {labels.shape}, {probability.shape} as the probabilities was expected"
+            )
+        kept.append((probability, labels, _checked_series(probability, years)))
+    if not any((labels != NODATA).any() for _, labels, _ in kept):
+        raise ValueError("no pixel is labelled, which the emission's prior is fitted to")
+
+    def with_odds(log_odds: float) -> SwitchRates:
+        return replace(rates, emission_prior=1 / (1 + math.exp(-log_odds)))
+
+    def misfit(log_odds: float) -> float:
+        total, number = 0.0, 0
+        for probability, labels, years in kept:
+            mine = posterior(probability, with_odds(log_odds), years=years).astype(np.float64)
+            known = (labels != NODATA) & ~np.isnan(mine)
+            right = np.where(labels == 1, mine, 1 - mine)[known]
+            total -= float(np.log(np.maximum(right, float(_CERTAINTY))).sum())
+            number += right.size
+        return total / max(number, 1)
+
+    found = minimize_scalar(misfit, bounds=(-6.0, 6.0), method="bounded", options={"xatol": 0.01})
+    return with_odds(float(found.x))
 
 
 def smooth(
@@ -278,6 +332,7 @@ class _Chain:
 
     def __init__(self, rates: SwitchRates, years: Sequence[int]) -> None:
         self._prior = np.float32(rates.prior)
+        self._divisor = self._prior if rates.emission_prior is None else np.float32(rates.emission_prior)
         self._steps = [
             rates.transition(second - first).astype(np.float32) for first, second in pairwise(years)
         ]
@@ -388,8 +443,8 @@ class _Chain:
         """P(image | other) and P(image | mine) of a year (pixels,), but for a factor both share."""
         mine = np.clip(values, _CERTAINTY, 1 - _CERTAINTY)
         other = 1 - mine
-        mine /= self._prior
-        other /= 1 - self._prior
+        mine /= self._divisor
+        other /= 1 - self._divisor
         missing = np.isnan(values)
         mine[missing] = other[missing] = 1
         return other, mine
@@ -399,7 +454,7 @@ class _Chain:
         evidence = np.clip(values, _CERTAINTY, 1 - _CERTAINTY)
         np.divide(evidence, 1 - evidence, out=evidence)
         np.log(evidence, out=evidence)
-        evidence -= _log_odds(self._prior)
+        evidence -= _log_odds(self._divisor)
         evidence[np.isnan(evidence)] = 0
         return evidence
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from uuid import uuid4
@@ -20,7 +21,7 @@ from euromine.dataset_script.shards import build_dataset
 from euromine.modeling.auto import create_model
 from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.monitoring.calibration import NAME, Calibration, calibrate, confusion_counts, series_probability
-from euromine.monitoring.smoothing import METHODS, estimate_switch_rates, smooth
+from euromine.monitoring.smoothing import METHODS, estimate_switch_rates, posterior, smooth
 
 YEARS = (2015, 2016, 2018)
 SHAPES = {"Spain_1": (170, 200), "Italy_1": (160, 180), "Austria_1": (190, 165), "Poland_1": (120, 160)}
@@ -96,7 +97,21 @@ def probability_of(images):
 
 def test_switch_rates_are_those_of_the_training_scenes(calibration, scenes):
     expected = estimate_switch_rates((scenes[site][1], YEARS) for site in SPLITS["train"])
-    assert calibration.rates == expected
+    assert replace(calibration.rates, emission_prior=None) == expected
+
+
+def test_the_prior_that_is_divided_by_fits_the_validation_scenes(calibration, scenes):
+    def likelihood(rates):
+        total = 0.0
+        for site in SPLITS["validation"]:
+            images, labels = scenes[site]
+            mine = posterior(probability_of(images), rates, years=YEARS)
+            total += np.log(np.where(labels == 1, mine, 1 - mine)).mean()
+        return total
+
+    best = likelihood(calibration.rates)
+    for prior in (calibration.rates.prior, calibration.rates.emission_prior / 2, 0.8):
+        assert likelihood(replace(calibration.rates, emission_prior=prior)) <= best
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,12 +13,16 @@ from euromine.monitoring.smoothing import (
     SwitchRates,
     change_probability,
     estimate_switch_rates,
+    fit_emission_prior,
     posterior,
     smooth,
 )
 
 RATES = SwitchRates(expansion=0.03, reclamation=0.11, prior=0.2)
 YEARS = (2015, 2016, 2018, 2019, 2023)
+BOTH = pytest.mark.parametrize(
+    "rates", [RATES, replace(RATES, emission_prior=0.4)], ids=["learnt prior", "fitted prior"]
+)
 
 
 @pytest.fixture
@@ -50,7 +55,8 @@ def weights_of_all_paths(values, rates, years):
         for state, value in zip(path, values, strict=True):
             if not math.isnan(value):
                 mine = min(max(float(value), 2**-20), 1 - 2**-20)
-                weight *= mine / rates.prior if state else (1 - mine) / (1 - rates.prior)
+                divisor = rates.prior if rates.emission_prior is None else rates.emission_prior
+                weight *= mine / divisor if state else (1 - mine) / (1 - divisor)
         weights.append(weight)
     return np.array(paths), np.array(weights)
 
@@ -59,28 +65,31 @@ def pixels_with_data(probability):
     return [(row, column) for row, column in np.ndindex(6, 9) if (row, column) != (0, 3)]
 
 
-def test_viterbi_finds_a_path_that_no_other_beats(probability):
-    footprints = smooth(probability, "viterbi", RATES, years=YEARS)
+@BOTH
+def test_viterbi_finds_a_path_that_no_other_beats(probability, rates):
+    footprints = smooth(probability, "viterbi", rates, years=YEARS)
     for row, column in pixels_with_data(probability):
-        paths, weights = weights_of_all_paths(probability[:, row, column], RATES, YEARS)
+        paths, weights = weights_of_all_paths(probability[:, row, column], rates, YEARS)
         chosen = (paths == footprints[:, row, column]).all(axis=1)
         assert weights[chosen] == pytest.approx(weights.max(), rel=1e-5)
 
 
-def test_posteriors_are_the_sums_over_all_paths(probability):
-    found = posterior(probability, RATES, years=YEARS)
+@BOTH
+def test_posteriors_are_the_sums_over_all_paths(probability, rates):
+    found = posterior(probability, rates, years=YEARS)
     for row, column in pixels_with_data(probability):
-        paths, weights = weights_of_all_paths(probability[:, row, column], RATES, YEARS)
+        paths, weights = weights_of_all_paths(probability[:, row, column], rates, YEARS)
         expected = (weights[:, None] * paths).sum(axis=0) / weights.sum()
         np.testing.assert_allclose(found[:, row, column], expected, rtol=2e-5, atol=1e-7)
 
 
-def test_change_probabilities_of_all_pairs_are_the_sums_over_all_paths(probability):
-    found = change_probability(probability, RATES, years=YEARS)
+@BOTH
+def test_change_probabilities_of_all_pairs_are_the_sums_over_all_paths(probability, rates):
+    found = change_probability(probability, rates, years=YEARS)
     pairs = list(itertools.combinations(range(5), 2))
     assert found.shape == (10, 2, 6, 9)
     for row, column in pixels_with_data(probability):
-        paths, weights = weights_of_all_paths(probability[:, row, column], RATES, YEARS)
+        paths, weights = weights_of_all_paths(probability[:, row, column], rates, YEARS)
         for place, (first, second) in enumerate(pairs):
             gain = weights[(paths[:, first] == 0) & (paths[:, second] == 1)].sum() / weights.sum()
             loss = weights[(paths[:, first] == 1) & (paths[:, second] == 0)].sum() / weights.sum()
@@ -247,9 +256,47 @@ def test_what_was_never_seen_is_rare_and_not_impossible():
     assert 0 < rates.prior < 1e-3
 
 
-def test_rates_survive_a_file(tmp_path):
-    RATES.save(tmp_path / "rates.json")
-    assert SwitchRates.load(tmp_path / "rates.json") == RATES
+def drawn_images(rates, divisor, pixels, seed):
+    """States of a chain, and what a perfect network that learnt under another prior says of their images."""
+    generator = np.random.default_rng(seed)
+    years = tuple(range(2015, 2022))
+    states = simulated_labels(rates, years, pixels, seed)
+    # Of normal images a distance d apart the log-likelihood ratio is d (x - d / 2).
+    image = generator.normal(1.5 * states, 1)
+    odds = 1.5 * (image - 0.75) + np.log(divisor / (1 - divisor))
+    return (1 / (1 + np.exp(-odds))).astype(np.float32), states, years
+
+
+@pytest.mark.parametrize("divisor", [0.1, 0.25, 0.6])
+def test_the_prior_that_a_network_learnt_under_is_found_again(divisor):
+    rates = SwitchRates(expansion=0.02, reclamation=0.06, prior=0.25)
+    fitted = fit_emission_prior([drawn_images(rates, divisor, 40_000, 1)], rates)
+    assert fitted.emission_prior == pytest.approx(divisor, abs=0.01)
+    assert (fitted.expansion, fitted.reclamation, fitted.prior) == (0.02, 0.06, 0.25)
+
+
+def test_images_that_repeat_each_other_move_the_divisor_to_where_the_network_draws_its_line():
+    # Every year shows the same image again: only a divisor of about a half keeps p = 0.5 between the classes.
+    rates = SwitchRates(expansion=0.02, reclamation=0.06, prior=0.25)
+    probability, states, years = drawn_images(rates, 0.25, 40_000, 2)
+    probability[:], states[:] = probability[:1], states[:1]
+    plain = smooth(probability, "viterbi", rates)
+    fitted = smooth(probability, "viterbi", fit_emission_prior([(probability, states, years)], rates))
+    assert (fitted == states).mean() > (plain == states).mean() + 0.02
+
+
+def test_labels_that_fit_no_emission_are_refused():
+    values = np.full((2, 3, 3), 0.4, np.float32)
+    with pytest.raises(ValueError, match="no pixel is labelled"):
+        fit_emission_prior([(values, np.full((2, 3, 3), 255, np.uint8), (2015, 2016))], RATES)
+    with pytest.raises(ValueError, match="as the probabilities was expected"):
+        fit_emission_prior([(values, np.zeros((2, 3, 4), np.uint8), (2015, 2016))], RATES)
+
+
+@pytest.mark.parametrize("rates", [RATES, SwitchRates(0.03, 0.11, 0.2, emission_prior=0.35)])
+def test_rates_survive_a_file(tmp_path, rates):
+    rates.save(tmp_path / "rates.json")
+    assert SwitchRates.load(tmp_path / "rates.json") == rates
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", '{"expansion": 0.1, "reclamation": 0.1}'])
