@@ -229,7 +229,7 @@ def metric_contents(name: str, repository: str) -> Contents:
 
 
 def _dataset_difference(record: Mapping[str, Any], found: Mapping[str, bytes]) -> str | None:
-    there = _parsed(found.get(BUILD_RECORD))
+    there = read_json(found.get(BUILD_RECORD))
     if there is None or there.get("dataset") != "euromine":
         return "data that `euromine build` did not make"
     if there == record:
@@ -244,7 +244,7 @@ def _dataset_difference(record: Mapping[str, Any], found: Mapping[str, bytes]) -
 def _model_difference(
     config: Mapping[str, Any], results: Mapping[str, Any] | None, found: Mapping[str, bytes]
 ) -> str | None:
-    there = _parsed(found.get("config.json"))
+    there = read_json(found.get("config.json"))
     if there is None:
         return "no model, but other files"
     ours = _stable(config)
@@ -252,7 +252,7 @@ def _model_difference(
     if changed := sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)):
         named = ", ".join(theirs.get("architectures") or [str(theirs.get("model_type", "unknown"))])
         return f"another model ({named}; its {', '.join(changed[:4])} differ)"
-    scores = _parsed(found.get(_RESULTS))
+    scores = read_json(found.get(_RESULTS))
     if scores is not None and results is not None:
         # The same network on other data is another model, which somebody may be using.
         for name in ("dataset", "digest", "simulated"):
@@ -391,13 +391,14 @@ def _json_file(folder: Path, name: str) -> dict[str, Any] | None:
     path = folder / name
     if not path.is_file():
         return None
-    found = _parsed(path.read_bytes())
+    found = read_json(path.read_bytes())
     if found is None:
         raise ValueError(f"{path} is no JSON object.")
     return found
 
 
-def _parsed(data: bytes | None) -> dict[str, Any] | None:
+def read_json(data: bytes | None) -> dict[str, Any] | None:
+    """A JSON object from its bytes; None where there are none, or they hold something else."""
     try:
         found = json.loads(data or b"")
     except ValueError:

@@ -147,8 +147,8 @@ def plan_publication(
         state, held = _state(contents, repository, remote, revision)
     if state == "other" and not force:
         raise FileExistsError(
-            f"{repository} holds {held}, not {contents.title}: nothing was sent. --force replaces it (its "
-            "history keeps what was there), another name keeps both."
+            f"{repository} holds {held}, not {contents.title}: nothing was sent. `euromine publish "
+            "--force` replaces it (its history keeps what was there), another name keeps both."
         )
     ours = {file.path for file in contents.files}
     removed = tuple(
@@ -171,6 +171,17 @@ def plan_publication(
     )
 
 
+def make_repository(plan: Plan) -> None:
+    """Make the repository of a plan where there is none, and nothing else.
+
+    Raises:
+        OSError: The Hub cannot be reached, or does not accept the token.
+    """
+    if plan.state == "absent":
+        with told_in_a_sentence(plan.repository):
+            _create(plan)
+
+
 def publish(plan: Plan) -> str:
     """Carry a plan out: send the files, then put all of them in place with one commit.
 
@@ -190,9 +201,7 @@ def publish(plan: Plan) -> str:
         return plan.url
     api = HfApi()
     with told_in_a_sentence(repository):
-        head = plan.head
-        if plan.state == "absent":
-            head = _create(plan)
+        head = plan.head if plan.state != "absent" else _create(plan)
         if plan.new_branch and plan.revision is not None:
             branch = plan.revision
             _persistently(

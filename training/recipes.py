@@ -17,6 +17,8 @@ COMMON: dict[str, Any] = {
     "remove_unused_columns": False,
     "batch_eval_metrics": True,
     "greater_is_better": True,
+    # With --push_to_hub the finished model is published, not every checkpoint.
+    "hub_strategy": "end",
 }
 
 # The score by which the best epoch is chosen, on the validation split alone.

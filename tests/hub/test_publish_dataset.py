@@ -168,7 +168,7 @@ def test_another_dataset_is_not_overwritten(
     status, output = publisher.euromine("publish", "dataset", other, REPOSITORY)
     assert status == 1
     assert f"{REPOSITORY} holds a dataset with other splits" in output
-    assert "--force replaces it" in output
+    assert "--force` replaces it" in output
     assert hub.head("dataset", REPOSITORY) == before
 
 
