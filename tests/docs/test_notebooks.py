@@ -1,0 +1,88 @@
+"""The notebooks of the documentation run as they stand, on a network of a few thousand parameters."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from euromine.dataset_script.simulate import simulate_archive
+from euromine.modeling import EuroMineImageProcessor, create_model
+
+FOLDER = Path(__file__).parents[2] / "docs" / "notebooks"
+NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    """A network that calls about half of the ground a mine."""
+    folder = tmp_path_factory.mktemp("model") / "segformer-tiny"
+    torch.manual_seed(0)
+    model = create_model(
+        "segformer-b0",
+        hidden_sizes=[8, 8, 8, 8],
+        depths=[1, 1, 1, 1],
+        num_attention_heads=[1, 1, 1, 1],
+        decoder_hidden_size=8,
+    ).eval()
+    with torch.no_grad():
+        logits = model(pixel_values=torch.randn(1, 10, 160, 160)).logits
+        model.decode_head.classifier.bias[1] -= (logits[:, 1] - logits[:, 0]).median()
+    model.save_pretrained(folder)
+    EuroMineImageProcessor().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory) -> Path:
+    """A simulated mine of three years."""
+    folder = simulate_archive(
+        tmp_path_factory.mktemp("mine"),
+        sites=["Italy_5"],
+        years=[2015, 2019, 2024],
+        size=(64, 96),
+        workers=1,
+    )
+    return folder / "EuroMineNet" / "Italy_5"
+
+
+def test_there_are_notebooks():
+    assert {"map_your_mine.ipynb", "history_of_a_mine.ipynb"} <= set(NOTEBOOKS)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_runs_from_the_top_to_the_bottom(name, checkpoint, mine, tmp_path):
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    pytest.importorskip("geopandas")
+    notebook = nbformat.read(FOLDER / name, as_version=4)
+    (parameters,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+    given = {
+        "MODEL": str(checkpoint),
+        "IMAGE": str(mine / "image" / "Year2024.tif"),
+        "IMAGES": str(mine),
+        "WORK": str(tmp_path / "work"),
+    }
+    named = re.findall(r"^([A-Z]+) =", parameters.source, re.M)
+    parameters.source = "\n".join(f"{key} = {given[key]!r}" for key in named)
+    client = nbclient.NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    )
+    client.execute()
+    errors = [
+        output
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        if output.output_type == "error"
+    ]
+    assert not errors
+    assert any(cell.get("outputs") for cell in notebook.cells)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_is_kept_without_outputs_and_paths_of_a_machine(name):
+    text = (FOLDER / name).read_text(encoding="utf-8")
+    cells = json.loads(text)["cells"]
+    assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in cells)
+    assert not re.search(r"/(home|work|tmp|Users)/", text)
