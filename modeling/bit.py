@@ -61,12 +61,17 @@ class Attention(nn.Module):
     def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
         """(batch, n, width) and (batch, m, width) -> (batch, n, width), added to the queries."""
         normed, memory = self.norm(queries), self.norm(memory)
-        query, key, value = (
-            layer(each).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
-            for layer, each in ((self.query, normed), (self.key, memory), (self.value, memory))
+        key, value = (
+            layer(memory).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+            for layer in (self.key, self.value)
         )
-        found = F.scaled_dot_product_attention(query, key, value, scale=self.scale)
-        return self.out(found.transpose(1, 2).flatten(2)) + queries
+        # The memory is a handful of tokens, the queries may be all pixels: what is linear before and behind
+        # the attention is applied to the tokens' keys and values, (batch, heads, m, width).
+        key = self.scale * key @ self.query.weight.unflatten(0, (self.num_heads, -1))
+        value = value @ self.out.weight.unflatten(1, (self.num_heads, -1)).permute(1, 2, 0)
+        scores = (key.flatten(1, 2) @ normed.transpose(1, 2)).unflatten(1, key.shape[1:3])
+        shares = scores.softmax(2).flatten(1, 2)
+        return shares.transpose(1, 2) @ value.flatten(1, 2) + self.out.bias + queries
 
 
 class FeedForward(nn.Sequential):
@@ -169,7 +174,8 @@ class BITForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
     def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
         """(batch, channels, height, width) -> features (batch, width, h / 4, w / 4) and tokens."""
         features = F.interpolate(self.backbone(pixel_values)[-1], scale_factor=2, mode="nearest")
-        features = self.project(features)
+        # The decoder reads pixel by pixel.
+        features = self.project(features).contiguous(memory_format=torch.channels_last)
         attention = self.tokenize(features).flatten(2).softmax(-1)
         return features, attention @ features.flatten(2).transpose(1, 2)
 
@@ -178,10 +184,10 @@ class BITForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
         tokens = torch.cat((features_1[1], features_2[1]), dim=1) + self.token_positions
         for layer in self.encoder:
             tokens = layer(tokens, tokens)
-        first, second = (
-            self._read(features, of_date)
-            for features, of_date in zip((features_1[0], features_2[0]), tokens.chunk(2, dim=1), strict=True)
-        )
+        # Both dates' pixels in one batch: no layer mixes it.
+        first, second = self._read(
+            torch.cat((features_1[0], features_2[0])), torch.cat(tokens.chunk(2, dim=1))
+        ).chunk(2)
         change = F.interpolate(abs(first - second), scale_factor=4, mode="bilinear", align_corners=False)
         return self.head(change)
 
@@ -189,4 +195,4 @@ class BITForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
         pixels = features.flatten(2).transpose(1, 2)
         for layer in self.decoder:
             pixels = layer(pixels, tokens)
-        return pixels.transpose(1, 2).view_as(features)
+        return pixels.transpose(1, 2).unflatten(2, features.shape[-2:])
