@@ -85,9 +85,9 @@ def test_what_cannot_be_published_is_said_before_training(
         (["--hub_model_id", "no name"], "hf_writer", "is no name of a Hub repository"),
         (["--hub_strategy", "every_save"], "hf_writer", "only the finished model is published"),
         (
-            ["--hub_model_id", "mines/trained", "--years", "2015", "2016"],
+            ["--hub_model_id", "mines/trained", "--max_train_samples", "2"],
             "hf_writer",
-            "trained on other data",
+            "on other data",
         ),
     ):
         with pytest.raises(WorkerError) as caught:
