@@ -1,11 +1,16 @@
 """`euromine series`: all years of a place, from images to maps, areas, changes and polygons."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .simulate import parse_years
+
+if TYPE_CHECKING:
+    from euromine.monitoring.result import SeriesResult
 
 
 def series(
@@ -112,11 +117,14 @@ def series(
     typer.echo(_told(result))
 
 
-def _told(result: "SeriesResult") -> str:  # type: ignore[name-defined]  # noqa: F821
+def _told(result: SeriesResult) -> str:
+    """What was made, in a few lines."""
     first, last = result.years[0], result.years[-1]
-    lines = [
-        f"{result.path}: {result.manifest.site}, {len(result.years)} years, {len(result.pairs)} changes."
-    ]
+    years, changes = (
+        f"1 {thing}" if count == 1 else f"{count} {thing}s"
+        for count, thing in ((len(result.years), "year"), (len(result.pairs), "change"))
+    )
+    lines = [f"{result.path}: {result.manifest.site}, {years}, {changes}."]
     if result.manifest.maps_footprints:
         areas = result.areas.set_index("year")["area_ha"]
         lines.append(f"Mined: {areas[first]:.1f} ha in {first}, {areas[last]:.1f} ha in {last}.")

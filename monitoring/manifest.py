@@ -98,6 +98,7 @@ class Manifest:
             other before mine; None where the model has no calibration.
         missing_years: Years that were asked for and have no image.
         simulated: Whether the images are simulated.
+        caveats: What the areas rest on less than it seems (`areas.area_caveats`), a sentence each.
         complete: Whether the run reached its end.
         created: When it did, ISO 8601 in UTC.
         versions: Versions of the libraries.
@@ -116,6 +117,7 @@ class Manifest:
     confusion: list[list[float]] | None = None
     missing_years: list[int] = field(default_factory=list)
     simulated: bool = False
+    caveats: list[str] = field(default_factory=list)
     complete: bool = False
     created: str = ""
     versions: dict[str, str] = field(default_factory=dict)

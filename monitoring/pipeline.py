@@ -54,8 +54,7 @@ class ArrayScene:
         if image.ndim != 3 or len(image) != len(bands) or 0 in image.shape or image.dtype.kind not in "iuf":
             raise ValueError(
                 f"the image is {image.dtype} {image.shape}, numbers ({len(bands)}, height, width) were "
-                "expected: "
-                f"{', '.join(bands)}"
+                f"expected: {', '.join(bands)}"
             )
         self._image, self._bands = image, list(bands)
         self.grid = Grid(CRS(), Affine.identity(), image.shape[2], image.shape[1])
@@ -106,8 +105,8 @@ class MineFootprintPipeline(Pipeline):
         known = {*_SCENE, *_FORWARD, "threshold"}
         if unknown := set(options) - known:
             raise ValueError(
-                f"{TASK} knows no option {', '.join(sorted(unknown))}, one of {', '.join(sorted(known))} was "
-                "expected"
+                f"{TASK} knows no option {', '.join(sorted(unknown))}, one of {', '.join(sorted(known))} "
+                "was expected"
             )
         return (
             {name: options[name] for name in _SCENE if name in options},
@@ -132,8 +131,8 @@ class MineFootprintPipeline(Pipeline):
         path = input_ if isinstance(input_, os.PathLike) else getattr(input_, "name", input_)
         if not isinstance(path, str | os.PathLike):
             raise ValueError(
-                f"{TASK} was given a {type(input_).__name__}, a GeoTIFF's path, an open dataset or an array "
-                "(bands, height, width) was expected"
+                f"{TASK} was given a {type(input_).__name__}, a GeoTIFF's path, an open dataset or an "
+                "array (bands, height, width) was expected"
             )
         options["bands"] = None if bands is None else tuple(bands)
         return {"scene": open_scene(Path(path), SceneOptions(**options)), "is_ours": True}
@@ -168,9 +167,8 @@ class MineFootprintPipeline(Pipeline):
     def _processor(self) -> EuroMineImageProcessor:
         if not isinstance(self.image_processor, EuroMineImageProcessor):
             raise ValueError(
-                f"the image processor is a {type(self.image_processor).__name__}, the EuroMineImageProcessor "
-                "that "
-                "a checkpoint was saved with was expected"
+                f"the image processor is a {type(self.image_processor).__name__}, the "
+                "EuroMineImageProcessor that a checkpoint was saved with was expected"
             )
         return self.image_processor
 

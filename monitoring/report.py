@@ -118,8 +118,7 @@ def _pdf(page: str) -> bytes:
     except (ImportError, OSError) as error:
         raise MissingExtraError(
             f"a PDF needs WeasyPrint, which cannot be loaded here ({error}); install euromine[pdf] and "
-            "Pango, "
-            "or print the HTML report to a PDF from a browser"
+            "Pango, or print the HTML report to a PDF from a browser"
         ) from error
 
     # Whatever stands in a file's or a place's name, nothing outside of the page is asked for.
@@ -205,8 +204,8 @@ class _Report:
         frame = self.frame
         longitude, latitude = frame.center
         place = (
-            f"{abs(latitude):.4f}° {'N' if latitude >= 0 else 'S'}, "
-            f"{abs(longitude):.4f}° {'E' if longitude >= 0 else 'W'}"
+            f"{abs(latitude):.4f}° {'N' if latitude >= 0 else 'S'}, {abs(longitude):.4f}° "
+            f"{'E' if longitude >= 0 else 'W'}"
         )
         size = f"{frame.ground_width / 1000:.2g} \N{MULTIPLICATION SIGN} {frame.ground_height / 1000:.2g} km"
         count = len(self.years)
@@ -253,7 +252,7 @@ class _Report:
         sentence = f"In {last}, {drawings.number(area['area_ha'])} ha are mapped as mined"
         if self.has_interval:
             sentence += (
-                f"; corrected for the model's known errors, an estimated "
+                "; corrected for the model's known errors, an estimated "
                 f"{drawings.number(area['adjusted_ha'])} ha (95 % interval {self.interval(area)})"
             )
         sentence += "."
@@ -381,8 +380,7 @@ class _Report:
             rows.append({"year": earlier, "cells": cells})
         caption = (
             "Above the diagonal, hectares gained from the row's year to the column's; below it, hectares "
-            "lost "
-            "from the column's year to the row's. The stronger the colour, the more."
+            "lost from the column's year to the row's. The stronger the colour, the more."
             if directed
             else "Hectares that changed from the row's year to the column's. "
             "The stronger the colour, the more."
@@ -405,11 +403,9 @@ class _Report:
         else:
             summary = (
                 f"{drawings.number(mined['area_ha'].sum())} ha that were mapped as mined in {last} lie "
-                "outside "
-                f"the outlines of {given}, in {_counted(len(mined), 'place')}; "
+                f"outside the outlines of {given}, in {_counted(len(mined), 'place')}; "
                 f"{drawings.number(new['area_ha'].sum())} ha of new mining outside of them were found over "
-                "the "
-                f"years."
+                "the years."
             )
         listed = table[table["year"] == last].sort_values("area_ha", ascending=False)
         shown = listed.head(_LARGEST_FINDINGS)
@@ -435,8 +431,7 @@ class _Report:
             "table": PERMITS_TABLE,
             "note": (
                 "Outside of the given outlines is not yet unlawful: outlines may be incomplete or shifted, "
-                "and a "
-                f"pixel is {self.frame.pixel_width:.3g} m wide. Look at the images before you say so."
+                f"and a pixel is {self.frame.pixel_width:.3g} m wide. Look at the images before you say so."
             ),
         }
 
@@ -567,8 +562,7 @@ class _Report:
             "picture": _data_uri(Image.fromarray(base.round().astype(np.uint8)), "PNG"),
             "alt": (
                 "When each part of the ground was first mined, in colours from pale yellow for the first "
-                "year to "
-                "dark purple for the last"
+                "year to dark purple for the last"
             ),
             "legend": legend,
             "caption": (
@@ -645,8 +639,7 @@ class _Report:
             )
         return (
             "Dark: the area as mapped. Dashed: corrected for the errors that the model makes on its "
-            "validation "
-            "sites, with its 95 % interval."
+            "validation sites, with its 95 % interval."
         )
 
     def bars(self) -> str | None:
@@ -771,9 +764,8 @@ class _Report:
         for record in manifest.models:
             if record.simulated:
                 found.append(
-                    f"{_short_source(record)} was trained and scored on simulated data. How it does on real "
-                    "mines is "
-                    "unknown."
+                    f"{_short_source(record)} was trained and scored on simulated data. How it does on "
+                    "real mines is unknown."
                 )
             elif record.scores and record.scored_sites:
                 found.append(
@@ -789,20 +781,19 @@ class _Report:
         if self.has_interval:
             found.append(
                 "Intervals are 95 % confidence intervals of the stratified, error-adjusted estimate "
-                "(Olofsson et al. "
-                "2014), from the errors that the model makes on its validation sites. They hold as far as "
-                "this mine "
-                "resembles those sites, and say nothing about errors of the images' position."
+                "(Olofsson et al. 2014), from the errors that the model makes on its validation sites. "
+                "They hold as far as this mine resembles those sites, and say nothing about errors of the "
+                "images' position."
             )
+            found += manifest.caveats
         elif self.has_footprints:
             found.append(
-                "Areas are those of the pixels mapped as mined, without an interval: the checkpoint carries "
-                "no "
-                "confusion matrix of its validation sites."
+                "Areas are those of the pixels mapped as mined, without an interval: the checkpoint "
+                "carries no confusion matrix of its validation sites."
             )
         found.append(
-            "Areas are ground areas, on the ellipsoid for coordinates in degrees; slopes count as seen from "
-            "above."
+            "Areas are ground areas, on the ellipsoid for coordinates in degrees; slopes count as seen "
+            "from above."
         )
         if manifest.missing_years:
             found.append(
@@ -815,38 +806,34 @@ class _Report:
         ]
         if poor:
             found.append(
-                f"Parts of the scene have no data in {', '.join(poor)}: their areas are lower bounds, and a "
-                "change "
-                "there is unknown."
+                f"Parts of the scene have no data in {', '.join(poor)}: their areas are lower bounds, and "
+                "a change there is unknown."
             )
         resampled = [str(record.year) for record in manifest.scenes if record.resampled]
         if resampled:
             found.append(
                 f"The images of {', '.join(resampled)} lie on another grid and were resampled, which blurs "
-                "them by up "
-                "to a pixel."
+                "them by up to a pixel."
             )
         found.append(
-            "Nothing masks clouds, haze, snow or shadow: look at the pictures of the years before you trust "
-            "a jump."
+            "Nothing masks clouds, haze, snow or shadow: look at the pictures of the years before you "
+            "trust a jump."
         )
         if self.has_footprints:
             method = manifest.settings.get("smoothing", "none")
             if method != "none":
                 found.append(
                     "The years were smoothed over time: a change that lasts a single year is held for an "
-                    "error and "
-                    "suppressed, and a real one may show a year late."
+                    "error and suppressed, and a real one may show a year late."
                 )
             else:
                 found.append(
                     "The years were mapped one by one: part of the gains and losses from year to year is "
-                    "noise. "
-                    "Longer intervals are more reliable."
+                    "noise. Longer intervals are more reliable."
                 )
         found.append(
-            "Footprints are what is seen from above: pits, dumps, ponds and plants, not concessions or legal "
-            "boundaries."
+            "Footprints are what is seen from above: pits, dumps, ponds and plants, not concessions or "
+            "legal boundaries."
         )
         return found
 

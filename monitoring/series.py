@@ -33,7 +33,15 @@ from euromine.dataset_script.rasters import crs_name, open_raster, read_raster
 from euromine.modeling import CHANGE_DETECTION, SEGMENTATION, ChangeDetector
 
 from .alignment import AlignedScene, series_grid
-from .areas import Confusion, PairChange, areas_by_year, change_map, changes_by_pair, write_table
+from .areas import (
+    Confusion,
+    PairChange,
+    area_caveats,
+    areas_by_year,
+    change_map,
+    changes_by_pair,
+    write_table,
+)
 from .calibration import Calibration
 from .geotiffs import CogWriter, read_record
 from .manifest import CHANGES, FOOTPRINTS, Manifest, ModelRecord, SceneRecord
@@ -254,8 +262,7 @@ def make_series(
     if detector is not None and len(scenes) < 2:
         raise ValueError(
             f"{detector.source} finds changes between years, and there is one year alone ({min(scenes)}); "
-            "images of "
-            "two or more years were expected"
+            "images of two or more years were expected"
         )
     if settings.permits is not None or settings.smallest_mapping_unit:
         require_geopandas()
@@ -313,6 +320,7 @@ class _Series:
         }
         # Shares of the grid with data, by year, as the network's bands have it.
         self.known: dict[int, float] = {}
+        self.caveats: list[str] = []
 
     def make(self) -> SeriesResult:
         """All that is not there yet."""
@@ -335,6 +343,7 @@ class _Series:
         self._remove_others(findings)
         done = replace(
             self._manifest(),
+            caveats=self.caveats,
             complete=True,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
@@ -355,8 +364,7 @@ class _Series:
         if chosen == "viterbi" and self.rates is None:
             raise ValueError(
                 f"smoothing by viterbi needs switch rates, and none lie beside {self.mapper.source}; "
-                "`euromine "
-                "calibrate` counts them, --rates takes a file, --smooth median needs none"
+                "`euromine calibrate` counts them, --rates takes a file, --smooth median needs none"
             )
         return chosen
 
@@ -442,6 +450,7 @@ class _Series:
         told = there.manifest
         same = replace(
             told,
+            caveats=[],
             complete=False,
             created="",
             versions=manifest.versions,
@@ -531,8 +540,7 @@ class _Series:
     def _without_data(self, year: int) -> SceneError:
         return SceneError(
             f"{self.scenes[year].path}: has no pixel with data where all years meet, all are clouds or "
-            "nodata; "
-            "expected some ground to map, or leave its year out with --years."
+            "nodata; expected some ground to map, or leave its year out with --years."
         )
 
     def _footprint_record(self) -> dict[str, Any]:
@@ -809,6 +817,8 @@ class _Series:
                 self._blocks(names), self.years, self.grid, site=site, confusion=self._footprint_confusion()
             )
             write_table(areas, self.folder / AREAS)
+            if self._footprint_confusion() is not None:
+                self.caveats = area_caveats(areas, self._footprint_confusion())
         changes = (
             changes_by_pair(
                 self._blocks([change_name(*pair) for pair in self.pairs]),
