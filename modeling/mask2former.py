@@ -117,6 +117,8 @@ class Mask2FormerForSemanticSegmentation(MultispectralModel):
     checkpoint = "facebook/mask2former-swin-base-ade-semantic"
     # The backbone's last normalisation, which its feature maps are taken before.
     unused = ("mask2former.model.pixel_level_module.encoder.swin.layernorm.",)
+    # What sharded training (FSDP2) divides one by one, as in transformers' own Swin networks.
+    _no_split_modules = ["SwinStage"]  # noqa: RUF012 - the base class has an instance's
     # The coarsest scale: every scale's map then covers the same pixels.
     size_multiple = 32
     # The group norms there refuse a map of a single pixel.

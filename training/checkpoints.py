@@ -20,7 +20,9 @@ _TRASH = "_deleted-"
 _MANIFEST = "complete.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
 # Without these training cannot go on as if it had never stopped.
-_NEEDED = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
+_NEEDED = ("trainer_state.json", "scheduler.pt")
+# One of these: FSDP saves an optimiser under other names, whole or in parts.
+_OPTIMISER = ("optimizer.pt", "optimizer.bin", "optimizer_0")
 # How torch says that a disk is full, which it does not call by its name.
 _TORN_WRITE = ("No space left on device", "PytorchStreamWriter failed", "file write failed", "enforce fail")
 
@@ -60,7 +62,8 @@ def all_checkpoints(output_dir: Path) -> list[Path]:
 def last_complete_checkpoint(output_dir: Path) -> Path | None:
     """The last checkpoint from which training can go on, if there is one."""
     for checkpoint in reversed(all_checkpoints(output_dir)):
-        if is_complete(checkpoint) and all((checkpoint / name).exists() for name in _NEEDED):
+        needed = all((checkpoint / name).exists() for name in _NEEDED)
+        if needed and any((checkpoint / name).exists() for name in _OPTIMISER) and is_complete(checkpoint):
             return checkpoint
     return None
 

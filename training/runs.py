@@ -270,6 +270,8 @@ def _train(run: Run, trainer: SeriesTrainer) -> None:
     if run.training.load_best_model_at_end and state.best_model_checkpoint:
         chosen = run.output_dir / Path(state.best_model_checkpoint).name
     trainer.state = state
+    # Without an optimiser FSDP2 divides nothing: each process takes the whole network to score it.
+    trainer.is_fsdp_enabled = False
     trainer._load_from_checkpoint(str(chosen))
 
 

@@ -167,14 +167,14 @@ class SeriesTrainer(Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         """As Trainer's, for networks whose tensors have other names on disk, too."""
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+        if isinstance(self.model, FSDPModule) or self.is_deepspeed_enabled:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
         load_weights(self.network, resume_from_checkpoint)
 
     def _load_best_model(self) -> None:
         """As Trainer's, for networks whose tensors have other names on disk, too."""
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+        if isinstance(self.model, FSDPModule) or self.is_deepspeed_enabled:
             super()._load_best_model()
             return
         best = str(self.state.best_model_checkpoint)

@@ -22,6 +22,14 @@ SMALL: dict[str, Any] = json.loads(Path(__file__).with_name("small_networks.json
 ]
 
 
+def test_the_blocks_that_are_divided_in_sharded_training_are_there():
+    network = small()
+    named = [module for module in network.modules() if type(module).__name__ in network._no_split_modules]
+    assert len(named) == 4
+    in_blocks = sum(parameter.numel() for module in named for parameter in module.parameters())
+    assert in_blocks > 0
+
+
 def small(**fields: Any) -> Any:
     torch.manual_seed(0)
     return create_model("mask2former-swin-base", **{**SMALL, **fields})

@@ -41,6 +41,19 @@ def test_a_checkpoint_copied_or_deleted_half_is_none(tmp_path, name, how):
     assert checkpoints.last_complete_checkpoint(tmp_path) == tmp_path / "checkpoint-1"
 
 
+@pytest.mark.parametrize("name", ["optimizer.bin", "optimizer_0/part"])
+def test_a_checkpoint_of_divided_weights_is_found_too(tmp_path, name):
+    """FSDP calls the optimiser's file otherwise, or makes a folder of it."""
+    staged = tmp_path / "staged"
+    (staged / name).parent.mkdir(parents=True)
+    for each in ("trainer_state.json", "scheduler.pt", "model.safetensors", name):
+        (staged / each).write_bytes(b"x")
+    checkpoints.publish(staged, tmp_path / "checkpoint-3")
+    assert checkpoints.last_complete_checkpoint(tmp_path) == tmp_path / "checkpoint-3"
+    (tmp_path / "checkpoint-3" / name).unlink()
+    assert checkpoints.last_complete_checkpoint(tmp_path) is None
+
+
 def test_a_checkpoint_of_weights_alone_cannot_be_continued(tmp_path):
     staged = tmp_path / "staged"
     staged.mkdir()
