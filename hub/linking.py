@@ -216,13 +216,15 @@ def _store_config(folder: Path, config: str, target: Path, progress: bool) -> tu
         shutil.rmtree(target)
     work = target.parent.parent / _WORK
     shutil.rmtree(work, ignore_errors=True)
-    prepared = datasets.load_dataset_builder(str(folder), config)
-    shares = (Path(prepared.cache_dir) / _INFO).is_file()
-    if not shares:
-        prepared = datasets.load_dataset_builder(str(folder), config, cache_dir=str(work))
+    prepared = datasets.load_dataset_builder(str(folder), config, cache_dir=str(work))
+    made = Path(prepared.cache_dir)
+    # Where `datasets` itself would have put them.
+    known = Path(datasets.config.HF_DATASETS_CACHE) / made.relative_to(work)
+    if shares := (known / _INFO).is_file():
+        made = known
+    else:
         with _progress(progress):
             prepared.download_and_prepare()
-    made = Path(prepared.cache_dir)
     info = json.loads((made / _INFO).read_text(encoding="utf-8"))
     # The sums name the folder's files by their place on this machine, and nobody looks at them again.
     info |= {"dataset_name": NAME, "config_name": config, "download_checksums": None}
