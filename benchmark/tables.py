@@ -497,7 +497,7 @@ def make_record(job: Job, out: Path, found: Mapping[str, Any], dataset: Mapping[
         "scores": found["scores"],
         "training": found["training"],
         "costs": measure_costs(job, out),
-        "hardware": {"device": device_name(_device()), "processes": max(1, torch.cuda.device_count())},
+        "hardware": {"device": device_name(device()), "processes": max(1, torch.cuda.device_count())},
         "versions": found["versions"],
         "checkpoint": str(job.folder(out).relative_to(out)),
     }
@@ -523,7 +523,7 @@ def measure_costs(job: Job, out: Path) -> dict[str, Any]:
         "run_processor_seconds": sum(attempt.get("processor_seconds") or 0.0 for attempt in attempts),
         "run_is_whole": all(attempt["seconds"] is not None for attempt in attempts),
         "joules": joules,
-        "series_seconds": seconds_of_series(network.to(_device()), processor),
+        "series_seconds": seconds_of_series(network.to(device()), processor),
     }
 
 
@@ -546,7 +546,8 @@ def seconds_of_series(network: Any, processor: EuroMineImageProcessor, repeats: 
     return shortest
 
 
-def _device() -> torch.device:
+def device() -> torch.device:
+    """The accelerator, or the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
