@@ -420,7 +420,7 @@ def write(
         f"{device_name(device())}; {sites['train']} training, {sites['validation']} validation and "
         f"{sites['test']} test sites of one patch each; whole patches on {options.scenes} scenes of "
         f"several patches, which count {more} more pixels than the scenes have. Differences: with the defect "
-        "less without it, mean ± standard deviation over the seeds, and 95 % by bootstrap over the test sites."
+        "less without it, mean ± standard deviation over the seeds; 95 % by bootstrap over the test sites."
     )
     title = "# What the release's defects do (simulated data)"
     text = "\n\n".join([title, setup, markdown(effects)])
