@@ -106,8 +106,8 @@ def make_card(results: Mapping[str, Any], with_picture: bool) -> str:
         description=_description(results),
         picture=PICTURE if with_picture else None,
         picture_caption=(
-            "Patches in natural colour, the truth, and the prediction: white right, black rightly left out, "
-            "red too much, green missed, grey unknown."
+            f"Patches {'' if split else 'that were trained on, '}in natural colour, the truth, and the "
+            "prediction: white right, black rightly left out, red too much, green missed, grey unknown."
         ),
         scored_split=split,
         scored_sites=len(protocol["sites"][split]) if split else 0,

@@ -43,6 +43,8 @@ class Splits:
         train: Rows of `annual` or `pairs`.
         validation: Rows of `series`, or None where the dataset has no such split.
         test: Rows of `series`, or None.
+        pictured: Rows of `series` that the card's picture shows: of the split whose scores it shows, else
+            those that are trained on.
         sites: Names of the sites that are scored.
         years: The longest series that is scored.
         statistics: `bands`, `mean` and `std` of the dataset's training sites, where it brings them.
@@ -54,6 +56,7 @@ class Splits:
     train: datasets.Dataset
     validation: datasets.Dataset | None
     test: datasets.Dataset | None
+    pictured: datasets.Dataset
     sites: tuple[str, ...]
     years: int
     statistics: Mapping[str, Any] | None
@@ -94,11 +97,15 @@ def read_splits(script: ScriptArguments, seed: int) -> Splits:
     scored = {name: rows for name, rows in scored.items() if len(rows)}
     sites = sorted({site for rows in scored.values() for site in column(rows, "site")})
     lengths = [len(years) for rows in scored.values() for years in column(rows, "years")]
+    pictured = scored.get("test", scored.get("validation"))
+    if pictured is None:
+        pictured = _of_two_years(series["train"]) if pairs else series["train"]
     card = _repository_file(script, "README.md") or ""
     return Splits(
         train=train,
         validation=scored.get("validation"),
         test=scored.get("test"),
+        pictured=pictured,
         sites=tuple(sites),
         years=max(lengths, default=0),
         statistics=_band_statistics(script),

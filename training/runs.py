@@ -175,8 +175,8 @@ def finish_run(run: Run, trainer: SeriesTrainer) -> dict[str, Any]:
     trainer.save_model(_internal_call=True)
     picture = None
     # A network whose weights are divided among processes predicts in all of them or in none.
-    if rows is not None and (trainer.is_world_process_zero() or trainer.is_fsdp_enabled):
-        picture = draw_predictions(rows, _predictor(trainer), scores.task)
+    if trainer.is_world_process_zero() or trainer.is_fsdp_enabled:
+        picture = draw_predictions(splits.pictured, _predictor(trainer), scores.task)
     if trainer.is_world_process_zero():
         with checkpoints.told_when_full(run.output_dir, "the model card"):
             write_card(run.output_dir, results, picture)

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from euromine.dataset_script.shards import build_dataset
+
 from .card_rules import errors_of, missing_from
-from .conftest import Worker, WorkerError
+from .conftest import SITES, Worker, WorkerError, write_archive
 from .server import Fault, Hub
 
 TRAINING = """
@@ -73,6 +75,20 @@ def test_the_card_of_a_run_is_what_the_hub_expects(output_dir: Path, hub: Hub) -
     assert 'from_pretrained("mines/trained")' in card
     assert str(output_dir) not in card
     assert str(output_dir.parent) not in hub.read("model", "mines/trained", "metrics.json").decode()
+
+
+def test_a_run_without_held_out_sites_has_a_picture_too(publisher: Worker, hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "splits.json").write_text(json.dumps({"train": list(SITES), "validation": [], "test": []}))
+    archive = write_archive(tmp_path / "EuroMineNet")
+    built = build_dataset(
+        archive, tmp_path / "all_of_it", splits=tmp_path / "splits.json", workers=1, progress=False
+    )
+    train(publisher, built, tmp_path / "run", "--hub_model_id", "mines/unscored")
+    card = hub.read("model", "mines/unscored", "README.md").decode()
+    assert "(predictions.png)" in card
+    assert "Patches that were trained on, in natural colour" in card
+    assert errors_of(card, "model") == []
+    assert hub.read("model", "mines/unscored", "predictions.png").startswith(b"\x89PNG")
 
 
 def test_what_cannot_be_published_is_said_before_training(
