@@ -386,10 +386,11 @@ def launcher(accelerate: Path | None) -> list[str]:
     """How a script is started: with Accelerate for several GPUs or by a configuration, else alone."""
     gpus = torch.cuda.device_count()
     launch = [sys.executable, "-m", "accelerate.commands.launch"]
+    processes = ["--num_processes", str(gpus)] if gpus > 1 else []
     if accelerate is not None:
-        return [*launch, "--config_file", str(accelerate), "--module"]
-    if gpus > 1:
-        return [*launch, "--multi_gpu", "--num_processes", str(gpus), "--module"]
+        return [*launch, "--config_file", str(accelerate), *processes, "--module"]
+    if processes:
+        return [*launch, "--multi_gpu", *processes, "--module"]
     return [sys.executable, "-m"]
 
 
@@ -497,7 +498,10 @@ def make_record(job: Job, out: Path, found: Mapping[str, Any], dataset: Mapping[
         "scores": found["scores"],
         "training": found["training"],
         "costs": measure_costs(job, out),
-        "hardware": {"device": device_name(device()), "processes": max(1, torch.cuda.device_count())},
+        "hardware": {
+            "device": device_name(device()),
+            "processes": found["training"]["arguments"]["world_size"],
+        },
         "versions": found["versions"],
         "checkpoint": str(job.folder(out).relative_to(out)),
     }

@@ -267,7 +267,9 @@ def test_scripts_are_started_through_accelerate_where_there_are_several_gpus(mon
     assert launcher(None)[1:] == [
         "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "4", "--module",
     ]  # fmt: skip
-    assert launcher(Path("fsdp2.yaml"))[3:] == ["--config_file", "fsdp2.yaml", "--module"]
+    assert launcher(Path("fsdp2.yaml"))[3:] == [
+        "--config_file", "fsdp2.yaml", "--num_processes", "4", "--module",
+    ]  # fmt: skip
 
 
 def test_energy_is_shown_by_source_or_said_to_be_unreadable(finished):
