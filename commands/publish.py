@@ -95,11 +95,12 @@ def _publish(
     private: bool,
     revision: str | None,
 ) -> None:
-    from euromine.hub.publishing import full_name, plan_publication, publish
+    from euromine.hub.publishing import check_name, full_name, plan_publication, publish
 
     for library in ("httpx", "httpx2"):  # a line for every request is for those who ask for it
         logging.getLogger(library).setLevel(logging.WARNING)
     # What is wrong here is said before anybody is asked over the network.
+    check_name(repository)
     contents = contents_for(repository)
     if not dry_run:
         repository = full_name(repository)

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -35,6 +35,8 @@ _ATTRIBUTES = ".gitattributes"
 _FRESH_CARD = "Check out the configuration reference"
 # Seconds before each further attempt where the Hub or the way to it fails for a moment.
 _WAITS = (1, 2, 4, 8, 16)
+# At the first question: nothing was begun that would be worth a longer wait.
+_FIRST_WAITS = (1, 2)
 _PASSING = (408, 429, 500, 502, 503, 504)
 _LFS = "lfs"
 
@@ -100,12 +102,11 @@ class _Remote:
     new_branch: bool = False
 
 
-def full_name(repository: str) -> str:
-    """`owner/name` of a repository; a bare name is in the token's own namespace.
+def check_name(repository: str) -> None:
+    """Refuse what can be no repository's name.
 
     Raises:
-        ValueError: This is no repository's name.
-        OSError: There is no token, or the Hub cannot be asked whose it is.
+        ValueError: It is none.
     """
     try:
         validate_repo_id(repository)
@@ -114,11 +115,21 @@ def full_name(repository: str) -> str:
             f"{repository!r} is no name of a Hub repository: owner/name was expected, of letters, digits, "
             "-, _ and dots."
         ) from None
+
+
+def full_name(repository: str) -> str:
+    """`owner/name` of a repository; a bare name is in the token's own namespace.
+
+    Raises:
+        ValueError: This is no repository's name.
+        OSError: There is no token, or the Hub cannot be asked whose it is.
+    """
+    check_name(repository)
     if "/" in repository:
         return repository
     with told_in_a_sentence(repository):
-        owner = _persistently(lambda: HfApi().whoami(), "asking whose the token is")["name"]
-    return f"{owner}/{repository}"
+        who = _persistently(lambda: HfApi().whoami(), "asking whose the token is", _FIRST_WAITS)
+    return f"{who['name']}/{repository}"
 
 
 def plan_publication(
@@ -143,7 +154,7 @@ def plan_publication(
         OSError: The Hub cannot be reached, or does not accept the token.
     """
     with told_in_a_sentence(repository):
-        remote = _look(contents, repository, revision)
+        remote = _look(contents, repository, revision, _FIRST_WAITS)
         state, held = _state(contents, repository, remote, revision)
     if state == "other" and not force:
         raise FileExistsError(
@@ -284,7 +295,9 @@ def _answered(error: Exception, repository: str) -> OSError:
     return OSError(f"{endpoint} refuses {repository}: {_one_line(error)}")
 
 
-def _look(contents: Contents, repository: str, revision: str | None) -> _Remote:
+def _look(
+    contents: Contents, repository: str, revision: str | None, waits: Sequence[int] = _WAITS
+) -> _Remote:
     """A repository's head and files, of the branch or of the one that the branch will be made from."""
     api = HfApi()
 
@@ -301,12 +314,12 @@ def _look(contents: Contents, repository: str, revision: str | None) -> _Remote:
         return _Remote(found.sha, files, new_branch=branch != revision)
 
     try:
-        return _persistently(lambda: info(revision), f"looking at {repository}")
+        return _persistently(lambda: info(revision), f"looking at {repository}", waits)
     except RevisionNotFoundError:
-        return _persistently(lambda: info(None), f"looking at {repository}")
+        return _persistently(lambda: info(None), f"looking at {repository}", waits)
     except RepositoryNotFoundError:
         # To those who have no valid token the Hub says of any repository that there is none.
-        _persistently(lambda: api.whoami(), "asking whose the token is")
+        _persistently(lambda: api.whoami(), "asking whose the token is", waits)
         return _Remote(new_branch=revision is not None)
 
 
@@ -412,14 +425,15 @@ def _digest(file: PublishedFile, kind: str) -> str:
     return digest.hexdigest()
 
 
-def _persistently(attempt: Callable[[], _Result], what: str) -> _Result:
+def _persistently(attempt: Callable[[], _Result], what: str, waits: Sequence[int] = _WAITS) -> _Result:
     """The result of an attempt that is made again where the Hub or the network fails for a moment.
 
     Args:
         attempt: What to do.
         what: What it does, for the log.
+        waits: Seconds before each further attempt.
     """
-    for wait in _WAITS:
+    for wait in waits:
         try:
             return attempt()
         except Exception as error:

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,11 +21,19 @@ def blocks(page: str) -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A Hub on which nobody has published anything yet."""
+    hub = Hub(tmp_path_factory.mktemp("hub"))
+    yield hub
+    hub.close()
+
+
+@pytest.fixture(scope="module")
 def run_blocks(
     start_person: Callable[..., Worker], dataset: Path, save_model: Callable[..., Path], hub: Hub
 ) -> Callable[[str], list[str]]:
     """Run a page's blocks, in order, where its files lie; the outputs of commands."""
-    person = start_person(alone=False, token="hf_writer")
+    person = start_person(alone=False, token="hf_writer", HF_ENDPOINT=hub.url)
     (person.cwd / "euromine_built").symlink_to(dataset)
     (person.cwd / "runs").mkdir()
     (person.cwd / "runs" / "tinycd").symlink_to(save_model("fc-ef"))
