@@ -21,7 +21,7 @@ def blocks(page: str) -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+def empty_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """A Hub on which nobody has published anything yet."""
     hub = Hub(tmp_path_factory.mktemp("hub"))
     yield hub
@@ -30,10 +30,10 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 @pytest.fixture(scope="module")
 def run_blocks(
-    start_person: Callable[..., Worker], dataset: Path, save_model: Callable[..., Path], hub: Hub
+    start_person: Callable[..., Worker], dataset: Path, save_model: Callable[..., Path], empty_hub: Hub
 ) -> Callable[[str], list[str]]:
     """Run a page's blocks, in order, where its files lie; the outputs of commands."""
-    person = start_person(alone=False, token="hf_writer", HF_ENDPOINT=hub.url)
+    person = start_person(alone=False, token="hf_writer", HF_ENDPOINT=empty_hub.url)
     (person.cwd / "euromine_built").symlink_to(dataset)
     (person.cwd / "runs").mkdir()
     (person.cwd / "runs" / "tinycd").symlink_to(save_model("fc-ef"))
@@ -57,7 +57,7 @@ def run_blocks(
     return run
 
 
-def test_the_pages_run_one_after_the_other(run_blocks: Callable[[str], list[str]], hub: Hub) -> None:
+def test_the_pages_run_one_after_the_other(run_blocks: Callable[[str], list[str]], empty_hub: Hub) -> None:
     assert len(blocks("publish.md")) == 3
     dry_run, *sent = run_blocks("publish.md")
     assert "Nothing was sent." in dry_run
@@ -67,7 +67,7 @@ def test_the_pages_run_one_after_the_other(run_blocks: Callable[[str], list[str]
         ("model", "mines/tinycd"),
         ("space", "mines/ca_tiou"),
     ):
-        assert hub.exists(repo_type, name)
+        assert empty_hub.exists(repo_type, name)
     assert len(blocks("use.md")) == 8
     linked, unlinked = run_blocks("use.md")
     assert "is linked now" in linked
