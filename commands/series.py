@@ -127,7 +127,8 @@ def _told(result: SeriesResult) -> str:
     lines = [f"{result.path}: {result.manifest.site}, {years}, {changes}."]
     if result.manifest.maps_footprints:
         areas = result.areas.set_index("year")["area_ha"]
-        lines.append(f"Mined: {areas[first]:.1f} ha in {first}, {areas[last]:.1f} ha in {last}.")
+        told = [f"{areas[year]:.1f} ha in {year}" for year in dict.fromkeys((first, last))]
+        lines.append(f"Mined: {', '.join(told)}.")
     if missing := result.manifest.missing_years:
         lines.append(f"No image of {', '.join(map(str, missing))}.")
     lines.append(f"`euromine report {result.path}` tells it all on one page.")

@@ -1061,5 +1061,5 @@ def _check_folder(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise OSError(
-            error.errno, f"{folder} cannot be written to ({error.strerror}); expected a folder of one's own"
+            f"{folder} cannot be written to ({error.strerror}); expected a folder of one's own"
         ) from error

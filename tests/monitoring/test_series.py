@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
 
@@ -239,7 +240,7 @@ def test_smoothing_over_the_years_is_that_of_the_whole_stack(place, mapper, made
     probability = np.stack([made.probability(year) for year in YEARS])
     expected = smooth(probability, "viterbi", RATES, years=YEARS)
     np.testing.assert_array_equal(np.stack([result.footprint(year) for year in YEARS]), expected)
-    assert result.manifest.settings["rates"] == {"expansion": 0.05, "reclamation": 0.02, "prior": 0.4}
+    assert result.manifest.settings["rates"] == asdict(RATES)
 
 
 def test_change_may_be_what_is_likelier_than_not_given_all_years(place, mapper, made, tmp_path):
