@@ -332,7 +332,8 @@ def test_a_browser_scrolls_down_only(page, tmp_path, width):
         f'srcdoc="{escaped}"></iframe><p id="found"></p><script>addEventListener("load", () => {{'
         'const page = document.querySelector("iframe").contentDocument.documentElement;'
         'const wide = [...page.querySelectorAll("body *")].filter('
-        'each => !each.closest(".wide, .map, .picture") && each.getBoundingClientRect().right > page.clientWidth + 1'
+        'each => !each.closest(".wide, .map, .picture") && each.'
+        "getBoundingClientRect().right > page.clientWidth + 1"
         ").map(each => each.className);"
         'const blank = [...page.querySelectorAll("img")].filter(each => each.complete && !each.naturalWidth);'
         'document.getElementById("found").textContent = JSON.stringify({shown: page.clientWidth,'
