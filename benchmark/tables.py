@@ -413,6 +413,7 @@ def train(job: Job, out: Path, log: Path, accelerate: Path | None) -> int:
             finished = subprocess.run(
                 command, check=False, stdout=said, stderr=said, env={**KEEP_MEMORY, **os.environ}
             )
+        attempts[-1]["ended"] = True
     finally:
         taken = {"seconds": meter.seconds, "processor_seconds": _processor_seconds() - before}
         attempts[-1] |= {**taken, "joules": meter.joules}
@@ -427,7 +428,7 @@ def _processor_seconds() -> float:
 
 
 def _attempts(folder: Path) -> list[dict[str, Any]]:
-    """The times that a run was started; one that has no end was killed."""
+    """The times that a run was started; of one that has not ended a part of what it took is lost."""
     path = folder / _ATTEMPTS
     found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     return found
@@ -525,7 +526,7 @@ def measure_costs(job: Job, out: Path) -> dict[str, Any]:
         "decoder_gmacs": work.decoder_gmacs,
         "run_seconds": sum(attempt["seconds"] or 0.0 for attempt in attempts),
         "run_processor_seconds": sum(attempt.get("processor_seconds") or 0.0 for attempt in attempts),
-        "run_is_whole": all(attempt["seconds"] is not None for attempt in attempts),
+        "run_is_whole": all(attempt.get("ended", False) for attempt in attempts),
         "joules": joules,
         "series_seconds": seconds_of_series(network.to(device()), processor),
     }

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from euromine.benchmark import tables
-from euromine.benchmark.report import LAYOUTS, energy, rows_of, write_report
+from euromine.benchmark.report import LAYOUTS, energy, markdown, rows_of, write_report
 from euromine.benchmark.results import read_counts, read_run
 from euromine.benchmark.tables import Job, describe_dataset, launcher, main, make_jobs, split_name
 from euromine.dataset_script.shards import build_dataset
@@ -279,6 +279,23 @@ def test_energy_is_shown_by_source_or_said_to_be_unreadable(finished):
     assert energy(row) == "not readable"
     run.record["costs"]["joules"].update({"GPUs": 12_340.0, "processors": 1000.0})
     assert energy(row) == "12.3 kJ GPUs, 1.0 kJ processors"
+
+
+def test_an_interrupted_attempt_makes_the_time_of_a_run_a_lower_bound(finished, tmp_path, monkeypatch):
+    def interrupt(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    job = Job("segmentation", "segformer-b0", 0, {})
+    monkeypatch.setattr(tables.subprocess, "run", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        tables.train(job, tmp_path, job.folder(tmp_path) / "log.txt", None)
+    (attempt,) = json.loads((job.folder(tmp_path) / "attempts.json").read_text())
+    assert attempt["seconds"] >= 0
+    assert "ended" not in attempt
+    run = read_run(finished / "results" / "segmentation_segformer-b0_seed0.json")
+    run.record["costs"]["run_is_whole"] = False
+    (row,) = rows_of([run], LAYOUTS["segmentation"])
+    assert "≥ " in "".join(markdown({"segmentation": [row]}, [run]))
 
 
 def test_tables_of_nothing_are_refused(finished, tmp_path):
