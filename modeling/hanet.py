@@ -2,7 +2,7 @@
 
 Han, Wu, Guo, Hu, Chen, "HANet: a hierarchical attention network for change detection with bitemporal
 very-high-resolution remote sensing images", IEEE JSTARS 2023. Equal to the published benchmark's network to
-float32 rounding; pooling follows the input's size as in MSPSNet.
+float32 rounding.
 """
 
 from typing import Literal

@@ -2,11 +2,12 @@
 
 Guo, Zhang, Zhu, Zhong, Zhang, "Deep multiscale siamese network with parallel convolutional structure and
 self-attention for change detection", IEEE TGRS 2022. Equal to the published benchmark's network to float32
-rounding; its pooling targets, fixed for one size there, follow the input's size here (a half, a quarter and
-an eighth).
+rounding. What is linear comes as early as it can: the parallel convolutions group the channels so that none
+sees both dates, and the first convolution of the head is pointwise.
 """
 
-from typing import ClassVar
+from collections.abc import Iterable
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,9 @@ from .base import init_convolutions
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
 
+# Of the parallel convolutions.
+DILATIONS = (1, 2, 3, 4)
+
 
 class MSPSNetConfig(ChangeDetectionConfig):
     """Settings of MSPSNet.
@@ -25,12 +29,28 @@ class MSPSNetConfig(ChangeDetectionConfig):
         widths: Channels of the four scales.
         attention_width: Channels between which the self-attention weighs.
         head_width: Channels of the merged scales.
+        pooled_sides: Sides of the three coarser scales in pixels. None, the default, halves the side three
+            times, whatever the image's. The published networks pool to fixed sides, and so take images of one
+            side alone: (112, 56, 28) in the benchmark's code, for 224, and (128, 64, 32) in the authors', for
+            256. With fixed sides any image is taken, and a coarser map is brought to the finer one's side.
     """
 
     model_type = "euromine_mspsnet"
     widths: tuple[int, ...] | list[int] = (40, 80, 160, 320)
     attention_width: int = 32
     head_width: int = 80
+    pooled_sides: tuple[int, ...] | list[int] | None = None
+
+    def __post_init__(self, **kwargs: object) -> None:
+        if any(width < 4 or width % 4 for width in self.widths):
+            raise ValueError(f"widths are {tuple(self.widths)}, multiples of 4 were expected")
+        sides = self.pooled_sides
+        if sides is not None and (len(sides) != len(self.widths) - 1 or any(side < 1 for side in sides)):
+            raise ValueError(
+                f"pooled_sides are {tuple(sides)}, {len(self.widths) - 1} sides of at least 1 pixel were "
+                "expected, or None"
+            )
+        super().__post_init__(**kwargs)
 
 
 class EncoderBlock(nn.Module):
@@ -51,20 +71,30 @@ class EncoderBlock(nn.Module):
 
 
 class ParallelConvs(nn.Module):
-    """Four grouped convolutions of dilation 1 to 4 over both dates' channels, merged by a pointwise one."""
+    """Four grouped convolutions of dilation 1 to 4 over both dates' channels, merged by a pointwise one.
+
+    A group holds four channels of one date. What comes out is therefore the sum of what either date gives.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
             nn.Conv2d(2 * width, width, 3, padding=rate, dilation=rate, groups=width // 2)
-            for rate in (1, 2, 3, 4)
+            for rate in DILATIONS
         )
         self.merge = nn.Conv2d(4 * width, width, 1)
 
-    def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Two dates' maps, each (batch, width, h, w) -> (batch, width, h, w)."""
-        both = torch.cat((first, second), dim=1)
-        return self.merge(torch.cat([branch(both) for branch in self.branches], dim=1))
+    def forward(self, features: Tensor, date: int) -> Tensor:
+        """The maps (batch, width, h, w) of date 0 or 1 -> its summand (batch, width, h, w)."""
+        convolved = []
+        for rate, branch in zip(DILATIONS, cast("Iterable[nn.Conv2d]", self.branches), strict=True):
+            weight, bias = (each.chunk(2)[date] for each in (branch.weight, cast("Tensor", branch.bias)))
+            groups = branch.groups // 2
+            convolved.append(F.conv2d(features, weight, bias, padding=rate, dilation=rate, groups=groups))
+        # Each branch gives the first date's channels, then the second's.
+        weights = self.merge.weight.chunk(2 * len(self.branches), dim=1)[date::2]
+        added = self.merge.bias if date == 0 else None
+        return F.conv2d(torch.cat(convolved, dim=1), torch.cat(weights, dim=1), added)
 
 
 class ChannelSelfAttention(nn.Module):
@@ -144,24 +174,45 @@ class MSPSNetForChangeDetection(SiameseChangeDetector):
             init.zeros_(module.gamma)
 
     def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
-        """(batch, channels, height, width) -> one map per scale, finest first."""
-        features = [self.encoder[0](self.stem(pixel_values))]
-        for block in list(self.encoder)[1:]:
-            features.append(block(F.avg_pool2d(features[-1], 2)))
-        return tuple(features)
+        """(batch, channels, height, width) -> a first date's map per scale, finest first, then a second's."""
+        features = self._scales(pixel_values)
+        return (*self._of_date(features, 0), *self._of_date(features, 1))
+
+    def compare(self, image_1: Tensor, image_2: Tensor) -> Tensor:
+        """As `encode` and `decode`, without the maps of the other date that `encode` gives."""
+        return self.decode(
+            *(self._of_date(self._scales(image), date) for date, image in enumerate((image_1, image_2)))
+        )
 
     def decode(self, features_1: Features, features_2: Features) -> Tensor:
-        """Two years' maps -> change logits (batch, 2, height, width)."""
+        """The first's first and the second's last maps -> change logits (batch, 2, height, width)."""
+        scales = len(self.parallel)
+        narrow, classify = cast("nn.Conv2d", self.head[0]), self.head[1]
+        # Pointwise and linear, the narrowing convolution may come before the resizing.
+        weights = narrow.weight.split(list(self.config.widths), dim=1)
         merged: Tensor | None = None
-        for scale in reversed(range(len(features_1))):
-            change = self.attend(scale, self.parallel[scale](features_1[scale], features_2[scale]))
-            if merged is None:
-                merged = change
-            else:
-                merged = F.interpolate(merged, scale_factor=2, mode="bilinear", align_corners=False)
-                merged = torch.cat((change, merged), dim=1)
-        return self.head(merged)
+        for scale in reversed(range(scales)):
+            change = self.attend(scale, features_1[:scales][scale] + features_2[-scales:][scale])
+            narrowed = F.conv2d(change, weights[scale], narrow.bias if scale == 0 else None)
+            if merged is not None:
+                size = narrowed.shape[-2:]
+                narrowed = narrowed + F.interpolate(merged, size, mode="bilinear", align_corners=False)
+            merged = narrowed
+        return classify(merged)
 
     def attend(self, scale: int, change: Tensor) -> Tensor:
         """A scale's merged convolutions, weighed by attention; the same shape."""
         return self.attention[scale](change)
+
+    def _scales(self, pixel_values: Tensor) -> list[Tensor]:
+        features = [self.encoder[0](self.stem(pixel_values))]
+        for scale, block in enumerate(list(self.encoder)[1:]):
+            if self.config.pooled_sides is None:
+                pooled = F.avg_pool2d(features[-1], 2)
+            else:
+                pooled = F.adaptive_avg_pool2d(features[-1], self.config.pooled_sides[scale])
+            features.append(block(pooled))
+        return features
+
+    def _of_date(self, features: list[Tensor], date: int) -> tuple[Tensor, ...]:
+        return tuple(conv(each, date) for conv, each in zip(self.parallel, features, strict=True))
