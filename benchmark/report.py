@@ -441,6 +441,7 @@ def draw_table(rows: Sequence[Row], layout: TableLayout) -> bytes:
             list(row.parts), values, f"o{style}", markersize=3, label=row.network, color=f"C{number % 10}"
         )
     lines.set(title=f"F1 by {layout.part}")
+    lines.tick_params(axis="x", labelrotation=45 if layout.part == "year" else 0)
     lines.grid(alpha=0.3)
     lines.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.suptitle(f"Table {layout.number}: {layout.title}{_figure_note(rows)}")
