@@ -171,21 +171,32 @@ def create_model(
     given = None if bands is None else checked_bands(bands)
     inputs = MultispectralConfig(bands=given, num_channels=config.pop("num_channels", None)).bands or ()
     model: MultispectralModel | NativeSegmenter
-    published: tuple[str, ...]
     if native := NATIVE_SEGMENTERS.get(name):
         _check_fields(name, native.model_class.config_class, config, native.own_fields)
-        model, published = native.model_class(native.config(inputs, **config)), (native.checkpoint,)
+        model = native.model_class(native.config(inputs, **config))
     else:
         model_class = SEGMENTERS[name] if name in SEGMENTERS else CHANGE_DETECTORS[name]
         _check_fields(name, model_class.config_class, config)
-        own = model_class(model_class.config_class(bands=inputs, **config))
-        model, published = own, own.checkpoints
+        model = model_class(model_class.config_class(bands=inputs, **config))
     if pretrained is not False:
+        published = published_weights(name, model)
         if pretrained is True and not published:
             raise ValueError(f"{name} has no pretrained weights to start from")
         for source in published if pretrained is True else (fspath(pretrained),):
             model.load_pretrained(source, stem_init)
     return model
+
+
+def published_weights(name: str, model: PreTrainedModel) -> tuple[str, ...]:
+    """The Hub repositories that `create_model(name, pretrained=True)` starts from, if any.
+
+    Args:
+        name: One of `list_models()`.
+        model: The network of this name, whose encoder's depth may tell which weights.
+    """
+    if native := NATIVE_SEGMENTERS.get(name):
+        return (native.checkpoint,)
+    return model.checkpoints if isinstance(model, MultispectralModel) else ()
 
 
 def convert_state_dict(name: str, reference: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from uuid import uuid4
 import datasets
 import numpy as np
 import pytest
+import torch
 
 from euromine import train_cd
 from euromine.dataset_script.reading import read_dataset
@@ -14,7 +15,6 @@ from euromine.dataset_script.shards import build_dataset
 from euromine.dataset_script.simulate import simulate_archive
 from euromine.modeling.auto import AutoModelForChangeDetection
 from euromine.modeling.image_processing import EuroMineImageProcessor
-from euromine.training.evaluation import predict_series
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -57,14 +57,22 @@ def test_a_change_detector_is_trained_scored_and_described(dataset, tmp_path):
     model = AutoModelForChangeDetection.from_pretrained(tmp_path / "run").eval()
     processor = EuroMineImageProcessor.from_pretrained(tmp_path / "run")
     row = read_dataset(dataset, "series", "test")[0]
-    changes = predict_series(model, processor, row["images"][None])[0].numpy()
+    pixel_values = processor(torch.from_numpy(np.array(row["images"]))[None]).pixel_values
+    with torch.no_grad():
+        no_change, change = model.predict_series(pixel_values)[0].unbind(1)
+    changes = (change > no_change).numpy()
+    # Where both are as good as equal, another batch's rounding may decide otherwise.
+    undecided = ((change - no_change).abs() < 1e-5).sum((1, 2)).numpy()
     truth = np.stack(
         [row["labels"][first] != row["labels"][second] for first, second in combinations(range(3), 2)]
     )
-    hits = ((changes == 1) & truth).sum((1, 2))
-    f1 = 2 * hits / ((changes == 1).sum((1, 2)) + truth.sum((1, 2)))
+    either = changes.sum((1, 2)) + truth.sum((1, 2))
+    f1 = 2 * (changes & truth).sum((1, 2)) / either
     # Pairs are (2015, 2016), (2015, 2018), (2016, 2018): intervals of 1, 3 and 2 years.
-    np.testing.assert_allclose(results["details"]["test"]["interval_f1"]["f1"], f1[[0, 2, 1]], rtol=1e-12)
+    found = np.array(results["details"]["test"]["interval_f1"]["f1"])[[0, 2, 1]]
+    assert (undecided < 0.001 * changes[0].size).all()
+    # A pixel more or less moves F1 by less than two parts of all that are changed in either.
+    assert (abs(found - f1) <= 1e-12 + 2 * undecided / either).all()
     assert "Nothing was selected" in (tmp_path / "run" / "README.md").read_text()
 
 

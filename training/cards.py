@@ -95,7 +95,7 @@ def make_card(results: Mapping[str, Any], with_picture: bool) -> str:
             *(["simulated-data"] if protocol["simulated"] else []),
         ],
         datasets=[protocol["dataset"]] if protocol["dataset_revision"] else None,
-        base_model=_repository(protocol["pretrained"]),
+        base_model=_repositories(protocol["pretrained"]),
         eval_results=_eval_results(results, split) or None,
     )
     card = ModelCard.from_template(
@@ -263,10 +263,11 @@ def _interval(limits: Sequence[float | None] | None) -> str:
     return "-" if not limits else f"{_number(limits[0])} to {_number(limits[1])}"
 
 
-def _repository(pretrained: str | None) -> str | None:
-    """A Hub repository's name, where that is what training began from."""
-    named = pretrained is not None and re.fullmatch(r"[\w.-]+/[\w.-]+", pretrained)
-    return pretrained if named and not Path(pretrained or "").exists() else None
+def _repositories(pretrained: str | None) -> str | list[str] | None:
+    """The Hub repositories that training began from, as a card's metadata names them."""
+    sources = pretrained.split(", ") if pretrained else []
+    named = [each for each in sources if re.fullmatch(r"[\w.-]+/[\w.-]+", each) and not Path(each).exists()]
+    return named if len(named) > 1 else next(iter(named), None)
 
 
 def _eval_results(results: Mapping[str, Any], split: str | None) -> list[EvalResult]:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-PERMISSIVE = ("apache-2.0", "mit")
+# Under these, weights that were trained further may be given on under a licence of one's own.
+PERMISSIVE = {"apache-2.0": "Apache-2.0", "bsd-3-clause": "BSD-3-Clause", "mit": "MIT"}
 OWN = "apache-2.0"
 _UNKNOWN = "unknown"
 
@@ -41,7 +42,8 @@ _SEGFORMER = _Terms(
     "nvidia-source-code-license-segformer",
     "https://github.com/NVlabs/SegFormer/blob/master/LICENSE",
 )
-# Read off the model pages (of b3, off those of its siblings). `other` without a title: the page says no more.
+# Identifiers as the model pages give them (of SegFormer b3 and ResNet-50s, as those of their siblings do).
+# `other` without a title: the page says no more; titles and links are those that the authors' code names.
 CHECKPOINTS = {
     **{
         f"nvidia/segformer-{size}-finetuned-ade-{side}-{side}": _SEGFORMER
@@ -57,7 +59,12 @@ CHECKPOINTS = {
     "facebook/mask2former-swin-base-ade-semantic": _Terms("other"),
     "openmmlab/upernet-swin-base": _Terms("mit"),
     "openmmlab/upernet-convnext-base": _Terms("mit"),
+    **{f"timm/resnet{depth}.tv_in1k": _Terms("bsd-3-clause") for depth in (18, 34, 50, 101)},
+    **{f"timm/resnet{depth}s.gluon_in1k": _Terms("apache-2.0") for depth in (50, 101)},
+    "timm/vgg16_bn.tv_in1k": _Terms("bsd-3-clause"),
+    "timm/mobilenetv2_100.ra_in1k": _Terms("apache-2.0"),
     "timm/efficientnet_b4.ra2_in1k": _Terms("apache-2.0"),
+    "timm/pvt_v2_b1.in1k": _Terms("apache-2.0"),
 }
 
 
@@ -65,15 +72,26 @@ def weights_licence(pretrained: str | None) -> WeightsLicence:
     """The licence of weights that were trained here from a checkpoint, or from none.
 
     Args:
-        pretrained: The repository, folder or file that training began from.
+        pretrained: The repository, folder or file that training began from; several repositories are joined
+            by a comma and a space.
     """
     if pretrained is None:
         return WeightsLicence(OWN, None, None, "trained from fresh ones, Apache-2.0.")
-    terms = CHECKPOINTS.get(pretrained, _Terms(_UNKNOWN))
+    sources = pretrained.split(", ")
+    of_each = [CHECKPOINTS.get(source, _Terms(_UNKNOWN)) for source in sources]
+    if all(terms.identifier in PERMISSIVE for terms in of_each):
+        begun = " and ".join(
+            f"`{origin_name(source)}` ({PERMISSIVE[terms.identifier]})"
+            for source, terms in zip(sources, of_each, strict=True)
+        )
+        return WeightsLicence(OWN, None, None, f"Apache-2.0; training began from {begun}.")
+    # The one that binds.
+    pretrained, terms = next(
+        (source, terms)
+        for source, terms in zip(sources, of_each, strict=True)
+        if terms.identifier not in PERMISSIVE
+    )
     origin = f"training began from `{origin_name(pretrained)}`"
-    if terms.identifier in PERMISSIVE:
-        title = {"mit": "MIT", "apache-2.0": "Apache-2.0"}[terms.identifier]
-        return WeightsLicence(OWN, None, None, f"Apache-2.0; {origin}, which is under {title}.")
     page = None if Path(pretrained).exists() else f"https://huggingface.co/{pretrained}"
     if terms.title:
         sentence = f"{origin}, and what these weights owe to it stands under {terms.title} ({terms.link})."

@@ -23,6 +23,7 @@ from transformers.trainer_utils import IntervalStrategy
 from transformers.utils import logging as transformers_logging
 
 from euromine.metrics.counts import CountTable
+from euromine.modeling.auto import published_weights
 
 from . import checkpoints
 from .arguments import ScriptArguments
@@ -391,7 +392,7 @@ def _origin(script: ScriptArguments, model: PreTrainedModel) -> str | None:
     """What training began from."""
     source = script.checkpoint_to_start_from
     if source is True:
-        return str(getattr(model.config, "_name_or_path", "") or "the benchmark's checkpoint")
+        return ", ".join(published_weights(script.architecture, model))
     return source or None
 
 

@@ -18,7 +18,7 @@ from euromine.modeling import (
     create_model,
     list_models,
 )
-from euromine.modeling.auto import CHANGE_DETECTORS, SEGMENTERS
+from euromine.modeling.auto import CHANGE_DETECTORS, SEGMENTERS, published_weights
 
 SEGMENTATION_NAMES = {
     *("deeplabv3-mobilevitv2", "deeplabv3plus-resnet101", "deeplabv3plus-mobilenetv2", "linknet"),
@@ -145,3 +145,17 @@ def test_importing_the_package_leaves_transformers_own_classes_alone() -> None:
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True
     )
     assert all(line.startswith("transformers.models.") for line in done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("segformer-b0", ("nvidia/segformer-b0-finetuned-ade-512-512",)),
+        ("mask2former-swin-base", ("facebook/mask2former-swin-base-ade-semantic",)),
+        ("icifnet", ("timm/resnet18.tv_in1k", "timm/pvt_v2_b1.in1k")),
+        ("fc-ef", ()),
+    ],
+)
+def test_a_name_tells_which_published_weights_there_are(name, expected):
+    with torch.device("meta"):
+        assert published_weights(name, create_model(name)) == expected

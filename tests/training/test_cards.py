@@ -165,7 +165,17 @@ def test_a_run_without_validation_says_that_nothing_was_selected():
     ("pretrained", "identifier", "sentence"),
     [
         (None, "apache-2.0", "- **Weights**: trained from fresh ones, Apache-2.0."),
-        ("openmmlab/upernet-swin-base", "apache-2.0", "which is under MIT."),
+        (
+            "openmmlab/upernet-swin-base",
+            "apache-2.0",
+            "training began from `openmmlab/upernet-swin-base` (MIT).",
+        ),
+        (
+            "timm/resnet18.tv_in1k, timm/pvt_v2_b1.in1k",
+            "apache-2.0",
+            "`timm/resnet18.tv_in1k` (BSD-3-Clause) and `timm/pvt_v2_b1.in1k` (Apache-2.0).",
+        ),
+        ("timm/resnet18.tv_in1k, someone/else", "other", "`someone/else`; its licence is unknown here"),
         ("nvidia/segformer-b5-finetuned-ade-640-640", "other", "for research and evaluation alone"),
         ("facebook/mask2former-swin-base-ade-semantic", "other", "its page calls its licence `other`"),
         (
@@ -180,7 +190,8 @@ def test_code_data_and_weights_are_licensed_apart(pretrained, identifier, senten
     metadata = yaml.safe_load(text.split("---\n")[1])
     assert metadata["license"] == identifier
     assert ("license_name" in metadata) == (identifier == "other")
-    assert metadata.get("base_model") == pretrained
+    several = pretrained is not None and ", " in pretrained
+    assert metadata.get("base_model") == (pretrained.split(", ") if several else pretrained)
     assert "- **Code**: Apache-2.0." in text
     assert "- **Data**: EuroMineNet, CC-BY-4.0" in text
     assert sentence in text
