@@ -5,7 +5,7 @@ network", IEEE TGRS 2023. Equal to the published benchmark's network to float32 
 `prediction="authors"`, to the authors' own prediction.
 """
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from transformers import initialization as init
 from .base import init_convolutions
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
+from .layers import MutualGate
 from .pretrained import EncoderWeights, PretrainedEncoderModel
 from .resnet import ResNet, resnet_weights
 
@@ -58,35 +59,21 @@ class JointAttention(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
         """Two dates' maps, each (batch, width, h, w) -> their agreement and their absolute difference."""
-        query = torch.cat((self.query1(first), self.query2(second)), dim=1)
-        first = self._attended(query, self.key1(first), self.value1(first)) + first
-        second = self._attended(query, self.key2(second), self.value2(second)) + second
+        first, second = self.attended(first, second)
         return self.merge(torch.cat((first, second), dim=1)), abs(first - second)
 
-    def _attended(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def attended(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        """Two dates' maps, each (batch, width, h, w) -> the same with what both queries found in them."""
+        query = torch.cat((self.query1(first), self.query2(second)), dim=1)
+        first = self._found(query, self.key1(first), self.value1(first)) + first
+        second = self._found(query, self.key2(second), self.value2(second)) + second
+        return first, second
+
+    def _found(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         queries, keys, values = (each.flatten(2).mT[:, None] for each in (query, key, value))
         # One head, which exporters ask for; the published attention is not scaled by the width.
         found = F.scaled_dot_product_attention(queries, keys, values, scale=1.0)
         return self.gamma * found.mT.reshape(value.shape)
-
-
-class MutualGate(nn.Module):
-    """A finer and a coarser map, each multiplied by a convolution of the other, joined."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.coarse_gate = nn.Conv2d(width, width, 3, padding=1)
-        self.fine_gate = nn.Conv2d(width, width, 3, padding=1)
-        self.merge = nn.Sequential(
-            nn.Conv2d(2 * width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
-        )
-
-    def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
-        """(batch, width, 2h, 2w) and (batch, width, h, w) -> the finer one's shape."""
-        size = fine.shape[-2:]
-        grown = F.interpolate(coarse, size=size, mode="bilinear")
-        gate = F.interpolate(self.coarse_gate(coarse), size=size, mode="bilinear")
-        return self.merge(torch.cat((F.relu(self.fine_gate(fine) * grown), F.relu(gate * fine)), dim=1))
 
 
 class Branch(nn.Module):
@@ -112,14 +99,20 @@ class Branch(nn.Module):
 
     def forward(self, fine: Tensor, middle: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
         """Maps at 1/4, 1/8 and 1/16 -> the finer and the coarser map's logits at full size."""
-        middle = self.gates[1](middle, self.narrow[1](coarse))
+        middle = self.joined(middle, coarse)
         fine = self.gates[0](fine, self.narrow[0](middle))
-        size = tuple(4 * side for side in fine.shape[-2:])
-        finer, coarser = (
-            head(F.interpolate(each, size=size, mode="bilinear"))
-            for head, each in zip(self.heads, (fine, middle), strict=True)
-        )
-        return finer, coarser
+        return self._mapped(0, fine, 4), self._mapped(1, middle, 8)
+
+    def coarser(self, middle: Tensor, coarse: Tensor) -> Tensor:
+        """Maps at 1/8 and 1/16 -> the coarser map's logits at full size."""
+        return self._mapped(1, self.joined(middle, coarse), 8)
+
+    def joined(self, middle: Tensor, coarse: Tensor) -> Tensor:
+        """Maps at 1/8 and 1/16 -> both as one at 1/8."""
+        return self.gates[1](middle, self.narrow[1](coarse))
+
+    def _mapped(self, head: int, features: Tensor, scale: int) -> Tensor:
+        return self.heads[head](F.interpolate(features, scale_factor=scale, mode="bilinear"))
 
 
 class DMINetForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
@@ -207,3 +200,13 @@ class DMINetForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
         changed_fine, changed_coarse = self.difference(*difference)
         main = agreed_fine + changed_fine if self.config.prediction == "authors" else changed_coarse
         return main, agreed_fine, changed_fine, agreed_coarse, changed_coarse
+
+    def decode_main(self, features_1: Features, features_2: Features) -> Tensor:
+        """As `decode`, without the agreement and the finest scale where the logits need neither."""
+        if self.config.prediction == "authors":
+            return self.decode(features_1, features_2)[0]
+        middle, coarse = (
+            abs(torch.sub(*cast("JointAttention", attend).attended(first, second)))
+            for attend, first, second in list(zip(self.attention, features_1, features_2, strict=True))[1:]
+        )
+        return self.difference.coarser(middle, coarse)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from .base import init_convolutions
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
-from .dminet import MutualGate
+from .layers import MutualGate
 from .pretrained import EncoderWeights, PretrainedEncoderModel
 from .pyramid_transformer import PyramidTransformer, init_pyramid_weights, pvt_v2_b1_weights
 from .resnet import ResNet, resnet_weights
@@ -318,13 +318,15 @@ class ICIFNetForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
 
     def decode(self, features_1: Features, features_2: Features) -> tuple[Tensor, ...]:
         """The first's first and the second's last three maps -> change logits and the three heads' logits."""
-        changes = (
-            head(F.interpolate(abs(first - second), scale_factor=4, mode="bilinear"))
-            for head, first, second in zip(self.heads, features_1[:3], features_2[-3:], strict=True)
-        )
-        of_local, of_fused, of_global = changes
+        of_local, of_fused, of_global = (self._mapped(head, features_1, features_2) for head in range(3))
         main = of_local + of_fused + of_global if self.config.prediction == "authors" else of_global
         return main, of_local, of_fused, of_global
+
+    def decode_main(self, features_1: Features, features_2: Features) -> Tensor:
+        """As `decode`, without the maps that the logits do not need."""
+        if self.config.prediction == "authors":
+            return self.decode(features_1, features_2)[0]
+        return self._mapped(2, features_1, features_2)
 
     def compare(self, image_1: Tensor, image_2: Tensor) -> tuple[Tensor, ...]:
         """As `encode` and `decode`, without the maps of the other date that `encode` gives."""
@@ -336,3 +338,7 @@ class ICIFNetForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
 
     def _read_by_both(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
         return list(zip(self.resnet(images)[1:], self.transformer(images), strict=True))
+
+    def _mapped(self, head: int, features_1: Features, features_2: Features) -> Tensor:
+        change = abs(features_1[:3][head] - features_2[-3:][head])
+        return self.heads[head](F.interpolate(change, scale_factor=4, mode="bilinear"))

@@ -124,6 +124,28 @@ class BatchNorm2d(PooledBatchNorm2d):
         )
 
 
+class MutualGate(nn.Module):
+    """A finer and a coarser map, each multiplied by a convolution of the other, joined.
+
+    Feng et al., "ICIF-Net", IEEE TGRS 2022; DMINet's authors use it too.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.coarse_gate = nn.Conv2d(width, width, 3, padding=1)
+        self.fine_gate = nn.Conv2d(width, width, 3, padding=1)
+        self.merge = nn.Sequential(
+            nn.Conv2d(2 * width, width, 3, padding=1), BatchNorm2d(width), nn.ReLU(inplace=True)
+        )
+
+    def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
+        """(batch, width, 2h, 2w) and (batch, width, h, w) -> the finer one's shape."""
+        size = fine.shape[-2:]
+        grown = F.interpolate(coarse, size=size, mode="bilinear")
+        gate = F.interpolate(self.coarse_gate(coarse), size=size, mode="bilinear")
+        return self.merge(torch.cat((F.relu(self.fine_gate(fine) * grown), F.relu(gate * fine)), dim=1))
+
+
 def join_skip(features: Tensor, skip: Tensor) -> Tensor:
     """The way up of a bilinear U-Net: double the side, fit it to the skip's, put both side by side.
 
