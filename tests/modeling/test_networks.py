@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -17,7 +18,13 @@ import torch
 import transformers
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
-from transformers import AutoConfig, AutoModel, AutoModelForSemanticSegmentation, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSemanticSegmentation,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 
 from euromine.modeling.auto import (
     CHANGE_DETECTORS,
@@ -170,6 +177,13 @@ def test_images_of_a_batch_do_not_see_each_other_and_are_left_as_they_are(networ
     torch.testing.assert_close(together[1:], alone, rtol=1e-4, atol=1e-4 * alone.abs().max().item())
 
 
+def settings(config: PreTrainedConfig) -> dict[str, Any]:
+    """What a configuration says, its backbone's included, but for where it came from and in which type."""
+    own = {key: value for key, value in config.to_dict().items() if key not in ("_name_or_path", "dtype")}
+    backbone = getattr(config, "backbone_config", None)
+    return {**own, "backbone_config": settings(backbone)} if backbone is not None else own
+
+
 def test_a_checkpoint_is_loaded_by_the_auto_classes_bit_for_bit(name, network, saved):
     network.eval()
     pixel_values = random_images(network, 33, 47)
@@ -183,7 +197,7 @@ def test_a_checkpoint_is_loaded_by_the_auto_classes_bit_for_bit(name, network, s
         loaded = auto_class.from_pretrained(saved)
         assert type(loaded) is expected_type
         assert not loaded.training
-        assert {**loaded.config.to_dict(), "_name_or_path": ""} == network.config.to_dict()
+        assert settings(loaded.config) == settings(network.config)
         tensors = loaded.state_dict()
         assert list(tensors) == list(network.state_dict())
         assert all(torch.equal(tensors[key], value) for key, value in network.state_dict().items())
