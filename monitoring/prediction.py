@@ -488,7 +488,8 @@ def cut_window(
     if (height, width) == (len(rows), len(columns)):
         return image, valid
     rows, columns = rows - top, columns - left
-    return image[:, rows[:, None], columns], valid[rows[:, None], columns]
+    # An axis at a time is several times quicker than both at once.
+    return image.take(rows, 1).take(columns, 2), valid.take(rows, 0).take(columns, 1)
 
 
 def fill_nodata(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
