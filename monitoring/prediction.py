@@ -445,10 +445,10 @@ def _batches(
     images: list[NDArray[np.float32]] = []
 
     def batch() -> _Batch:
-        stacked = np.stack(images) if images else np.zeros((0, *size), np.float32)
-        if len(stacked):
-            stacked = image_processor.preprocess(stacked, bands=bands, return_tensors="np").pixel_values
-        pixel_values = torch.from_numpy(stacked)
+        if not images:
+            return _Batch(places, masks, torch.empty(0, *size))
+        stacked = images[0][None] if len(images) == 1 else np.stack(images)
+        pixel_values = image_processor.preprocess(stacked, bands=bands, return_tensors="pt").pixel_values
         return _Batch(places, masks, pixel_values.pin_memory() if pinned else pixel_values)
 
     for row, column in tiling:

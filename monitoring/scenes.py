@@ -47,7 +47,7 @@ _ALIASES = {
     "B07": ("rededge3", "rededge078", "vegetationrededge3", "re3"),
     "B08": ("nir", "nir1", "nirbroad", "broadnir"),
     "B8A": ("nir08", "nir2", "nirnarrow", "narrownir", "rededge4", "re4"),
-    "B09": ("nir09", "watervapour", "watervapor"),
+    "B09": ("nir09", "nir3", "watervapour", "watervapor"),
     "B10": ("cirrus",),
     "B11": ("swir1", "swir16"),
     "B12": ("swir2", "swir22"),
@@ -299,8 +299,7 @@ class Scene:
         if not (0 <= top < bottom <= self.grid.height and 0 <= left < right <= self.grid.width):
             raise ValueError(
                 f"{self._shown} has no window of rows {top} to {bottom} and columns {left} to {right}; "
-                "expected "
-                f"one that is not empty and inside {self.grid.height} x {self.grid.width} pixels."
+                f"expected one that is not empty and inside {self.grid.height} x {self.grid.width} pixels."
             )
         indexes, reflectance = self.indexes(bands), self.reflectance(bands)
         with self._lock:
@@ -329,14 +328,12 @@ class Scene:
         if self._count and self._dark < _FEW * self._count:
             return (
                 "hardly any of its numbers is below 0.1 in reflectance: it shows clouds or snow, or "
-                "processing "
-                "baseline 04.00 or later added 1000 to its numbers; if so, give --offset -1000"
+                "processing baseline 04.00 or later added 1000 to its numbers; if so, give --offset -1000"
             )
         if self._negative > _MANY * self._count:
             return (
                 f"{self._negative / self._count:.0%} of its numbers are below 0 in reflectance; was an "
-                "offset subtracted "
-                f"that was not there? If so, give --offset 0"
+                "offset subtracted that was not there? If so, give --offset 0"
             )
         return None
 
@@ -458,7 +455,7 @@ class Scene:
 
     def _find_nodata(self) -> float | None:
         if self.options.nodata is not None:
-            return self.options.nodata
+            return float(self.options.nodata)
         if self._dataset.nodata is not None:
             return float(self._dataset.nodata)
         return self._item.nodata
@@ -477,22 +474,27 @@ class Scene:
         return int(start[1]) if start else self._item.year
 
     def _valid(self, raw: NDArray[Any]) -> NDArray[np.bool_]:
-        """Which pixels have data in all bands: 255 is their product, so that no copy is made for it."""
-        valid = np.ones(raw.shape[1:], bool)
-        if raw.dtype.kind == "f":
-            valid &= np.isfinite(raw).all(0)
-        nodata = self.nodata
-        if nodata is None:
+        """Which pixels have data in all bands; band by band, which needs no memory for all of them."""
+        nodata, kind = self.nodata, raw.dtype.kind
+        if nodata is None and kind in "iu" and len(raw) >= len(_COLOURS) and not self._has_mask:
             # In Sentinel-2's products 0 is kept for pixels without data, which its converters forget to say.
-            if raw.dtype.kind in "iu" and len(raw) >= len(_COLOURS) and not self._has_mask:
-                valid &= raw.any(0)
-        elif not math.isnan(nodata) and raw.dtype.type(0).dtype.kind == "f":
-            valid &= (raw != raw.dtype.type(nodata)).all(0)
-        elif not math.isnan(nodata) and nodata == int(nodata):
-            limits = np.iinfo(raw.dtype)
-            if limits.min <= nodata <= limits.max:
-                valid &= (raw != raw.dtype.type(int(nodata))).all(0)
+            return np.asarray(raw.any(0))
+        valid = np.ones(raw.shape[1:], bool)
+        if kind == "f":
+            for band in raw:
+                valid &= np.isfinite(band)
+        if nodata is not None and _holds(raw.dtype, nodata):
+            marked = raw.dtype.type(nodata)
+            for band in raw:
+                valid &= band != marked
         return valid
+
+
+def _holds(dtype: np.dtype[Any], number: float) -> bool:
+    """Whether a number of a type can be this one."""
+    if dtype.kind == "f":
+        return not math.isnan(number)
+    return number.is_integer() and np.iinfo(dtype).min <= number <= np.iinfo(dtype).max
 
 
 def open_scene(path: str | os.PathLike[str], options: SceneOptions | None = None) -> Scene:
