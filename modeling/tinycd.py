@@ -6,9 +6,11 @@ arXiv:2207.13159. Equal to the published benchmark's network to float32 rounding
 """
 
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .base import two_class_logits
 from .change_detection import Features, SiameseChangeDetector
@@ -53,16 +55,30 @@ class ConvPReLUNorm(nn.Module):
 
 
 class MixingBlock(nn.Module):
-    """Two dates' maps into one, each channel compared with its namesake of the other date alone."""
+    """Two dates' maps into one, each channel compared with its namesake of the other date alone.
+
+    The convolution is the sum of what it makes of either date, so that each date is convolved alone.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.mix = ConvPReLUNorm(2 * channels, channels, 3, groups=channels)
 
-    def forward(self, features_1: Tensor, features_2: Tensor) -> Tensor:
-        """Two maps (batch, channels, height, width) -> one of the same shape."""
-        # Namesakes lie side by side, so that each group of the convolution sees one pair of them.
-        return self.mix(torch.stack((features_1, features_2), dim=2).flatten(1, 2))
+    def convolved(self, features: Tensor, date: int) -> Tensor:
+        """The map (batch, channels, height, width) of date 0 or 1 -> its summand of the same shape."""
+        conv = self.mix.conv
+        # Channels last, in which depthwise convolutions are quickest on a CPU; what follows keeps it.
+        return F.conv2d(
+            features.contiguous(memory_format=torch.channels_last),
+            conv.weight[:, date : date + 1],
+            conv.bias if date == 0 else None,
+            padding=1,
+            groups=len(conv.weight),
+        )
+
+    def forward(self, convolved_1: Tensor, convolved_2: Tensor) -> Tensor:
+        """Both dates' summands (batch, channels, height, width) -> one map of the same shape."""
+        return self.mix.norm(self.mix.activation(convolved_1 + convolved_2))
 
 
 class PixelwiseMLP(nn.Module):
@@ -95,9 +111,9 @@ class AttentionMask(nn.Module):
         self.mixing = MixingBlock(channels)
         self.mlp = PixelwiseMLP((channels, *widths, 1))
 
-    def forward(self, features_1: Tensor, features_2: Tensor) -> Tensor:
-        """Two maps (batch, channels, height, width) -> weights (batch, 1, height, width)."""
-        return self.mlp(self.mixing(features_1, features_2))
+    def forward(self, convolved_1: Tensor, convolved_2: Tensor) -> Tensor:
+        """Two dates' summands (batch, channels, height, width) -> weights (batch, 1, height, width)."""
+        return self.mlp(self.mixing(convolved_1, convolved_2))
 
 
 class UpBlock(nn.Module):
@@ -174,19 +190,36 @@ class TinyCDForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
         init_efficientnet_weights(self.encoder, module)
 
     def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
-        """(batch, channels, height, width) -> the image itself and its maps at 1/2, 1/4 and 1/8."""
-        return (pixel_values, *self.encoder(pixel_values))
+        """(batch, channels, height, width) -> a first date's maps at 1, 1/2, 1/4 and 1/8, then a second's."""
+        maps = (pixel_values, *self.encoder(pixel_values))
+        return (*self._of_date(maps, 0), *self._of_date(maps, 1))
+
+    def compare(self, image_1: Tensor, image_2: Tensor) -> Tensor:
+        """As `encode` and `decode`, without the maps of the other date that `encode` gives."""
+        return self.decode(
+            *(
+                self._of_date((image, *self.encoder(image)), date)
+                for date, image in enumerate((image_1, image_2))
+            )
+        )
 
     def decode(self, features_1: Features, features_2: Features) -> Tensor:
-        """Two years' maps -> change logits (batch, 2, height, width)."""
-        *skips_1, deepest_1 = features_1
-        *skips_2, deepest_2 = features_2
+        """The first's first and the second's last four maps -> change logits (batch, 2, height, width)."""
+        scales = len(self.attention_masks) + 1
+        *skips_1, deepest_1 = features_1[:scales]
+        *skips_2, deepest_2 = features_2[-scales:]
         masks = [
             attention_mask(skip_1, skip_2)
             for attention_mask, skip_1, skip_2 in zip(self.attention_masks, skips_1, skips_2, strict=True)
         ]
-        # What follows keeps this order of the memory, in which depthwise convolutions are quickest on a CPU.
-        features = self.mixing(deepest_1, deepest_2).contiguous(memory_format=torch.channels_last)
+        features = self.mixing(deepest_1, deepest_2)
         for up_block, mask in zip(self.up_blocks, reversed(masks), strict=True):
             features = up_block(features, mask)
         return two_class_logits(self.classifier(features))
+
+    def _of_date(self, maps: tuple[Tensor, ...], date: int) -> tuple[Tensor, ...]:
+        mixing = [cast("AttentionMask", each).mixing for each in self.attention_masks]
+        return tuple(
+            block.convolved(features, date)
+            for block, features in zip([*mixing, self.mixing], maps, strict=True)
+        )

@@ -46,14 +46,18 @@ def test_the_start_is_the_authors_for_the_encoder_and_pytorchs_for_the_rest():
     assert network.up_blocks[0].pointwise.activation.weight.item() == 0.25
 
 
-def test_maps_of_an_encoding_are_the_image_and_three_scales():
+@torch.no_grad()
+def test_an_encoding_holds_for_either_place_in_a_pair_what_the_mixing_makes_of_the_image_and_three_scales():
     network = create_model("tinycd").eval()
     images = torch.randn(2, 10, 48, 64)
-    image, *maps = network.encode(images)
-    assert image is images
-    assert [tuple(each.shape) for each in maps] == [
-        (2, 24, 24, 32), (2, 32, 12, 16), (2, 56, 6, 8),
+    maps = network.encode(images)
+    assert [tuple(each.shape) for each in maps] == 2 * [
+        (2, 10, 48, 64), (2, 24, 24, 32), (2, 32, 12, 16), (2, 56, 6, 8),
     ]  # fmt: skip
+    # The published convolution sees both dates' channels side by side, in pairs of namesakes.
+    others = torch.randn(2, 10, 48, 64)
+    together = network.attention_masks[0].mixing.mix.conv(torch.stack((images, others), dim=2).flatten(1, 2))
+    torch.testing.assert_close(maps[0] + network.encode(others)[4], together)
 
 
 def test_an_image_smaller_than_the_deepest_maps_pixel_trains():
