@@ -20,7 +20,7 @@ Features = Tensor | tuple[Tensor, ...]
 
 # How many pairs of a series are decoded at once unless a number is asked for. On a CPU, where one patch keeps
 # the cores busy, the maps of more spill its caches and are slower pair by pair (benchmark/series.py).
-CPU_CHUNK = 2
+CPU_CHUNK = 1
 ACCELERATOR_CHUNK = 9
 
 
@@ -145,7 +145,7 @@ class ChangeDetector(MultispectralModel):
             pixel_values: (batch, years, channels, height, width), float, normalised.
             pairs: Which years to compare, as indices; default all, the earlier first (`year_pairs`).
             chunk: How many pairs are decoded at once, of each series of the batch: the memory it takes grows
-                with it. Default 2 on a CPU and 9 elsewhere.
+                with it. Default 1 on a CPU and 9 elsewhere.
             transform: Applied to each chunk's logits (batch, pairs, 2, height, width) before the next is
                 decoded, to keep less than logits: `lambda logits: logits.argmax(2)`.
 
