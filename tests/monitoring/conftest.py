@@ -120,7 +120,7 @@ def logit_of() -> Callable[[float], float]:
             candidates = [np.nextafter(candidates[0], np.float32(-99)), *candidates]
             candidates.append(np.nextafter(candidates[-1], np.float32(99)))
         for candidate in candidates:
-            if torch.tensor(candidate).sigmoid().item() == np.float32(probability):
+            if torch.full((64,), candidate).sigmoid()[0].item() == np.float32(probability):
                 return float(candidate)
         raise AssertionError(f"no float32 has the sigmoid {probability}")
 
