@@ -167,6 +167,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=PATCH_SIDE, help="side of the images in pixels")
     parser.add_argument("--bands", type=int, default=10, help="number of bands")
     options = parser.parse_args(arguments)
+    if unknown := sorted(set(options.networks) - set(list_models())):
+        parser.error(f"{', '.join(unknown)}: no network; known are {', '.join(list_models())}")
     size = (options.size, options.size)
     costs = {}
     for name in options.networks or list_models():

@@ -120,3 +120,9 @@ def test_the_command_prints_a_table_of_the_networks_asked_for(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("|")[1].strip() for line in lines[4:]] == ["fc-ef", "bit"]
     assert lines[4].split("|")[2].strip() == "1.35 M"
+
+
+def test_an_unknown_network_is_refused_by_name(capsys):
+    with pytest.raises(SystemExit):
+        main(["nosuch"])
+    assert "nosuch: no network; known are a2net" in capsys.readouterr().err
