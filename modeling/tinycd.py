@@ -39,6 +39,17 @@ class TinyCDConfig(ChangeDetectionConfig):
     stochastic_depth_rate: float = 0.2
 
 
+class InstanceNorm(nn.Module):
+    """An instance norm without weights, several times as quick on a CPU as PyTorch's own, channels last."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, channels, height, width) -> the same shape; each channel of mean 0 and variance 1."""
+        # PyTorch's group norm takes the variance from the mean of squares, which a mean that is far from zero
+        # drowns in rounding: it is subtracted first.
+        centred = features - features.mean((2, 3), keepdim=True)
+        return F.group_norm(centred, features.shape[1])
+
+
 class ConvPReLUNorm(nn.Module):
     """A convolution, a PReLU and an instance norm without weights, in this order."""
 
@@ -46,8 +57,7 @@ class ConvPReLUNorm(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, groups=groups)
         self.activation = nn.PReLU()
-        # A group for each channel makes an instance norm, several times as quick on a CPU as PyTorch's own.
-        self.norm = nn.GroupNorm(out_channels, out_channels, affine=False)
+        self.norm = InstanceNorm()
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, in_channels, height, width) -> (batch, out_channels, height, width)."""

@@ -2,9 +2,10 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from euromine.modeling.auto import create_model
-from euromine.modeling.tinycd import MixingBlock
+from euromine.modeling.tinycd import InstanceNorm, MixingBlock
 
 
 @torch.no_grad()
@@ -12,10 +13,10 @@ def test_a_channel_is_mixed_with_its_namesake_of_the_other_date_alone():
     torch.manual_seed(0)
     block = MixingBlock(5).eval()
     features_1, features_2 = torch.randn(2, 1, 5, 6, 7)
-    before = block(features_1, features_2)
+    before = block(block.convolved(features_1, 0), block.convolved(features_2, 1))
     for changed in (features_1, features_2):
         changed[:, 3] += torch.randn(6, 7)
-        after = block(features_1, features_2)
+        after = block(block.convolved(features_1, 0), block.convolved(features_2, 1))
         moved = (after != before).any(dim=(0, 2, 3))
         assert moved.tolist() == [False, False, False, True, False]
         before = after
@@ -58,6 +59,13 @@ def test_an_encoding_holds_for_either_place_in_a_pair_what_the_mixing_makes_of_t
     others = torch.randn(2, 10, 48, 64)
     together = network.attention_masks[0].mixing.mix.conv(torch.stack((images, others), dim=2).flatten(1, 2))
     torch.testing.assert_close(maps[0] + network.encode(others)[4], together)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_the_instance_norm_is_pytorchs_also_where_the_mean_is_far_from_zero(memory_format):
+    features = (100 + torch.randn(2, 3, 40, 50)).contiguous(memory_format=memory_format)
+    expected = F.instance_norm(features.double()).float()
+    torch.testing.assert_close(InstanceNorm()(features), expected, rtol=0, atol=1e-4)
 
 
 def test_an_image_smaller_than_the_deepest_maps_pixel_trains():
