@@ -10,13 +10,14 @@ prints what the process took at most beyond what it had before.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import resource
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -177,7 +178,9 @@ def main() -> None:
     side = arguments.side or (TILE if arguments.memory else 4 * (WINDOW - OVERLAP))
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         scene = Path(name) / "scene.tif"
-        write_scene(scene, side)
+        # In a process of its own, whose memory is not this one's.
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+            process.submit(write_scene, scene, side).result()
         if arguments.memory:
             sys.stdout.write(measure_memory(scene, Path(name), arguments.window))
             return

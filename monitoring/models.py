@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForSemanticSegmentation, PreTrainedModel
 
 from euromine.modeling import (
@@ -17,6 +19,9 @@ from euromine.modeling import (
     AutoModelForChangeDetection,
     EuroMineImageProcessor,
 )
+
+# What the libraries raise over a checkpoint that is torn, incomplete or of something else.
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, StrictDataclassError)
 
 
 class ModelError(ValueError):
@@ -58,7 +63,7 @@ def load_model(
     name = os.fspath(source)
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except _UNREADABLE as error:
         raise ModelError(
             f"{name}: no model can be loaded from it ({_first_line(error)}); expected a folder with "
             "config.json "
@@ -90,7 +95,7 @@ def load_model(
         model = classes[found[0]].from_pretrained(name, trust_remote_code=False)
     except ModelError:
         raise
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise ModelError(
             f"{name}: its model or image processor cannot be loaded ({_first_line(error)}); expected a whole "
             f"checkpoint with config.json, model.safetensors and preprocessor_config.json."
