@@ -30,12 +30,12 @@ def series(
         typer.Option(help="A change detector beside a footprint mapper, whose maps then tell the direction."),
     ] = None,
     smooth: Annotated[
-        str | None,
+        str,
         typer.Option(
             metavar="viterbi|median|none",
-            help="Smoothing over the years; viterbi where a calibration lies beside the model, else median.",
+            help="Smoothing over the years; viterbi, the steadiest, needs a calibration and loses changes.",
         ),
-    ] = None,
+    ] = "median",
     rates: Annotated[
         Path | None, typer.Option(help="Switch rates for viterbi, instead of the calibration's.")
     ] = None,

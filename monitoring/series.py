@@ -95,8 +95,8 @@ class SeriesSettings:
     """How a series is made.
 
     Attributes:
-        smoothing: "viterbi", "median" or "none"; None for "viterbi" where switch rates are known, from a
-            calibration beside the model or `rates`, and there are years to smooth, else "median".
+        smoothing: "viterbi", "median" or "none". The median gains in all scores that were measured
+            (docs/benchmarks/smoothing.md), viterbi loses most changes of weak mappers.
         rates: Switch rates instead of the calibration's.
         change_by: "footprints" compares two years' footprints, "posterior" takes the change that is more
             likely than not given all years, which needs switch rates. A change detector goes before both.
@@ -114,7 +114,7 @@ class SeriesSettings:
         ValueError: A setting is none of those.
     """
 
-    smoothing: Method | None = None
+    smoothing: Method = "median"
     rates: SwitchRates | None = None
     change_by: str = "footprints"
     pairs: str = "all"
@@ -129,7 +129,7 @@ class SeriesSettings:
 
     def __post_init__(self) -> None:
         for name, value, known in (
-            ("smoothing", self.smoothing, (None, *METHODS)),
+            ("smoothing", self.smoothing, METHODS),
             ("pairs", self.pairs, PAIRS),
             ("change_by", self.change_by, CHANGE_BY),
         ):
@@ -354,13 +354,8 @@ class _Series:
 
     def _smoothing(self) -> Method:
         chosen = self.settings.smoothing
-        if self.mapper is None:
+        if self.mapper is None or len(self.years) < 2:
             return "none"
-        if chosen is None:
-            if len(self.years) < 2:
-                return "none"
-            chosen = "viterbi" if self.rates is not None else "median"
-            logger.info("smoothing over the years: %s", chosen)
         if chosen == "viterbi" and self.rates is None:
             raise ValueError(
                 f"smoothing by viterbi needs switch rates, and none lie beside {self.mapper.source}; "

@@ -602,15 +602,16 @@ def test_a_calibration_beside_the_model_smooths_and_gives_intervals(place, mappe
     loaded = LoadedModel(str(folder), SEGMENTATION, mapper.model, mapper.image_processor)
     Calibration(
         rates=RATES,
-        footprints={"viterbi": confusion(FOOTPRINT_CLASSES)},
-        changes={"viterbi": {1: confusion(CHANGE_CLASSES)}},
+        footprints={"viterbi": confusion(FOOTPRINT_CLASSES), "median": confusion(FOOTPRINT_CLASSES)},
+        changes={method: {1: confusion(CHANGE_CLASSES)} for method in ("viterbi", "median")},
         threshold=0.5,
         dataset="euromine",
         split="validation",
         simulated=True,
         digest=model_digest(mapper.model, mapper.image_processor),
     ).save(folder)
-    result = make_series([loaded], find_scenes(place), tmp_path / "out", SeriesSettings(**PLAIN))
+    settings = SeriesSettings(smoothing="viterbi", **PLAIN)
+    result = make_series([loaded], find_scenes(place), tmp_path / "out", settings)
     assert result.manifest.settings["smoothing"] == "viterbi"
     assert result.areas["low_ha"].notna().all()
     assert result.manifest.confusion is not None
