@@ -10,17 +10,16 @@ taking turns with it; the shortest of some repeats counts, which they disturbed 
 from __future__ import annotations
 
 import argparse
-import platform
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from euromine.benchmark.costs import PATCH_SIDE, network_costs
+from euromine.benchmark.hardware import processor
 from euromine.modeling.auto import create_model, list_models
 from euromine.modeling.change_detection import ChangeDetector, year_pairs
 
@@ -117,16 +116,6 @@ def measure(name: str, size: int, bands: int, repeats: int) -> Row:
         if not difference < TOLERANCE:
             raise RuntimeError(f"{name} gives other logits for a series than for its pairs, by {difference}.")
     return Row(name, shortest_apart, shortest_together, ideal, difference)
-
-
-def processor() -> str:
-    """The processor's name."""
-    information = Path("/proc/cpuinfo")
-    if information.is_file():
-        for line in information.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def markdown(rows: list[Row], size: int, bands: int, repeats: int) -> str:

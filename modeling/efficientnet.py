@@ -6,7 +6,6 @@ Tan, Le, "EfficientNet: rethinking model scaling for convolutional neural networ
 import math
 
 from torch import Tensor, nn
-from transformers import initialization as init
 
 from .layers import ConvNormActivation, StochasticDepth
 from .pretrained import EncoderWeights
@@ -200,20 +199,6 @@ class EfficientNetEncoder(nn.Module):
             features = stage(features)
             maps.append(features)
         return tuple(maps)
-
-
-def init_efficientnet_weights(encoder: EfficientNetEncoder, module: nn.Module) -> None:
-    """Give a convolution of the encoder the start of torchvision's EfficientNet.
-
-    Args:
-        encoder: The encoder.
-        module: Any of the network's layers, as `_init_weights` is given one after the other; transformers
-            hands it no layer without weights of its own, so that the encoder as a whole never comes.
-    """
-    if isinstance(module, nn.Conv2d) and any(module is each for each in encoder.modules()):
-        init.kaiming_normal_(module.weight, mode="fan_out")
-        if module.bias is not None:
-            init.zeros_(module.bias)
 
 
 def efficientnet_weights(encoder: EfficientNetEncoder) -> EncoderWeights:

@@ -12,15 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .base import two_class_logits
+from .base import init_convolutions, two_class_logits
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
-from .efficientnet import (
-    TORCHVISION_KEYS,
-    EfficientNetEncoder,
-    efficientnet_weights,
-    init_efficientnet_weights,
-)
+from .efficientnet import TORCHVISION_KEYS, EfficientNetEncoder, efficientnet_weights
 from .pretrained import EncoderWeights, PretrainedEncoderModel
 
 
@@ -197,7 +192,7 @@ class TinyCDForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
     def _init_weights(self, module: nn.Module) -> None:
         """The encoder's convolutions as torchvision starts them, the rest PyTorch's way."""
         super()._init_weights(module)
-        init_efficientnet_weights(self.encoder, module)
+        init_convolutions(module, (self.encoder,), zero_bias=True)
 
     def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
         """(batch, channels, height, width) -> a first date's maps at 1, 1/2, 1/4 and 1/8, then a second's."""

@@ -6,6 +6,7 @@ from safetensors.torch import save_file
 from transformers.initialization import no_init_weights
 
 from euromine.modeling.auto import create_model
+from euromine.modeling.base import init_convolutions
 from euromine.modeling.conversion import rename_key
 from euromine.modeling.efficientnet import (
     TIMM_KEYS,
@@ -13,7 +14,6 @@ from euromine.modeling.efficientnet import (
     EfficientNetEncoder,
     InvertedBottleneck,
     efficientnet_weights,
-    init_efficientnet_weights,
 )
 from euromine.modeling.layers import StochasticDepth
 from euromine.modeling.pretrained import load_encoder
@@ -223,7 +223,7 @@ def test_the_convolutions_start_with_what_goes_out_as_torchvisions_do():
     other = torch.nn.Conv2d(10, 48, 3)
     before = other.weight.clone()
     for module in (*encoder.modules(), other):
-        init_efficientnet_weights(encoder, module)
+        init_convolutions(module, (encoder,), zero_bias=True)
     assert torch.equal(other.weight, before)
     for name, weight in encoder.named_parameters():
         if weight.ndim == 4:
