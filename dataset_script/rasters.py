@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 CACHE_BYTES = 256 * 2**20
-"""GDAL's cache of decoded blocks, which by default takes a twentieth of the machine's memory."""
+"""GDAL's cache of decoded blocks where nobody asks for more or less: by default it takes a twentieth of the
+machine's memory."""
 
 # GDAL decodes a strip or tile as a whole, so a larger one would break every bound on memory.
 _LARGEST_BLOCK = 256 * 2**20
@@ -27,27 +29,54 @@ _GDAL_OPTIONS: dict[str, Any] = {
 }
 
 
-@contextmanager
-def gdal(cache_bytes: int = CACHE_BYTES) -> Iterator[None]:
-    """GDAL that reads the file it is given and no other, and looks for no credentials.
+_reserving = threading.Lock()
+_reserved = 0
+_unreserved = 0
 
-    Args:
-        cache_bytes: The most that decoded blocks may take, of all open rasters together.
-    """
+
+@contextmanager
+def gdal() -> Iterator[None]:
+    """GDAL that reads the file it is given and no other, and looks for no credentials."""
     from rasterio.errors import NotGeoreferencedWarning
 
-    with _environment(cache_bytes), warnings.catch_warnings():
+    with _environment(), warnings.catch_warnings():
         # Labels are published without georeferencing.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
 
 
-def _environment(cache_bytes: int) -> Any:
+@contextmanager
+def gdal_cache(cache_bytes: int) -> Iterator[None]:
+    """Room in GDAL's cache of decoded blocks for a raster that is read or written meanwhile.
+
+    The cache is one for all threads; its size is the sum of what is asked for at a time.
+    """
+    _reserve(cache_bytes)
+    try:
+        yield
+    finally:
+        _reserve(-cache_bytes)
+
+
+def _reserve(cache_bytes: int) -> None:
+    global _reserved, _unreserved
+    from rasterio.env import get_gdal_config, set_gdal_config
+
+    with _reserving:
+        if not _reserved:
+            _unreserved = get_gdal_config("GDAL_CACHEMAX")
+        _reserved += cache_bytes
+        set_gdal_config("GDAL_CACHEMAX", _reserved or _unreserved)
+
+
+def _environment() -> Any:
     """The settings alone: what Python warns of belongs to all threads, a reading one must not change it."""
     import rasterio
     from rasterio.session import DummySession
 
-    return rasterio.Env(session=DummySession(), GDAL_CACHEMAX=cache_bytes, **_GDAL_OPTIONS)
+    # Setting the size takes blocks from the cache, so those who have asked for room keep it.
+    size = {} if _reserved else {"GDAL_CACHEMAX": CACHE_BYTES}
+    return rasterio.Env(session=DummySession(), **size, **_GDAL_OPTIONS)
 
 
 def gdal_errors() -> tuple[type[Exception], ...]:
@@ -96,7 +125,6 @@ def read_raster(
     error_class: type[ValueError] = ValueError,
     *,
     indexes: Sequence[int] | None = None,
-    cache_bytes: int = CACHE_BYTES,
 ) -> NDArray[Any]:
     """A window of all bands, or of those at `indexes`, counted from 1.
 
@@ -106,7 +134,6 @@ def read_raster(
         window: `(first row, end of rows), (first column, end of columns)`.
         error_class: What to raise.
         indexes: Bands, counted from 1.
-        cache_bytes: As for `gdal`.
 
     Returns:
         `(bands, height, width)` in the file's type.
@@ -115,7 +142,7 @@ def read_raster(
         ValueError: (`error_class`) The file is truncated or damaged.
     """
     try:
-        with _environment(cache_bytes):
+        with _environment():
             return dataset.read(indexes, window=window)
     except gdal_errors() as error:
         raise error_class(

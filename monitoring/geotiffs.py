@@ -20,7 +20,7 @@ import rasterio.shutil
 from numpy.typing import DTypeLike, NDArray
 from rasterio.windows import Window
 
-from euromine.dataset_script.rasters import gdal, gdal_errors, open_raster
+from euromine.dataset_script.rasters import gdal, gdal_cache, gdal_errors, open_raster
 
 from .grids import Grid
 
@@ -30,8 +30,8 @@ BLOCK = 512
 TAG = "EUROMINE"
 """The TIFF tag with what made a file, as JSON."""
 
-# Of GDAL's cache: what is written goes through it, and what is read at the same time has its own measure.
-_CACHE_BYTES = 64 * 2**20
+# What is written goes through GDAL's cache.
+_CACHE_BYTES = 16 * 2**20
 _CHECKED_ROWS = 512
 
 
@@ -85,7 +85,10 @@ class CogWriter:
             ) from error
         try:
             self._check_space()
-            self._dataset = self._create()
+            with ExitStack() as room:
+                room.enter_context(gdal_cache(_CACHE_BYTES))
+                self._dataset = self._create()
+                self._room = room.pop_all()
         except BaseException:
             _remove(self._work)
             raise
@@ -104,8 +107,9 @@ class CogWriter:
                 self._finish()
         finally:
             if self._dataset is not None:
-                with contextlib.suppress(*gdal_errors()), gdal(_CACHE_BYTES):
+                with contextlib.suppress(*gdal_errors()), gdal():
                     self._dataset.close()
+            self._room.close()
             _remove(self._work)
 
     def write(self, rows: NDArray[Any]) -> None:
@@ -124,7 +128,7 @@ class CogWriter:
             )
         rows = np.ascontiguousarray(rows)
         try:
-            with gdal(_CACHE_BYTES):
+            with gdal():
                 self._dataset.write(rows, 1, window=Window(0, self._row, rows.shape[1], rows.shape[0]))
         except gdal_errors() as error:
             raise self._torn() from error
@@ -133,7 +137,7 @@ class CogWriter:
 
     def _create(self) -> Any:
         try:
-            with gdal(_CACHE_BYTES):
+            with gdal():
                 return rasterio.open(
                     self._rows_file,
                     "w",
@@ -141,9 +145,6 @@ class CogWriter:
                     count=1,
                     dtype=self.dtype,
                     nodata=self._nodata,
-                    tiled=True,
-                    blockxsize=BLOCK,
-                    blockysize=BLOCK,
                     bigtiff="if_safer",
                     **self.grid.profile,
                 )
@@ -155,7 +156,7 @@ class CogWriter:
             raise ValueError(f"{self.path}: {self._row} rows were written, {self.grid.height} were expected")
         copy = self._work / "copy.tif"
         try:
-            with gdal(_CACHE_BYTES):
+            with gdal():
                 if self._description:
                     self._dataset.set_band_description(1, self._description)
                 self._dataset.update_tags(**self._tags)
@@ -187,7 +188,7 @@ class CogWriter:
     def _read_back(self, path: Path) -> int:
         """The checksum of a file's numbers: a full disk is no error to GDAL as it closes."""
         checksum = 0
-        with ExitStack() as files, gdal(_CACHE_BYTES):
+        with ExitStack() as files, gdal():
             dataset = open_raster(str(path), files)
             for top in range(0, self.grid.height, _CHECKED_ROWS):
                 rows = min(_CHECKED_ROWS, self.grid.height - top)

@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import lru_cache
 from importlib.metadata import version
@@ -41,6 +41,8 @@ NODATA = 255
 """What marks pixels without data in a footprint."""
 
 _GPU_BATCH = 8
+# How many rows are handed on at once, so that those on their way to a file need little memory.
+_ROWS = 64
 
 
 @torch.inference_mode()
@@ -114,7 +116,9 @@ def predict_probability(
                 complete = blender.add(row, column, values, valid)
                 if complete is not None:
                     top, rows = complete
-                    yield Window(0, top, rows.shape[1], len(rows)), rows
+                    for begin in range(0, len(rows), _ROWS):
+                        part = rows[begin : begin + _ROWS].copy()
+                        yield Window(0, top + begin, rows.shape[1], len(part)), part
 
 
 def predict_scene(
@@ -407,6 +411,7 @@ def _write_maps(
             if probabilities:
                 probabilities.write(rows)
             bar.update(len(rows))
+        scene.close()  # the memory of its blocks is for the copies that the writers make now
         if not has_data:
             raise SceneError(
                 f"{scene.path}: has no pixel with data in all of the bands, all are clouds or nodata; "
@@ -515,7 +520,7 @@ def _answers(
         answer = _answer(model, batch.pixel_values)
         if waiting:
             yield _arrived(*waiting)
-        waiting = (batch, *answer)
+        waiting = (replace(batch, pixel_values=batch.pixel_values[:0].clone()), *answer)
     if waiting:
         yield _arrived(*waiting)
 

@@ -23,7 +23,13 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.windows import Window
 
 from euromine.dataset_script.archive import BANDS, is_archive_image
-from euromine.dataset_script.rasters import check_blocks, is_pixel_interleaved, open_raster, read_raster
+from euromine.dataset_script.rasters import (
+    check_blocks,
+    gdal_cache,
+    is_pixel_interleaved,
+    open_raster,
+    read_raster,
+)
 from euromine.modeling.configuration import KNOWN_BANDS, checked_bands
 
 from .grids import Grid
@@ -177,8 +183,8 @@ class Scene:
             self.year = self._find_year()
             self.nodata = self._find_nodata()
             self._has_mask = any(MaskFlags.per_dataset in flags for flags in self._dataset.mask_flag_enums)
+            self._room = files.enter_context(ExitStack())
             self._files = files.pop_all()
-        self._cache_bytes = _SMALLEST_CACHE
         self._dark, self._negative, self._count = 0, 0, 0
 
     def __enter__(self) -> Scene:
@@ -304,9 +310,7 @@ class Scene:
         indexes, reflectance = self.indexes(bands), self.reflectance(bands)
         with self._lock:
             span = ((top, bottom), (left, right))
-            raw = read_raster(
-                self._dataset, self._shown, span, SceneError, indexes=indexes, cache_bytes=self._cache_bytes
-            )
+            raw = read_raster(self._dataset, self._shown, span, SceneError, indexes=indexes)
             mask = self._dataset.read_masks(1, window=span) if self._has_mask else None
         valid = self._valid(raw)
         if mask is not None:
@@ -348,14 +352,18 @@ class Scene:
                 self._count += seen.size
 
     def cache_rows(self, rows: int) -> None:
-        """Keep as many rows of decoded blocks in memory as windows of this height touch, read row by row."""
+        """Keep as many rows of decoded blocks in memory as windows of this height touch, read row by row.
+
+        Until the scene is closed.
+        """
         block_rows = max(shape[0] for shape in self._dataset.block_shapes)
         touched = (math.ceil(rows / block_rows) + 1) * block_rows
         bands = self._dataset.count if is_pixel_interleaved(self._dataset) else len(self.bands)
         columns = self._dataset.block_shapes[0][1]
         width = math.ceil(self.grid.width / columns) * columns
         needed = min(touched, self.grid.height + block_rows) * width * bands * self.dtype.itemsize
-        self._cache_bytes = min(max(needed, _SMALLEST_CACHE), _LARGEST_CACHE)
+        self._room.close()
+        self._room.enter_context(gdal_cache(min(max(needed, _SMALLEST_CACHE), _LARGEST_CACHE)))
 
     def fingerprint(self) -> dict[str, Any]:
         """What tells this file and what is said of it from another version of it."""

@@ -143,7 +143,8 @@ class Blender:
 
         Returns:
             With the last window of a row: the first row of the scene that is complete with it, and all
-            complete ones (rows, width) float32, NaN where there are no data. Else None.
+            complete ones (rows, width) float32, NaN where there are no data; these are the blender's own
+            memory, to be used before the next window. Else None.
         """
         axis = self._columns
         start, begin = column * axis.stride, axis.begin(column)
@@ -170,7 +171,7 @@ class Blender:
         top = max(begin, axis.margin)
         left = self._columns.margin
         shown = (slice(top - start, end - start), slice(left, left + self._columns.length))
-        complete = self._strip[shown].copy()
+        complete = self._strip[shown]
         complete[~self._valid[shown]] = np.nan
         return top - axis.margin, complete
 

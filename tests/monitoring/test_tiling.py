@@ -30,7 +30,7 @@ def blend(
         complete = blender.add(row, column, answers[number], None if valid is None else valid[number])
         if complete is not None:
             assert complete[0] == sum(len(block) for block in rows)
-            rows.append(complete[1])
+            rows.append(complete[1].copy())
     return np.concatenate(rows)
 
 
