@@ -116,8 +116,13 @@ class PostClassification(SiameseChangeDetector):
             logits[:, 1:].float() - logits[:, :1].float()
             for logits in (cast("Tensor", features_1), cast("Tensor", features_2))
         )
-        certainty = _certainty(first.abs(), second.abs())
+        # Of two infinite ones the difference would be no number.
+        certainty = _certainty(first.abs().clamp(max=_LARGEST), second.abs().clamp(max=_LARGEST))
         return two_class_logits(torch.where((first > 0) != (second > 0), certainty, -certainty))
+
+
+# Far beyond where a probability is 1 in float32, and finite when added to itself.
+_LARGEST = 1e30
 
 
 def _certainty(first: Tensor, second: Tensor) -> Tensor:
