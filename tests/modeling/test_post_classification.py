@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
@@ -91,6 +91,7 @@ def test_the_probability_of_change_is_that_one_year_is_a_footprint_and_the_other
 
 
 @settings(max_examples=200, deadline=None)
+@example(values=[3e38, -3e38, -3e38, 3e38], dtype=torch.float32)
 @given(
     values=st.lists(
         st.one_of(
