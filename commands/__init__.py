@@ -31,6 +31,8 @@ app.command("unlink")(link.unlink)
 def _show_messages() -> None:
     """EuroMineNet: mining footprints and their changes from Sentinel-2."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    # What GDAL says of a damaged file or a full disk, our sentence says once.
+    logging.getLogger("rasterio").setLevel(logging.CRITICAL)
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import shutil
@@ -80,7 +79,6 @@ class CogWriter:
             self._work.mkdir()
         except OSError as error:
             raise OSError(
-                error.errno,
                 f"{self.path.parent} cannot be written to ({error.strerror}); expected a folder of one's own",
             ) from error
         try:
@@ -202,18 +200,15 @@ class CogWriter:
         free = shutil.disk_usage(self._work).free
         if free < needed:
             raise OSError(
-                errno.ENOSPC,
-                f"no space left for {self.path} ({free / 2**20:.0f} MB are free, it needs "
-                f"{needed / 2**20:.0f} MB "
-                f"or more); free some and start again",
+                f"no space left for {self.path} ({_in_words(free)} are free, it needs {_in_words(needed)} or "
+                f"more); free some and start again"
             )
 
     def _torn(self) -> OSError:
         free = shutil.disk_usage(self._work).free
         return OSError(
-            f"{self.path}: could not be written in full ({free / 2**20:.0f} MB are free); is the disk "
-            "full, or a quota "
-            "reached?"
+            f"{self.path}: could not be written in full ({_in_words(free)} are free); is the disk full, or a "
+            f"quota reached?"
         )
 
 
@@ -242,6 +237,10 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     except ValueError:
         return None
     return record if isinstance(record, dict) else None
+
+
+def _in_words(size: int) -> str:
+    return f"{size / 2**20:.0f} MB" if size >= 10 * 2**20 else f"{size / 2**10:.0f} kB"
 
 
 def _remove(folder: Path) -> None:
