@@ -303,7 +303,11 @@ def _claim(
             f"{archive} holds sites that were not asked for ({_listed(others)}); expected all of its "
             f"{len(found)} sites among those asked for, or a new folder."
         )
-    shutil.rmtree(root / _PARTIAL, ignore_errors=True)
+    if (root / _PARTIAL).is_dir():
+        # Moved away first: a worker that outlives a killed run could finish a folder that is half removed.
+        (root / _PARTIAL).rename(root / f"{_PARTIAL}-{os.getpid()}")
+    for left in root.glob(f"{_PARTIAL}-*"):
+        shutil.rmtree(left, ignore_errors=True)
     for folder in (archive, root / "truth"):
         folder.mkdir(parents=True, exist_ok=True)
     _write_text(root, note.name, json.dumps(record) + "\n")
