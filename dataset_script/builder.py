@@ -128,13 +128,11 @@ def rows_of(scene: Scene) -> Iterator[dict[str, Any]]:
         `quicklook` as `{"bytes": ..., "path": None}`.
     """
     for patch_labels, images in zip(read_labels(scene), read_images(scene), strict=True):
-        yield from annual_rows(scene, patch_labels, images)
+        yield from annual_table(scene, patch_labels, images).to_pylist()
 
 
-def annual_rows(
-    scene: Scene, patch_labels: PatchLabels, images: NDArray[np.int16]
-) -> Iterator[dict[str, Any]]:
-    """The `annual` rows of one window, one per year.
+def annual_table(scene: Scene, patch_labels: PatchLabels, images: NDArray[np.int16]) -> pa.Table:
+    """The `annual` rows of one window, one per year; the images are those of `images` and no copy of them.
 
     Args:
         scene: The scene it lies in.
@@ -143,15 +141,28 @@ def annual_rows(
     """
     place = _place(scene, patch_labels)
     owned = owned_mask(patch_labels.patch.own)
-    for year, image, label in zip(scene.years, images, patch_labels.labels, strict=True):
-        yield {
+    schema = FEATURES["annual"].arrow_schema
+    rows = [
+        {
             **place,
             "year": year,
-            "image": image.astype("<i2", copy=False).tobytes(),
             "label": {"bytes": encode_label(label), "path": None},
             "quicklook": {"bytes": encode_quicklook(image), "path": None},
             "mine_pixels": int(np.count_nonzero(owned & (label == 1))),
         }
+        for year, image, label in zip(scene.years, images, patch_labels.labels, strict=True)
+    ]
+    position = schema.get_field_index("image")
+    table = pa.Table.from_pylist(rows, schema=schema.remove(position))
+    return table.add_column(position, schema.field(position), _binary(images.astype("<i2", copy=False)))
+
+
+def _binary(arrays: NDArray[Any]) -> pa.Array:
+    """The bytes of each array of a stack, in the memory of the stack if it has no gaps."""
+    arrays = np.ascontiguousarray(arrays)
+    ends = np.arange(len(arrays) + 1, dtype=np.int32) * arrays[0].nbytes
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(arrays)]
+    return pa.BinaryArray.from_buffers(pa.binary(), len(arrays), buffers)
 
 
 def series_row(scene: Scene, patch_labels: PatchLabels, first_row: int) -> dict[str, Any]:
@@ -363,23 +374,23 @@ class EuroMine(datasets.ArrowBasedBuilder):
 
     def _generate_tables(self, sites: list[Site], first_rows: list[int]) -> Iterator[tuple[Key, pa.Table]]:
         """One table per patch."""
-        schema = self.info.features.arrow_schema
         for number, (site, first_row) in enumerate(zip(sites, first_rows, strict=True)):
             with site.open() as scene:
-                for position, rows in enumerate(self._generate_rows(scene, first_row)):
-                    yield Key(number, position), pa.Table.from_pylist(rows, schema=schema)
+                for position, table in enumerate(self._tables(scene, first_row)):
+                    yield Key(number, position), table
 
-    def _generate_rows(self, scene: Scene, first_row: int) -> Iterator[list[dict[str, Any]]]:
+    def _tables(self, scene: Scene, first_row: int) -> Iterator[pa.Table]:
         """The rows of each patch, of this builder's config."""
         if self.config.name == "annual":
             for patch_labels, images in zip(read_labels(scene), read_images(scene), strict=True):
-                yield list(annual_rows(scene, patch_labels, images))
+                yield annual_table(scene, patch_labels, images)
             return
         for patch_labels in read_labels(scene):
             if self.config.name == "series":
-                yield [series_row(scene, patch_labels, first_row)]
+                rows = [series_row(scene, patch_labels, first_row)]
             else:
-                yield list(pair_rows(scene, patch_labels, first_row))
+                rows = list(pair_rows(scene, patch_labels, first_row))
+            yield pa.Table.from_pylist(rows, schema=self.info.features.arrow_schema)
             first_row += len(scene.years)
 
 

@@ -32,7 +32,7 @@ from .builder import (
     CONFIGS,
     FEATURES,
     PatchLabels,
-    annual_rows,
+    annual_table,
     change_counts,
     files_state,
     pair_rows,
@@ -50,7 +50,7 @@ from .statistics import BandSums
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever the same archive would give other bytes."""
 
 ROWS_PER_GROUP = 16
@@ -240,10 +240,9 @@ def _write_site(scene: Scene, folder: Path, shard_bytes: int) -> SiteRecord:
     record = SiteRecord(scene.site, scene.country, list(scene.years), pixels=scene.height * scene.width)
     counts = _Counts(len(scene.years))
     series, pairs = _SmallRows("series"), _SmallRows("pairs")
-    patches_ahead = max(1, _AHEAD_BYTES // (len(scene.years) * _PATCH_BYTES))
     with _AnnualWriter(folder, shard_bytes) as annual:
-        for patch_labels, annual_of_patch in _ahead(_patches_and_rows(scene, counts), patches_ahead):
-            annual.write(annual_of_patch)
+        for patch_labels, rows_of_patch in _tables(scene, counts):
+            annual.write(rows_of_patch)
             series.add([series_row(scene, patch_labels, record.rows)])
             pairs.add(pair_rows(scene, patch_labels, record.rows))
             record.patches += 1
@@ -278,18 +277,24 @@ def _table(config: str, rows: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=FEATURES[config].arrow_schema)
 
 
-def _patches_and_rows(scene: Scene, counts: _Counts) -> Iterator[tuple[PatchLabels, list[dict[str, Any]]]]:
-    """The windows of a scene with their annual rows, counted."""
-    for patch_labels, images in zip(read_labels(scene), read_images(scene), strict=True):
-        counts.add(patch_labels, images)
-        yield patch_labels, list(annual_rows(scene, patch_labels, images))
+def _tables(scene: Scene, counts: _Counts) -> Iterator[tuple[PatchLabels, pa.Table]]:
+    """The windows of a scene with their annual rows, counted.
+
+    One thread reads and one counts ahead of the caller, who compresses: GDAL, NumPy and parquet leave Python
+    free, and reading GeoTIFFs takes about as long as compressing shards.
+    """
+    ahead = max(1, _AHEAD_BYTES // 2 // (len(scene.years) * _PATCH_BYTES))
+
+    def counted(window: tuple[PatchLabels, NDArray[np.int16]]) -> tuple[PatchLabels, pa.Table]:
+        counts.add(*window)
+        return window[0], annual_table(scene, *window)
+
+    windows = _ahead(zip(read_labels(scene), read_images(scene), strict=True), ahead)
+    return _ahead(map(counted, windows), ahead)
 
 
 def _ahead(items: Iterator[_Item], number: int) -> Iterator[_Item]:
-    """The same items, up to `number` of them made ahead of their use by a thread of its own.
-
-    Reading and decompressing GeoTIFFs takes about as long as compressing shards; both leave Python free.
-    """
+    """The same items, up to `number` of them made ahead of their use by a thread of its own."""
     thread = ThreadPoolExecutor(1)
     try:
         coming = deque(thread.submit(next, items, None) for _ in range(number))
@@ -307,7 +312,7 @@ class _AnnualWriter:
         self.shards = 0
         self._folder = folder
         self._limit = shard_bytes - _SHARD_MARGIN
-        self._waiting: list[dict[str, Any]] = []
+        self._waiting = FEATURES["annual"].arrow_schema.empty_table()
         self._sink: pa.NativeFile | None = None
         self._writer: pq.ParquetWriter | None = None
 
@@ -325,32 +330,30 @@ class _AnnualWriter:
                 self._writer.close()
             self._sink.close()
 
-    def write(self, rows: list[dict[str, Any]]) -> None:
+    def write(self, rows: pa.Table) -> None:
         """Add the years of one patch, which stay in one file."""
-        if self._sink is not None:
-            # Counted as if nothing of what waits could be compressed: where a file is cut then depends on
-            # the rows alone, and it never grows beyond the limit.
-            coming = sum(map(_blob_bytes, self._waiting)) + sum(map(_blob_bytes, rows))
-            if self._sink.tell() + coming > self._limit:
-                self._finish()
+        # Counted as if nothing of what waits could be compressed: where a file is cut then depends on the
+        # rows alone, and it never grows beyond the limit.
+        if self._sink is not None and self._sink.tell() + self._waiting.nbytes + rows.nbytes > self._limit:
+            self._finish()
         if self._sink is None:
             self._sink = pa.OSFile(str(self._folder / f"annual-{self.shards:05d}.parquet"), "wb")
             self._writer = _parquet_writer(self._sink, FEATURES["annual"].arrow_schema)
             self.shards += 1
-        self._waiting.extend(rows)
+        self._waiting = pa.concat_tables([self._waiting, rows])
         while len(self._waiting) >= ROWS_PER_GROUP:
             self._write_group()
 
     def _write_group(self) -> None:
         group, self._waiting = self._waiting[:ROWS_PER_GROUP], self._waiting[ROWS_PER_GROUP:]
         assert self._writer is not None  # rows wait only while a file is open
-        self._writer.write_table(_table("annual", group), ROWS_PER_GROUP)
+        self._writer.write_table(group, ROWS_PER_GROUP)
 
     def _finish(self) -> None:
         """Close the current file."""
         if self._writer is None or self._sink is None:
             return
-        if self._waiting:
+        if len(self._waiting):
             self._write_group()
         self._writer.close()
         self._sink.close()
@@ -385,10 +388,6 @@ class _Counts:
         record.mine_pixels = self._mine.tolist()
         record.band_sums = self._sums.to_dict()
         record.showcase_score, record.showcase = self._showcase
-
-
-def _blob_bytes(row: Mapping[str, Any]) -> int:
-    return len(row["image"]) + len(row["label"]["bytes"]) + len(row["quicklook"]["bytes"])
 
 
 def _parquet_writer(sink: pa.NativeFile, schema: pa.Schema) -> pq.ParquetWriter:
