@@ -16,6 +16,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from .base import init_convolutions
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
+from .layers import conv_norm, linear_of_pixels
 from .pretrained import EncoderWeights, PretrainedEncoderModel
 from .resnet import ResNet, resnet_weights
 
@@ -59,7 +60,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(num_heads * head_width, width)
 
     def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
-        """(batch, n, width) and (batch, m, width) -> (batch, n, width), added to the queries."""
+        """(batch, h, w, width) and (batch, m, width) -> the queries' shape, added to them."""
         normed, memory = self.norm(queries), self.norm(memory)
         key, value = (
             layer(memory).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
@@ -69,22 +70,27 @@ class Attention(nn.Module):
         # the attention is applied to the tokens' keys and values, (batch, heads, m, width).
         key = self.scale * key @ self.query.weight.unflatten(0, (self.num_heads, -1))
         value = value @ self.out.weight.unflatten(1, (self.num_heads, -1)).permute(1, 2, 0)
-        scores = (key.flatten(1, 2) @ normed.transpose(1, 2)).unflatten(1, key.shape[1:3])
+        # The shares of each head add up to one, so the bias is shared out among the heads' values.
+        value = value + self.out.bias / self.num_heads
+        scores = (key.flatten(1, 2) @ normed.flatten(1, 2).transpose(1, 2)).unflatten(1, key.shape[1:3])
         shares = scores.softmax(2).flatten(1, 2)
-        return shares.transpose(1, 2) @ value.flatten(1, 2) + self.out.bias + queries
+        read = torch.baddbmm(queries.flatten(1, 2), shares.transpose(1, 2), value.flatten(1, 2))
+        return read.unflatten(1, queries.shape[1:3])
 
 
-class FeedForward(nn.Sequential):
+class FeedForward(nn.Module):
     """Layer norm and two linear layers, added to what came in."""
 
     def __init__(self, width: int, inner_width: int) -> None:
-        super().__init__(
-            nn.LayerNorm(width), nn.Linear(width, inner_width), nn.GELU(), nn.Linear(inner_width, width)
-        )
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.widen = nn.Linear(width, inner_width)
+        self.narrow = nn.Linear(inner_width, width)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(batch, n, width) -> the same shape."""
-        return super().forward(features) + features
+        """(batch, h, w, width) -> the same shape."""
+        inner = F.gelu(linear_of_pixels(self.widen, self.norm(features)))
+        return linear_of_pixels(self.narrow, inner) + features
 
 
 class Layer(GradientCheckpointingLayer):
@@ -96,8 +102,22 @@ class Layer(GradientCheckpointingLayer):
         self.feed_forward = FeedForward(config.width, config.feed_forward_width)
 
     def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
-        """(batch, n, width) and (batch, m, width) -> (batch, n, width)."""
+        """(batch, h, w, width) and (batch, m, width) -> the queries' shape."""
         return self.feed_forward(self.attention(queries, memory))
+
+
+class Head(nn.Module):
+    """A convolution, and one that gives the classes."""
+
+    def __init__(self, width: int, num_labels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(width)
+        self.classify = nn.Conv2d(width, num_labels, 3, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, channels, height, width) -> (batch, labels, height, width)."""
+        return self.classify(F.relu(conv_norm(self.conv, self.norm, features), inplace=True))
 
 
 class BITForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
@@ -107,6 +127,8 @@ class BITForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
     supports_gradient_checkpointing = True
     size_multiple: ClassVar[int] = 8
     minimum_size: ClassVar[int] = 16
+    # Much of decoding is small change about a few tokens, which several pairs share.
+    cpu_chunk: ClassVar[int] = 3
     reference_keys = (
         (r"^resnet\.", "backbone."),
         (r"^conv_pred\.", "project."),
@@ -119,12 +141,12 @@ class BITForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
         (r"\.0\.fn\.fn\.to_k\.", ".attention.key."),
         (r"\.0\.fn\.fn\.to_v\.", ".attention.value."),
         (r"\.0\.fn\.fn\.to_out\.0\.", ".attention.out."),
-        (r"\.1\.fn\.norm\.", ".feed_forward.0."),
-        (r"\.1\.fn\.fn\.net\.0\.", ".feed_forward.1."),
-        (r"\.1\.fn\.fn\.net\.3\.", ".feed_forward.3."),
-        (r"^classifier\.0\.", "head.0."),
-        (r"^classifier\.1\.", "head.1."),
-        (r"^classifier\.3\.", "head.3."),
+        (r"\.1\.fn\.norm\.", ".feed_forward.norm."),
+        (r"\.1\.fn\.fn\.net\.0\.", ".feed_forward.widen."),
+        (r"\.1\.fn\.fn\.net\.3\.", ".feed_forward.narrow."),
+        (r"^classifier\.0\.", "head.conv."),
+        (r"^classifier\.1\.", "head.norm."),
+        (r"^classifier\.3\.", "head.classify."),
     )
     reference_unused = (r"^resnet\.(layer4|fc)\.",)
 
@@ -141,12 +163,7 @@ class BITForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
         self.decoder = nn.ModuleList(
             Layer(config, config.decoder_head_width) for _ in range(config.decoder_layers)
         )
-        self.head = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(width, self.num_labels, 3, padding=1),
-        )
+        self.head = Head(width, self.num_labels)
         self.post_init()
 
     def pretrained_encoders(self) -> dict[str, EncoderWeights]:
@@ -183,7 +200,7 @@ class BITForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
         """Two years' features and tokens -> change logits (batch, 2, height, width)."""
         tokens = torch.cat((features_1[1], features_2[1]), dim=1) + self.token_positions
         for layer in self.encoder:
-            tokens = layer(tokens, tokens)
+            tokens = layer(tokens.unsqueeze(1), tokens).squeeze(1)
         # Both dates' pixels in one batch: no layer mixes it.
         first, second = self._read(
             torch.cat((features_1[0], features_2[0])), torch.cat(tokens.chunk(2, dim=1))
@@ -192,7 +209,7 @@ class BITForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
         return self.head(change)
 
     def _read(self, features: Tensor, tokens: Tensor) -> Tensor:
-        pixels = features.flatten(2).transpose(1, 2)
+        pixels = features.permute(0, 2, 3, 1)
         for layer in self.decoder:
             pixels = layer(pixels, tokens)
-        return pixels.transpose(1, 2).unflatten(2, features.shape[-2:])
+        return pixels.permute(0, 3, 1, 2)

@@ -18,9 +18,7 @@ ChangeMaps = Tensor | tuple[Tensor, ...]
 # One year's features: a tensor or a tuple of tensors, the images first in each.
 Features = Tensor | tuple[Tensor, ...]
 
-# How many pairs of a series are decoded at once unless a number is asked for. On a CPU, where one patch keeps
-# the cores busy, the maps of more spill its caches and are slower pair by pair (benchmark/series.py).
-CPU_CHUNK = 1
+# How many pairs of a series an accelerator decodes at once unless a number is asked for.
 ACCELERATOR_CHUNK = 9
 # The largest block that glibc takes from the heap, less some for its own notes.
 LARGEST_HEAP_BLOCK = 2**25 - 2**16
@@ -50,11 +48,13 @@ class ChangeDetector(MultispectralModel):
     """A network that finds the change between two dates. A subclass gives `compare`.
 
     `encodes_years` says whether a date is encoded without a look at the other one; where it is not, a
-    series is compared pair by pair.
+    series is compared pair by pair. `cpu_chunk` is how many pairs of a series a CPU decodes at once: as a
+    rule one patch keeps its cores busy, and the maps of more spill its caches (benchmark/series.py).
     """
 
     config_class = ChangeDetectionConfig
     encodes_years: ClassVar[bool] = False
+    cpu_chunk: ClassVar[int] = 1
 
     def compare(self, image_1: Tensor, image_2: Tensor) -> ChangeMaps:
         """Two dates, each (batch, channels, height, width) of a side that the network takes -> logits.
@@ -147,7 +147,7 @@ class ChangeDetector(MultispectralModel):
             pixel_values: (batch, years, channels, height, width), float, normalised.
             pairs: Which years to compare, as indices; default all, the earlier first (`year_pairs`).
             chunk: How many pairs are decoded at once, of each series of the batch: the memory it takes grows
-                with it. Default 1 on a CPU and 9 elsewhere.
+                with it. Default `cpu_chunk`, 1 for most, on a CPU and 9 elsewhere.
             transform: Applied to each chunk's logits (batch, pairs, 2, height, width) before the next is
                 decoded, to keep less than logits: `lambda logits: logits.argmax(2)`.
 
@@ -171,7 +171,7 @@ class ChangeDetector(MultispectralModel):
             if len(pair) != 2 or not all(0 <= year < years for year in pair):
                 raise ValueError(f"the pair {pair} is no pair of indices below {years}, the number of years")
         if chunk is None:
-            chunk = CPU_CHUNK if pixel_values.device.type == "cpu" else ACCELERATOR_CHUNK
+            chunk = self.cpu_chunk if pixel_values.device.type == "cpu" else ACCELERATOR_CHUNK
         if chunk < 1:
             raise ValueError(f"chunk is {chunk}, at least 1 pair at a time was expected")
         if pixel_values.device.type == "cpu":
