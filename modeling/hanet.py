@@ -32,18 +32,18 @@ class LineAttention(nn.Module):
         self.key = nn.Conv2d(width, width, 1)
         self.value = nn.Conv2d(width, width, 1)
         self.gamma = nn.Parameter(torch.zeros(1))
-        # (batch, channels, height, width) -> (batch, line, pixel of the line, channels)
-        self.order = (0, 3, 2, 1) if along == "columns" else (0, 2, 3, 1)
+        self.along = along
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, channels, height, width) -> the same shape."""
-        query, key, value = (
-            layer(features).permute(self.order) for layer in (self.query, self.key, self.value)
-        )
-        found = (query @ key.transpose(2, 3)).softmax(-1) @ value
-        # Each of the two orders is undone by the axes that it puts where.
-        restored = found.permute(0, 3, 2, 1) if self.order[1] == 3 else found.permute(0, 3, 1, 2)
-        return self.gamma * restored + features
+        # (batch, channels, lines, pixels of a line); one copy here saves one for each of the three products.
+        lines = features.transpose(2, 3).contiguous() if self.along == "columns" else features
+        query, key, value = (layer(lines).transpose(1, 2) for layer in (self.query, self.key, self.value))
+        shares = (query.transpose(2, 3) @ key).softmax(-1)
+        found = (value @ shares.transpose(2, 3)).transpose(1, 2)
+        if self.along == "columns":
+            found = found.transpose(2, 3)
+        return self.gamma * found + features
 
 
 class HANetForChangeDetection(MSPSNetForChangeDetection):
