@@ -468,6 +468,7 @@ def draw_efficiency(tables: Mapping[str, Sequence[Row]]) -> bytes:
             ylabel=title,
             title=f"Table {layout.number}",
         )
+        axes.margins(x=0.2)  # room for the last name
         axes.grid(alpha=0.3)
     rows = next(iter(tables.values()))
     figure.suptitle(f"Score and work; a dot's area follows the parameters{_figure_note(rows)}")

@@ -344,15 +344,8 @@ def _filled_chunks(annual: datasets.Dataset, name: str) -> list[pa.Array]:
 
 
 def _stack(cells: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """`np.stack` of arrays of one shape; joining bytes copies faster than assigning numbers."""
-    first = cells[0]
-    if first.flags.c_contiguous:
-        values = bytearray().join(cell.data for cell in cells)
-        return np.frombuffer(values, first.dtype).reshape(len(cells), *first.shape)
-    stack = np.empty((len(cells), *first.shape), first.dtype)
-    for target, cell in zip(stack, cells, strict=True):
-        target[...] = cell
-    return stack
+    """`np.stack` of arrays of one shape, with fewer calls for each of them."""
+    return np.concatenate(cells).reshape(len(cells), *cells[0].shape)
 
 
 def _as_arrays(table: pa.Table) -> dict[str, NDArray[Any]]:
