@@ -127,13 +127,8 @@ class Stopwatch:
         return self._clock() - started
 
     def shortest(self, call: Callable[[], Any]) -> float:
-        """Seconds of the shortest call behind a first one, which pays for preparations.
-
-        A first call of more than ten times the time to repeat for is the only one.
-        """
-        first = self.once(call)
-        if first > 10 * self.seconds:
-            return first
+        """Seconds of the shortest call behind a first one, which pays for fresh memory and preparations."""
+        call()
         times = [self.once(call)]
         while sum(times) < self.seconds:
             times.append(self.once(call))
