@@ -453,22 +453,30 @@ def draw_table(rows: Sequence[Row], layout: TableLayout) -> bytes:
 
 def draw_efficiency(tables: Mapping[str, Sequence[Row]]) -> bytes:
     """Each table's first score over the work of one image or pair."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     figure = _figure((4.6 * len(tables) + 0.6, 4.2))
     panels: Any = figure.subplots(1, len(tables), squeeze=False)
     for axes, (task, rows) in zip(panels[0], tables.items(), strict=True):
         layout = LAYOUTS[task]
         name, title = layout.headlines[0][1:]
-        for row in rows:
+        by_score = sorted(rows, key=lambda row: float(row.headlines[name].mean))
+        for number, row in enumerate(by_score):
             costs, score = row.runs[0].record["costs"], row.headlines[name]
             axes.scatter(costs["gmacs"], score.mean, s=12 + 4 * costs["parameters"] / 1e6, alpha=0.6)
-            axes.annotate(row.network, (costs["gmacs"], score.mean), fontsize=7)
+            # Names above and below in turn: dots on one level are neighbours in this order.
+            place = {"xytext": (5, 4 if number % 2 else -10), "textcoords": "offset points", "fontsize": 7}
+            axes.annotate(row.network, (costs["gmacs"], score.mean), **place)
         axes.set(
             xscale="log",
             xlabel=f"GMAC of one {'pair' if task == CHANGE_DETECTION else 'image'}",
             ylabel=title,
             title=f"Table {layout.number}",
         )
-        axes.margins(x=0.2)  # room for the last name
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda gmacs, _: f"{gmacs:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.margins(x=0.25, y=0.1)  # room for the last name
         axes.grid(alpha=0.3)
     rows = next(iter(tables.values()))
     figure.suptitle(f"Score and work; a dot's area follows the parameters{_figure_note(rows)}")
