@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from euromine.dataset_script.archive import BANDS, Archive, write_site
 from euromine.dataset_script.builder import read_images, read_labels, rows_of
 from euromine.dataset_script.shards import COMPRESSION_LEVEL, SHARD_BYTES, SiteTask, build_site
-from euromine.dataset_script.simulate import simulate_archive
+from euromine.simulation.simulated_archive import simulate_archive
 
 SITE = "Germany_1"
 YEARS = range(2015, 2025)

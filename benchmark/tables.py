@@ -31,13 +31,12 @@ from euromine.benchmark.costs import PATCH_SIDE, network_costs
 from euromine.benchmark.energy import EnergyMeter
 from euromine.benchmark.hardware import device_name
 from euromine.benchmark.published import published_table
-from euromine.benchmark.report import LAYOUTS, write_report
 from euromine.benchmark.results import BenchmarkRun, read_runs, require_one_kind, run_name
 from euromine.dataset_script.reading import read_dataset
 from euromine.dataset_script.splits import split_sites
 from euromine.modeling.auto import CHANGE_DETECTION, SEGMENTATION, create_model, list_models
 from euromine.modeling.image_processing import EuroMineImageProcessor
-from euromine.training import checkpoints
+from euromine.support import files
 from euromine.training.arguments import (
     ChangeDetectionArguments,
     ScriptArguments,
@@ -48,6 +47,8 @@ from euromine.training.data import digest_of
 from euromine.training.environment import KEEP_MEMORY
 from euromine.training.evaluation import predict_series
 from euromine.training.runs import COUNTS, RESULTS
+
+from .table_pages import LAYOUTS, write_report
 
 TASKS = tuple(LAYOUTS)
 SCRIPTS: dict[str, tuple[str, type[ScriptArguments]]] = {
@@ -405,7 +406,7 @@ def train(job: Job, out: Path, log: Path, accelerate: Path | None) -> int:
     attempts.append(
         {"began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "seconds": None, "joules": {}}
     )
-    checkpoints.write_json(log.parent / _ATTEMPTS, attempts)
+    files.write_json(log.parent / _ATTEMPTS, attempts)
     command = [*launcher(accelerate), SCRIPTS[job.task][0], *job.argv(out), "--disable_tqdm", "true"]
     meter, before = EnergyMeter(), _processor_seconds()
     try:
@@ -417,7 +418,7 @@ def train(job: Job, out: Path, log: Path, accelerate: Path | None) -> int:
     finally:
         taken = {"seconds": meter.seconds, "processor_seconds": _processor_seconds() - before}
         attempts[-1] |= {**taken, "joules": meter.joules}
-        checkpoints.write_json(log.parent / _ATTEMPTS, attempts)
+        files.write_json(log.parent / _ATTEMPTS, attempts)
     return finished.returncode
 
 
@@ -452,9 +453,9 @@ def keep(job: Job, out: Path, dataset: Mapping[str, Any]) -> Path:
     results.mkdir(parents=True, exist_ok=True)
     found = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
     path = results / f"{job.name}.json"
-    checkpoints.write_bytes(path.with_suffix(".npz"), (folder / COUNTS).read_bytes())
+    files.write_bytes(path.with_suffix(".npz"), (folder / COUNTS).read_bytes())
     # The file comes last: a run counts as finished once it is there.
-    checkpoints.write_json(path, make_record(job, out, found, dataset))
+    files.write_json(path, make_record(job, out, found, dataset))
     return path
 
 

@@ -32,8 +32,8 @@ def calibrate(
         raise ValueError(f"{model} is no folder here: name the file to write with --out")
     if out is not None and not out.absolute().parent.is_dir():
         raise ValueError(f"--out {out}: there is no folder {out.absolute().parent}")
-    from euromine.monitoring.calibration import calibrate as count
-    from euromine.monitoring.models import load_model
+    from euromine.monitoring.history.calibration import calibrate as count
+    from euromine.monitoring.mapping.loading import load_model
 
     loaded = load_model(model, task="segmentation", device=device)
     calibration = count(

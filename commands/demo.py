@@ -89,7 +89,7 @@ def _step(title: str) -> Iterator[None]:
 
 
 def _simulated_archive(path: Path, seed: int) -> Path:
-    from euromine.dataset_script.simulate import simulate_archive
+    from euromine.simulation.simulated_archive import simulate_archive
 
     return simulate_archive(path, sites=_SITES, size=_SIZE, seed=seed) / "EuroMineNet"
 
@@ -164,8 +164,8 @@ def _map_site(site: Site, out: Path) -> _Series:
     from transformers import AutoImageProcessor, AutoModel, AutoModelForSemanticSegmentation
 
     import euromine.modeling  # noqa: F401 - registers the change detectors with AutoModel
-    from euromine.dataset_script.areas import pixel_areas
     from euromine.dataset_script.patches import cut, patch_grid, stitch
+    from euromine.support.ground_areas import pixel_areas
     from euromine.training.evaluation import predict_series
 
     with site.open() as scene:

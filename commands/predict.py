@@ -55,8 +55,10 @@ def predict(
     A run that was stopped goes on where it was. A scene that cannot be mapped does not stop the others. Many
     scenes are shared out between processes by `accelerate launch -m euromine.commands predict ...`.
     """
-    from euromine.monitoring.prediction import predict_scenes  # torch and transformers take seconds to import
-    from euromine.monitoring.scenes import SceneOptions, parse_bands
+    from euromine.monitoring.mapping.prediction import (
+        predict_scenes,  # torch and transformers take seconds to import
+    )
+    from euromine.monitoring.scenes.scene import SceneOptions, parse_bands
 
     options = SceneOptions(parse_bands(bands) if bands is not None else None, scale, offset, nodata)
     outcomes = predict_scenes(

@@ -17,7 +17,7 @@ def report(
 
     One HTML file that needs nothing else: send it, print it, open it on a phone.
     """
-    from euromine.monitoring.report import write_report  # pandas takes a moment to import
+    from euromine.monitoring.reporting.page import write_report  # pandas takes a moment to import
     from euromine.monitoring.result import SeriesResult
 
     path = write_report(SeriesResult(folder), out, pdf=pdf)

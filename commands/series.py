@@ -86,8 +86,8 @@ def series(
     asked = None if years is None else parse_years(years)
     if not images.is_dir():
         raise ValueError(f"{images} is no folder, one with a GeoTIFF for each year was expected")
+    from euromine.monitoring.history.smoothing import SwitchRates
     from euromine.monitoring.monitor import MineMonitor  # torch and rasterio take seconds to import
-    from euromine.monitoring.smoothing import SwitchRates
 
     monitor = MineMonitor.from_pretrained(model, change_model, device)
     try:

@@ -24,7 +24,7 @@ def simulate(
     A run that was stopped goes on where it was when the same command is run again.
     """
     chosen_sites, chosen_years, chosen_size = parse_sites(sites), parse_years(years), parse_size(size)
-    from euromine.dataset_script.simulate import simulate_archive  # SciPy takes a moment to import
+    from euromine.simulation.simulated_archive import simulate_archive  # SciPy takes a moment to import
 
     folder = simulate_archive(
         out, sites=chosen_sites, years=chosen_years, size=chosen_size, seed=seed, workers=workers

@@ -32,15 +32,15 @@ def tables(
     Areas are in km2. Beside those of the published archive stand the paper's own.
     """
     from euromine.dataset_script.archive import Archive  # rasterio takes a moment to import
-    from euromine.dataset_script.shards import is_simulated
-    from euromine.dataset_script.tables import (
+    from euromine.dataset_script.area_tables import (
         CONVENTIONS,
         is_published,
         make_tables,
         measure_archive,
         read_production,
     )
-    from euromine.training.checkpoints import write_text
+    from euromine.dataset_script.shards import is_simulated
+    from euromine.support.files import write_text
 
     kinds = None if production is None else read_production(production)
     source = Archive(archive)

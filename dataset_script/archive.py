@@ -21,7 +21,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .rasters import check_blocks, crs_name, gdal, gdal_errors, open_raster, read_raster, shown
+from euromine.support.errors import ArchiveError
+from euromine.support.rasters import (
+    check_blocks,
+    crs_name,
+    gdal,
+    gdal_errors,
+    open_raster,
+    read_raster,
+    shown,
+)
 
 BANDS: tuple[str, ...] = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 
@@ -45,10 +54,6 @@ _LARGEST_SCENE = 2**31
 # Years may differ by the rounding of their exporter, never by a visible part of a pixel.
 _LARGEST_SHIFT = 0.1
 _SCANNED_PIXELS = 2**22
-
-
-class ArchiveError(ValueError):
-    """The archive, or a file of it, is not as expected; the message names it and says what was expected."""
 
 
 class Archive:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from .archive import BANDS, Archive, Scene, Site
-from .card import CITATION, DESCRIPTION, HOMEPAGE, LICENSE
+from .dataset_card import CITATION, DESCRIPTION, HOMEPAGE, LICENSE
 from .patches import PATCH_SIZE, Patch, cut, owned_mask, patch_grid
 from .splits import assign_splits
 

@@ -27,6 +27,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from euromine.support.workers import in_processes, run_on_dask, usable_cores
+
 from .archive import BANDS, Archive, Scene, Site
 from .builder import (
     CONFIGS,
@@ -41,10 +43,8 @@ from .builder import (
     series_row,
     sites_of_splits,
 )
-from .card import PICTURE_NAME, draw_picture, write_card
-from .clusters import run_on_dask
+from .dataset_card import PICTURE_NAME, draw_picture, write_card
 from .patches import PATCH_SIZE
-from .processes import in_processes, usable_cores
 from .reading import decode_label
 from .statistics import BandSums
 

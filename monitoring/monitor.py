@@ -14,11 +14,11 @@ from tqdm import tqdm
 
 from euromine.modeling import SEGMENTATION
 
-from .models import LoadedModel, load_model
-from .prediction import predict_probability
+from .history.series import SeriesSettings, by_year, find_scenes, make_series
+from .mapping.loading import LoadedModel, load_model
+from .mapping.prediction import predict_probability
 from .result import SeriesResult
-from .scenes import SceneOptions, open_scene, parse_bands
-from .series import SeriesSettings, by_year, find_scenes, make_series
+from .scenes.scene import SceneOptions, open_scene, parse_bands
 
 
 class MineMonitor:
@@ -121,7 +121,7 @@ class MineMonitor:
             found = by_year(scenes, chosen, options)
         if settings.get("permits") is not None:
             settings["permits"] = Path(settings["permits"])
-        return make_series(
+        made = make_series(
             self.models,
             found,
             out,
@@ -130,6 +130,7 @@ class MineMonitor:
             missing_years=[year for year in chosen or () if year not in found],
             progress=progress,
         )
+        return SeriesResult(made.path)
 
 
 def _scene_options(settings: dict[str, Any]) -> SceneOptions:

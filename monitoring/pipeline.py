@@ -21,11 +21,11 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from euromine.modeling import EuroMineImageProcessor
 
-from .alignment import ReadsWindows
-from .areas import areas_by_year
-from .grids import Grid
-from .prediction import NODATA, OVERLAP, WINDOW, predict_probability
-from .scenes import Scene, SceneOptions, open_scene, parse_bands
+from .history.areas import areas_by_year
+from .mapping.prediction import NODATA, OVERLAP, WINDOW, predict_probability
+from .scenes.alignment import ReadsWindows
+from .scenes.grids import Grid
+from .scenes.scene import Scene, SceneOptions, open_scene, parse_bands
 
 TASK = "mine-footprint"
 

@@ -12,9 +12,9 @@ import torch
 from euromine import train_cd
 from euromine.dataset_script.reading import read_dataset
 from euromine.dataset_script.shards import build_dataset
-from euromine.dataset_script.simulate import simulate_archive
 from euromine.modeling.auto import AutoModelForChangeDetection
 from euromine.modeling.image_processing import EuroMineImageProcessor
+from euromine.simulation.simulated_archive import simulate_archive
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -11,9 +11,9 @@ from huggingface_hub import ModelCard
 from euromine import train_seg
 from euromine.dataset_script.reading import read_dataset
 from euromine.dataset_script.shards import build_dataset
-from euromine.dataset_script.simulate import simulate_archive
 from euromine.modeling.auto import create_model
 from euromine.modeling.image_processing import EuroMineImageProcessor
+from euromine.simulation.simulated_archive import simulate_archive
 from euromine.training.evaluation import predict_series
 
 TINY = json.dumps(

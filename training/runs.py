@@ -24,13 +24,14 @@ from transformers.utils import logging as transformers_logging
 
 from euromine.metrics.counts import CountTable
 from euromine.modeling.auto import published_weights
+from euromine.support import files
 
 from . import checkpoints
 from .arguments import ScriptArguments
-from .cards import draw_predictions, part_table, score_table, scored_split, write_card
 from .data import Splits, describe, sites_of
 from .evaluation import HEADLINES, predict_series
-from .publishing import prepare_repository, publish_finished
+from .hub_push import prepare_repository, publish_finished
+from .model_cards import draw_predictions, part_table, score_table, scored_split, write_card
 from .series_trainer import SeriesTrainer
 
 logger = logging.getLogger(__name__)
@@ -127,8 +128,8 @@ def start_run(script: ScriptArguments, training: TrainingArguments, splits: Spli
         checkpoints.clean(output_dir)
         if script.restart:
             _forget(output_dir)
-        with checkpoints.told_when_full(output_dir, RECORD):
-            checkpoints.write_json(output_dir / RECORD, record)
+        with files.told_when_full(output_dir, RECORD):
+            files.write_json(output_dir / RECORD, record)
     PartialState().wait_for_everyone()
     if results is not None:
         logger.info("%s is finished; --restart trains it anew. Its scores:", output_dir)
@@ -179,11 +180,11 @@ def finish_run(run: Run, trainer: SeriesTrainer) -> dict[str, Any]:
     if trainer.is_world_process_zero() or trainer.is_fsdp_enabled:
         picture = draw_predictions(splits.pictured, _predictor(trainer), scores.task)
     if trainer.is_world_process_zero():
-        with checkpoints.told_when_full(run.output_dir, "the model card"):
+        with files.told_when_full(run.output_dir, "the model card"):
             write_card(run.output_dir, results, picture)
             if scores.counts:
-                checkpoints.write_bytes(run.output_dir / COUNTS, packed_counts(scores.counts))
-            checkpoints.write_json(run.output_dir / RESULTS, results)
+                files.write_bytes(run.output_dir / COUNTS, packed_counts(scores.counts))
+            files.write_json(run.output_dir / RESULTS, results)
         log_scores(results)
         logger.info("the model, its card and %s are in %s", RESULTS, run.output_dir)
     trainer.accelerator.wait_for_everyone()
@@ -237,7 +238,7 @@ def full_disk_in_a_sentence(function: Callable[Parameters, Returned]) -> Callabl
         try:
             return function(*args, **kwargs)
         except OSError as error:
-            if not checkpoints.says_full(error):
+            if not files.says_full(error):
                 raise
             sys.stderr.write(f"{Path(sys.argv[0]).name}: {error.strerror or error}\n")
             raise SystemExit(1) from None
@@ -457,4 +458,4 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 def _plain(values: Any) -> Any:
     """As JSON gives it back."""
-    return json.loads(json.dumps(checkpoints.without_nan(values), default=str))
+    return json.loads(json.dumps(files.without_nan(values), default=str))

@@ -19,6 +19,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback, Tra
 
 from euromine.modeling.change_detection import year_pairs
 from euromine.modeling.image_processing import EuroMineImageProcessor
+from euromine.support import files
 
 from . import checkpoints
 from .collation import IGNORED, SeriesCollator, augmented, without_unowned
@@ -198,7 +199,7 @@ class SeriesTrainer(Trainer):
             checkpoints.remove(staging)
             staging.mkdir(parents=True)
         self.accelerator.wait_for_everyone()
-        with checkpoints.told_when_full(output_dir, name):
+        with files.told_when_full(output_dir, name):
             self._staging = staging
             try:
                 super()._save_checkpoint(model, trial)
@@ -231,7 +232,7 @@ class SeriesTrainer(Trainer):
             return
         final = Path(super()._get_output_dir(None))
         staging = final / checkpoints.STAGING
-        with checkpoints.told_when_full(final, "the model"):
+        with files.told_when_full(final, "the model"):
             super().save_model(str(staging), _internal_call=True)
             self.accelerator.wait_for_everyone()
             if self.args.should_save:

@@ -11,13 +11,13 @@ import pytest
 import yaml
 
 from euromine.benchmark import tables
-from euromine.benchmark.report import LAYOUTS, energy, markdown, rows_of, write_report
 from euromine.benchmark.results import read_counts, read_run
+from euromine.benchmark.table_pages import LAYOUTS, energy, markdown, rows_of, write_report
 from euromine.benchmark.tables import Job, describe_dataset, launcher, main, make_jobs, split_name
 from euromine.dataset_script.shards import build_dataset
-from euromine.dataset_script.simulate import simulate_archive
 from euromine.dataset_script.splits import split_sites
 from euromine.modeling.auto import list_models
+from euromine.simulation.simulated_archive import simulate_archive
 
 YEARS = (2015, 2016, 2018)
 SETTINGS = {

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from euromine.commands import app
 from euromine.modeling import BANDS, EuroMineImageProcessor, create_model
-from euromine.monitoring.prediction import Outcome, _load
+from euromine.monitoring.mapping.prediction import Outcome, _load
 
 TINY = {
     "hidden_sizes": [8, 8, 8, 8],

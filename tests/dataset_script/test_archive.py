@@ -20,7 +20,8 @@ import rasterio.shutil
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import Affine
 
-from euromine.dataset_script.archive import BANDS, Archive, ArchiveError, Scene, write_site
+from euromine.dataset_script.archive import BANDS, Archive, Scene, write_site
+from euromine.support.errors import ArchiveError
 
 Writer = Callable[..., Path]
 

@@ -23,8 +23,8 @@ import yaml
 from PIL import Image
 
 from euromine.dataset_script import shards
-from euromine.dataset_script.archive import ArchiveError
 from euromine.dataset_script.shards import build_dataset
+from euromine.support.errors import ArchiveError
 
 # As in the published archive, labels have no georeferencing.
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

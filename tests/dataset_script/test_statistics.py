@@ -15,8 +15,9 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from euromine.dataset_script import statistics
-from euromine.dataset_script.archive import BANDS, Archive, ArchiveError
+from euromine.dataset_script.archive import BANDS, Archive
 from euromine.dataset_script.statistics import PRESETS, BandStatistics, BandSums, statistics_of, sums_of
+from euromine.support.errors import ArchiveError
 
 FACTS = Path(__file__).parents[2].parent / "shared" / "facts"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from euromine.dataset_script.simulate import simulate_archive
 from euromine.modeling import EuroMineImageProcessor, create_model
+from euromine.simulation.simulated_archive import simulate_archive
 
 FOLDER = Path(__file__).parents[2] / "docs" / "notebooks"
 NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))

@@ -225,7 +225,7 @@ def results_of(architecture: str, task: str, folder: Path) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def save_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Leave a model as a train script does, optimiser states and all."""
-    from euromine.training.cards import write_card
+    from euromine.training.model_cards import write_card
 
     def save(architecture: str = "fc-ef", task: str = "change-detection", **config: Any) -> Path:
         folder = tmp_path_factory.mktemp(architecture)

@@ -18,7 +18,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
 from euromine.modeling import BANDS, EuroMineImageProcessor
-from euromine.monitoring.grids import Grid
+from euromine.monitoring.scenes.grids import Grid
 
 TRANSFORM = Affine(10, 0, 300_000, 0, -10, 5_000_000)
 

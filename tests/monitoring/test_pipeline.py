@@ -11,7 +11,8 @@ from transformers import pipeline
 
 import euromine.monitoring.pipeline as module
 from euromine.modeling import EuroMineImageProcessor, create_model
-from euromine.monitoring.scenes import SceneError, open_scene
+from euromine.monitoring.scenes.scene import open_scene
+from euromine.support.errors import SceneError
 
 HEIGHT, WIDTH = 64, 96
 # One window over the whole scene: what a plain call of the network sees.

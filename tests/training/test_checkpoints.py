@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from euromine.support import files
 from euromine.training import checkpoints
 
 
@@ -99,20 +100,20 @@ def test_what_a_dead_process_left_is_cleaned_and_nothing_else(tmp_path):
 
 
 def test_json_holds_null_where_there_is_no_number(tmp_path):
-    checkpoints.write_json(tmp_path / "a.json", {"a": float("nan"), 2015: [1.5, float("inf")], "b": {"c": 1}})
+    files.write_json(tmp_path / "a.json", {"a": float("nan"), 2015: [1.5, float("inf")], "b": {"c": 1}})
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": None, "2015": [1.5, None], "b": {"c": 1}}
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
     path = tmp_path / "metrics.json"
-    checkpoints.write_text(path, "old")
+    files.write_text(path, "old")
 
     def fail(self, data):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OSError, match="No space left"):
-        checkpoints.write_text(path, "new")
+        files.write_text(path, "new")
     assert path.read_text() == "old"
 
 
@@ -130,12 +131,12 @@ def test_a_full_disk_is_one_sentence_whichever_library_met_it(tmp_path):
     for write in (by_python, by_torch, by_safetensors):
         with (
             pytest.raises(OSError, match="no space left for checkpoint-3") as raised,
-            checkpoints.told_when_full(tmp_path, "checkpoint-3"),
+            files.told_when_full(tmp_path, "checkpoint-3"),
         ):
             write()
         assert raised.value.errno == errno.ENOSPC
 
 
 def test_other_errors_pass_as_they_are(tmp_path):
-    with pytest.raises(RuntimeError, match="shapes differ"), checkpoints.told_when_full(tmp_path, "a"):
+    with pytest.raises(RuntimeError, match="shapes differ"), files.told_when_full(tmp_path, "a"):
         raise RuntimeError("shapes differ")

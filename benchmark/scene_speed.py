@@ -1,0 +1,201 @@
+"""What mapping a whole scene costs beside the bare forward passes of the network, in one run.
+
+`python -m euromine.benchmark.scene_speed` writes a scene, maps it with each network by `predict_scene`,
+footprint and probability, from a compressed GeoTIFF to two of them, and passes as many windows of the same
+size through the network alone. Both take turns, so that a busy machine slows both alike. `--memory` maps a
+whole tile of Sentinel-2, 10,980 x 10,980 pixels of ten bands, with a network that takes next to no memory
+itself, and prints what the process took at most beyond what it had before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import torch
+from rasterio.windows import Window
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import SemanticSegmenterOutput
+
+from euromine.modeling import BANDS, EuroMineImageProcessor, create_model
+from euromine.monitoring.mapping.prediction import OVERLAP, WINDOW, predict_scene
+from euromine.monitoring.mapping.tiling import Tiling
+from euromine.monitoring.scenes.scene import SceneOptions
+
+from .hardware import device_name
+
+TILE = 10_980
+NETWORKS = ("segformer-b0", "unet")
+OPTIONS = SceneOptions(offset=0)
+
+
+class OneLayerConfig(PreTrainedConfig):
+    """Of `OneLayer`."""
+
+    model_type = "euromine_one-layer"
+
+
+class OneLayer(PreTrainedModel):
+    """A network that is no more than a weighted sum of the bands."""
+
+    config_class = OneLayerConfig
+
+    def __init__(self, config: OneLayerConfig) -> None:
+        super().__init__(config)
+        self.layer = nn.Conv2d(len(BANDS), 2, 1)
+        self.post_init()
+
+    def forward(self, pixel_values: Tensor) -> SemanticSegmenterOutput:
+        """Logits (batch, 2, height, width)."""
+        return SemanticSegmenterOutput(logits=self.layer(pixel_values))
+
+
+def write_scene(path: Path, side: int) -> None:
+    """A scene of smooth ground with noise, tiled and compressed as downloads are."""
+    noise = np.random.default_rng(0)
+    profile = {"driver": "GTiff", "width": side, "height": side, "count": len(BANDS), "dtype": "uint16"}
+    storage = {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate", "predictor": 2}
+    georeferencing = {"crs": "EPSG:32633", "transform": rasterio.Affine(10, 0, 300_000, 0, -10, 5_000_000)}
+    texture = noise.integers(0, 64, (len(BANDS), 512, side), dtype=np.uint16)
+    with rasterio.open(
+        path, "w", **profile, **storage, **georeferencing, zlevel=1, bigtiff="if_safer"
+    ) as dataset:
+        dataset.descriptions = BANDS
+        columns = np.arange(side)
+        for top in range(0, side, 512):
+            rows = np.arange(top, min(top + 512, side))
+            ground = 1500 + 1000 * np.sin(rows[:, None] / 90) * np.cos(columns / 110)
+            block = texture[:, : len(rows)] + ground.astype(np.uint16)
+            dataset.write(block, window=Window(0, top, side, len(rows)))
+
+
+def seconds(work: Callable[[], object]) -> tuple[float, float]:
+    """How long something takes, on the clock and of all cores together."""
+    clock, cores = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - clock, time.process_time() - cores
+
+
+def forward_passes(model: PreTrainedModel, tiling: Tiling) -> None:
+    """As many windows as the scene has through the network, and nothing else.
+
+    In a thread, as `predict_scene` does it: OpenMP's threads wait busily for those of the main thread alone,
+    which on a machine with other work would make the bare passes look slower than they are.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(_forward_passes, model, tiling).result()
+
+
+def _forward_passes(model: PreTrainedModel, tiling: Tiling) -> None:
+    pixel_values = torch.randn(1, len(BANDS), tiling.rows.size, tiling.columns.size, device=model.device)
+    with torch.inference_mode():
+        for _ in range(len(tiling)):
+            logits = model(pixel_values=pixel_values).logits
+        logits.cpu()
+
+
+def compare(name: str, scene: Path, side: int, repeats: int) -> str:
+    """A row of the table: the network alone, the whole way, and what is around the network."""
+    torch.manual_seed(0)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model, image_processor = create_model(name).eval().to(device), EuroMineImageProcessor()
+    tiling = Tiling.of(side, side)
+    bare, whole = [], []
+    for repeat in range(repeats + 1):
+        with tempfile.TemporaryDirectory(dir=scene.parent) as out:
+
+            def predict(out: str = out) -> None:
+                predict_scene(model, image_processor, scene, out, probability=True, options=OPTIONS)
+
+            pair = seconds(lambda: forward_passes(model, tiling)), seconds(predict)
+        if repeat:  # the first brings the file into memory
+            bare.append(pair[0])
+            whole.append(pair[1])
+    cells = [name, str(len(tiling))]
+    for measure in (0, 1):
+        times = [[each[measure] for each in runs] for runs in (bare, whole)]
+        ratios = [after / before for before, after in zip(*times, strict=True)]
+        cells += [f"{statistics.median(each):.1f}" for each in times]
+        cells.append(
+            f"{statistics.median(ratios) - 1:+.1%} ({min(ratios) - 1:+.1%} to {max(ratios) - 1:+.1%})"
+        )
+    return f"| {' | '.join(cells)} |\n"
+
+
+def peak_memory() -> float:
+    """The most memory that this process ever had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def measure_memory(scene: Path, out: Path, window: int) -> str:
+    """What mapping a scene takes beyond the network and what is imported."""
+    model, image_processor = OneLayer(OneLayerConfig()).eval(), EuroMineImageProcessor()
+    with torch.inference_mode():
+        model(pixel_values=torch.zeros(1, len(BANDS), window, window))
+    before = peak_memory()
+    clock, _ = seconds(
+        lambda: predict_scene(
+            model,
+            image_processor,
+            scene,
+            out,
+            probability=True,
+            options=OPTIONS,
+            window=window,
+            progress=True,
+        )
+    )
+    return (
+        f"{before:.0f} MB before, {peak_memory():.0f} MB at most: {peak_memory() - before:.0f} MB beyond "
+        "the model, "
+        f"in {clock:.0f} s\n"
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--side", type=int, help="pixels of the scene's side; 1792, or a whole tile with --memory"
+    )
+    parser.add_argument("--repeats", type=int, default=5, help="turns of each")
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, help="names as create_model takes them")
+    parser.add_argument("--memory", action="store_true", help="measure memory instead of time")
+    parser.add_argument("--window", type=int, default=WINDOW, help="side of the windows, with --memory")
+    parser.add_argument("--folder", type=Path, help="where the scene is written")
+    arguments = parser.parse_args()
+    side = arguments.side or (TILE if arguments.memory else 4 * (WINDOW - OVERLAP))
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
+        scene = Path(name) / "scene.tif"
+        # In a process of its own, whose memory is not this one's.
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+            process.submit(write_scene, scene, side).result()
+        if arguments.memory:
+            sys.stdout.write(measure_memory(scene, Path(name), arguments.window))
+            return
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        sys.stdout.write(
+            f"A scene of {side} x {side} pixels, {len(BANDS)} bands; {device_name(device)}; median of "
+            f"{arguments.repeats} turns (least to most).\n\n"
+            "| network | windows | model (s) | scene (s) | around it | model (core s) | scene (core s) | "
+            "around it |\n"
+            "|---|---|---|---|---|---|---|---|\n"
+        )
+        for network in arguments.networks:
+            sys.stdout.write(compare(network, scene, side, arguments.repeats))
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

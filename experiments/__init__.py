@@ -1,0 +1,1 @@
+"""The effect of a defect or a smoothing on the scores."""

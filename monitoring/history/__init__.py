@@ -1,0 +1,1 @@
+"""All years of a place: smoothing, footprints, changes, areas, polygons, permits."""

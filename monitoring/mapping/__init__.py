@@ -1,0 +1,1 @@
+"""A trained network over scenes of any size: windows, predictions, GeoTIFFs."""

@@ -1,0 +1,247 @@
+"""Cloud-Optimised GeoTIFFs written row by row, checked, and there as a whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from numpy.typing import DTypeLike, NDArray
+from rasterio.windows import Window
+
+from euromine.monitoring.scenes.grids import Grid
+from euromine.support.rasters import gdal, gdal_cache, gdal_errors, open_raster
+
+BLOCK = 512
+"""Side of a tile."""
+
+TAG = "EUROMINE"
+"""The TIFF tag with what made a file, as JSON."""
+
+# What is written goes through GDAL's cache.
+_CACHE_BYTES = 16 * 2**20
+_CHECKED_ROWS = 512
+
+
+class CogWriter:
+    """A GeoTIFF of one band, written from the top to the bottom. Use it in a `with` statement.
+
+    Rows go to a temporary file; at the end of the statement they are copied to a Cloud-Optimised GeoTIFF,
+    which is read back and compared with what was written, and only then takes its name. After an error, or
+    in a process that dies, the old file stays or there is none.
+
+    Args:
+        path: The file to write; its folder is made if it is missing.
+        grid: Where its pixels lie.
+        dtype: Of its numbers.
+        nodata: What marks pixels without data.
+        resampling: How overviews are made: "mode" or "nearest" for classes, "average" for amounts.
+        description: Of its band.
+        record: What made it: JSON in a tag, for people and for `read_record`.
+
+    Raises:
+        OSError: The folder cannot be written to, or has not the space.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        grid: Grid,
+        dtype: DTypeLike,
+        nodata: float | None = None,
+        *,
+        resampling: str = "nearest",
+        description: str | None = None,
+        record: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.path, self.grid, self.dtype = Path(path), grid, np.dtype(dtype)
+        self._nodata, self._resampling = nodata, resampling
+        self._work = self.path.with_name(f".{self.path.name}.partial")
+        self._rows_file = self._work / "rows.tif"
+        self._row, self._checksum = 0, 0
+        self._tags = {TAG: json.dumps(record, sort_keys=True)} if record is not None else {}
+        self._description = description
+        self._dataset: Any = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            _remove(self._work)
+            self._work.mkdir()
+        except OSError as error:
+            raise OSError(
+                f"{self.path.parent} cannot be written to ({error.strerror}); expected a folder of one's own",
+            ) from error
+        try:
+            self._check_space()
+            with ExitStack() as room:
+                room.enter_context(gdal_cache(_CACHE_BYTES))
+                self._dataset = self._create()
+                self._room = room.pop_all()
+        except BaseException:
+            _remove(self._work)
+            raise
+
+    def __enter__(self) -> CogWriter:
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if exception is None:
+                self._finish()
+        finally:
+            if self._dataset is not None:
+                with contextlib.suppress(*gdal_errors()), gdal():
+                    self._dataset.close()
+            self._room.close()
+            _remove(self._work)
+
+    def write(self, rows: NDArray[Any]) -> None:
+        """Write the next rows.
+
+        Args:
+            rows: (rows, width) of the file's type.
+
+        Raises:
+            ValueError: They do not fit.
+            OSError: They cannot be written, for example on a full disk.
+        """
+        if rows.ndim != 2 or rows.shape[1] != self.grid.width or rows.dtype != self.dtype:
+            raise ValueError(
+                f"rows are {rows.dtype} {rows.shape}, {self.dtype} (rows, {self.grid.width}) was expected"
+            )
+        rows = np.ascontiguousarray(rows)
+        try:
+            with gdal():
+                self._dataset.write(rows, 1, window=Window(0, self._row, rows.shape[1], rows.shape[0]))
+        except gdal_errors() as error:
+            raise self._torn() from error
+        self._row += len(rows)
+        self._checksum = zlib.crc32(rows.data, self._checksum)
+
+    def _create(self) -> Any:
+        try:
+            with gdal():
+                return rasterio.open(
+                    self._rows_file,
+                    "w",
+                    driver="GTiff",
+                    count=1,
+                    dtype=self.dtype,
+                    nodata=self._nodata,
+                    bigtiff="if_safer",
+                    **self.grid.profile,
+                )
+        except gdal_errors() as error:
+            raise self._torn() from error
+
+    def _finish(self) -> None:
+        if self._row != self.grid.height:
+            raise ValueError(f"{self.path}: {self._row} rows were written, {self.grid.height} were expected")
+        copy = self._work / "copy.tif"
+        try:
+            with gdal():
+                if self._description:
+                    self._dataset.set_band_description(1, self._description)
+                self._dataset.update_tags(**self._tags)
+                self._dataset.close()
+                rasterio.shutil.copy(
+                    self._rows_file,
+                    copy,
+                    driver="COG",
+                    compress="deflate",
+                    # Twice as quick as the usual 6, and hardly larger.
+                    level=1,
+                    predictor="yes" if self.dtype.kind == "f" else "no",
+                    blocksize=BLOCK,
+                    overview_resampling=self._resampling,
+                    bigtiff="if_safer",
+                    num_threads="all_cpus",
+                )
+            whole = self._read_back(copy) == self._checksum
+        except gdal_errors() as error:
+            raise self._torn() from error
+        except ValueError as error:  # it is no GeoTIFF when it is read back
+            raise self._torn() from error
+        if not whole:
+            raise self._torn()
+        with copy.open("rb") as file:
+            os.fsync(file.fileno())
+        copy.replace(self.path)
+
+    def _read_back(self, path: Path) -> int:
+        """The checksum of a file's numbers: a full disk is no error to GDAL as it closes."""
+        checksum = 0
+        with ExitStack() as files, gdal():
+            dataset = open_raster(str(path), files)
+            for top in range(0, self.grid.height, _CHECKED_ROWS):
+                rows = min(_CHECKED_ROWS, self.grid.height - top)
+                read = np.ascontiguousarray(dataset.read(1, window=Window(0, top, self.grid.width, rows)))
+                checksum = zlib.crc32(read.data, checksum)
+        return checksum
+
+    def _check_space(self) -> None:
+        """Refuse to begin where not even the rows have room."""
+        needed = self.grid.height * self.grid.width * self.dtype.itemsize
+        free = shutil.disk_usage(self._work).free
+        if free < needed:
+            raise OSError(
+                f"no space left for {self.path} ({_in_words(free)} are free, it needs {_in_words(needed)} or "
+                f"more); free some and start again"
+            )
+
+    def _torn(self) -> OSError:
+        free = shutil.disk_usage(self._work).free
+        return OSError(
+            f"{self.path}: could not be written in full ({_in_words(free)} are free); is the disk full, or a "
+            f"quota reached?"
+        )
+
+
+def write_cog(
+    path: str | os.PathLike[str],
+    values: NDArray[Any],
+    grid: Grid,
+    nodata: float | None = None,
+    **options: Any,
+) -> None:
+    """Write an array (height, width) at once; options as for `CogWriter`.
+
+    Raises:
+        ValueError: It does not fit the grid.
+        OSError: It cannot be written.
+    """
+    with CogWriter(path, grid, values.dtype, nodata, **options) as writer:
+        writer.write(values)
+
+
+def read_record(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """What made a GeoTIFF, if `CogWriter` wrote it and said so; None for any other file, or none."""
+    try:
+        with ExitStack() as files:
+            record = json.loads(open_raster(os.fspath(path), files).tags().get(TAG, "null"))
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _in_words(size: int) -> str:
+    return f"{size / 2**20:.0f} MB" if size >= 10 * 2**20 else f"{size / 2**10:.0f} kB"
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)

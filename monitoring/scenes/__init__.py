@@ -1,0 +1,1 @@
+"""A user's images: bands, reflectance, STAC sidecars, grids, alignment."""

@@ -1,0 +1,1 @@
+"""A simulated archive of any size, with known truth."""

@@ -1,0 +1,145 @@
+"""Errors that a user can mend, and their one-line answer on the command line.
+
+    EuroMineError(ValueError)
+    ├── ArgumentError           an option or argument does not fit
+    ├── DataError               a file or folder does not hold what was expected
+    │   ├── ArchiveError        an archive of yearly images and labels
+    │   ├── DatasetError        parquet shards, or a dataset on the Hub
+    │   ├── RecordError         a JSON record such as run.json or series.json
+    │   ├── SceneError          a user's image
+    │   ├── GridError           a coordinate system, or grids that do not go together
+    │   └── PermitError         outlines of permits
+    ├── ModelError              a checkpoint cannot be loaded, or does not do what was asked
+    └── MissingExtraError       an optional dependency is missing (also an ImportError)
+
+Every message reads `FILE OR ARGUMENT: found X; expected Y.`, followed by the option or command that mends it.
+Programs answer `EuroMineError` and `OSError` in one line. Anything else is a bug and shows its traceback.
+`modeling` and `metrics` ship alone and raise plain `ValueError`; `as_user_error` translates it where a
+user's argument is handed to them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+DEBUG_VARIABLE = "EUROMINE_DEBUG"
+"""Environment variable that makes every program show tracebacks of user errors, too."""
+
+
+class EuroMineError(ValueError):
+    """Something that the user can mend. The message names the file or argument."""
+
+
+class ArgumentError(EuroMineError):
+    """An option or argument does not fit."""
+
+
+class DataError(EuroMineError):
+    """A file or folder does not hold what was expected."""
+
+
+class ArchiveError(DataError):
+    """An archive of yearly images and labels is incomplete, damaged or laid out differently."""
+
+
+class DatasetError(DataError):
+    """Parquet shards, or a dataset on the Hub, do not hold what was expected."""
+
+
+class RecordError(DataError):
+    """A JSON record that EuroMine writes is damaged, or was written by another version."""
+
+
+class SceneError(DataError):
+    """A user's image cannot be read, lacks a band or does not say what its numbers mean."""
+
+
+class GridError(DataError):
+    """A grid has no usable coordinate system, or grids do not go together."""
+
+
+class PermitError(DataError):
+    """Outlines of permits cannot be read or do not fit the place."""
+
+
+class ModelError(EuroMineError):
+    """A checkpoint cannot be loaded, or does not do what was asked of it."""
+
+
+class MissingExtraError(EuroMineError, ImportError):
+    """An optional dependency is missing; the message names the extra that installs it."""
+
+
+@contextmanager
+def as_user_error(subject: str, kind: type[EuroMineError] = ArgumentError) -> Iterator[None]:
+    """Translate the plain `ValueError` of code that ships alone, or of a library, into a user error.
+
+    Wrap only the call that receives the user's value: any `ValueError` inside becomes the user's mistake.
+
+    Args:
+        subject: The option, argument or file that the user gave.
+        kind: The error to raise.
+
+    Raises:
+        EuroMineError: (`kind`) The code inside raised a `ValueError`. Errors that are user errors already
+            pass unchanged.
+    """
+    try:
+        yield
+    except EuroMineError:
+        raise
+    except ValueError as error:
+        raise kind(f"{subject}: {one_line(error)}") from error
+
+
+@contextmanager
+def reported_errors(program: str, *, debug: bool = False) -> Iterator[None]:
+    """Report what ends a program, as its user needs it.
+
+    User errors and errors of the system are one line on standard error and exit status 1. Anything else is
+    a bug: its traceback is followed by a request to report it, exit status 1. Ctrl-C ends with status 130.
+
+    Args:
+        program: The program's name, at the beginning of the line.
+        debug: Show the traceback of user errors, too; `EUROMINE_DEBUG=1` does the same.
+
+    Raises:
+        SystemExit: Something went wrong.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted.", file=sys.stderr)
+        raise SystemExit(130) from None
+    except (EuroMineError, OSError) as error:
+        if debug or debugging():
+            traceback.print_exc()
+        print(f"{program}: {one_line(error)}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except Exception:
+        traceback.print_exc()
+        print(
+            f"{program}: this is a bug in EuroMine. Please report it with the traceback above and the output "
+            "of `euromine --version`; CONTRIBUTING.md says where.",
+            file=sys.stderr,
+        )
+        raise SystemExit(1) from None
+
+
+def debugging() -> bool:
+    """Whether `EUROMINE_DEBUG` asks for tracebacks."""
+    return os.environ.get(DEBUG_VARIABLE, "").lower() not in ("", "0", "false", "no")
+
+
+def one_line(error: BaseException) -> str:
+    """An error's message in one line; the system's own words where an `OSError` has them."""
+    words = str(error)
+    if isinstance(error, OSError) and error.strerror and not error.filename:
+        words = error.strerror
+    elif isinstance(error, OSError) and error.strerror:
+        words = f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return " ".join(words.split())

@@ -1,0 +1,241 @@
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from huggingface_hub import ModelCard
+
+from euromine.modeling.auto import CHANGE_DETECTORS, SEGMENTERS, create_model
+from euromine.modeling.image_processing import EuroMineImageProcessor
+from euromine.modeling.native import NATIVE_SEGMENTERS
+from euromine.training.licences import CHECKPOINTS
+from euromine.training.model_cards import make_card, table, usage, write_card
+
+INTERVAL_SCORES = {
+    "intervals": [1, 2],
+    "f1": [0.5, float("nan")],
+    "precision": [0.4, 0.3],
+    "recall": [0.7, 0.6],
+    "gain_f1": [0.5, 0.2],
+    "loss_f1": [0.1, None],
+}
+RESULTS: dict[str, Any] = {
+    "task": "segmentation",
+    "architecture": "unet",
+    "model": {"repository": None, "folder": "runs/unet", "class": "UNet", "parameters": 17_267_458},
+    "scores": {
+        "validation": {"of1": 0.9, "of1_pooled": 0.91},
+        "test": {"of1": 0.71234, "of1_pooled": 0.8, "precision": float("nan"), "gca_tiou": None},
+    },
+    "confidence": {"test": {"of1": [0.6, 0.8]}},
+    "details": {
+        "test": {
+            "annual_f1": {
+                "years": [2015, 2016],
+                "f1": [0.61, 0.62],
+                "precision": [0.5, 0.5],
+                "recall": [0.7, 0.7],
+                "iou": [0.4, 0.41],
+            },
+            "interval_f1": INTERVAL_SCORES,
+        }
+    },
+    "training": {
+        "steps": 40,
+        "epochs": 4.0,
+        "best_step": 30,
+        "selected_by": "of1",
+        "batch_size": 32,
+        "precision": "float32",
+        "arguments": {
+            "optim": "adamw_torch",
+            "weight_decay": 0.01,
+            "learning_rate": 1e-4,
+            "lr_scheduler_type": "cosine_with_min_lr",
+            "seed": 7,
+        },
+    },
+    "protocol": {
+        "dataset": "/home/somebody/euromine",
+        "dataset_revision": None,
+        "simulated": False,
+        "digest": "abc",
+        "sites": {"train": ["a", "b", "c"], "validation": ["d"], "test": ["e", "f"]},
+        "years": None,
+        "bands": ["B02", "B03"],
+        "statistics": "dataset",
+        "recipe": "paper",
+        "augmentation": True,
+        "protocol": "corrected",
+        "average": "site",
+        "pretrained": None,
+        "pairs_per_patch": None,
+        "interval_sampling": None,
+    },
+    "versions": {"torch": "2.13.0"},
+    "hardware": "CPU",
+}
+
+
+def changed(**sections: dict[str, Any]) -> dict[str, Any]:
+    results = copy.deepcopy(RESULTS)
+    for section, values in sections.items():
+        results[section] = {**results[section], **values} if isinstance(values, dict) else values
+    return results
+
+
+def test_a_card_says_that_patches_were_trained_on_with_all_their_years():
+    pairs = {"pairs_per_patch": "9", "interval_sampling": "balanced"}
+    results = changed(task="change-detection", protocol={**pairs, "training": "pairs"})
+    assert "patches |" not in make_card(results, with_picture=False)
+    card = make_card(changed(task="change-detection", protocol={**pairs, "training": "series"}), False)
+    assert f"{RESULTS['training']['batch_size']} patches |" in re.sub(" +", " ", card)
+    assert "9 a patch and epoch, balanced, those of a patch together" in card
+
+
+def test_the_model_index_holds_the_scores_of_the_test_split():
+    results = changed(
+        model={"repository": "org/mines"}, protocol={"dataset": "org/euromine", "dataset_revision": "f00"}
+    )
+    data = ModelCard(make_card(results, with_picture=False)).data
+    assert data.model_name == "mines"
+    assert data.license == "apache-2.0"
+    assert data.datasets == ["org/euromine"]
+    values = {result.metric_name: result.metric_value for result in data.eval_results}
+    assert values == {"OF1 (mean of the years' F1)": 0.7123, "F1 of all years together": 0.8}
+    assert {result.dataset_split for result in data.eval_results} == {"test"}
+    assert {result.dataset_revision for result in data.eval_results} == {"f00"}
+
+
+def test_the_card_tells_scores_protocol_and_licences():
+    card = make_card(RESULTS, with_picture=True)
+    text = re.sub(" +", " ", card)
+    for part in (
+        "# euromine-unet",
+        "(predictions.png)",
+        "| OF1 (mean of the years' F1) | 0.7123 | 0.6000 to 0.8000 |",
+        "2 sites, none of which was trained on",
+        "| 2016 | 0.6200 |",
+        "| 2 | - | 0.3000 |",
+        "step 30 of 40 was chosen by of1 on the validation split",
+        "17.27 million parameters",
+        "3 train, 1 validation, 2 test",
+        "Apache-2.0",
+        "CC-BY-4.0",
+        "adamw_torch, weight decay 0.01",
+        "| seed | 7 |",
+    ):
+        assert part in text, part
+    assert "simulated" not in text.lower()
+    # Where the data lay on somebody's machine concerns nobody else.
+    assert "somebody" not in text
+    assert "None" not in text
+    assert "\n\n\n" not in card
+
+
+def test_simulated_data_is_said_loudly():
+    text = make_card(changed(protocol={"simulated": True}), with_picture=False)
+    body = text.split("---\n", 2)[2]
+    assert "**Trained and scored on simulated data.**" in body.split("## Scores")[0]
+    assert "not to be used on real mines" in body
+    metadata = yaml.safe_load(text.split("---\n")[1])
+    assert "simulated-data" in metadata["tags"]
+    assert metadata["model-index"][0]["results"][0]["dataset"]["name"] == "EuroMineNet (simulated)"
+
+
+def test_scores_of_the_split_that_chose_the_epoch_are_called_too_good():
+    results = changed()
+    results["scores"] = {"validation": {"of1": 0.9}}
+    results["details"] = {}
+    text = make_card(results, with_picture=False)
+    assert "The epoch was chosen by these very scores" in text
+    results["scores"] = {}
+    assert "None: the dataset has neither" in make_card(results, with_picture=False)
+
+
+def test_a_run_without_validation_says_that_nothing_was_selected():
+    text = make_card(changed(training={"best_step": None, "selected_by": None}), with_picture=False)
+    assert "Nothing was selected: this is the last checkpoint, of step 40" in text
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "identifier", "sentence"),
+    [
+        (None, "apache-2.0", "- **Weights**: trained from fresh ones, Apache-2.0."),
+        (
+            "openmmlab/upernet-swin-base",
+            "apache-2.0",
+            "training began from `openmmlab/upernet-swin-base` (MIT).",
+        ),
+        (
+            "timm/resnet18.tv_in1k, timm/pvt_v2_b1.in1k",
+            "apache-2.0",
+            "`timm/resnet18.tv_in1k` (BSD-3-Clause) and `timm/pvt_v2_b1.in1k` (Apache-2.0).",
+        ),
+        ("timm/resnet18.tv_in1k, someone/else", "other", "`someone/else`; its licence is unknown here"),
+        ("nvidia/segformer-b5-finetuned-ade-640-640", "other", "for research and evaluation alone"),
+        ("facebook/mask2former-swin-base-ade-semantic", "other", "its page calls its licence `other`"),
+        (
+            "somebody/weights",
+            "other",
+            "its licence is unknown here (https://huggingface.co/somebody/weights)",
+        ),
+    ],
+)
+def test_code_data_and_weights_are_licensed_apart(pretrained, identifier, sentence):
+    text = make_card(changed(protocol={"pretrained": pretrained}), with_picture=False)
+    metadata = yaml.safe_load(text.split("---\n")[1])
+    assert metadata["license"] == identifier
+    assert ("license_name" in metadata) == (identifier == "other")
+    several = pretrained is not None and ", " in pretrained
+    assert metadata.get("base_model") == (pretrained.split(", ") if several else pretrained)
+    assert "- **Code**: Apache-2.0." in text
+    assert "- **Data**: EuroMineNet, CC-BY-4.0" in text
+    assert sentence in text
+
+
+def test_a_folder_that_training_began_from_is_named_alone(tmp_path: Path):
+    (tmp_path / "weights").mkdir()
+    text = make_card(changed(protocol={"pretrained": str(tmp_path / "weights")}), with_picture=False)
+    assert str(tmp_path) not in text
+    assert "training began from `weights`; its licence is unknown here:" in text
+
+
+def test_the_licence_of_every_checkpoint_to_start_from_is_known():
+    classes = [*SEGMENTERS.values(), *CHANGE_DETECTORS.values()]
+    checkpoints = {network.checkpoint for network in (*classes, *NATIVE_SEGMENTERS.values())} - {None}
+    assert checkpoints
+    assert checkpoints <= set(CHECKPOINTS)
+
+
+@pytest.mark.parametrize("architecture", ["segformer-b0", "unet", "tinycd"])
+def test_the_code_in_the_card_runs(architecture, tmp_path, tiny_segformer):
+    task = "change-detection" if architecture == "tinycd" else "segmentation"
+    model = tiny_segformer() if architecture == "segformer-b0" else create_model(architecture)
+    model.save_pretrained(tmp_path)
+    EuroMineImageProcessor().save_pretrained(tmp_path)
+    code = usage(changed(task=task, model={"folder": str(tmp_path)}))
+    # Four years do as well as ten.
+    names: dict[str, Any] = {}
+    exec(code.replace("(10, 10, 160, 160)", "(4, 10, 64, 64)"), names)
+    if task == "segmentation":
+        assert names["footprint"].shape == (160, 160)
+    else:
+        assert names["change"].shape == (6, 64, 64)
+    assert isinstance(names["model"], torch.nn.Module)
+
+
+def test_card_and_picture_are_written(tmp_path: Path):
+    write_card(tmp_path, RESULTS, b"picture")
+    assert (tmp_path / "predictions.png").read_bytes() == b"picture"
+    assert ModelCard.load(tmp_path / "README.md").data.library_name == "transformers"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "predictions.png"]
+
+
+def test_tables_are_aligned():
+    assert table(("year", "F1"), [("2015", "0.5"), ("all", "0.25")]) == (
+        "| year |   F1 |\n| ---- | ---: |\n| 2015 |  0.5 |\n| all  | 0.25 |"
+    )
