@@ -1,9 +1,14 @@
 """The `euromine` command: one file a verb."""
 
 import logging
+import os
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
+
+from euromine.support.errors import DEBUG_VARIABLE, reported_errors
 
 from . import build, calibrate, demo, link, predict, publish, report, series, simulate, tables
 
@@ -27,18 +32,42 @@ app.command("tables")(tables.tables)
 app.command("unlink")(link.unlink)
 
 
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"euromine {version('euromine')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _show_messages() -> None:
+def _prepare(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help=f"Show the traceback of every error, as {DEBUG_VARIABLE}=1 does."),
+    ] = False,
+) -> None:
     """EuroMineNet: mining footprints and their changes from Sentinel-2."""
+    if debug:
+        os.environ[DEBUG_VARIABLE] = "1"  # for the processes that the command starts, too
+    configure_logging()
+
+
+def configure_logging() -> None:
+    """Log to standard error, one short line a message."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    # What GDAL says of a damaged file or a full disk, our sentence says once.
+    # GDAL's own words on a damaged file or a full disk would precede our sentence on the same thing.
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)
 
 
 def main() -> None:
-    """Run the command; what a person did wrong is answered in one sentence, without a traceback."""
-    try:
-        app()
-    except (ValueError, OSError) as error:
-        print(f"euromine: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+    """Run the command. User errors are one line on standard error; bugs show their traceback."""
+    arguments = sys.argv[1:]
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if "--debug" in own:  # wherever it stands
+        arguments.remove("--debug")
+        arguments.insert(0, "--debug")
+    with reported_errors("euromine"):
+        app(arguments)

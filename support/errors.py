@@ -93,7 +93,8 @@ def as_user_error(subject: str, kind: type[EuroMineError] = ArgumentError) -> It
     except EuroMineError:
         raise
     except ValueError as error:
-        raise kind(f"{subject}: {one_line(error)}") from error
+        words = one_line(error)
+        raise kind(words if words.startswith(subject) else f"{subject}: {words}") from error
 
 
 @contextmanager
@@ -138,8 +139,9 @@ def debugging() -> bool:
 def one_line(error: BaseException) -> str:
     """An error's message in one line; the system's own words where an `OSError` has them."""
     words = str(error)
-    if isinstance(error, OSError) and error.strerror and not error.filename:
-        words = error.strerror
-    elif isinstance(error, OSError) and error.strerror:
-        words = f"{os.fsdecode(error.filename)}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        names = [
+            os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)
+        ]
+        words = f"{' -> '.join(names)}: {error.strerror}" if names else error.strerror
     return " ".join(words.split())
