@@ -35,7 +35,7 @@ from euromine.support.files import write_text
 from euromine.support.ground_areas import pixel_areas
 from euromine.support.rasters import crs_name
 
-from .folder import GAIN, LOSS, NO_CHANGE, NODATA, UNDIRECTED
+from .map_values import GAIN, LOSS, NO_CHANGE, NODATA, UNDIRECTED
 
 Maps = NDArray[np.uint8]
 Areas = NDArray[np.float64]

@@ -27,7 +27,7 @@ from euromine.monitoring.mapping.loading import model_digest
 from euromine.support.files import write_json
 
 from .areas import CHANGE_CLASSES, FOOTPRINT_CLASSES, Confusion, change_map
-from .folder import NODATA
+from .map_values import NODATA
 from .smoothing import METHODS, SwitchRates, estimate_switch_rates, fit_emission_prior, smooth
 
 NAME = "calibration.json"

@@ -13,39 +13,17 @@ from numpy.typing import NDArray
 
 from euromine.support.rasters import gdal, gdal_errors, open_raster
 
+from .file_names import (
+    AREAS,
+    CHANGES_TABLE,
+    FIRST_YEAR,
+    LAST_YEAR,
+    PERMITS_TABLE,
+    change_name,
+    footprint_name,
+    probability_name,
+)
 from .manifest import Manifest, read_manifest
-
-NODATA = 255
-NEVER, UNKNOWN_YEAR = 0, 65535
-# Values of a change map.
-NO_CHANGE, GAIN, LOSS, UNDIRECTED = 0, 1, 2, 3
-CHANGE_VALUES = (GAIN, LOSS, UNDIRECTED)
-
-AREAS, CHANGES_TABLE = "areas.csv", "changes.csv"
-# What lies outside the permits, as table and as polygons, and the outlines of the permits themselves.
-PERMITS_TABLE, PERMITS_POLYGONS, PERMIT_OUTLINES = "permits.csv", "permits.gpkg", "permit_outlines.gpkg"
-REPORT = "report.html"
-FIRST_YEAR, LAST_YEAR = "first_year.tif", "last_year.tif"
-
-
-def footprint_name(year: int) -> str:
-    """The file of a year's footprint."""
-    return f"footprint_{year}.tif"
-
-
-def probability_name(year: int) -> str:
-    """The file of a year's probability of being mined."""
-    return f"probability_{year}.tif"
-
-
-def change_name(year_1: int, year_2: int) -> str:
-    """The file of the change between two years."""
-    return f"change_{year_1}_{year_2}.tif"
-
-
-def quicklook_name(year: int) -> str:
-    """The file of a year's picture."""
-    return f"quicklook_{year}.png"
 
 
 class SeriesFolder:

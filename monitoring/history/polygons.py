@@ -21,7 +21,7 @@ from euromine.support.errors import MissingExtraError
 from euromine.support.ground_areas import zone_area
 
 from .areas import HECTARE, GridLike
-from .folder import GAIN, LOSS, UNDIRECTED
+from .map_values import GAIN, LOSS, UNDIRECTED
 
 Maps = NDArray[np.uint8]
 

@@ -57,28 +57,22 @@ from .areas import (
     write_table,
 )
 from .calibration import Calibration
-from .folder import (
+from .file_names import (
     AREAS,
     CHANGES_TABLE,
     FIRST_YEAR,
-    GAIN,
     LAST_YEAR,
-    LOSS,
-    NEVER,
-    NO_CHANGE,
-    NODATA,
     PERMIT_OUTLINES,
     PERMITS_POLYGONS,
     PERMITS_TABLE,
-    UNDIRECTED,
-    UNKNOWN_YEAR,
-    SeriesFolder,
     change_name,
     footprint_name,
     probability_name,
     quicklook_name,
 )
+from .folder import SeriesFolder
 from .manifest import CHANGES, FOOTPRINTS, Manifest, ModelRecord, SceneRecord
+from .map_values import GAIN, LOSS, NEVER, NO_CHANGE, NODATA, UNDIRECTED, UNKNOWN_YEAR
 from .permits import outside_permits, read_permits, write_findings
 from .polygons import change_polygons, footprint_polygons, require_geopandas, write_polygons
 from .smoothing import METHODS, Method, SwitchRates, change_probability, smooth

@@ -20,22 +20,20 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from euromine.monitoring.history.folder import (
-    CHANGE_VALUES,
+from euromine.monitoring.history.file_names import (
     FIRST_YEAR,
     LAST_YEAR,
-    NEVER,
     PERMIT_OUTLINES,
     PERMITS_POLYGONS,
     PERMITS_TABLE,
     REPORT,
-    UNKNOWN_YEAR,
-    SeriesFolder,
     change_name,
     footprint_name,
     quicklook_name,
 )
+from euromine.monitoring.history.folder import SeriesFolder
 from euromine.monitoring.history.manifest import CHANGES, FOOTPRINTS, ModelRecord, SceneRecord
+from euromine.monitoring.history.map_values import CHANGE_VALUES, NEVER, UNKNOWN_YEAR
 from euromine.monitoring.history.polygons import require_geopandas
 from euromine.support.errors import MissingExtraError
 from euromine.support.files import told_when_full, write_bytes, write_text
