@@ -8,7 +8,7 @@ PACKAGE_LINK := build/as_package/euromine
 # The subpackages that are type-checked.
 CHECKED := benchmark commands dataset_script experiments hub metrics modeling monitoring simulation support training train_seg train_cd
 
-.PHONY: setup demo test lint types suite format clean
+.PHONY: setup demo docs test lint types suite format clean
 
 setup: $(STAMP)
 
@@ -30,6 +30,10 @@ DEMO := runs/demo$(if $(ARCHIVE),-$(notdir $(patsubst %/,%,$(ARCHIVE))))
 
 demo: setup
 	$(BIN)/euromine demo $(DEMO) $(if $(ARCHIVE),--archive $(ARCHIVE))
+
+# The site, in build/docs/html; every warning is an error.
+docs: setup
+	$(BIN)/sphinx-build -W --keep-going -n docs build/docs/html
 
 test: lint types suite
 
