@@ -41,6 +41,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m euromine.metrics.synchronise --check
+	$(BIN)/lint-imports pyproject.toml --no-cache
 
 types: setup $(PACKAGE_LINK)
 	$(BIN)/mypy $(addprefix -p euromine.,$(CHECKED))
@@ -51,9 +52,23 @@ PYTEST_ARGUMENTS ?= --numprocesses auto --dist loadfile
 suite: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
 
+# Wheel and source distribution, in dist/.
+dist: setup
+	$(BIN)/python -m build --outdir dist
+
+# The suite on the oldest versions that pyproject.toml allows.
+OLDEST := .venv-oldest/bin
+
+oldest:
+	test -x $(OLDEST)/python || $(PYTHON) -m venv .venv-oldest
+	$(OLDEST)/python -m pip install --quiet --upgrade pip
+	$(OLDEST)/python -m pip install --quiet --constraint constraints-oldest.txt torch==2.13.0
+	$(OLDEST)/python -m pip install --quiet --constraint constraints-oldest.txt --editable '.[dev]'
+	OMP_NUM_THREADS=1 $(OLDEST)/python -m pytest $(PYTEST_ARGUMENTS)
+
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build runs
+	rm -rf $(VENV) .venv-oldest build dist runs
