@@ -21,7 +21,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from euromine.modeling import EuroMineImageProcessor
 
-from .history.areas import areas_by_year
+from .history.area_series import areas_by_year
 from .mapping.prediction import NODATA, OVERLAP, WINDOW, predict_probability
 from .scenes.alignment import ReadsWindows
 from .scenes.grids import Grid

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+HECTARE = 10_000.0
+"""In square metres."""
+
 # WGS 84 (EPSG:4326): semi-major axis in metres and first eccentricity.
 _SEMI_MAJOR = 6_378_137.0
 _FLATTENING = 1 / 298.257223563

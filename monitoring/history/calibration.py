@@ -26,7 +26,8 @@ from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.monitoring.mapping.loading import model_digest
 from euromine.support.files import write_json
 
-from .areas import CHANGE_CLASSES, FOOTPRINT_CLASSES, Confusion, change_map
+from .area_estimation import CHANGE_CLASSES, FOOTPRINT_CLASSES, Confusion
+from .change_maps import change_map
 from .map_values import NODATA
 from .smoothing import METHODS, SwitchRates, estimate_switch_rates, fit_emission_prior, smooth
 

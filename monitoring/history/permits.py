@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from euromine.support.errors import PermitError
 from euromine.support.files import write_text
+from euromine.support.ground_areas import HECTARE
 
-from .areas import HECTARE
 from .polygons import ground_areas, ground_perimeters, polygon_parts, require_geopandas, write_polygons
 
 logger = logging.getLogger(__name__)

@@ -11,17 +11,19 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from euromine.support.errors import MissingExtraError
-from euromine.support.ground_areas import zone_area
+from euromine.support.ground_areas import HECTARE, zone_area
 
-from .areas import HECTARE, GridLike
 from .map_values import GAIN, LOSS, UNDIRECTED
+
+if TYPE_CHECKING:
+    from euromine.monitoring.scenes.grids import Grid
 
 Maps = NDArray[np.uint8]
 
@@ -56,7 +58,7 @@ def require_geopandas() -> Any:
 def footprint_polygons(
     footprints: Sequence[Maps] | Maps,
     years: Sequence[int],
-    grid: GridLike,
+    grid: Grid,
     *,
     smallest_mapping_unit: float = 0.0,
     site: str = "",
@@ -122,7 +124,7 @@ def footprint_polygons(
 def change_polygons(
     changes: Sequence[Maps] | Maps,
     pairs: Sequence[tuple[int, int]],
-    grid: GridLike,
+    grid: Grid,
     *,
     smallest_mapping_unit: float = 0.0,
     site: str = "",
@@ -328,7 +330,7 @@ def _years_of_parts(
     return np.bincount(keys, minlength=parts * years).reshape(parts, years) > 0
 
 
-def _outlines(codes: NDArray[Any], grid: GridLike, box: tuple[slice, slice]) -> tuple[Any, NDArray[np.int64]]:
+def _outlines(codes: NDArray[Any], grid: Grid, box: tuple[slice, slice]) -> tuple[Any, NDArray[np.int64]]:
     """The valid polygons of a map's values above 0, connected by edges, and the value of each."""
     import shapely
     from rasterio.features import shapes
@@ -356,7 +358,7 @@ def _frame(
     geopandas: Any,
     geometry: Iterable[Any],
     values: dict[str, Any],
-    grid: GridLike,
+    grid: Grid,
     smallest_mapping_unit: float,
     names: Sequence[str],
     order: Sequence[str],
@@ -389,9 +391,7 @@ def _without_small_holes(geometries: Any, crs: Any, smallest_mapping_unit: float
     return filled
 
 
-def _check_maps(
-    maps: Sequence[Maps] | Maps, number: int, grid: GridLike, smallest_mapping_unit: float
-) -> None:
+def _check_maps(maps: Sequence[Maps] | Maps, number: int, grid: Grid, smallest_mapping_unit: float) -> None:
     if not smallest_mapping_unit >= 0:
         raise ValueError(
             f"the smallest mapping unit is {smallest_mapping_unit} hectares, 0 or more was expected"

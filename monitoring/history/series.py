@@ -47,16 +47,10 @@ from euromine.support.errors import SceneError
 from euromine.support.rasters import crs_name, open_raster, read_raster
 from euromine.support.workers import prefetch
 
-from .areas import (
-    Confusion,
-    PairChange,
-    area_caveats,
-    areas_by_year,
-    change_map,
-    changes_by_pair,
-    write_table,
-)
+from .area_estimation import Confusion
+from .area_series import PairChange, YearArea, area_caveats, areas_by_year, changes_by_pair, write_areas
 from .calibration import Calibration
+from .change_maps import change_map
 from .file_names import (
     AREAS,
     CHANGES_TABLE,
@@ -812,7 +806,7 @@ class _Series:
             areas = areas_by_year(
                 self._blocks(names), self.years, self.grid, site=site, confusion=self._footprint_confusion()
             )
-            write_table(areas, self.folder / AREAS)
+            write_areas(areas, self.folder / AREAS, YearArea)
             if self._footprint_confusion() is not None:
                 self.caveats = area_caveats(areas, self._footprint_confusion())
         changes = (
@@ -826,7 +820,7 @@ class _Series:
             if self.pairs
             else []
         )
-        write_table(changes, self.folder / CHANGES_TABLE, PairChange)
+        write_areas(changes, self.folder / CHANGES_TABLE, PairChange)
 
     def _outline(self) -> list[str]:
         """Polygons of footprints and changes, and what lies outside the permits; their files' names."""

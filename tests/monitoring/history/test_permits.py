@@ -14,7 +14,7 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine
 from shapely.geometry import LineString, MultiPolygon, Point, Polygon, box
 
-from euromine.monitoring.history.areas import change_map
+from euromine.monitoring.history.change_maps import change_map
 from euromine.monitoring.history.permits import outside_by_year, outside_permits, read_permits, write_findings
 from euromine.monitoring.history.polygons import change_polygons, footprint_polygons
 from euromine.monitoring.scenes.grids import Grid

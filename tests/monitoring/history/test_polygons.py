@@ -12,7 +12,8 @@ from rasterio.features import rasterize
 from rasterio.transform import Affine
 from scipy import ndimage
 
-from euromine.monitoring.history.areas import areas_by_year, change_map, changes_by_pair
+from euromine.monitoring.history.area_series import areas_by_year, changes_by_pair
+from euromine.monitoring.history.change_maps import change_map
 from euromine.monitoring.history.polygons import (
     change_polygons,
     footprint_polygons,

@@ -588,7 +588,7 @@ def test_viterbi_without_rates_says_where_they_come_from(place, mapper, tmp_path
 
 
 def test_a_calibration_beside_the_model_smooths_and_gives_intervals(place, mapper, tmp_path):
-    from euromine.monitoring.history.areas import CHANGE_CLASSES, FOOTPRINT_CLASSES, Confusion
+    from euromine.monitoring.history.area_estimation import CHANGE_CLASSES, FOOTPRINT_CLASSES, Confusion
     from euromine.monitoring.history.calibration import Calibration
     from euromine.monitoring.mapping.loading import model_digest
 
