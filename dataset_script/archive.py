@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from euromine.support.errors import ArchiveError
+from euromine.support.files import torn_file_error
 from euromine.support.rasters import (
     check_blocks,
     crs_name,
@@ -664,9 +665,9 @@ def _write(path: Path, bands: NDArray[Any], **options: Any) -> None:
             with rasterio.open(path, driver="GTiff") as dataset:
                 whole = all(np.array_equal(dataset.read(i + 1), bands[i]) for i in range(count))
     except gdal_errors() as error:
-        raise OSError(f"{path}: could not be written in full; is the disk full?") from error
+        raise torn_file_error(path) from error
     if not whole:
-        raise OSError(f"{path}: does not read back as written; is the disk full?")
+        raise torn_file_error(path)
 
 
 def _counted(count: int, thing: str) -> str:

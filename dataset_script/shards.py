@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import logging
@@ -11,13 +10,11 @@ import os
 import shutil
 import sys
 import tempfile
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import PIL
@@ -27,7 +24,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from euromine.support.workers import in_processes, run_on_dask, usable_cores
+from euromine.support.files import explain_full_disk, link_or_copy
+from euromine.support.workers import in_processes, prefetch, run_on_dask, usable_cores
 
 from .archive import BANDS, Archive, Scene, Site
 from .builder import (
@@ -75,10 +73,10 @@ _PATCH_BYTES = 2 * len(BANDS) * PATCH_SIZE * PATCH_SIZE
 # What parquet adds around the cells of a shard: page headers and the footer, generously.
 _SHARD_MARGIN = 4_000_000
 
+_FULL_DISK_ADVICE = "Make room and run the same command again to resume."
+
 _PAGE_BYTES = 2**18
 _ROWS_PER_TABLE = 1000
-
-_Item = TypeVar("_Item")
 
 
 @dataclass
@@ -171,7 +169,7 @@ def build_dataset(
         logger.info("%s is built already.", out)
         return out
 
-    with _disk_full_in_a_sentence(out), _locked(work):
+    with explain_full_disk(out.parent, out.name, _FULL_DISK_ADVICE), _locked(work):
         tasks = _tasks(source, sites, work, shard_bytes)
         records = _build_sites(tasks, workers=workers, dask=dask, progress=progress)
         if [task.fingerprint for task in _tasks(source, sites, work, shard_bytes)] != [
@@ -240,8 +238,8 @@ def _write_site(scene: Scene, folder: Path, shard_bytes: int) -> SiteRecord:
     record = SiteRecord(scene.site, scene.country, list(scene.years), pixels=scene.height * scene.width)
     counts = _Counts(len(scene.years))
     series, pairs = _SmallRows("series"), _SmallRows("pairs")
-    with _AnnualWriter(folder, shard_bytes) as annual:
-        for patch_labels, rows_of_patch in _tables(scene, counts):
+    with contextlib.closing(_tables(scene, counts)) as tables, _AnnualWriter(folder, shard_bytes) as annual:
+        for patch_labels, rows_of_patch in tables:
             annual.write(rows_of_patch)
             series.add([series_row(scene, patch_labels, record.rows)])
             pairs.add(pair_rows(scene, patch_labels, record.rows))
@@ -277,32 +275,24 @@ def _table(config: str, rows: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=FEATURES[config].arrow_schema)
 
 
-def _tables(scene: Scene, counts: _Counts) -> Iterator[tuple[PatchLabels, pa.Table]]:
+def _tables(scene: Scene, counts: _Counts) -> Generator[tuple[PatchLabels, pa.Table], None, None]:
     """The windows of a scene with their annual rows, counted.
 
-    One thread reads and one counts ahead of the caller, who compresses: GDAL, NumPy and parquet leave Python
-    free, and reading GeoTIFFs takes about as long as compressing shards.
+    One thread reads and one counts while the caller compresses: GDAL, NumPy and parquet release the GIL, and
+    reading GeoTIFFs takes about as long as compressing shards.
     """
-    ahead = max(1, _AHEAD_BYTES // 2 // (len(scene.years) * _PATCH_BYTES))
 
-    def counted(window: tuple[PatchLabels, NDArray[np.int16]]) -> tuple[PatchLabels, pa.Table]:
-        counts.add(*window)
-        return window[0], annual_table(scene, *window)
+    def counted() -> Iterator[tuple[PatchLabels, pa.Table]]:
+        with contextlib.closing(prefetch(windows(), depth)) as read:
+            for patch_labels, images in read:
+                counts.add(patch_labels, images)
+                yield patch_labels, annual_table(scene, patch_labels, images)
 
-    windows = _ahead(zip(read_labels(scene), read_images(scene), strict=True), ahead)
-    return _ahead(map(counted, windows), ahead)
+    def windows() -> Iterator[tuple[PatchLabels, NDArray[np.int16]]]:
+        yield from zip(read_labels(scene), read_images(scene), strict=True)
 
-
-def _ahead(items: Iterator[_Item], number: int) -> Iterator[_Item]:
-    """The same items, up to `number` of them made ahead of their use by a thread of its own."""
-    thread = ThreadPoolExecutor(1)
-    try:
-        coming = deque(thread.submit(next, items, None) for _ in range(number))
-        while (item := coming.popleft().result()) is not None:
-            coming.append(thread.submit(next, items, None))
-            yield item
-    finally:
-        thread.shutdown(cancel_futures=True)
+    depth = max(1, _AHEAD_BYTES // 2 // (len(scene.years) * _PATCH_BYTES) - 1)
+    return prefetch(counted(), depth)
 
 
 class _AnnualWriter:
@@ -524,7 +514,9 @@ def _assemble(
             for number in range(records[name].shards)
         ]
         for number, shard in enumerate(shards):
-            _link(shard, dataset / "data" / "annual" / _shard_name(split, number, len(shards)))
+            path = dataset / "data" / "annual" / _shard_name(split, number, len(shards))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            link_or_copy(shard, path)
         files["annual"].append(split)
         for config in ("series", "pairs"):
             table = _small_table(
@@ -553,17 +545,6 @@ def _assemble(
 
 def _shard_name(split: str, number: int, shards: int) -> str:
     return f"{split}-{number:05d}-of-{shards:05d}.parquet"
-
-
-def _link(source: Path, target: Path) -> None:
-    """A second name for a file: nothing is lost or written twice if this is stopped half-way."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise
-        shutil.copyfile(source, target)  # a file system without hard links
 
 
 def _small_table(config: str, folders: Sequence[Path], rows: Sequence[int]) -> pa.Table:
@@ -661,18 +642,3 @@ def _locked(work: Path) -> Iterator[None]:
         for unfinished in work.glob("parts/.unfinished-*"):
             shutil.rmtree(unfinished)
         yield
-
-
-@contextlib.contextmanager
-def _disk_full_in_a_sentence(out: Path) -> Iterator[None]:
-    """Say what to do where the disk is full."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        full = OSError(
-            f"{out}: the disk is full; make room and run the same command again, to go on where it stopped."
-        )
-        full.errno = errno.ENOSPC
-        raise full from error

@@ -13,16 +13,13 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import count as count_from
 from itertools import cycle, islice, pairwise
-from multiprocessing import get_context, parent_process
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +27,8 @@ from scipy import ndimage
 from tqdm import tqdm
 
 from euromine.dataset_script.splits import split_sites
+from euromine.support.files import write_text
+from euromine.support.workers import in_processes, usable_cores
 
 from .landscape import REGIONS, Grid, Region, make_landscape, moved, noise
 from .mines import FIRST_YEAR, MINE_KINDS, make_mines
@@ -179,54 +178,18 @@ def simulate_archive(
     _claim(root, names, chosen_years, size, seed)
 
     missing = [name for name in names if not (root / "EuroMineNet" / name).is_dir()]
-    jobs = [(root, name, chosen_years, size, seed) for name in missing]
-    workers = min(workers or os.cpu_count() or 1, len(jobs))
-    bar = tqdm(
-        total=len(names), initial=len(names) - len(jobs), desc="simulating", unit="site", disable=not progress
-    )
-    with bar:
-        for _ in _run(jobs, workers):
+    write = partial(_write_site, root, years=chosen_years, size=size, seed=seed)
+    written = in_processes(write, missing, workers or usable_cores(), "simulated a site")
+    initial = len(names) - len(missing)
+    with (
+        tqdm(total=len(names), initial=initial, desc="Simulating", unit="site", disable=not progress) as bar,
+        closing(written),
+    ):
+        for _ in written:
             bar.update()
-    _write_text(root, "splits.json", json.dumps(_splits(names), indent=2) + "\n")
+    write_text(root / "splits.json", json.dumps(_splits(names), indent=2) + "\n")
     shutil.rmtree(root / _PARTIAL, ignore_errors=True)
     return root
-
-
-_Job = tuple[Path, str, tuple[int, ...], tuple[int, int], int]
-
-
-def _run(jobs: Sequence[_Job], workers: int) -> Iterator[None]:
-    """Write the sites, here or in processes; yields whenever one is done."""
-    if workers <= 1:
-        for job in jobs:
-            _write_site(*job)
-            yield
-        return
-    # spawn: a fork would inherit the threads of whatever the caller has imported.
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
-    try:
-        for done in as_completed([pool.submit(_write_site, *job) for job in jobs]):
-            done.result()
-            yield
-    except BrokenProcessPool as error:
-        raise OSError(
-            "A process that simulated a site was ended from outside, often for want of memory; expected "
-            f"memory for {workers} sites at once: use fewer workers or smaller scenes."
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """End this worker when the process that started it is gone: it would wait for work for ever."""
-    parent = parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    Thread(target=watch, daemon=True).start()
 
 
 def site_names(count: int) -> tuple[str, ...]:
@@ -311,7 +274,7 @@ def _claim(
         shutil.rmtree(left, ignore_errors=True)
     for folder in (archive, root / "truth"):
         folder.mkdir(parents=True, exist_ok=True)
-    _write_text(root, note.name, json.dumps(record) + "\n")
+    write_text(note, json.dumps(record) + "\n")
 
 
 def _write_site(root: Path, name: str, years: tuple[int, ...], size: tuple[int, int], seed: int) -> None:
@@ -343,14 +306,6 @@ def _write_site(root: Path, name: str, years: tuple[int, ...], size: tuple[int, 
         if not finished.is_dir():
             raise
     shutil.rmtree(own, ignore_errors=True)
-
-
-def _write_text(root: Path, name: str, text: str) -> None:
-    """Write a file of `root` as a whole or not at all."""
-    unfinished = root / _PARTIAL / name
-    unfinished.parent.mkdir(parents=True, exist_ok=True)
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(root / name)
 
 
 def _annotate(rng: np.random.Generator, truth: NDArray[np.uint8], waver: Float) -> NDArray[np.uint8]:

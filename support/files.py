@@ -1,38 +1,67 @@
-"""Files that are whole or absent, whenever a process dies, and disks that are full."""
+"""Atomic writes, hard links and full disks.
+
+A file is written to a temporary sibling and renamed: a reader, or a run that follows a killed one, finds the
+old file or the new one, never half of one.
+"""
 
 from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# torch's messages on a full disk, which do not carry the system's error number.
-_TORN_WRITE = ("No space left on device", "PytorchStreamWriter failed", "file write failed", "enforce fail")
+# Errors of torch and safetensors on a full disk, which do not carry the system's error number.
+_MESSAGES_OF_A_FULL_DISK = (
+    "No space left on device",
+    "PytorchStreamWriter failed",
+    "file write failed",
+    "enforce fail",
+)
+_ADVICE = "Free some space and start again; what was complete is kept."
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file at once: a reader finds the old one or the new one."""
-    write_bytes(path, text.encode("utf-8"))
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Give a temporary sibling of a file to write to, which takes the file's name when the block ends.
+
+    The sibling's name begins with an underscore, so that a checkpoint's upload skips it. An exception in the
+    block deletes it and leaves an existing file unchanged.
+
+    Args:
+        path: The file to write or replace, in a folder that exists.
+    """
+    part = path.with_name(f"_{path.name}.part")
+    try:
+        yield part
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """As `write_text`."""
-    part = path.with_name(f"_{path.name}.part")
-    part.write_bytes(data)
-    part.replace(path)
+    """Write a file atomically."""
+    with atomic_file(path) as part:
+        part.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 file atomically."""
+    write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write JSON at once. What is no number there (nan) becomes null."""
+    """Write a JSON file atomically, with null for NaN and infinity."""
     write_text(path, json.dumps(without_nan(values), indent=2, default=str) + "\n")
 
 
 def without_nan(values: Any) -> Any:
-    """The same with None for every nan and infinity, which JSON does not know."""
+    """The same values with None for NaN and infinity, which JSON does not have."""
     if isinstance(values, dict):
         return {str(key): without_nan(value) for key, value in values.items()}
     if isinstance(values, list | tuple):
@@ -42,13 +71,24 @@ def without_nan(values: Any) -> Any:
     return values
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make `target` a hard link to `source`, or a copy where the file system has no hard links."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if is_full_disk(error):
+            raise
+        shutil.copyfile(source, target)
+
+
 @contextmanager
-def told_when_full(folder: Path, what: str) -> Iterator[None]:
-    """Around writing: a full disk is one sentence, whichever library met it.
+def explain_full_disk(folder: Path, what: str, advice: str = _ADVICE) -> Iterator[None]:
+    """Turn the error of any library on a full disk into one sentence.
 
     Args:
-        folder: Where is written to.
-        what: What is written, in an error.
+        folder: The folder that is written to.
+        what: What is written, for the message: "the report".
+        advice: One or more sentences on the way out.
 
     Raises:
         OSError: There is no space left.
@@ -56,21 +96,42 @@ def told_when_full(folder: Path, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not says_full(error):
+        if not is_full_disk(error):
             raise
-        free = shutil.disk_usage(folder).free / 2**20
-        raise OSError(
-            errno.ENOSPC,
-            f"no space left for {what} in {folder} ({free:.0f} MB are free); "
-            "free some and start again, what was complete before is kept",
-        ) from error
+        raise full_disk_error(folder, what, advice=advice) from error
 
 
-def says_full(error: BaseException) -> bool:
-    """Whether an error, or one that it comes from, is about a full disk."""
+def full_disk_error(folder: Path, what: str, *, needed: int | None = None, advice: str = _ADVICE) -> OSError:
+    """The error for a disk that is full, or that has less free space than the `needed` bytes."""
+    needs = "" if needed is None else f", at least {_in_words(needed)} needed"
+    return OSError(
+        errno.ENOSPC, f"no space left for {what} in {folder} ({free_space(folder)} free{needs}). {advice}"
+    )
+
+
+def torn_file_error(path: Path) -> OSError:
+    """The error for a file that a library could not write in full without giving a reason."""
+    return OSError(
+        f"{path}: could not be written in full ({free_space(path.parent)} free); the disk may be full, or a "
+        "quota reached."
+    )
+
+
+def free_space(folder: Path) -> str:
+    """The free space of the disk that holds a folder, or will: "812 MB"."""
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    return _in_words(shutil.disk_usage(there).free)
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether an error, or one that caused it, comes from a full disk or an exhausted quota."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
-    if any(words in str(error) for words in _TORN_WRITE):
+    if any(message in str(error) for message in _MESSAGES_OF_A_FULL_DISK):
         return True
     cause = error.__cause__ or error.__context__
-    return cause is not None and says_full(cause)
+    return cause is not None and is_full_disk(cause)
+
+
+def _in_words(size: int) -> str:
+    return f"{size / 2**20:.0f} MB" if size >= 10 * 2**20 else f"{size / 2**10:.0f} kB"

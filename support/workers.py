@@ -1,4 +1,4 @@
-"""Work shared out: to processes of this machine, to a background thread, to a Dask cluster."""
+"""Process pools, a prefetching thread and Dask clusters."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
+from .errors import MissingExtraError
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 Item = TypeVar("Item")
@@ -20,22 +22,24 @@ _END = object()
 
 
 def usable_cores() -> int:
-    """The cores that this process may use, which a container or a batch system may have limited."""
+    """The number of cores that a container or batch system leaves to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_processes(
     work: Callable[[Task], Result], tasks: Iterable[Task], workers: int, doing: str
 ) -> Generator[Result, None, None]:
-    """The results of some work as each is done; in this process where there is one worker or one task.
+    """Run a function on every task in a pool of processes and yield the results as they complete.
 
-    A script that calls this with more needs `if __name__ == "__main__":`, because processes are spawned.
+    With one worker or one task, the function runs in this process. Otherwise processes are spawned, so the
+    calling script needs `if __name__ == "__main__":`. They end with this process, however it ends, and when
+    the generator is closed.
 
     Args:
-        work: A function of a module.
-        tasks: What it takes, one after the other.
-        workers: How many processes.
-        doing: What a process did, in an error: "built a site".
+        work: A module-level function.
+        tasks: Its arguments, one per call.
+        workers: The largest number of processes.
+        doing: What a process did, for the error message: "built a site".
 
     Raises:
         OSError: A process was killed.
@@ -56,18 +60,18 @@ def in_processes(
             yield future.result()
     except BrokenProcessPool as error:
         raise OSError(
-            f"A process that {doing} was killed, perhaps for want of memory; run the same command again, "
-            "with fewer workers, to go on."
+            f"A process that {doing} was killed, perhaps for lack of memory. Run the same command again with "
+            "fewer workers to resume."
         ) from error
     finally:
-        held.close()  # whoever still works (after an error, an interrupt) ends now
+        held.close()  # ends workers that are still busy after an error or interrupt
         executor.shutdown(cancel_futures=True)
         lifeline.close()
 
 
 def _live_with_parent(lifeline: Connection) -> None:
-    """Make a worker end at once when the parent lets go of the other end of the pipe, or is gone itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    """End a worker at once when its parent closes the other end of the pipe, or dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent handles it
 
     def watch() -> None:
         lifeline.poll(None)
@@ -79,23 +83,26 @@ def _live_with_parent(lifeline: Connection) -> None:
 def run_on_dask(
     function: Callable[[Task], Result], tasks: Sequence[Task], address: str
 ) -> Generator[Result, None, None]:
-    """The function's results for all tasks, as each is done by a worker of the cluster.
+    """Run a function on every task on a Dask cluster and yield the results as they complete.
 
-    Closing the generator takes back what has not begun.
+    Closing the generator cancels the tasks that have not begun.
 
     Args:
-        function: One that the workers can import.
-        tasks: Pickled to them.
-        address: Of the scheduler.
+        function: A function that the workers can import.
+        tasks: Its arguments, one per call; pickled.
+        address: The scheduler's address.
 
     Raises:
-        ValueError: Dask is not installed.
+        MissingExtraError: Dask is not installed.
         OSError: No scheduler answers at the address.
     """
     try:
         import distributed
     except ImportError as error:
-        raise ValueError("--dask needs Dask: pip install 'euromine[dask]'.") from error
+        raise MissingExtraError(
+            "--dask: found no Dask on this machine; expected the extra `dask`. "
+            "Install it with pip install 'euromine[dask]'."
+        ) from error
     try:
         client = distributed.Client(address)
     except OSError as error:
@@ -110,10 +117,14 @@ def run_on_dask(
 
 
 def prefetch(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
-    """Prefetch items in a background thread, at most `depth` of them in advance.
+    """Prefetch items in a background thread, which starts when the first is asked for.
 
-    An error there is raised here. Closing the generator, or an error where it is used, stops the thread and
-    waits for it.
+    An exception raised there is raised here, after the items before it. Closing the generator stops the
+    thread, waits for it and closes `items` if that is a generator.
+
+    Args:
+        items: What to prefetch.
+        depth: How many items may wait; one more may be in the making.
     """
     waiting: queue.Queue[Any] = queue.Queue(depth)
     stopped = threading.Event()

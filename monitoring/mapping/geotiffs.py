@@ -20,6 +20,7 @@ from numpy.typing import DTypeLike, NDArray
 from rasterio.windows import Window
 
 from euromine.monitoring.scenes.grids import Grid
+from euromine.support.files import full_disk_error, torn_file_error
 from euromine.support.rasters import gdal, gdal_cache, gdal_errors, open_raster
 
 BLOCK = 512
@@ -128,7 +129,7 @@ class CogWriter:
             with gdal():
                 self._dataset.write(rows, 1, window=Window(0, self._row, rows.shape[1], rows.shape[0]))
         except gdal_errors() as error:
-            raise self._torn() from error
+            raise torn_file_error(self.path) from error
         self._row += len(rows)
         self._checksum = zlib.crc32(rows.data, self._checksum)
 
@@ -146,7 +147,7 @@ class CogWriter:
                     **self.grid.profile,
                 )
         except gdal_errors() as error:
-            raise self._torn() from error
+            raise torn_file_error(self.path) from error
 
     def _finish(self) -> None:
         if self._row != self.grid.height:
@@ -173,11 +174,11 @@ class CogWriter:
                 )
             whole = self._read_back(copy) == self._checksum
         except gdal_errors() as error:
-            raise self._torn() from error
+            raise torn_file_error(self.path) from error
         except ValueError as error:  # it is no GeoTIFF when it is read back
-            raise self._torn() from error
+            raise torn_file_error(self.path) from error
         if not whole:
-            raise self._torn()
+            raise torn_file_error(self.path)
         with copy.open("rb") as file:
             os.fsync(file.fileno())
         copy.replace(self.path)
@@ -196,19 +197,8 @@ class CogWriter:
     def _check_space(self) -> None:
         """Refuse to begin where not even the rows have room."""
         needed = self.grid.height * self.grid.width * self.dtype.itemsize
-        free = shutil.disk_usage(self._work).free
-        if free < needed:
-            raise OSError(
-                f"no space left for {self.path} ({_in_words(free)} are free, it needs {_in_words(needed)} or "
-                f"more); free some and start again"
-            )
-
-    def _torn(self) -> OSError:
-        free = shutil.disk_usage(self._work).free
-        return OSError(
-            f"{self.path}: could not be written in full ({_in_words(free)} are free); is the disk full, or a "
-            f"quota reached?"
-        )
+        if shutil.disk_usage(self._work).free < needed:
+            raise full_disk_error(self.path.parent, self.path.name, needed=needed)
 
 
 def write_cog(
@@ -236,10 +226,6 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     except ValueError:
         return None
     return record if isinstance(record, dict) else None
-
-
-def _in_words(size: int) -> str:
-    return f"{size / 2**20:.0f} MB" if size >= 10 * 2**20 else f"{size / 2**10:.0f} kB"
 
 
 def _remove(folder: Path) -> None:

@@ -1,10 +1,16 @@
+"""Work in other processes and prefetching in a thread: order, errors, an early end."""
+
 import math
 import os
 import signal
+import sys
+import threading
+from collections.abc import Iterator
 
 import pytest
 
-from euromine.support.workers import in_processes, usable_cores
+from euromine.support.errors import MissingExtraError
+from euromine.support.workers import in_processes, prefetch, run_on_dask, usable_cores
 
 
 def end(_: int) -> None:
@@ -26,3 +32,62 @@ def test_a_killed_process_is_a_sentence():
 
 def test_there_is_a_core():
     assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+
+
+def test_items_come_in_order_from_another_thread() -> None:
+    def numbers() -> Iterator[tuple[int, int]]:
+        for number in range(50):
+            yield number, threading.get_ident()
+
+    found = list(prefetch(numbers(), 3))
+    assert [number for number, _ in found] == list(range(50))
+    assert {thread for _, thread in found} != {threading.get_ident()}
+
+
+def test_an_error_in_the_thread_is_raised_after_what_came_before_it() -> None:
+    def numbers() -> Iterator[int]:
+        yield 1
+        raise OSError("torn")
+
+    items = prefetch(numbers(), 5)
+    assert next(items) == 1
+    with pytest.raises(OSError, match="torn"):
+        next(items)
+
+
+def test_closing_early_stops_the_thread_and_closes_what_it_reads() -> None:
+    made: list[int] = []
+    closed = threading.Event()
+
+    def numbers() -> Iterator[int]:
+        try:
+            for number in range(10**9):
+                made.append(number)
+                yield number
+        finally:
+            closed.set()
+
+    before = threading.active_count()
+    items = prefetch(numbers(), 2)
+    assert next(items) == 0
+    items.close()
+    assert closed.is_set()
+    assert threading.active_count() == before
+    assert len(made) <= 5  # one used, two waiting, one in hand, one more while the first was taken
+
+
+def test_nothing_is_made_before_the_first_is_asked_for() -> None:
+    asked: list[int] = []
+
+    def numbers() -> Iterator[int]:
+        asked.append(1)
+        yield 1
+
+    prefetch(numbers(), 1).close()
+    assert not asked
+
+
+def test_a_missing_dask_names_the_extra(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'euromine\[dask\]'"):
+        next(run_on_dask(math.factorial, [1], "tcp://127.0.0.1:1"))

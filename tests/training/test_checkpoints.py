@@ -1,11 +1,7 @@
-import errno
-import json
 from pathlib import Path
 
 import pytest
-import torch
 
-from euromine.support import files
 from euromine.training import checkpoints
 
 
@@ -97,46 +93,3 @@ def test_what_a_dead_process_left_is_cleaned_and_nothing_else(tmp_path):
     (tmp_path / "metrics.json").write_text("{}")
     checkpoints.clean(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-1", "metrics.json"]
-
-
-def test_json_holds_null_where_there_is_no_number(tmp_path):
-    files.write_json(tmp_path / "a.json", {"a": float("nan"), 2015: [1.5, float("inf")], "b": {"c": 1}})
-    assert json.loads((tmp_path / "a.json").read_text()) == {"a": None, "2015": [1.5, None], "b": {"c": 1}}
-
-
-def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
-    path = tmp_path / "metrics.json"
-    files.write_text(path, "old")
-
-    def fail(self, data):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", fail)
-    with pytest.raises(OSError, match="No space left"):
-        files.write_text(path, "new")
-    assert path.read_text() == "old"
-
-
-def test_a_full_disk_is_one_sentence_whichever_library_met_it(tmp_path):
-    def by_python():
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    def by_torch():
-        # What torch really says where /dev/full stands for a full disk.
-        torch.save({"a": torch.zeros(100_000)}, "/dev/full")
-
-    def by_safetensors():
-        raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
-
-    for write in (by_python, by_torch, by_safetensors):
-        with (
-            pytest.raises(OSError, match="no space left for checkpoint-3") as raised,
-            files.told_when_full(tmp_path, "checkpoint-3"),
-        ):
-            write()
-        assert raised.value.errno == errno.ENOSPC
-
-
-def test_other_errors_pass_as_they_are(tmp_path):
-    with pytest.raises(RuntimeError, match="shapes differ"), files.told_when_full(tmp_path, "a"):
-        raise RuntimeError("shapes differ")
