@@ -1,9 +1,11 @@
-"""`euromine calibrate`: a model's errors and its labels' switch rates, counted once."""
+"""`euromine calibrate`: count a model's errors and the switch rates of its training labels."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from euromine.support.errors import ArgumentError
 
 
 def calibrate(
@@ -11,28 +13,35 @@ def calibrate(
     dataset: Annotated[
         str, typer.Argument(help="The dataset it was trained on: a folder or a Hub repository.")
     ],
-    split: Annotated[str, typer.Option(help="The split whose sites tell the model's errors.")] = "validation",
-    training_split: Annotated[str, typer.Option(help="The split it was trained on.")] = "train",
+    split: Annotated[str, typer.Option(help="The split of the sites to count errors at.")] = "validation",
+    training_split: Annotated[
+        str, typer.Option(help="The split it was trained on, for switch rates.")
+    ] = "train",
     threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Above this probability a pixel is a mine.")
+        float, typer.Option(min=0, max=1, help="Pixels above this probability are mine.")
     ] = 0.5,
     device: Annotated[
-        str | None, typer.Option(help='Where the model runs, such as "cpu"; a GPU if there is one.')
+        str | None, typer.Option(help='Device of the model, such as "cpu"; by default a GPU if there is one.')
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The file to write; calibration.json in the model's folder if not given."),
+        typer.Option(help="The file to write; calibration.json in the model's folder by default."),
     ] = None,
 ) -> None:
-    """Count what smoothing and intervals of areas need: switch rates, and errors at the validation sites.
+    """Count switch rates, for smoothing, and errors at the validation sites, for intervals of areas.
 
     `euromine series` finds the result beside the model.
     """
     if out is None and not Path(model).is_dir():
-        raise ValueError(f"{model} is no folder here: name the file to write with --out")
+        raise ArgumentError(
+            f"--out: found none for {model}, which is not a local folder; expected the file to write."
+        )
     if out is not None and not out.absolute().parent.is_dir():
-        raise ValueError(f"--out {out}: there is no folder {out.absolute().parent}")
-    from euromine.monitoring.history.calibration import calibrate as count
+        raise ArgumentError(
+            f"--out: found a file in {out.absolute().parent}, which does not exist; expected a file in an "
+            "existing folder."
+        )
+    from euromine.monitoring.history.calibration_counts import calibrate as count
     from euromine.monitoring.mapping.loading import load_model
 
     loaded = load_model(model, task="segmentation", device=device)
@@ -48,7 +57,7 @@ def calibrate(
     path = calibration.save(model if out is None else out)
     rates = calibration.rates
     typer.echo(
-        f"{path}: of the ground that is no mine {rates.expansion:.3%} becomes one in a year, of mines "
-        f"{rates.reclamation:.3%} become none; errors counted at "
+        f"{path}: each year, {rates.expansion:.3%} of other ground turns into mine and "
+        f"{rates.reclamation:.3%} of mined ground turns back; errors counted at "
         f"{len(calibration.footprints['none'].sites)} sites of the split {split}."
     )

@@ -86,7 +86,7 @@ def series(
     asked = None if years is None else parse_years(years)
     if not images.is_dir():
         raise ValueError(f"{images} is no folder, one with a GeoTIFF for each year was expected")
-    from euromine.monitoring.history.smoothing import SwitchRates
+    from euromine.monitoring.history.switch_rates import SwitchRates
     from euromine.monitoring.monitor import MineMonitor  # torch and rasterio take seconds to import
 
     monitor = MineMonitor.from_pretrained(model, change_model, device)

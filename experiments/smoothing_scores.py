@@ -29,15 +29,15 @@ from euromine.metrics.annual_f1.annual_f1 import AnnualF1
 from euromine.metrics.ca_tiou.ca_tiou import CATIoU
 from euromine.metrics.interval_f1.interval_f1 import IntervalF1
 from euromine.modeling.auto import SEGMENTATION
-from euromine.monitoring.history.calibration import calibrate, is_simulated, owned_box, series_probability
-from euromine.monitoring.history.smoothing import (
-    METHODS,
-    Method,
-    SwitchRates,
-    change_probability,
-    posterior,
-    smooth,
+from euromine.monitoring.history.calibration_counts import (
+    calibrate,
+    is_simulated,
+    owned_box,
+    series_probability,
 )
+from euromine.monitoring.history.markov import change_probability, posterior
+from euromine.monitoring.history.smoothing import METHODS, Method, smooth
+from euromine.monitoring.history.switch_rates import SwitchRates
 from euromine.monitoring.mapping.loading import load_model
 from euromine.support.files import write_text
 

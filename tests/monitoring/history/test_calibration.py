@@ -1,242 +1,127 @@
-"""Calibration against counts over whole scenes, which know nothing of patches."""
+"""The calibration file: what is written, what is read again and what is refused."""
 
-import itertools
 import json
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
-from uuid import uuid4
 
-import datasets
 import numpy as np
 import pytest
-import torch
-from sklearn.metrics import confusion_matrix
-from typer.testing import CliRunner
 
-from euromine.commands import app
-from euromine.dataset_script.archive import write_site
-from euromine.dataset_script.shards import build_dataset
-from euromine.modeling.auto import create_model
-from euromine.modeling.image_processing import EuroMineImageProcessor
-from euromine.monitoring.history.calibration import (
-    NAME,
-    Calibration,
-    calibrate,
-    confusion_counts,
-    series_probability,
-)
-from euromine.monitoring.history.smoothing import METHODS, estimate_switch_rates, posterior, smooth
+from euromine.monitoring.history.area_estimation import CHANGE_CLASSES, FOOTPRINT_CLASSES, Confusion
+from euromine.monitoring.history.calibration import CALIBRATION_NAME, Calibration
+from euromine.monitoring.history.switch_rates import SwitchRates
+from euromine.support.errors import RecordError
 
-YEARS = (2015, 2016, 2018)
-SHAPES = {"Spain_1": (170, 200), "Italy_1": (160, 180), "Austria_1": (190, 165), "Poland_1": (120, 160)}
-SPLITS = {"train": ["Spain_1", "Italy_1"], "validation": ["Austria_1", "Poland_1"], "test": []}
-
-
-class ReadingModel(torch.nn.Module):
-    """A mapper whose probability of a mine is written in the first band, in ten thousandths."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = torch.nn.Parameter(torch.ones(()))
-        self.config = SimpleNamespace(num_labels=2, to_dict=dict)
-        self.device = torch.device("cpu")
-
-    def forward(self, pixel_values: torch.Tensor) -> SimpleNamespace:
-        mine = (pixel_values[:, 0] / 10_000).clamp(1e-4, 1 - 1e-4)
-        return SimpleNamespace(logits=torch.stack([torch.zeros_like(mine), torch.logit(mine)], dim=1))
+COUNTS = [[[5, 1], [2, 7]], [[0, 3], [4, 9]]]
+CHANGES = [[[9, 1, 0], [0, 2, 0], [3, 0, 4]], [[8, 0, 0], [1, 2, 0], [0, 0, 0]]]
+DOCUMENT = {
+    "format": "euromine-calibration",
+    "version": 1,
+    "dataset": "EuroMineNet",
+    "simulated": True,
+    "digest": "0123abcd",
+    "split": "validation",
+    "threshold": 0.5,
+    "rates": {"expansion": 0.01, "reclamation": 0.04, "prior": 0.2, "emission_prior": 0.4},
+    "footprints": {"median": {"sites": ["Austria_1", "Poland_1"], "counts": COUNTS}},
+    "changes": {
+        "median": {
+            "1": {"sites": ["Austria_1", "Poland_1"], "counts": CHANGES},
+            "12": {"sites": ["Austria_1", "Poland_1"], "counts": CHANGES},
+        }
+    },
+}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
-        yield
-
-
-@pytest.fixture(scope="module")
-def scenes():
-    """Images that tell a probability, and labels that follow it loosely."""
-    found = {}
-    for number, (site, shape) in enumerate(SHAPES.items()):
-        generator = np.random.default_rng(number)
-        labels = (generator.random((len(YEARS), *shape)) < 0.3).astype(np.uint8)
-        labels[1:][generator.random(labels[1:].shape) < 0.8] = 0
-        images = generator.integers(0, 10_000, (len(YEARS), 10, *shape), dtype=np.int16)
-        images[:, 0] = np.clip(images[:, 0] * 0.7 + 3000 * (labels == 1), 0, 9999)
-        found[site] = images, labels
-    return found
-
-
-@pytest.fixture(scope="module")
-def dataset(scenes, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("archive")
-    for site, (images, labels) in scenes.items():
-        write_site(
-            folder / "EuroMineNet",
-            site,
-            images=images,
-            labels=labels,
-            years=YEARS,
-            crs="EPSG:4326",
-            transform=(1e-4, 0.0, 10.0, 0.0, -1e-4, 50.0),
-        )
-    (folder / "splits.json").write_text(json.dumps(SPLITS))
-    return build_dataset(
-        folder / "EuroMineNet",
-        folder / f"shards_{uuid4().hex}",
-        splits=folder / "splits.json",
-        workers=1,
-        progress=False,
+@pytest.fixture
+def calibration():
+    sites = ("Austria_1", "Poland_1")
+    changes = Confusion(CHANGE_CLASSES, sites, np.array(CHANGES))
+    return Calibration(
+        rates=SwitchRates(0.01, 0.04, 0.2, 0.4),
+        footprints={"median": Confusion(FOOTPRINT_CLASSES, sites, np.array(COUNTS))},
+        changes={"median": {1: changes, 12: changes}},
+        threshold=0.5,
+        dataset="EuroMineNet",
+        split="validation",
+        simulated=True,
+        digest="0123abcd",
     )
 
 
-@pytest.fixture(scope="module")
-def calibration(dataset: Path) -> Calibration:
-    return calibrate(ReadingModel(), EuroMineImageProcessor(do_normalize=False), dataset)
-
-
-def probability_of(images):
-    return (images[:, 0] / 10_000).clip(1e-4, 1 - 1e-4).astype(np.float32)
-
-
-def test_switch_rates_are_those_of_the_training_scenes(calibration, scenes):
-    expected = estimate_switch_rates((scenes[site][1], YEARS) for site in SPLITS["train"])
-    assert replace(calibration.rates, emission_prior=None) == expected
-
-
-def test_the_prior_that_is_divided_by_fits_the_validation_scenes(calibration, scenes):
-    def likelihood(rates):
-        total = 0.0
-        for site in SPLITS["validation"]:
-            images, labels = scenes[site]
-            mine = posterior(probability_of(images), rates, years=YEARS)
-            total += np.log(np.where(labels == 1, mine, 1 - mine)).mean()
-        return total
-
-    best = likelihood(calibration.rates)
-    for prior in (calibration.rates.prior, calibration.rates.emission_prior / 2, 0.8):
-        assert likelihood(replace(calibration.rates, emission_prior=prior)) <= best
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_footprint_errors_are_those_of_whole_scenes(calibration, scenes, method):
-    found = calibration.footprints[method]
-    assert found.sites == ("Austria_1", "Poland_1")
-    for site, counts in zip(found.sites, found.counts, strict=True):
-        images, labels = scenes[site]
-        maps = smooth(probability_of(images), method, calibration.rates, years=YEARS)
-        expected = confusion_matrix(maps.ravel(), labels.ravel(), labels=[0, 1])
-        np.testing.assert_array_equal(counts, expected)
-
-
-def test_what_is_unknown_is_no_error():
-    mapped = np.array([0, 0, 1, 255, 1, 255], np.uint8)
-    reference = np.array([0, 1, 255, 1, 1, 255], np.uint8)
-    assert confusion_counts(mapped, reference, 2).tolist() == [[1, 1], [0, 1]]
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_change_errors_are_those_of_whole_scenes_by_interval(calibration, scenes, method):
-    assert sorted(calibration.changes[method]) == [1, 2, 3]
-    for first, second in itertools.combinations(range(3), 2):
-        found = calibration.changes[method][YEARS[second] - YEARS[first]]
-        for site, counts in zip(found.sites, found.counts, strict=True):
-            images, labels = scenes[site]
-            maps = smooth(probability_of(images), method, calibration.rates, years=YEARS).astype(int)
-            kinds = [
-                np.where(after - before == 0, "stable", np.where(after > before, "gain", "loss")).ravel()
-                for before, after in (
-                    (maps[first], maps[second]),
-                    (labels[first].astype(int), labels[second].astype(int)),
-                )
-            ]
-            expected = confusion_matrix(*kinds, labels=["stable", "gain", "loss"])
-            np.testing.assert_array_equal(counts, expected)
+def test_the_file_is_this_json(calibration, tmp_path):
+    path = calibration.save(tmp_path)
+    assert path == tmp_path / CALIBRATION_NAME
+    assert path.read_text() == json.dumps(DOCUMENT, indent=2) + "\n"
 
 
 def test_a_calibration_survives_a_file(calibration, tmp_path):
-    path = calibration.save(tmp_path)
-    assert path == tmp_path / NAME
-    for source in (tmp_path, path):
-        again = Calibration.load(source)
-        assert again.rates == calibration.rates
-        assert (again.split, again.threshold, again.simulated, again.digest) == (
-            calibration.split,
-            calibration.threshold,
-            calibration.simulated,
-            calibration.digest,
-        )
-        for method in METHODS:
-            np.testing.assert_array_equal(
-                again.footprints[method].counts, calibration.footprints[method].counts
-            )
-            assert list(again.changes[method]) == [1, 2, 3]
-            for interval, found in calibration.changes[method].items():
-                np.testing.assert_array_equal(again.changes[method][interval].counts, found.counts)
+    path = calibration.save(tmp_path / "other.json")
+    assert path == tmp_path / "other.json"
+    again = Calibration.load(path)
+    plain = {"footprints": {}, "changes": {}}
+    assert vars(replace(again, **plain)) == vars(replace(calibration, **plain))
+    assert again.footprints["median"].sites == ("Austria_1", "Poland_1")
+    np.testing.assert_array_equal(again.footprints["median"].counts, COUNTS)
+    assert list(again.changes["median"]) == [1, 12]
+    for found in again.changes["median"].values():
+        assert (found.classes, found.sites) == (CHANGE_CLASSES, ("Austria_1", "Poland_1"))
+        np.testing.assert_array_equal(found.counts, CHANGES)
+
+
+def test_a_calibration_is_found_in_its_folder(calibration, tmp_path):
+    calibration.save(tmp_path)
+    assert Calibration.load(tmp_path).rates == calibration.rates
+
+
+def test_rates_of_a_file_without_a_fitted_prior_have_none(tmp_path):
+    rates = {"expansion": 0.01, "reclamation": 0.04, "prior": 0.2}
+    (tmp_path / CALIBRATION_NAME).write_text(json.dumps(DOCUMENT | {"rates": rates}))
+    assert Calibration.load(tmp_path).rates == SwitchRates(0.01, 0.04, 0.2)
+
+
+def of_median(counts):
+    return {"median": {"sites": ["Austria_1", "Poland_1"], "counts": counts}}
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is no JSON"),
-        ("[]", "is no calibration"),
-        ('{"format": "euromine-calibration", "version": 9}', "version 9, 1 was expected"),
-        ('{"format": "euromine-calibration", "version": 1, "rates": {}}', "no switch rates"),
+        ("{", "found text that is not JSON .*; expected a JSON object"),
+        ("[]", "found a list; expected an object"),
+        (json.dumps(DOCUMENT | {"format": "x"}), 'found "x" in format; expected "euromine-calibration"'),
+        (json.dumps(DOCUMENT | {"version": 9}), "found 9 in version; expected 1"),
+        (json.dumps(DOCUMENT | {"rates": {}}), "found no rates.expansion; expected a number"),
         (
-            '{"format": "euromine-calibration", "version": 1, "rates":'
-            ' {"expansion": 0.1, "reclamation": 0.1, "prior": 0.1}}',
-            "lacks or has other entries",
+            json.dumps(DOCUMENT | {"rates": DOCUMENT["rates"] | {"expansion": 2}}),
+            "expansion: found 2; expected a probability",
+        ),
+        (
+            json.dumps({key: value for key, value in DOCUMENT.items() if key != "changes"}),
+            "found no changes; expected an object",
+        ),
+        (
+            json.dumps(DOCUMENT | {"footprints": of_median([[[5, 1], [2]]])}),
+            "counts: found rows of several lengths, or too large numbers; expected 2 x 2 pixel counts",
+        ),
+        (
+            json.dumps(DOCUMENT | {"footprints": of_median([[[2**64, 1], [2, 1]], [[1, 1], [1, 1]]])}),
+            "counts: found rows of several lengths, or too large numbers; expected 2 x 2 pixel counts",
+        ),
+        (json.dumps(DOCUMENT | {"footprints": of_median(COUNTS[:1])}), r"counts: found int64 \(1, 2, 2\)"),
+        (
+            json.dumps(DOCUMENT | {"changes": {"median": {"one": of_median(CHANGES)["median"]}}}),
+            "changes: found the interval 'one'; expected a number of years",
         ),
     ],
 )
 def test_a_file_that_is_no_calibration_is_refused(tmp_path, text, message):
-    (tmp_path / NAME).write_text(text)
-    with pytest.raises(ValueError, match=message):
+    (tmp_path / CALIBRATION_NAME).write_text(text)
+    with pytest.raises(RecordError, match=message) as caught:
         Calibration.load(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path / CALIBRATION_NAME}: ")
+    assert str(caught.value).endswith(". Run `euromine calibrate` again.")
 
 
 def test_a_model_without_a_calibration_says_how_to_make_one(tmp_path):
     with pytest.raises(FileNotFoundError, match="euromine calibrate"):
         Calibration.load(tmp_path)
-
-
-def test_a_change_detector_is_refused():
-    model = create_model("fc-ef")
-    with pytest.raises(ValueError, match="a footprint mapper of two classes"):
-        series_probability(model, EuroMineImageProcessor(), np.zeros((2, 10, 32, 32), np.int16))
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    tiny = {"hidden_sizes": [8] * 4, "depths": [1] * 4, "num_attention_heads": [1] * 4}
-    folder = tmp_path_factory.mktemp("model")
-    create_model("segformer-b0", **tiny, decoder_hidden_size=8).save_pretrained(folder)
-    EuroMineImageProcessor().save_pretrained(folder)
-    return folder
-
-
-def run(*arguments: object):
-    return CliRunner().invoke(app, ["calibrate", *map(str, arguments)])
-
-
-def test_the_command_leaves_a_calibration_beside_the_model(model_folder, dataset):
-    result = run(model_folder, dataset, "--device", "cpu")
-    assert result.exit_code == 0, result.output
-    found = Calibration.load(model_folder)
-    assert found.footprints["viterbi"].sites == ("Austria_1", "Poland_1")
-    assert "2 sites of the split validation" in result.output
-
-
-def test_the_command_says_where_it_cannot_write(dataset, tmp_path):
-    result = run("someone/model", dataset)
-    assert isinstance(result.exception, ValueError)
-    assert "--out" in str(result.exception)
-    result = run(tmp_path, dataset, "--out", tmp_path / "nowhere" / "file.json")
-    assert "there is no folder" in str(result.exception)
-
-
-def test_a_split_that_is_missing_is_named(dataset):
-    with pytest.raises(ValueError, match="nowhere"):
-        calibrate(ReadingModel(), EuroMineImageProcessor(do_normalize=False), dataset, split="nowhere")

@@ -16,8 +16,9 @@ from rasterio.warp import transform
 
 from euromine.modeling import CHANGE_DETECTION, SEGMENTATION, EuroMineImageProcessor, create_model
 from euromine.monitoring.history import series as module
+from euromine.monitoring.history.markov import change_probability
 from euromine.monitoring.history.series import SeriesSettings, find_scenes, first_and_last_years, make_series
-from euromine.monitoring.history.smoothing import SwitchRates, change_probability
+from euromine.monitoring.history.switch_rates import SwitchRates
 from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.monitoring.monitor import MineMonitor
 from euromine.monitoring.pipeline import ArrayScene

@@ -1,0 +1,211 @@
+"""Switch rates and errors of a footprint mapper, counted on a dataset."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+from transformers import PreTrainedModel
+
+from euromine.dataset_script.reading import read_dataset
+from euromine.modeling.image_processing import EuroMineImageProcessor
+from euromine.monitoring.mapping.loading import model_digest
+from euromine.support.errors import DatasetError, ModelError, as_user_error
+
+from .area_estimation import CHANGE_CLASSES, FOOTPRINT_CLASSES, Confusion
+from .calibration import Calibration
+from .change_maps import change_map
+from .map_values import NODATA
+from .markov import fit_emission_prior
+from .smoothing import METHODS, smooth
+from .switch_rates import estimate_switch_rates
+from .year_stacks import Float, Maps
+
+# Neighbouring pixels are alike: every third row and column is enough to fit one number.
+_THINNED = 3
+
+
+def calibrate(
+    model: PreTrainedModel,
+    image_processor: EuroMineImageProcessor,
+    dataset: str | os.PathLike[str],
+    *,
+    training_split: str = "train",
+    split: str = "validation",
+    threshold: float = 0.5,
+    revision: str | None = None,
+    progress: bool = False,
+) -> Calibration:
+    """Count the switch rates of the training labels, and a footprint mapper's errors at other sites.
+
+    The prior by which smoothing divides the mapper's probabilities is fitted at the same sites: one number,
+    with which their errors are then counted.
+
+    Each patch is mapped on its own, and the pixels that it owns are counted, as in evaluation. Smoothing acts
+    on single pixels, so patches are smoothed as scenes are.
+
+    Args:
+        model: A footprint mapper. It runs on its current device, in evaluation mode.
+        image_processor: Its image processor.
+        dataset: A folder that `euromine build` wrote, or a Hub repository.
+        training_split: The split that it was trained on, for the switch rates.
+        split: The split of the sites at which errors are counted, unseen in training.
+        threshold: The probability above which pixels are mapped as mine, except by Viterbi.
+        revision: Branch, tag or commit of a Hub repository.
+        progress: Show a progress bar.
+
+    Raises:
+        DatasetError: A split is missing or empty.
+        DataError: The labels do not determine switch rates.
+        ModelError: The model is not a footprint mapper, or takes other images.
+    """
+    rows = _series(dataset, split, ("images", "labels", "own", "site", "years"), revision)
+    training = _series(dataset, training_split, ("labels", "own", "years"), revision)
+    rates = estimate_switch_rates((row["labels"][owned_box(row["own"])], row["years"]) for row in training)
+    was_training = model.training
+    model.eval()
+    # Kept, at a megabyte per patch of ten years: that is cheaper than to map each patch twice.
+    mapped = [
+        series_probability(model, image_processor, row["images"])[owned_box(row["own"])]
+        for row in tqdm(rows, desc="calibrating", unit="patch", disable=not progress)
+    ]
+    model.train(was_training)
+    labelled = _series(dataset, split, ("labels", "own", "site", "years"), revision)
+    few = slice(None), slice(None, None, _THINNED), slice(None, None, _THINNED)
+    rates = fit_emission_prior(
+        (
+            (probability[few], row["labels"][owned_box(row["own"])][few], row["years"])
+            for probability, row in zip(mapped, labelled, strict=True)
+        ),
+        rates,
+    )
+    counts = _Counts()
+    for probability, row in zip(mapped, labelled, strict=True):
+        references = row["labels"][owned_box(row["own"])]
+        years = [int(year) for year in row["years"]]
+        for method in METHODS:
+            maps = smooth(probability, method, rates, years=years, threshold=threshold)
+            counts.add(method, row["site"], years, maps, references)
+    return Calibration(
+        rates=rates,
+        footprints=counts.footprints(),
+        changes=counts.changes(),
+        threshold=threshold,
+        dataset=Path(dataset).name if Path(dataset).is_dir() else str(dataset),
+        split=split,
+        simulated=is_simulated(dataset),
+        digest=model_digest(model, image_processor),
+    )
+
+
+@torch.no_grad()
+def series_probability(
+    model: PreTrainedModel, image_processor: EuroMineImageProcessor, images: NDArray[Any]
+) -> Float:
+    """The probabilities of a footprint mapper for a series of small images.
+
+    Args:
+        model: The footprint mapper; its training or evaluation mode is left as it is.
+        image_processor: Its image processor.
+        images: (years, channels, height, width), digital numbers.
+
+    Returns:
+        float32 (years, height, width).
+
+    Raises:
+        ModelError: The model is not a footprint mapper of two classes, or takes other images.
+    """
+    if hasattr(model, "predict_series") or getattr(model.config, "num_labels", 2) != 2:
+        raise ModelError(
+            f"model: found a {type(model).__name__}; expected a footprint mapper of two classes."
+        )
+    tensor = torch.from_numpy(np.ascontiguousarray(images)).to(model.device)
+    with as_user_error("images", ModelError):
+        pixel_values = image_processor(tensor).pixel_values
+    height, width = images.shape[-2:]
+    maps = image_processor.post_process_semantic_segmentation(
+        model(pixel_values=pixel_values), [(height, width)] * len(images), probabilities=True
+    )
+    return torch.stack([each[1] for each in maps]).float().cpu().numpy()
+
+
+def is_simulated(dataset: str | os.PathLike[str]) -> bool:
+    """Whether the card in a dataset's folder marks it as simulated; False without a card."""
+    card = Path(dataset) / "README.md"
+    return card.is_file() and "simulated" in card.read_text(encoding="utf-8").lower()
+
+
+class _Counts:
+    """Sums of pixels by mapped and labelled class, for each method, interval and site."""
+
+    def __init__(self) -> None:
+        self._sums: dict[tuple[str, int], dict[str, NDArray[np.int64]]] = {}
+
+    def add(self, method: str, site: str, years: Sequence[int], maps: Maps, references: Maps) -> None:
+        """Add a series of maps and its labels, both (years, height, width)."""
+        self._add((method, 0), site, confusion_counts(maps, references, len(FOOTPRINT_CLASSES)))
+        for first, second in combinations(range(len(years)), 2):
+            mapped = change_map(maps[first], maps[second])
+            actual = change_map(references[first], references[second])
+            found = confusion_counts(mapped, actual, len(CHANGE_CLASSES))
+            self._add((method, years[second] - years[first]), site, found)
+
+    def footprints(self) -> dict[str, Confusion]:
+        """Errors on footprints by method."""
+        return {
+            method: _of_sites(by_site, FOOTPRINT_CLASSES)
+            for (method, interval), by_site in self._sums.items()
+            if interval == 0
+        }
+
+    def changes(self) -> dict[str, dict[int, Confusion]]:
+        """Errors on changes by method and interval."""
+        found: dict[str, dict[int, Confusion]] = {}
+        for (method, interval), by_site in sorted(self._sums.items()):
+            if interval and any(counts.any() for counts in by_site.values()):
+                found.setdefault(method, {})[interval] = _of_sites(by_site, CHANGE_CLASSES)
+        return found
+
+    def _add(self, key: tuple[str, int], site: str, counts: NDArray[np.int64]) -> None:
+        by_site = self._sums.setdefault(key, {})
+        by_site[site] = by_site[site] + counts if site in by_site else counts
+
+
+def confusion_counts(mapped: Maps, reference: Maps, classes: int) -> NDArray[np.int64]:
+    """Pixels by mapped and reference class where both are known, int64 (classes, classes).
+
+    Args:
+        mapped: uint8 of any shape, classes from 0, 255 unknown.
+        reference: The same.
+        classes: Number of classes.
+    """
+    known = (mapped != NODATA) & (reference != NODATA)
+    keys = mapped[known].astype(np.int64) * classes + reference[known]
+    return np.bincount(keys, minlength=classes * classes).reshape(classes, classes)
+
+
+def _of_sites(by_site: Mapping[str, NDArray[np.int64]], classes: tuple[str, ...]) -> Confusion:
+    sites = tuple(sorted(by_site))
+    return Confusion(classes, sites, np.stack([by_site[site] for site in sites]))
+
+
+def _series(
+    dataset: str | os.PathLike[str], split: str, columns: tuple[str, ...], revision: str | None
+) -> Any:
+    rows = read_dataset(dataset, "series", split, columns=columns, revision=revision)
+    if not len(rows):
+        raise DatasetError(f"{dataset}: found no patches in the split {split}; expected series of years.")
+    return rows
+
+
+def owned_box(own: Sequence[int]) -> tuple[slice, slice, slice]:
+    """The box that a patch owns, as an index of its stack of maps."""
+    top, left, bottom, right = own
+    return slice(None), slice(top, bottom), slice(left, right)
