@@ -1,8 +1,7 @@
-"""Finished runs of the benchmark: what is kept of one, which belong together, and their joint scores."""
+"""Finished runs of the benchmark: reading them, checking that they belong together, joint scores."""
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,12 +23,17 @@ from euromine.metrics.counts import (
     resample_scores,
 )
 from euromine.metrics.interval_f1.interval_f1 import interval_list, interval_scores
+from euromine.support.errors import ArgumentError, RecordError
+from euromine.support.records import read_record
+
+from .table_records import Kind, TableRecord
 
 RESAMPLES = 1000
-# With fewer sites than these an interval by bootstrap says nothing.
+_ADVICE = "Remove it to train this run again."
+# With fewer sites, a bootstrap interval means nothing.
 SITES_FOR_INTERVAL = 5
 
-# What two runs must have in common to stand in one table, and how a person calls it.
+# The fields of `Kind`, which runs in one table must share, and their names in messages.
 KIND = {
     "protocol": "protocol",
     "dataset": "dataset",
@@ -46,28 +50,28 @@ class BenchmarkRun:
 
     Attributes:
         path: Its JSON file.
-        record: What the file holds; `make_record` of `tables.py` says what that is.
-        counts: What the scores come from, by metric: the counted pixels of each test site.
+        record: Its contents.
+        counts: The counted pixels of each test site that the scores come from, by metric.
     """
 
     path: Path
-    record: Mapping[str, Any]
+    record: TableRecord
     counts: Mapping[str, CountTable]
 
     @property
     def task(self) -> str:
-        """What the network does: "segmentation" or "change-detection"."""
-        return str(self.record["task"])
+        """The task: "segmentation" or "change-detection"."""
+        return self.record.task
 
     @property
     def architecture(self) -> str:
         """The network's name."""
-        return str(self.record["architecture"])
+        return self.record.architecture
 
     @property
     def seed(self) -> int:
         """The seed of its training."""
-        return int(self.record["seed"])
+        return self.record.seed
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,8 @@ class Score:
 
     Attributes:
         values: One a seed.
-        interval: Within which the mean over the seeds lies in 95 % of resamples of the test sites; None
-            where these are too few.
+        interval: 95 % of resamples of the test sites give a mean over the seeds within it; None where there
+            are too few sites.
     """
 
     values: tuple[float, ...]
@@ -95,30 +99,29 @@ class Score:
 
 
 def run_name(task: str, architecture: str, seed: int) -> str:
-    """What the files of a run are called."""
+    """The stem of a run's file names."""
     return f"{task}_{architecture}_seed{seed}"
 
 
 def read_run(path: Path) -> BenchmarkRun:
-    """A run from its JSON file and the counts beside it.
+    """A run from its JSON record and the counts beside it.
 
     Raises:
-        ValueError: One of the two is damaged.
+        RecordError: One of the two is damaged.
         OSError: One of the two cannot be read.
     """
+    record = read_record(TableRecord, path, advice=_ADVICE)
+    counts = path.with_suffix(".npz")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        counts = read_counts(path.with_suffix(".npz"))
-        return BenchmarkRun(path, {**record, "kind": {name: record["kind"][name] for name in KIND}}, counts)
-    except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{path} cannot be read ({error}), a result of the benchmark and its counts ({path.stem}.npz) "
-            "were expected: remove it to run it anew"
+        return BenchmarkRun(path, record, read_counts(counts))
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise RecordError(
+            f"{counts}: found counts that cannot be read ({error}); expected those of {path.name}. {_ADVICE}"
         ) from None
 
 
 def read_counts(path: Path) -> dict[str, CountTable]:
-    """What `train_seg.py` or `train_cd.py` wrote as `counts.npz`, by metric."""
+    """The counts in a `counts.npz` of `train_seg.py` or `train_cd.py`, by metric."""
     with np.load(path, allow_pickle=False) as arrays:
         return {
             name: CountTable(
@@ -135,36 +138,37 @@ def read_runs(folder: Path) -> list[BenchmarkRun]:
     """All runs of a folder, which may be missing.
 
     Raises:
-        ValueError: One is damaged, or they do not belong in one table.
+        RecordError: One is damaged.
+        ArgumentError: They do not belong in one table.
     """
     runs = [read_run(path) for path in sorted(folder.glob("*.json"))]
     for run in runs[1:]:
-        require_one_kind(runs[0].record["kind"], run.record["kind"], str(runs[0].path), str(run.path))
+        require_one_kind(runs[0].record.kind, run.record.kind, str(runs[0].path), str(run.path))
     return runs
 
 
-def require_one_kind(
-    first: Mapping[str, Any], second: Mapping[str, Any], first_name: str, second_name: str
-) -> None:
-    """Refuse to put results side by side that were not found in the same way on the same data.
+def require_one_kind(first: Kind, second: Kind, first_name: str, second_name: str) -> None:
+    """Refuse to put results in one table that were not obtained in the same way on the same data.
 
     Args:
         first: The `kind` of a run.
         second: The `kind` of another.
-        first_name: How an error calls the first.
-        second_name: How it calls the second.
+        first_name: The name of the first in a message.
+        second_name: The name of the second.
 
     Raises:
-        ValueError: They differ.
+        ArgumentError: They differ.
     """
-    for name, called in KIND.items():
-        if first[name] != second[name]:
-            values = [_shown(kind[name]) for kind in (first, second)]
-            if values[0] == values[1]:
-                values = [f"{value} and others" for value in values]
-            raise ValueError(
-                f"{first_name} has the {called} {values[0]}, {second_name} has {values[1]}: results of "
-                f"different {called} do not belong in one table, so each needs a folder (--out) of its own"
+    for field, name in KIND.items():
+        values = [getattr(kind, field) for kind in (first, second)]
+        if values[0] != values[1]:
+            shown = [_shown(value) for value in values]
+            if shown[0] == shown[1]:
+                shown = [f"{value} and others" for value in shown]
+            raise ArgumentError(
+                f"{second_name}: found the {name} {shown[1]}; expected {shown[0]}, as in {first_name}. "
+                f"Results of different {name} do not belong in one table: give each a folder (--out) of its "
+                "own."
             )
 
 
@@ -187,7 +191,7 @@ def joint_scores(runs: Sequence[BenchmarkRun], metric: str) -> dict[str, Score |
         A score for each number that the metric gives, a list of them by year or interval for each list, and
         none for a matrix.
     """
-    average = str(runs[0].record["kind"]["average"])
+    average = runs[0].record.kind.average
     found = [scores_of(run.counts[metric], metric, average) for run in runs]
     draws = resampled_scores([run.counts[metric] for run in runs], metric, average)
     scores: dict[str, Score | list[Score]] = {}
@@ -201,7 +205,7 @@ def joint_scores(runs: Sequence[BenchmarkRun], metric: str) -> dict[str, Score |
 
 
 def scores_of(table: CountTable, metric: str, average: str) -> dict[str, Any]:
-    """What a metric makes of its counts, as `compute` does.
+    """The scores that a metric computes from its counts.
 
     Args:
         table: The counts.
@@ -217,8 +221,8 @@ def resampled_scores(
 ) -> dict[str, NDArray[np.float64]]:
     """The mean scores of several counts of the same sites, in resamples that draw the same sites for all.
 
-    Resamples of other counts of these sites belong to them one by one: the difference of two networks is
-    that of their resamples.
+    Resamples of other counts of the same sites correspond one to one, so the difference of two networks is
+    the difference of their resamples.
 
     Args:
         tables: The counts.
@@ -242,13 +246,13 @@ def resampled_scores(
 
 
 def percentiles(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Within which 95 % of resampled values lie."""
+    """The interval that holds 95 % of resampled values."""
     low, high = percentile_interval(values, Averaging.confidence)
     return low, high
 
 
 def parts_of(run: BenchmarkRun, metric: str) -> list[int]:
-    """What the lists of a metric's scores stand for: the years, or the intervals between them."""
+    """The years, or the intervals between them, that the lists in a metric's scores run over."""
     years = run.counts[metric].years
     return interval_list(years) if metric == "interval_f1" else list(years)
 

@@ -1,6 +1,6 @@
 """Scores of several runs together, beside what the metrics themselves say of them."""
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,22 +16,47 @@ from euromine.benchmark.results import (
     require_one_kind,
     run_name,
 )
+from euromine.benchmark.table_records import Costs, DatasetFacts, Hardware, Kind, TableRecord
 from euromine.metrics.annual_f1.annual_f1 import AnnualF1
 from euromine.metrics.ca_tiou.ca_tiou import CATIoU
 from euromine.metrics.interval_f1.interval_f1 import IntervalF1
-from euromine.training.runs import packed_counts
+from euromine.support.errors import ArgumentError, RecordError
+from euromine.support.records import write_record
+from euromine.support.run_records import TrainingFacts
+from euromine.training.run_results import packed_counts
 
 METRICS = {"annual_f1": AnnualF1, "ca_tiou": CATIoU, "interval_f1": IntervalF1}
 SITES = [f"Spain_{number}" for number in range(1, 8)]
 YEARS = [2015, 2016, 2018]
-KIND = {
-    "protocol": "corrected",
-    "dataset": "abc",
-    "average": "site",
-    "statistics": "dataset",
-    "years": YEARS,
-    "sites": SITES,
-}
+KIND = Kind(
+    protocol="corrected", dataset="abc", average="site", statistics="dataset", years=YEARS, sites=SITES
+)
+RECORD = TableRecord(
+    task="segmentation",
+    architecture="unet",
+    seed=0,
+    kind=KIND,
+    arguments={},
+    given={},
+    recipe="default",
+    split="its own",
+    sites={"train": [], "validation": [], "test": SITES},
+    dataset=DatasetFacts("simulated", None, True, "abc"),
+    scores={"test": {"of1": 0.5}},
+    training=TrainingFacts(
+        steps=1,
+        epochs=1.0,
+        best_step=None,
+        selected_by=None,
+        batch_size=1,
+        precision="float32",
+        arguments={},
+    ),
+    costs=Costs(1, 1.0, None, None, 1.0, 1.0, True, {}, 1.0),
+    hardware=Hardware("a processor", 1),
+    versions={},
+    checkpoint="runs",
+)
 
 
 def counted(seed: int) -> dict[str, AnnualF1 | CATIoU | IntervalF1]:
@@ -48,19 +73,14 @@ def counted(seed: int) -> dict[str, AnnualF1 | CATIoU | IntervalF1]:
 
 
 def run_of(seed: int, average: str = "site", path: Path = Path("run.json")) -> BenchmarkRun:
-    record = {
-        "task": "segmentation",
-        "architecture": "unet",
-        "seed": seed,
-        "kind": {**KIND, "average": average},
-    }
+    record = replace(RECORD, seed=seed, kind=replace(KIND, average=average))
     return BenchmarkRun(path, record, {name: metric.table() for name, metric in counted(seed).items()})
 
 
 def write(run: BenchmarkRun, folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     path = folder / f"{run_name(run.task, run.architecture, run.seed)}.json"
-    path.write_text(json.dumps(run.record))
+    write_record(path, run.record)
     path.with_suffix(".npz").write_bytes(packed_counts(run.counts))
     return path
 
@@ -119,32 +139,38 @@ def test_a_run_is_read_as_it_was_written(tmp_path):
         (
             "protocol",
             "paper",
-            r"has the protocol corrected, .*seed2\.json has paper: .*protocol do not belong",
+            r"seed2\.json: found the protocol paper; expected corrected, as in .*seed1\.json\. "
+            "Results of different protocol do not belong in one table",
         ),
-        ("dataset", "xyz", "results of different dataset do not belong in one table"),
-        ("sites", [*SITES[:-1], "Spain_9"], "test sites Spain_1, Spain_2, Spain_3 .7 in all. and others"),
+        ("dataset", "xyz", "Results of different dataset do not belong in one table"),
+        (
+            "sites",
+            [*SITES[:-1], "Spain_9"],
+            "the test sites Spain_1, Spain_2, Spain_3 .7 in all. and others",
+        ),
     ],
 )
 def test_results_that_were_not_found_alike_are_refused(name, value, sentence, tmp_path):
     write(run_of(1), tmp_path)
     other = run_of(2)
-    write(BenchmarkRun(other.path, {**other.record, "kind": {**KIND, name: value}}, other.counts), tmp_path)
-    with pytest.raises(ValueError, match=sentence):
+    record = replace(other.record, kind=replace(KIND, **{name: value}))
+    write(BenchmarkRun(other.path, record, other.counts), tmp_path)
+    with pytest.raises(ArgumentError, match=sentence):
         read_runs(tmp_path)
 
 
 def test_equal_kinds_are_not_refused():
-    require_one_kind(KIND, dict(KIND), "one", "two")
+    require_one_kind(KIND, replace(KIND), "one", "two")
 
 
 def test_a_damaged_result_is_named(tmp_path):
     path = write(run_of(1), tmp_path)
     path.write_text(path.read_text()[:40])
-    with pytest.raises(ValueError, match=r"seed1\.json cannot be read"):
+    with pytest.raises(RecordError, match=r"seed1\.json: found text that is not JSON"):
         read_runs(tmp_path)
     path = write(run_of(1), tmp_path)
     path.with_suffix(".npz").write_bytes(path.with_suffix(".npz").read_bytes()[:100])
-    with pytest.raises(ValueError, match=r"seed1\.json cannot be read"):
+    with pytest.raises(RecordError, match=r"seed1\.npz: found counts that cannot be read"):
         read_runs(tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -10,10 +11,13 @@ import numpy as np
 import pytest
 import yaml
 
-from euromine.benchmark import tables
+from euromine.benchmark import table_training, tables
 from euromine.benchmark.results import read_counts, read_run
-from euromine.benchmark.table_pages import LAYOUTS, energy, markdown, rows_of, write_report
-from euromine.benchmark.tables import Job, describe_dataset, launcher, main, make_jobs, split_name
+from euromine.benchmark.table_jobs import Job, make_jobs
+from euromine.benchmark.table_pages import energy, markdown, write_pages
+from euromine.benchmark.table_rows import LAYOUTS, rows_of
+from euromine.benchmark.table_training import launcher
+from euromine.benchmark.tables import describe_dataset, main, split_name
 from euromine.dataset_script.shards import build_dataset
 from euromine.dataset_script.splits import split_sites
 from euromine.modeling.auto import list_models
@@ -77,16 +81,16 @@ def untrained(*_: Any) -> int:
 def test_a_run_keeps_what_it_was_made_with(finished, dataset):
     run = read_run(finished / "results" / "segmentation_segformer-b0_seed0.json")
     record = run.record
-    metrics = json.loads((finished / record["checkpoint"] / "metrics.json").read_text())
-    assert record["scores"] == metrics["scores"]
-    assert record["kind"]["protocol"] == "corrected"
-    assert record["kind"]["sites"] == sorted(split_sites("corrected")["test"][:5])
-    assert record["dataset"]["simulated"] is True
-    assert record["split"] == "a part of the corrected lists"
-    assert record["training"]["steps"] == 1
-    assert set(record["versions"]) >= {"euromine", "torch", "transformers"}
-    assert record["costs"]["run_seconds"] > record["costs"]["series_seconds"] > 0
-    assert record["costs"]["run_is_whole"]
+    metrics = json.loads((finished / record.checkpoint / "metrics.json").read_text())
+    assert record.scores == metrics["scores"]
+    assert record.kind.protocol == "corrected"
+    assert record.kind.sites == sorted(split_sites("corrected")["test"][:5])
+    assert record.dataset.simulated is True
+    assert record.split == "a part of the corrected lists"
+    assert record.training.steps == 1
+    assert set(record.versions) >= {"euromine", "torch", "transformers"}
+    assert record.costs.run_seconds > record.costs.series_seconds > 0
+    assert record.costs.run_is_whole
     # What is counted is what each site owns: 160 x 200 pixels in each of three years.
     assert set(run.counts["annual_f1"].by_year[..., 3].ravel()) == {160 * 200}
     rows = {row.network: row for row in rows_of([run], LAYOUTS["segmentation"])}
@@ -128,16 +132,25 @@ def test_what_is_finished_is_not_run_again(finished, dataset, settings, monkeypa
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--max_steps", "2"), "was trained with max_steps 1 instead of 2: another --out keeps both"),
-        (("--max_grad_norm", "0.5"), "was trained with max_grad_norm as by default instead of 0.5"),
-        (("--protocol", "paper"), "results of different protocol do not belong in one table"),
+        (
+            ("--max_steps", "2"),
+            "found a run trained with max_steps 1 instead of 2; expected the same arguments. Give another",
+        ),
+        (("--max_grad_norm", "0.5"), "found a run trained with max_grad_norm unset instead of 0.5"),
+        (("--protocol", "paper"), "Results of different protocol do not belong in one table"),
         (("--learning_rate", "fast"), "invalid float value"),
-        (("--max_step", "2"), "there is no argument --max_step, did you mean --max_steps"),
-        (("--output_dir", "elsewhere"), "output_dir is said to the scripts by the benchmark itself"),
-        (("--architectures", "unnet"), "unknown architecture 'unnet'"),
-        (("--architectures", "tinycd", "--tasks", "segmentation"), "tinycd is not of the tasks segmentation"),
+        (("--max_step", "2"), "found the unknown option --max_step; expected --max_steps"),
+        (
+            ("--output_dir", "elsewhere"),
+            "--output_dir: found an argument that the benchmark passes to the scripts itself",
+        ),
+        (("--architectures", "unnet"), "--architectures: found 'unnet'; expected one of"),
+        (
+            ("--architectures", "tinycd", "--tasks", "segmentation"),
+            "--architectures: found tinycd; expected networks of the tasks segmentation.",
+        ),
         (("--settings", "missing.yaml"), "missing.yaml"),
-        (("stray",), "there is no argument stray"),
+        (("stray",), "stray: found a word without an option; expected --NAME VALUE."),
     ],
 )
 def test_a_mistake_is_one_sentence_before_anything_is_trained(
@@ -168,7 +181,7 @@ def test_another_dataset_is_refused(finished, settings, tmp_path, monkeypatch, c
     )
     monkeypatch.setattr(tables, "train", untrained)
     assert benchmark(other, settings, finished, *BOTH) == 2
-    assert "results of different dataset do not belong in one table" in capsys.readouterr().err
+    assert "Results of different dataset do not belong in one table" in capsys.readouterr().err
 
 
 def test_the_papers_protocol_counts_whole_patches_together(dataset, settings, tmp_path):
@@ -176,8 +189,8 @@ def test_the_papers_protocol_counts_whole_patches_together(dataset, settings, tm
         benchmark(dataset, settings, tmp_path, "--architectures", "segformer-b0", "--protocol", "paper") == 0
     )
     run = read_run(tmp_path / "results" / "segmentation_segformer-b0_seed0.json")
-    assert (run.record["kind"]["average"], run.record["kind"]["statistics"]) == ("pooled", "paper")
-    assert run.record["recipe"] == "paper"
+    assert (run.record.kind.average, run.record.kind.statistics) == ("pooled", "paper")
+    assert run.record.recipe == "paper"
     # Two whole patches, though the scene has but 160 x 200 pixels.
     assert set(run.counts["annual_f1"].by_year[..., 3].ravel()) == {2 * 160 * 160}
     assert "protocol `paper`" in (tmp_path / "tables.md").read_text().splitlines()[0]
@@ -200,7 +213,7 @@ def test_a_failing_network_does_not_stop_the_others(
     assert benchmark(dataset, settings, tmp_path, *BOTH) == 1
     said = capsys.readouterr().err
     assert "change-detection_siamunet-diff_seed0 failed: CUDA is out of memory" in said
-    assert "1 of 2 runs are not there" in said
+    assert "1 of 2 runs are missing" in said
     assert (tmp_path / "tables.md").read_text().startswith("# Tables 4 and 6, ")
 
 
@@ -210,7 +223,7 @@ def test_an_interrupt_says_how_to_go_on(dataset, settings, tmp_path, monkeypatch
 
     monkeypatch.setattr(tables, "train", interrupt)
     assert benchmark(dataset, settings, tmp_path, *BOTH) == 130
-    assert "the same command goes on where it was" in capsys.readouterr().err
+    assert "interrupted; the same command resumes here" in capsys.readouterr().err
 
 
 def options(**changed: Any) -> Any:
@@ -255,7 +268,7 @@ def test_a_splits_name_is_that_of_the_list_it_follows():
 
 def test_a_dataset_with_the_official_split_is_refused_under_the_corrected_protocol(dataset, monkeypatch):
     monkeypatch.setattr(tables, "split_name", lambda sites: "official")
-    with pytest.raises(ValueError, match="was built with the official split"):
+    with pytest.raises(ValueError, match="found the official split; expected the corrected one"):
         describe_dataset(str(dataset), None, "corrected")
     assert describe_dataset(str(dataset), None, "paper")["split"] == "official"
 
@@ -275,9 +288,9 @@ def test_scripts_are_started_through_accelerate_where_there_are_several_gpus(mon
 def test_energy_is_shown_by_source_or_said_to_be_unreadable(finished):
     run = read_run(finished / "results" / "segmentation_segformer-b0_seed0.json")
     (row,) = rows_of([run], LAYOUTS["segmentation"])
-    run.record["costs"]["joules"].clear()
+    run.record.costs.joules.clear()
     assert energy(row) == "not readable"
-    run.record["costs"]["joules"].update({"GPUs": 12_340.0, "processors": 1000.0})
+    run.record.costs.joules.update({"GPUs": 12_340.0, "processors": 1000.0})
     assert energy(row) == "12.3 kJ GPUs, 1.0 kJ processors"
 
 
@@ -286,22 +299,23 @@ def test_an_interrupted_attempt_makes_the_time_of_a_run_a_lower_bound(finished, 
         raise KeyboardInterrupt
 
     job = Job("segmentation", "segformer-b0", 0, {})
-    monkeypatch.setattr(tables.subprocess, "run", interrupt)
+    monkeypatch.setattr(table_training.subprocess, "run", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        tables.train(job, tmp_path, job.folder(tmp_path) / "log.txt", None)
+        table_training.train(job, tmp_path, job.folder(tmp_path) / "log.txt", None)
     (attempt,) = json.loads((job.folder(tmp_path) / "attempts.json").read_text())
     assert attempt["seconds"] >= 0
     assert "ended" not in attempt
     run = read_run(finished / "results" / "segmentation_segformer-b0_seed0.json")
-    run.record["costs"]["run_is_whole"] = False
+    costs = replace(run.record.costs, run_is_whole=False)
+    run = replace(run, record=replace(run.record, costs=costs))
     (row,) = rows_of([run], LAYOUTS["segmentation"])
     assert "≥ " in "".join(markdown({"segmentation": [row]}, [run]))
 
 
 def test_tables_of_nothing_are_refused(finished, tmp_path):
     run = read_run(finished / "results" / "segmentation_segformer-b0_seed0.json")
-    with pytest.raises(ValueError, match="no finished run of change-detection"):
-        write_report(tmp_path, [run], ["change-detection"])
+    with pytest.raises(ValueError, match="found no finished run of change-detection; expected at least one"):
+        write_pages(tmp_path, [run], ["change-detection"])
 
 
 def test_counts_are_read_as_the_scripts_write_them(finished):

@@ -11,20 +11,16 @@ from transformers import get_scheduler
 
 from euromine.dataset_script.shards import build_dataset
 from euromine.experiments import defects
-from euromine.experiments.defects import (
-    check_dataset,
-    compared,
-    counted,
-    counted_once,
-    doubled_share,
-    rows_of,
-)
+from euromine.experiments.defects import check_dataset, doubled_share
+from euromine.experiments.effects import compared
+from euromine.experiments.recounting import counted, counted_once, rows_of
 from euromine.metrics.annual_f1.annual_f1 import AnnualF1
 from euromine.metrics.ca_tiou.ca_tiou import CATIoU
 from euromine.metrics.interval_f1.interval_f1 import IntervalF1
 from euromine.modeling.auto import create_model
 from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.simulation.simulated_archive import simulate_archive
+from euromine.support.errors import ArgumentError, DatasetError
 from euromine.training.evaluation import predict_series
 
 SITES = [f"Spain_{number}" for number in range(1, 7)]
@@ -146,7 +142,9 @@ def test_a_folder_of_other_arguments_is_refused(tmp_path):
     defects.check_arguments(options)
     defects.check_arguments(options)
     options.steps = 200
-    with pytest.raises(ValueError, match=r"was made with .*100.* another --out keeps both"):
+    with pytest.raises(
+        ArgumentError, match=r"found results of .*100.*; expected those of .*200.*Give another --out"
+    ):
         defects.check_arguments(options)
 
 
@@ -162,7 +160,7 @@ def test_a_dataset_that_would_mix_two_defects_is_refused(tmp_path, capsys):
     built = build_dataset(
         folder, tmp_path / f"shards_{uuid4().hex}", splits=folder / "splits.json", workers=1, progress=False
     )
-    with pytest.raises(ValueError, match="scenes that are no patch of 160 x 160"):
+    with pytest.raises(DatasetError, match=r"found scenes of several patches; expected scenes of 160 x 160"):
         check_dataset(str(built))
     assert defects.main(["--dataset", str(built), "--out", str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith("defects: ")
