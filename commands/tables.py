@@ -39,16 +39,14 @@ def tables(
         measure_archive,
         read_production,
     )
-    from euromine.dataset_script.shards import is_simulated
     from euromine.support.files import write_text
 
     kinds = None if production is None else read_production(production)
     source = Archive(archive)
     measured = measure_archive(source, areas, all_sites=all_sites, workers=workers)
-    simulated = is_simulated(source)
-    made = make_tables(measured, kinds, beside_paper=is_published(source) and not simulated)
+    made = make_tables(measured, kinds, beside_paper=is_published(source) and not source.simulated)
     lines = [
-        f"# Mine areas of {source.path.name}{' (simulated)' if simulated else ''}",
+        f"# Mine areas of {source.path.name}{' (simulated)' if source.simulated else ''}",
         f"{len(measured)} sites; {CONVENTIONS[areas]}.",
         *(table.to_markdown().rstrip() for table in made),
     ]

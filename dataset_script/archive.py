@@ -39,6 +39,10 @@ Transform = tuple[float, float, float, float, float, float]
 # The folders and the files of a folder of the archive, by name, without those that belong to no archive.
 Listing = Callable[[str], tuple[list[str], list[str]]]
 
+SIMULATION_FILE = "simulation.json"
+"""The record that the simulator leaves at the root of its archive."""
+
+_ARCHIVE_NAME = "eurominenet"
 _IMAGE_FOLDERS = frozenset({"image", "images"})
 _LABEL_FOLDERS = frozenset({"label", "labels"})
 _YEAR_NAME = re.compile(r"(?:year|label|image)?[ _-]?((?:19|20)\d\d)", re.IGNORECASE)
@@ -65,10 +69,13 @@ class Archive:
     Attributes:
         path: The folder or the zip.
         sites: The sites by name, sorted as plain strings.
+        simulated: Whether `euromine simulate` made it. The one rule: the simulator's record
+            `simulation.json` lies at the archive's root, beside `EuroMineNet/`.
     """
 
     path: Path
     sites: dict[str, Site]
+    simulated: bool
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """List an archive.
@@ -88,6 +95,7 @@ class Archive:
         root = _site_root(listing, self.path)
         sites = (_site(listing, prefix, root, name) for name in listing(root)[0])
         self.sites = {site.name: site for site in sorted(sites, key=lambda site: site.name)}
+        self.simulated = _holds_simulation(listing, root) or _lies_beside_simulation(self.path, root)
 
     def __repr__(self) -> str:
         return f"Archive('{self.path}', {len(self.sites)} sites)"
@@ -448,7 +456,7 @@ def _site_root(listing: Listing, path: Path) -> str:
             for child in listing(_join(folder, name))[0]
         )
 
-    published = [name for name in listing("")[0] if name.lower() == "eurominenet" and holds_sites(name)]
+    published = [name for name in listing("")[0] if name.lower() == _ARCHIVE_NAME and holds_sites(name)]
     if published:
         return published[0]
     level = [""]
@@ -465,6 +473,32 @@ def _site_root(listing: Listing, path: Path) -> str:
         f"{path}: holds no site; expected folders such as Austria_1/ with image/Year2015.tif and "
         f"label/Year2015.tif in each."
     )
+
+
+def is_simulated_image(path: str | os.PathLike[str]) -> bool:
+    """Whether an image lies in a simulated archive, by the rule of `Archive.simulated`.
+
+    Args:
+        path: Any image; one outside the published layout is not simulated.
+    """
+    path = Path(path).absolute()
+    if not is_archive_image(path) or len(path.parents) < 3:
+        return False
+    folder = path.parents[2]
+    return (folder / SIMULATION_FILE).is_file() or _lies_beside_simulation(folder, "")
+
+
+def _holds_simulation(listing: Listing, root: str) -> bool:
+    """Whether the simulator's record lies in the folder of the sites, or in the folder above it."""
+    folders = [root, root.rpartition("/")[0]] if root else [root]
+    return any(SIMULATION_FILE in listing(folder)[1] for folder in folders)
+
+
+def _lies_beside_simulation(path: Path, root: str) -> bool:
+    """Whether a path is the `EuroMineNet/` of a simulated archive, or a zip of it in the same place."""
+    named = (not root and path.is_dir()) or path.is_file()
+    named = named and path.absolute().stem.lower() == _ARCHIVE_NAME
+    return named and (path.absolute().parent / SIMULATION_FILE).is_file()
 
 
 def _site(listing: Listing, prefix: str, root: str, name: str) -> Site:

@@ -24,10 +24,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from euromine.support.errors import DatasetError, RecordError
 from euromine.support.files import explain_full_disk, link_or_copy
 from euromine.support.workers import in_processes, prefetch, run_on_dask, usable_cores
 
 from .archive import BANDS, Archive, Scene, Site
+from .build_record import BUILD_FILE, BuildRecord, read_build_record, write_build_record
 from .builder import (
     CONFIGS,
     FEATURES,
@@ -59,7 +61,8 @@ SHARD_BYTES = 500_000_000
 
 COMPRESSION_LEVEL = 3
 
-_RECORD = "build.json"
+# The record of a finished site, in its folder of shards.
+_SITE_RECORD = "build.json"
 _STATISTICS = "statistics.json"
 _PICTURE_ROWS = 4
 
@@ -176,8 +179,8 @@ def build_dataset(
             task.fingerprint for task in tasks
         ]:
             raise ValueError(f"{source.path}: changed while it was read; run the same command again.")
-        dataset = _assemble(work, sites, records, simulated=is_simulated(source))
-        (dataset / _RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        dataset = _assemble(work, sites, records, simulated=source.simulated)
+        write_build_record(dataset, record)
         dataset.replace(out)
         shutil.rmtree(work)
     return out
@@ -223,7 +226,7 @@ def build_site(task: SiteTask) -> SiteRecord:
         with task.site.open() as scene:
             record = _write_site(scene, unfinished, task.shard_bytes)
         record.fingerprint = task.fingerprint
-        (unfinished / _RECORD).write_text(json.dumps(asdict(record)), encoding="utf-8")
+        (unfinished / _SITE_RECORD).write_text(json.dumps(asdict(record)), encoding="utf-8")
         if task.folder.exists():
             shutil.rmtree(task.folder)
         unfinished.replace(task.folder)
@@ -402,42 +405,40 @@ def _write_table(path: Path, table: pa.Table) -> None:
         writer.write_table(table)
 
 
-def _build_record(archive: Archive, sites: Mapping[str, Sequence[str]], shard_bytes: int) -> dict[str, Any]:
-    """What a dataset says it was made from; without times, as the same archive gives the same bytes."""
+def _build_record(archive: Archive, sites: Mapping[str, Sequence[str]], shard_bytes: int) -> BuildRecord:
     files = {
         site: [(name, size) for name, size, _ in files_state(archive, archive.sites[site])]
         for names in sites.values()
         for site in names
     }
-    return {
-        "dataset": "euromine",
-        "simulated": is_simulated(archive),
-        "format": FORMAT,
-        "shard_bytes": shard_bytes,
-        "files": _hash(files),
-        "splits": {split: list(names) for split, names in sites.items()},
-    }
+    return BuildRecord(
+        simulated=archive.simulated,
+        format=FORMAT,
+        shard_bytes=shard_bytes,
+        files=_hash(files),
+        splits={split: list(names) for split, names in sites.items()},
+    )
 
 
-def _is_built(
-    archive: Archive, sites: Mapping[str, Sequence[str]], out: Path, record: Mapping[str, Any]
-) -> bool:
+def _is_built(archive: Archive, sites: Mapping[str, Sequence[str]], out: Path, record: BuildRecord) -> bool:
     """Whether `out` holds this dataset; an error if it holds anything else."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     try:
-        found = json.loads((out / _RECORD).read_text(encoding="utf-8"))
-        built_at = (out / _RECORD).stat().st_mtime_ns
-    except (OSError, ValueError):
-        raise ValueError(
-            f"{out}: exists and was not made by this command; expected a new or an empty folder."
-        ) from None
+        found = read_build_record(out)
+    except RecordError:
+        found = None
+    if found is None:
+        raise DatasetError(
+            f"{out}: found something else than a dataset of `euromine build`; expected a new or empty folder."
+        )
+    built_at = (out / BUILD_FILE).stat().st_mtime_ns
     names = [name for split in sites.values() for name in split]
     changed_at = max(time for name in names for *_, time in files_state(archive, archive.sites[name]))
     if found != record or changed_at > built_at:
-        raise ValueError(
-            f"{out}: holds a dataset built from another archive, an earlier state of {archive.path}, or with "
-            "other options; remove it, or name another folder."
+        raise DatasetError(
+            f"{out}: found a dataset built from another archive, from an earlier state of {archive.path} or "
+            "with other options; expected a new or empty folder. Delete the dataset or choose another folder."
         )
     return True
 
@@ -465,7 +466,7 @@ def _hash(value: Any) -> str:
 def _finished(task: SiteTask) -> SiteRecord | None:
     """The record of a site that an earlier run finished from the same files, if there is one."""
     try:
-        found = SiteRecord(**json.loads((task.folder / _RECORD).read_text(encoding="utf-8")))
+        found = SiteRecord(**json.loads((task.folder / _SITE_RECORD).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
     return found if found.fingerprint == task.fingerprint else None
@@ -491,11 +492,6 @@ def _build_sites(
             records[record.site] = record
             bar.update()
     return records
-
-
-def is_simulated(archive: Archive) -> bool:
-    """Whether `simulate_archive` wrote this archive: it says so beside the site folders' own."""
-    return any((folder / "simulation.json").is_file() for folder in (archive.path, archive.path.parent))
 
 
 def _assemble(

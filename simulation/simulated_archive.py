@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from tqdm import tqdm
 
+from euromine.dataset_script.archive import SIMULATION_FILE
 from euromine.dataset_script.splits import split_sites
 from euromine.support.files import write_text
 from euromine.support.workers import in_processes, usable_cores
@@ -249,7 +250,7 @@ def _claim(
 ) -> None:
     """Note in a folder what is simulated in it, or check that it already is this simulation."""
     record = {"version": _VERSION, "height": size[0], "width": size[1], "years": list(years), "seed": seed}
-    note, archive = root / "simulation.json", root / "EuroMineNet"
+    note, archive = root / SIMULATION_FILE, root / "EuroMineNet"
     if root.exists() and not root.is_dir():
         raise ValueError(f"{root} is a file; expected a new folder, or one that an earlier run wrote.")
     found = sorted(site.name for site in archive.iterdir()) if archive.is_dir() else []

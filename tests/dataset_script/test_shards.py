@@ -284,7 +284,8 @@ shards.build_dataset(sys.argv[1], sys.argv[2], splits=sys.argv[3], workers=1, pr
 
 
 @pytest.mark.parametrize(
-    ("function", "calls", "finished_sites"), [("_write_group", 2, 1), ("link_or_copy", 2, 3), ("write_card", 0, 3)]
+    ("function", "calls", "finished_sites"),
+    [("_write_group", 2, 1), ("link_or_copy", 2, 3), ("write_card", 0, 3)],
 )
 def test_a_build_that_is_killed_goes_on_to_the_same_bytes(
     built: Path,
@@ -388,9 +389,9 @@ def foreign_file(archive: Path, built: Path, folder: Path) -> tuple[Path, Any]:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (other_splits, "with other options"),
-        (foreign_folder, "not made by this command"),
-        (foreign_file, "not made by this command"),
+        (other_splits, "with other options; expected a new or empty folder"),
+        (foreign_folder, "found something else than a dataset of `euromine build`"),
+        (foreign_file, "found something else than a dataset of `euromine build`"),
     ],
 )
 def test_what_else_is_there_is_never_overwritten(
