@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from tqdm import tqdm
 
+from euromine.dataset_script.build_record import is_simulated_dataset
 from euromine.dataset_script.reading import read_dataset
 from euromine.metrics.annual_f1.annual_f1 import AnnualF1
 from euromine.metrics.ca_tiou.ca_tiou import CATIoU
@@ -31,7 +32,6 @@ from euromine.metrics.interval_f1.interval_f1 import IntervalF1
 from euromine.modeling.auto import SEGMENTATION
 from euromine.monitoring.history.calibration_counts import (
     calibrate,
-    is_simulated,
     owned_box,
     series_probability,
 )
@@ -258,7 +258,7 @@ def score_report(models: dict[str, ModelScores], dataset: Path, split: str) -> s
     """The scores as Markdown: each method beside no smoothing, by model."""
     some = next(iter(models.values()))
     first, rates = some.scores["none"]["annual_f1"], some.rates
-    data = "SIMULATED data" if is_simulated(dataset) else f"the dataset {dataset.name}"
+    data = "SIMULATED data" if is_simulated_dataset(dataset) else f"the dataset {dataset.name}"
     lines = [
         f"Scores on {data}, {len(first['sites'])} sites of the split {split}; means over sites weighted by "
         "their pixels. In brackets the difference to no smoothing and, from "

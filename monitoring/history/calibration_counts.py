@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from euromine.dataset_script.build_record import is_simulated_dataset
 from euromine.dataset_script.reading import read_dataset
 from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.monitoring.mapping.loading import model_digest
@@ -100,7 +101,7 @@ def calibrate(
         threshold=threshold,
         dataset=Path(dataset).name if Path(dataset).is_dir() else str(dataset),
         split=split,
-        simulated=is_simulated(dataset),
+        simulated=is_simulated_dataset(Path(dataset)),
         digest=model_digest(model, image_processor),
     )
 
@@ -134,12 +135,6 @@ def series_probability(
         model(pixel_values=pixel_values), [(height, width)] * len(images), probabilities=True
     )
     return torch.stack([each[1] for each in maps]).float().cpu().numpy()
-
-
-def is_simulated(dataset: str | os.PathLike[str]) -> bool:
-    """Whether the card in a dataset's folder marks it as simulated; False without a card."""
-    card = Path(dataset) / "README.md"
-    return card.is_file() and "simulated" in card.read_text(encoding="utf-8").lower()
 
 
 class _Counts:
