@@ -42,7 +42,9 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "groupwise"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
-autoclass_content = "class"
+napoleon_use_ivar = True
+# Docstrings mark code by single backticks.
+default_role = "code"
 add_module_names = False
 toc_object_entries_show_parents = "hide"
 python_maximum_signature_line_length = 90
@@ -92,6 +94,13 @@ def resolve_root_links(_app: Sphinx, path: Path, _parent: str, content: list[str
     content[0] = re.sub(r"(\]\()((?![a-z]+:|#)[^)#\s]+)([^)]*\))", rewrite, content[0])
 
 
+def hide_inherited_fields(
+    _app: Sphinx, what: str, _name: str, obj: object, _options: object, *_signature: str | None
+) -> tuple[str, str] | None:
+    """Leave the fields of transformers' own base out of a configuration's signature."""
+    return ("(**fields)", "") if what == "class" and hasattr(obj, "attribute_map") else None
+
+
 def visit_math(self: HTML5Translator, node: nodes.math) -> None:
     """Write a formula as MathML, which browsers show without a script from elsewhere."""
     self.body.append(tex2mathml(node.astext(), as_block=False))
@@ -108,4 +117,5 @@ def setup(app: Sphinx) -> None:
     """Connect the functions above."""
     app.connect("include-read", strip_front_matter)
     app.connect("include-read", resolve_root_links)
+    app.connect("autodoc-process-signature", hide_inherited_fields)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
