@@ -16,7 +16,7 @@ from sklearn.metrics import confusion_matrix
 from typer.testing import CliRunner
 
 from euromine.commands import app
-from euromine.dataset_script.archive import write_site
+from euromine.dataset_script.archive_writing import write_site
 from euromine.dataset_script.shards import build_dataset
 from euromine.modeling.auto import create_model
 from euromine.modeling.image_processing import EuroMineImageProcessor
@@ -192,7 +192,7 @@ def test_the_command_says_where_it_cannot_write(dataset, tmp_path):
 
 def test_a_network_for_other_images_is_refused(dataset):
     processor = EuroMineImageProcessor(do_normalize=False, bands=["B02"], source_bands=["B02", "B03"])
-    with pytest.raises(ModelError, match="^images"):
+    with pytest.raises(ModelError, match=r"^images"):
         calibrate(ReadingModel(), processor, dataset)
 
 

@@ -1,43 +1,18 @@
-"""Polygons against the pixels that they were made of, burned again by GDAL, and geodesic figures of PROJ."""
+"""Polygons against the pixels that they were made of, burned again by GDAL."""
 
-import sys
-
-import geopandas
 import numpy as np
 import pyproj
 import pytest
 import shapely
-from rasterio.crs import CRS
 from rasterio.features import rasterize
-from rasterio.transform import Affine
 from scipy import ndimage
 
 from euromine.monitoring.history.area_series import areas_by_year, changes_by_pair
 from euromine.monitoring.history.change_maps import change_map
-from euromine.monitoring.history.polygons import (
-    change_polygons,
-    footprint_polygons,
-    ground_areas,
-    polygon_parts,
-    write_polygons,
-)
+from euromine.monitoring.history.polygons import change_polygons, footprint_polygons
 from euromine.monitoring.scenes.grids import Grid
 
-DEGREES = Grid(CRS.from_epsg(4326), Affine(1e-4, 0, 15, 0, -1.5e-4, 61), 40, 30)
-METRES = Grid(CRS.from_epsg(32633), Affine(10, 0, 5e5, 0, -10, 5e6), 40, 30)
-FEET = Grid(CRS.from_epsg(2263), Affine(30, 0, 9.8e5, 0, -30, 2e5), 40, 30)
-ROTATED = Grid(CRS.from_epsg(32633), Affine(8, 6, 5e5, 6, -8, 5e6), 40, 30)
-GRIDS = pytest.mark.parametrize(
-    "grid", [DEGREES, METRES, FEET, ROTATED], ids=["degrees", "m", "ft", "turned"]
-)
-YEARS = (2015, 2016, 2019)
-
-
-def noise(seed, maps=3):
-    """Half of the pixels at random: all kinds of holes, islands and corners."""
-    values = np.random.default_rng(seed).integers(0, 2, (maps, 30, 40)).astype(np.uint8)
-    values[:, :2, :9] = 255
-    return values
+from .drawn_footprints import DEGREES, GRIDS, METRES, YEARS, drawing, noise
 
 
 @GRIDS
@@ -65,14 +40,6 @@ def test_there_is_a_polygon_for_each_part_that_edges_connect_and_all_are_valid()
     assert (frame.geometry.geom_type == "Polygon").all()
     for year, footprint in zip(YEARS, footprints, strict=True):
         assert (frame.year == year).sum() == ndimage.label(footprint == 1)[1]
-
-
-def drawing(*lines):
-    """A map from a drawing in its middle: # is a mine."""
-    footprint = np.zeros((30, 40), np.uint8)
-    pixels = np.array([[character == "#" for character in line] for line in lines])
-    footprint[5 : 5 + pixels.shape[0], 7 : 7 + pixels.shape[1]] = pixels
-    return footprint[None]
 
 
 def test_a_hole_is_a_hole_and_an_island_in_it_a_polygon_of_its_own():
@@ -128,20 +95,7 @@ def test_perimeters_in_degrees_are_geodesic():
     np.testing.assert_allclose(frame.perimeter_m, expected, rtol=1e-9)
 
 
-def test_areas_of_slanting_outlines_in_degrees_are_geodesic():
-    triangles = np.array(
-        [
-            shapely.Polygon([(x, y), (x + 0.1, y + 0.04), (x + 0.02, y + 0.09)])
-            for x, y in ((15, 61), (-3, -38))
-        ]
-    )
-    geod = pyproj.Geod(ellps="WGS84")
-    # In steps of ten metres straight in degrees and straight on the ground are the same.
-    expected = [abs(geod.geometry_area_perimeter(shapely.segmentize(each, 1e-4))[0]) for each in triangles]
-    np.testing.assert_allclose(ground_areas(triangles, pyproj.CRS("EPSG:4326")), expected, rtol=1e-7)
-
-
-def test_the_smallest_mapping_unit_drops_islands_and_fills_holes_below_it():
+def test_the_minimum_mapping_unit_drops_islands_and_fills_holes_below_it():
     footprint = drawing(
         "########  ##",
         "##    ##    ",
@@ -154,9 +108,9 @@ def test_the_smallest_mapping_unit_drops_islands_and_fills_holes_below_it():
     # Pixels of 0.01 ha: a ring around a hole of 14 and an island of 2, and islands of 2 and 8.
     everything = footprint_polygons(footprint, (2020,), METRES)
     assert sorted(round(100 * area) for area in everything.area_ha) == [2, 2, 8, 40]
-    drops = footprint_polygons(footprint, (2020,), METRES, smallest_mapping_unit=0.08)
+    drops = footprint_polygons(footprint, (2020,), METRES, minimum_mapping_unit=0.08)
     assert sorted(round(100 * area) for area in drops.area_ha) == [8, 40]
-    fills = footprint_polygons(footprint, (2020,), METRES, smallest_mapping_unit=0.17)
+    fills = footprint_polygons(footprint, (2020,), METRES, minimum_mapping_unit=0.17)
     assert [round(100 * area) for area in fills.area_ha] == [56]
     assert len(fills.geometry[0].interiors) == 0
     assert fills.perimeter_m[0] == pytest.approx(2 * (80 + 70))
@@ -164,7 +118,7 @@ def test_the_smallest_mapping_unit_drops_islands_and_fills_holes_below_it():
 
 @pytest.mark.parametrize("unit", [0.02, 0.05, 0.3])
 def test_generalised_polygons_neither_overlap_nor_are_too_small(unit):
-    frame = footprint_polygons(noise(5), YEARS, METRES, smallest_mapping_unit=unit)
+    frame = footprint_polygons(noise(5), YEARS, METRES, minimum_mapping_unit=unit)
     assert frame.area_ha.min() >= unit
     for _, year in frame.groupby("year"):
         assert year.geometry.area.sum() == pytest.approx(shapely.union_all(year.geometry.array).area)
@@ -208,82 +162,42 @@ def test_maps_may_be_read_one_after_the_other():
     assert footprint_polygons(Maps(), YEARS, METRES).equals(expected)
 
 
-@pytest.mark.parametrize("suffix", [".gpkg", ".parquet"])
-@GRIDS
-def test_both_formats_keep_polygons_columns_and_coordinate_system(tmp_path, suffix, grid):
-    frame = footprint_polygons(noise(9), YEARS, grid, site="Österreich 1")
-    path = tmp_path / f"footprints{suffix}"
-    write_polygons(frame, path)
-    again = geopandas.read_parquet(path) if suffix == ".parquet" else geopandas.read_file(path)
-    assert again.crs == frame.crs
-    assert shapely.equals_exact(
-        shapely.normalize(polygon_parts(again.geometry.array)[0]),
-        shapely.normalize(np.asarray(frame.geometry.array)),
-    ).all()
-    for name in ("site", "year", "first_year", "last_year"):
-        assert again[name].tolist() == frame[name].tolist()
-    np.testing.assert_array_equal(again.area_ha, frame.area_ha)
-    assert [each.name for each in tmp_path.iterdir()] == [path.name]
-
-
-@pytest.mark.parametrize("suffix", [".gpkg", ".parquet"])
-def test_without_any_mine_there_is_an_empty_table_with_all_columns(tmp_path, suffix):
-    for name, frame in (
-        ("footprints", footprint_polygons(np.zeros((3, 30, 40), np.uint8), YEARS, METRES)),
-        ("changes", change_polygons(np.full((1, 30, 40), 255, np.uint8), [(2015, 2016)], METRES)),
-    ):
-        path = tmp_path / f"{name}{suffix}"
-        write_polygons(frame, path)
-        again = geopandas.read_parquet(path) if suffix == ".parquet" else geopandas.read_file(path)
-        assert len(again) == 0
-        assert list(again.columns) == list(frame.columns)
-        assert again.crs == METRES.crs
-
-
-def test_a_second_file_replaces_the_first(tmp_path):
-    path = tmp_path / "footprints.gpkg"
-    write_polygons(footprint_polygons(noise(10), YEARS, METRES), path)
-    write_polygons(footprint_polygons(drawing("##"), (2020,), METRES), path)
-    assert len(geopandas.read_file(path)) == 1
-
-
-def test_what_cannot_be_written_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "footprints.gpkg"
-    write_polygons(footprint_polygons(drawing("##"), (2020,), METRES), path)
-    before = path.read_bytes()
-    broken = footprint_polygons(drawing("##"), (2020,), METRES).rename(columns={"site": "fid"})
-    with pytest.raises(OSError, match=r"footprints\.gpkg: cannot be written"):
-        write_polygons(broken, path)
-    assert path.read_bytes() == before
-    assert [each.name for each in tmp_path.iterdir()] == [path.name]
-
-
-def test_another_format_is_refused(tmp_path):
-    frame = footprint_polygons(drawing("##"), (2020,), METRES)
-    with pytest.raises(ValueError, match=r"\.gpkg or \.parquet, not as '\.shp'"):
-        write_polygons(frame, tmp_path / "footprints.shp")
-
-
 @pytest.mark.parametrize(
     ("footprints", "years", "grid", "unit", "message"),
     [
-        (np.zeros((2, 30, 40), np.uint8), YEARS, METRES, 0, "2 maps, 3 were expected"),
-        (np.zeros((3, 30, 41), np.uint8), YEARS, METRES, 0, r"uint8 \(30, 41\)"),
-        (np.zeros((3, 30, 40), np.int64), YEARS, METRES, 0, "int64"),
-        (np.zeros((3, 30, 40), np.uint8), (2015, 2014, 2016), METRES, 0, "ascending"),
-        (np.zeros((3, 30, 40), np.uint8), YEARS, METRES, -1, "unit is -1 hectares"),
-        (np.zeros((3, 30, 40), np.uint8), YEARS, METRES, np.nan, "unit is nan hectares"),
-        (np.zeros((3, 30, 40), np.uint8), YEARS, Grid(None, METRES.transform, 40, 30), 0, "no coordinate"),
+        (np.zeros((2, 30, 40), np.uint8), YEARS, METRES, 0, "found 2; expected 3, one per year"),
+        (
+            np.zeros((3, 30, 41), np.uint8),
+            YEARS,
+            METRES,
+            0,
+            r"found uint8 \(30, 41\); expected uint8 \(30, 40\)",
+        ),
+        (np.zeros((3, 30, 40), np.int64), YEARS, METRES, 0, "found int64"),
+        (np.zeros((3, 30, 40), np.uint8), (2015, 2014, 2016), METRES, 0, "expected at most 255, ascending"),
+        (
+            np.zeros((3, 30, 40), np.uint8),
+            YEARS,
+            METRES,
+            -1,
+            "minimum_mapping_unit: found -1; expected hectares",
+        ),
+        (
+            np.zeros((3, 30, 40), np.uint8),
+            YEARS,
+            METRES,
+            np.nan,
+            "minimum_mapping_unit: found nan; expected hectares",
+        ),
+        (
+            np.zeros((3, 30, 40), np.uint8),
+            YEARS,
+            Grid(None, METRES.transform, 40, 30),
+            0,
+            "found no coordinate system",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(footprints, years, grid, unit, message):
     with pytest.raises(ValueError, match=message):
-        footprint_polygons(footprints, years, grid, smallest_mapping_unit=unit)
-
-
-def test_without_geopandas_a_sentence_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "geopandas", None)
-    with pytest.raises(
-        ValueError, match=r"geopandas, which is not installed: pip install 'euromine\[polygons\]'"
-    ):
-        footprint_polygons(drawing("##"), (2020,), METRES)
+        footprint_polygons(footprints, years, grid, minimum_mapping_unit=unit)
