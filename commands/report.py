@@ -1,4 +1,4 @@
-"""`euromine report`: what a series found, as one page."""
+"""`euromine report`: the report of a series, as a page or a PDF."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,15 +7,16 @@ import typer
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `euromine series` made.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder made by `euromine series`.")],
     out: Annotated[
-        Path | None, typer.Option(help="The file to write; DIR/report.html (or .pdf) if not given.")
+        Path | None,
+        typer.Option(help="File to write; by default DIR/report.html, or DIR/report.pdf with --pdf."),
     ] = None,
-    pdf: Annotated[bool, typer.Option("--pdf", help="A PDF instead; needs euromine[pdf].")] = False,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Write a PDF instead (needs the extra pdf).")] = False,
 ) -> None:
-    """Tell what a series found: maps, areas, changes, permits, and what to keep in mind.
+    """Write the report of a series: maps, areas, changes, permits, models and limitations.
 
-    One HTML file that needs nothing else: send it, print it, open it on a phone.
+    The page is a single HTML file that can be sent, printed and read on a phone.
     """
     from euromine.monitoring.reporting.page import write_report  # pandas takes a moment to import
     from euromine.monitoring.result import SeriesResult

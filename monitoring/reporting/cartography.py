@@ -1,4 +1,4 @@
-"""What a map needs around it: size on the ground, north, coordinates at its frame, a scale bar."""
+"""The frame of a map: its size on the ground, north, coordinates along its edges, a scale bar."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .drawings import nice_step
+from .ticks import nice_step, step_decimals
 
 _WGS84 = "EPSG:4326"
 # WGS 84: semi-major axis in metres and first eccentricity squared.
@@ -18,10 +18,10 @@ _EDGE_SAMPLES = 65
 
 @dataclass(frozen=True)
 class Tick:
-    """A coordinate at the frame.
+    """A coordinate along an edge of the map.
 
     Attributes:
-        position: Where along the edge, from the left or from the top, 0 to 1.
+        position: Place along the edge, 0 to 1 from the left or from the top.
         label: Such as "5.20° E".
     """
 
@@ -31,11 +31,11 @@ class Tick:
 
 @dataclass(frozen=True)
 class ScaleBar:
-    """A bar of round length.
+    """A scale bar of a round length.
 
     Attributes:
-        share: Its length as a share of the map's width.
-        label: Such as "500 m".
+        share: Length as a share of the map's width.
+        label: Length on the ground, such as "500 m".
     """
 
     share: float
@@ -48,10 +48,10 @@ class MapFrame:
     Attributes:
         width: Columns.
         height: Rows.
-        center: Longitude and latitude of its centre, degrees.
-        pixel_width: Ground length of a step to the right at its centre, metres.
-        pixel_height: Ground length of a step down, metres.
-        north: The direction of true north at its centre, degrees clockwise from up.
+        center: Longitude and latitude of the centre, degrees.
+        pixel_width: Ground width of a pixel at the centre, metres.
+        pixel_height: Ground height of a pixel at the centre, metres.
+        north: Direction of true north at the centre, degrees clockwise from up.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class MapFrame:
         right = self._metres(longitudes[1] - longitudes[2], latitudes[1] - latitudes[2])
         down = self._metres(longitudes[3] - longitudes[4], latitudes[3] - latitudes[4])
         self.pixel_width, self.pixel_height = math.hypot(*right), math.hypot(*down)
-        # Up is the way against `down`; north lies at its negative bearing.
+        # The bearing of up, which is opposite to `down`; north lies as far to the other side.
         self.north = -math.degrees(math.atan2(-down[0], -down[1]))
 
     @property
@@ -87,7 +87,7 @@ class MapFrame:
     def longitudes_latitudes(
         self, columns: NDArray[np.float64], rows: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Positions in pixels (the corner of the first is 0, 0) -> longitudes and latitudes in degrees."""
+        """Positions in pixels (the first pixel begins at 0, 0) -> longitudes and latitudes in degrees."""
         from rasterio.warp import transform
 
         a, b, c, d, e, f = self._transform
@@ -108,7 +108,7 @@ class MapFrame:
         return _ticks(latitudes, count, "N", "S")
 
     def scale_bar(self, longest: float = 0.3) -> ScaleBar:
-        """The longest bar of a round length that takes at most the share `longest` of the width."""
+        """The longest bar of a round length that takes up at most the share `longest` of the width."""
         metres = nice_step(self.ground_width * longest)
         if metres > self.ground_width * longest * (1 + 1e-9):
             metres = _next_lower(metres)
@@ -116,7 +116,7 @@ class MapFrame:
         return ScaleBar(metres / self.ground_width, label)
 
     def _metres(self, longitude: float, latitude: float) -> tuple[float, float]:
-        """A small step in degrees at the centre -> metres to the east and to the north."""
+        """A small step in degrees at the centre -> metres east and north."""
         phi = math.radians(self.center[1])
         curvature = 1 - _ECCENTRICITY_2 * math.sin(phi) ** 2
         east = _SEMI_MAJOR / math.sqrt(curvature) * math.cos(phi)
@@ -125,7 +125,7 @@ class MapFrame:
 
 
 def _next_lower(metres: float) -> float:
-    """The next of 1, 2, 5 times a power of ten below one of them."""
+    """The next smaller one of 1, 2, 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(metres) + 1e-9)
     return {1: power / 2, 2: power, 5: power * 2}[round(metres / power)]
 
@@ -135,7 +135,7 @@ def _ticks(degrees: NDArray[np.float64], count: int, positive: str, negative: st
     if not high > low:
         return []
     step = nice_step((high - low) / (count + 1))
-    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    decimals = step_decimals(step)
     values = np.arange(math.ceil(low / step), math.floor(high / step) + 1) * step
     order = np.argsort(degrees)
     positions = np.interp(values, degrees[order], np.linspace(0, 1, len(degrees))[order])

@@ -1,0 +1,190 @@
+"""SVG charts of a report: area by year, gains and losses.
+
+Colours are written as attributes for PDF engines; in a browser the page's style sheet overrides them by
+class, so that charts follow light and dark mode. Coordinates are rounded to keep the page small.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from html import escape
+
+from . import colours
+from .formatting import EN_DASH, grouped, hectares, sign
+from .ticks import nice_ticks, step_decimals
+
+# From a value to a coordinate in the drawing.
+Scale = Callable[[float], float]
+
+_GAIN, _LOSS = colours.hex_colour(colours.GAIN), colours.hex_colour(colours.LOSS)
+_INK, _MUTED, _RULE = "#1d2430", "#5b6675", "#d5dae1"
+_WIDTH, _HEIGHT = 460, 250
+_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 14, 14, 30
+# Between the frame and the first and the last year of a curve.
+_INSET = 14
+_FONT_SIZE = 12
+# A year's label needs so much room.
+_LABEL_WIDTH = 36
+
+
+def area_curve(
+    years: Sequence[int],
+    areas: Sequence[float],
+    *,
+    low: Sequence[float] | None = None,
+    high: Sequence[float] | None = None,
+    adjusted: Sequence[float] | None = None,
+    title: str = "",
+) -> str:
+    """Area by year as a curve, with its interval as a band where there is one.
+
+    Args:
+        years: The years, sorted. Years without an image leave a wider step, not a gap.
+        areas: Mapped area of each, hectares.
+        low: Lower ends of the intervals.
+        high: Upper ends.
+        adjusted: The estimates that the intervals belong to, dashed.
+        title: The text alternative for screen readers.
+    """
+    highest = max([*areas, *(high or ()), *(adjusted or ()), 1e-9])
+    ticks = nice_ticks(0, highest, 4)
+    x, y = _year_scale(years), _linear(0, ticks[-1], _HEIGHT - _BOTTOM, _TOP)
+    parts = [*_value_axis(ticks, y, "ha"), *_year_axis(years, x)]
+    if low is not None and high is not None:
+        upper, lower = _points(years, high, x, y), _points(years, low, x, y)
+        parts.append(
+            f'<path class="band" d="M{"L".join([*upper, *reversed(lower)])}z" fill="{_GAIN}" '
+            'fill-opacity="0.18"/>'
+        )
+    if adjusted is not None:
+        line = "L".join(_points(years, adjusted, x, y))
+        parts.append(
+            f'<path class="adjusted" d="M{line}" fill="none" stroke="{_GAIN}" stroke-width="1.5" '
+            'stroke-dasharray="4 3"/>'
+        )
+    line = "L".join(_points(years, areas, x, y))
+    parts.append(f'<path class="line" d="M{line}" fill="none" stroke="{_INK}" stroke-width="2"/>')
+    for year, value in zip(years, areas, strict=True):
+        parts.append(
+            f'<circle class="dot" cx="{_short(x(year))}" cy="{_short(y(value))}" r="3.4" fill="{_INK}">'
+            f"<title>{year}: {hectares(value)} ha</title></circle>"
+        )
+    return _drawing(parts, title)
+
+
+def gain_and_loss_bars(
+    pairs: Sequence[tuple[int, int]],
+    gains: Sequence[float],
+    losses: Sequence[float],
+    *,
+    title: str = "",
+) -> str:
+    """Gained area upwards and lost area downwards, one bar for each pair of years.
+
+    Args:
+        pairs: The years of each bar, the earlier first.
+        gains: Hectares gained in each.
+        losses: Hectares lost in each.
+        title: The text alternative for screen readers.
+    """
+    highest, lowest = max([*gains, 1e-9]), max([*losses, 1e-9])
+    ticks = nice_ticks(-lowest, highest, 4)
+    y = _linear(ticks[0], ticks[-1], _HEIGHT - _BOTTOM, _TOP)
+    step = (_WIDTH - _LEFT - _RIGHT) / len(pairs)
+    width = min(step * 0.62, 44)
+    parts = _value_axis(ticks, y, "ha", signed=True)
+    every = _label_interval(len(pairs), step)
+    for place, (pair, gain, loss) in enumerate(zip(pairs, gains, losses, strict=True)):
+        center = _LEFT + (place + 0.5) * step
+        parts += [
+            _bar(center, width, y, value, kind, colour, pair)
+            for value, kind, colour in ((gain, "gain", _GAIN), (-loss, "loss", _LOSS))
+            if value
+        ]
+        if place % every == 0:
+            parts.append(_text(center, _HEIGHT - _BOTTOM + 18, str(pair[1]), "middle"))
+    parts.append(
+        f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{_short(y(0))}" y2="{_short(y(0))}" '
+        f'stroke="{_MUTED}"/>'
+    )
+    return _drawing(parts, title)
+
+
+def _bar(
+    center: float, width: float, y: Scale, value: float, kind: str, colour: str, pair: tuple[int, int]
+) -> str:
+    top, bottom = sorted((y(0), y(value)))
+    return (
+        f'<rect class="{kind}" x="{_short(center - width / 2)}" y="{_short(top)}" '
+        f'width="{_short(width)}" height="{_short(bottom - top)}" fill="{colour}">'
+        f"<title>{pair[0]}{EN_DASH}{pair[1]}: {hectares(value, signed=True)} ha</title></rect>"
+    )
+
+
+def _points(years: Sequence[int], values: Sequence[float], x: Scale, y: Scale) -> list[str]:
+    return [f"{_short(x(year))} {_short(y(value))}" for year, value in zip(years, values, strict=True)]
+
+
+def _linear(low: float, high: float, start: float, end: float) -> Scale:
+    def scale(value: float) -> float:
+        return start + (value - low) / (high - low) * (end - start)
+
+    return scale
+
+
+def _year_scale(years: Sequence[int]) -> Scale:
+    if len(years) == 1:
+        return lambda year: (_LEFT + _WIDTH - _RIGHT) / 2
+    return _linear(years[0], years[-1], _LEFT + _INSET, _WIDTH - _RIGHT - _INSET)
+
+
+def _value_axis(ticks: Sequence[float], y: Scale, unit: str, *, signed: bool = False) -> list[str]:
+    parts = []
+    for place, tick in enumerate(ticks):
+        parts.append(
+            f'<line class="rule" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{_short(y(tick))}" '
+            f'y2="{_short(y(tick))}" stroke="{_RULE}"/>'
+        )
+        label = _tick_label(tick, ticks[1] - ticks[0], signed=signed)
+        if place == len(ticks) - 1:
+            label += f" {unit}"
+        parts.append(_text(_LEFT - 6, y(tick) + 4, label, "end"))
+    return parts
+
+
+def _tick_label(value: float, step: float, *, signed: bool) -> str:
+    if abs(value) < step / 2:
+        return "0"
+    return sign(value, signed=signed) + grouped(abs(value), step_decimals(step))
+
+
+def _year_axis(years: Sequence[int], x: Scale) -> list[str]:
+    step = (_WIDTH - _LEFT - _RIGHT - 2 * _INSET) / max(years[-1] - years[0], 1)
+    every = _label_interval(len(years), step)
+    return [
+        _text(x(year), _HEIGHT - _BOTTOM + 18, str(year), "middle")
+        for place, year in enumerate(years)
+        if place % every == 0
+    ]
+
+
+def _label_interval(count: int, step: float) -> int:
+    """N where every n-th label has room."""
+    return max(1, math.ceil(_LABEL_WIDTH / step)) if count > 1 else 1
+
+
+def _text(x: float, y: float, text: str, anchor: str) -> str:
+    return (
+        f'<text x="{_short(x)}" y="{_short(y)}" text-anchor="{anchor}" font-size="{_FONT_SIZE}" '
+        f'fill="{_MUTED}">{escape(text)}</text>'
+    )
+
+
+def _short(value: float) -> str:
+    return f"{value:.1f}".rstrip("0").rstrip(".")
+
+
+def _drawing(parts: Sequence[str], title: str) -> str:
+    return (
+        f'<svg class="chart" role="img" viewBox="0 0 {_WIDTH} {_HEIGHT}" xmlns="http://www.w3.org/2000/svg" '
+        f'font-family="sans-serif" aria-label="{escape(title)}">{"".join(parts)}</svg>'
+    )

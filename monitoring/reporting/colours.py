@@ -1,0 +1,36 @@
+"""Colours of years, gains and losses, the same in maps, charts and tables."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Light to dark from the oldest year to the newest. Lightness falls steadily, so that the order stays visible
+# to colour-blind readers and in a grey print.
+_RAMP = ((255, 243, 161), (255, 210, 63), (255, 154, 46), (244, 81, 44), (195, 24, 79), (122, 15, 92))
+
+Colour = tuple[int, int, int]
+GAIN: Colour = (217, 101, 11)
+LOSS: Colour = (37, 99, 201)
+UNDIRECTED: Colour = (138, 99, 184)
+
+
+def hex_colour(colour: Colour) -> str:
+    """A colour as "#rrggbb"."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def year_colour(position: float) -> str:
+    """The colour of a year, "#rrggbb".
+
+    Args:
+        position: 0 for the oldest year to 1 for the newest.
+    """
+    red, green, blue = (int(channel) for channel in year_colours(np.asarray(position)))
+    return hex_colour((red, green, blue))
+
+
+def year_colours(positions: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """As `year_colour`, for an array: (...) -> (..., 3) uint8."""
+    anchors = np.asarray(_RAMP, dtype=np.float64)
+    places = np.linspace(0, 1, len(anchors))
+    channels = [np.interp(positions, places, anchors[:, channel]) for channel in range(3)]
+    return np.stack(channels, axis=-1).round().astype(np.uint8)

@@ -1,0 +1,150 @@
+"""How a series was made: models, settings and images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from euromine.monitoring.history.manifest import CHANGES, FOOTPRINTS, Manifest, ModelRecord, SceneRecord
+
+from .formatting import TIMES, crs_name
+from .report_data import ReportData, model_name, score_words
+
+# A name and its value.
+Row = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model: its title and a table of names and values."""
+
+    title: str
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
+class SceneRow:
+    """The image of a year, as text."""
+
+    year: int
+    path: str
+    decisions: str
+    grid: str
+
+
+@dataclass(frozen=True)
+class ProvenanceSection:
+    """Content of the section.
+
+    Attributes:
+        models: The models.
+        settings: Names and values.
+        scenes: The images.
+        common_decisions: How scale and offset were decided where it is the same for all images; "" otherwise.
+    """
+
+    models: list[Model]
+    settings: list[Row]
+    scenes: list[SceneRow]
+    common_decisions: str
+
+
+def provenance_section(data: ReportData) -> ProvenanceSection:
+    """Models, settings and images."""
+    scenes = [_scene(record) for record in data.manifest.scenes]
+    decisions = {scene.decisions for scene in scenes}
+    return ProvenanceSection(
+        models=[_model(record) for record in data.manifest.models],
+        settings=_settings(data.manifest),
+        scenes=scenes,
+        common_decisions=decisions.pop() if len(decisions) == 1 else "",
+    )
+
+
+def _model(record: ModelRecord) -> Model:
+    task = "Footprint mapper" if record.task == FOOTPRINTS else "Change detector"
+    rows = [
+        ("Checkpoint", record.source),
+        ("Architecture", f"{record.architecture}, {record.parameters / 1e6:.1f} million parameters"),
+        ("Bands", ", ".join(record.bands)),
+        ("Trained on", _training_data(record)),
+        ("Scores", score_words(record) or "none recorded in the checkpoint"),
+        ("Fingerprint", record.digest),
+    ]
+    return Model(f"{task}: {model_name(record)}", rows)
+
+
+def _training_data(record: ModelRecord) -> str:
+    if record.dataset:
+        return f"{record.dataset} (simulated)" if record.simulated else record.dataset
+    return "simulated data" if record.simulated else "not recorded in the checkpoint"
+
+
+def _settings(manifest: Manifest) -> list[Row]:
+    settings = manifest.settings
+    grid = f"{manifest.width} {TIMES} {manifest.height} pixels, {crs_name(manifest.crs)}"
+    rows = [("Grid", grid), ("Change", _change_words(manifest))]
+    if manifest.maps_footprints:
+        rows.append(("Smoothing", _smoothing_words(settings)))
+        rows.append(("Threshold", _threshold_words(manifest)))
+    unit = settings.get("smallest_mapping_unit", 0)
+    rows.append(("Minimum mapping unit", f"{unit:g} ha, applied to polygons" if unit else "none"))
+    if settings.get("permits"):
+        rows.append(("Permits", str(settings["permits"])))
+    if "window" in settings:
+        overlap = settings.get("overlap", 0)
+        rows.append(("Windows", f"{settings['window']} pixels, overlapping by {overlap} pixels and blended"))
+    rows.append(("Versions", ", ".join(f"{name} {number}" for name, number in manifest.versions.items())))
+    return rows
+
+
+def _detects_changes(manifest: Manifest) -> bool:
+    return any(record.task == CHANGES for record in manifest.models)
+
+
+def _change_words(manifest: Manifest) -> str:
+    if _detects_changes(manifest):
+        if manifest.maps_footprints:
+            return "located by a change detector; the footprints of both years give the direction"
+        return "located by a change detector, without direction"
+    if manifest.settings.get("change_by") == "posterior":
+        return "where change between the two years is more likely than not, given the images of all years"
+    return "footprints of the two years compared (post-classification)"
+
+
+def _smoothing_words(settings: dict[str, Any]) -> str:
+    method = settings.get("smoothing", "none")
+    if method == "none":
+        return "none"
+    if method == "median":
+        return "median of each year and its neighbours"
+    words = "most probable history of each pixel (two-state hidden Markov model, Viterbi algorithm)"
+    rates = settings.get("rates")
+    if rates:
+        words += (
+            f"; {rates['expansion']:.2%} of other ground becomes mined in a year, "
+            f"{rates['reclamation']:.2%} of mined ground is reclaimed"
+        )
+    return words
+
+
+def _threshold_words(manifest: Manifest) -> str:
+    value = manifest.settings.get("threshold", 0.5)
+    subjects = []
+    # Viterbi's path is the most probable one, whatever the threshold.
+    if manifest.settings.get("smoothing", "none") != "viterbi":
+        subjects.append("mined")
+    if _detects_changes(manifest):
+        subjects.append("changed")
+    if not subjects:
+        return f"{value:g}, not used with this smoothing"
+    return f"{' or '.join(subjects)} above a probability of {value:g}"
+
+
+def _scene(record: SceneRecord) -> SceneRow:
+    return SceneRow(
+        year=record.year,
+        path=record.path,
+        decisions=" ".join(record.decisions),
+        grid=record.resampled or f"unchanged, {crs_name(record.crs)}",
+    )
