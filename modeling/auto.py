@@ -23,12 +23,13 @@ from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPI
 
 from .a2net import A2NetForChangeDetection
 from .afcf3d import AFCF3DForChangeDetection
+from .bands import checked_bands
 from .base import MultispectralModel
 from .bit import BITForChangeDetection
 from .cgnet import CGNetForChangeDetection
 from .change_detection import ChangeDetector
 from .changeformer import ChangeFormerForChangeDetection
-from .configuration import MultispectralConfig, checked_bands
+from .configuration import MultispectralConfig
 from .conversion import convert_reference
 from .dminet import DMINetForChangeDetection
 from .dtcdscn import DTCDSCNForChangeDetection
@@ -130,7 +131,7 @@ def list_models(task: str | None = None) -> list[str]:
     if task is None:
         return sorted(name for names in by_task.values() for name in names)
     if task not in by_task:
-        raise ValueError(f"unknown task {task!r}, one of {', '.join(by_task)} was expected")
+        raise ValueError(f"task: found {task!r}; expected {', '.join(map(repr, by_task))} or None.")
     return sorted(by_task[task])
 
 
@@ -164,8 +165,10 @@ def create_model(
     """
     if name not in (names := list_models()):
         nearest = get_close_matches(str(name).lower(), names, n=3, cutoff=0.4)
-        hint = f"the nearest are {', '.join(nearest)}" if nearest else f"there are {', '.join(names)}"
-        raise ValueError(f"unknown architecture {name!r}: {hint}")
+        hint = f" (did you mean {' or '.join(nearest)}?)" if nearest else ""
+        raise ValueError(
+            f"name: found unknown architecture {name!r}{hint}; expected one of {', '.join(names)}."
+        )
     check_stem_rule(stem_init)
     # The names of the inputs from whichever of the two was given.
     given = None if bands is None else checked_bands(bands)
@@ -181,7 +184,9 @@ def create_model(
     if pretrained is not False:
         published = published_weights(name, model)
         if pretrained is True and not published:
-            raise ValueError(f"{name} has no pretrained weights to start from")
+            raise ValueError(
+                f"pretrained: found True; expected False or a checkpoint, as {name} has no published weights."
+            )
         for source in published if pretrained is True else (fspath(pretrained),):
             model.load_pretrained(source, stem_init)
     return model
@@ -212,7 +217,7 @@ def convert_state_dict(name: str, reference: Mapping[str, Tensor]) -> dict[str, 
     networks = {**SEGMENTERS, **CHANGE_DETECTORS}
     if name not in networks or not networks[name].reference_keys:
         names = sorted(each for each, network in networks.items() if network.reference_keys)
-        raise ValueError(f"no published network is known as {name!r}, one of {', '.join(names)} was expected")
+        raise ValueError(f"name: found {name!r}; expected a published network: {', '.join(names)}.")
     return convert_reference(networks[name], reference)
 
 
@@ -228,5 +233,7 @@ def _check_fields(
     for field in given:
         if field not in known:
             nearest = get_close_matches(field, known, n=3, cutoff=0.5)
-            hint = f", the nearest are {', '.join(nearest)}" if nearest else ""
-            raise ValueError(f"{name} has no configuration field {field!r}{hint}")
+            hint = f" (did you mean {' or '.join(nearest)}?)" if nearest else ""
+            raise ValueError(
+                f"{name}: found unknown field {field!r}{hint}; expected fields of {config_class.__name__}."
+            )

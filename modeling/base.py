@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 
-from .configuration import BANDS, MultispectralConfig
+from .bands import BANDS
+from .configuration import MultispectralConfig
 from .stem import load_checkpoint
 
 _LAYERS = (
@@ -27,7 +28,7 @@ _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 _WHERE = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 
 
-class AnyInput(PreTrainedModel):
+class PaddedModel(PreTrainedModel):
     """Checks and padding with which a network takes images of any height and width.
 
     A network says to which multiple of pixels its sides must be padded (`size_multiple`), which side it
@@ -54,8 +55,7 @@ class AnyInput(PreTrainedModel):
             stored, _ = PreTrainedConfig.get_config_dict(source, **where)
             found, expected = stored.get("model_type"), cls.config_class.model_type
             if found != expected:
-                found = found or "no known architecture"
-                raise ValueError(f"{source} holds {found}, {expected} was expected")
+                raise ValueError(f"{source}: found {found or 'no model type'}; expected {expected}.")
         loaded = super().from_pretrained(*args, **kwargs)
         network = loaded[0] if isinstance(loaded, tuple) else loaded
         network.freeze_unused()
@@ -78,8 +78,8 @@ class AnyInput(PreTrainedModel):
         """
         if channels != self.config.num_channels:
             raise ValueError(
-                f"pixel_values have {channels} channels, this {self.config.model_type} was built for "
-                f"{self.config.num_channels}: {', '.join(self.config.bands)}"
+                f"pixel_values: found {channels} channels; expected the {self.config.num_channels} bands "
+                f"of this {self.config.model_type}: {', '.join(self.config.bands)}."
             )
 
     def pad(self, images: Tensor) -> Tensor:
@@ -101,7 +101,7 @@ class AnyInput(PreTrainedModel):
         return side + -side % self.size_multiple
 
 
-class MultispectralModel(AnyInput):
+class MultispectralModel(PaddedModel):
     """The base of the project's networks.
 
     A subclass names its configuration and builds its layers between `super().__init__(config)` and

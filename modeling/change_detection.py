@@ -11,6 +11,7 @@ from transformers.utils.generic import ModelOutput
 
 from .base import MultispectralModel
 from .configuration import ChangeDetectionConfig
+from .heap import keep_freed_memory
 from .losses import check_labels, masked_cross_entropy
 
 # What a decoder gives: the change logits alone, or with the maps of deep supervision behind them.
@@ -20,8 +21,6 @@ Features = Tensor | tuple[Tensor, ...]
 
 # How many pairs of a series an accelerator decodes at once unless a number is asked for.
 ACCELERATOR_CHUNK = 9
-# The largest block that glibc takes from the heap, less some for its own notes.
-LARGEST_HEAP_BLOCK = 2**25 - 2**16
 
 
 @dataclass
@@ -106,8 +105,8 @@ class ChangeDetector(MultispectralModel):
             _check_pairs(pairs, pixel_values)
         elif pixel_values.ndim != 5 or pixel_values.shape[1] != 2:
             raise ValueError(
-                f"pixel_values have the shape {tuple(pixel_values.shape)}, two dates as "
-                "(batch, 2, channels, height, width) were expected"
+                f"pixel_values: found the shape {tuple(pixel_values.shape)}; expected two dates, "
+                "(batch, 2, channels, height, width)."
             )
         self.check_channels(pixel_values.shape[-3])
         size = (pixel_values.shape[-2], pixel_values.shape[-1])
@@ -159,23 +158,25 @@ class ChangeDetector(MultispectralModel):
         """
         if pixel_values.ndim != 5:
             raise ValueError(
-                f"pixel_values have the shape {tuple(pixel_values.shape)}, "
-                "(batch, years, channels, height, width) was expected"
+                f"pixel_values: found the shape {tuple(pixel_values.shape)}; "
+                "expected (batch, years, channels, height, width)."
             )
         batch, years, channels, height, width = pixel_values.shape
         self.check_channels(channels)
         pairs = year_pairs(years) if pairs is None else list(pairs)
         if not pairs:
-            raise ValueError(f"there is no pair to compare in a series of {years} years")
+            raise ValueError(f"pairs: found none in a series of {years} years; expected at least one pair.")
         for pair in pairs:
             if len(pair) != 2 or not all(0 <= year < years for year in pair):
-                raise ValueError(f"the pair {pair} is no pair of indices below {years}, the number of years")
+                raise ValueError(
+                    f"pairs: found {pair}; expected two indices below {years}, the number of years."
+                )
         if chunk is None:
             chunk = self.cpu_chunk if pixel_values.device.type == "cpu" else ACCELERATOR_CHUNK
         if chunk < 1:
-            raise ValueError(f"chunk is {chunk}, at least 1 pair at a time was expected")
+            raise ValueError(f"chunk: found {chunk}; expected at least 1 pair at a time.")
         if pixel_values.device.type == "cpu":
-            _keep_freed_memory()
+            keep_freed_memory()
         asked = sorted({year for pair in pairs for year in pair})
         images = {year: self.pad(pixel_values[:, year]) for year in asked}
         decode = self._pair_decoder(images, 2 * chunk)
@@ -208,16 +209,6 @@ class ChangeDetector(MultispectralModel):
         return logits[..., : size[0], : size[1]], tuple(each[..., : size[0], : size[1]] for each in auxiliary)
 
 
-def _keep_freed_memory() -> None:
-    """Let the next map take the memory of the last one.
-
-    glibc hands freed memory back where it is more than twice the largest block that it has mapped and freed
-    so far, and what it asks for again arrives page by page, zeroed: half of a light decoder's time. One large
-    block, of which no page is touched, tells it to keep 64 MB. Other allocators do not mind.
-    """
-    torch.empty(LARGEST_HEAP_BLOCK, dtype=torch.uint8, device="cpu")
-
-
 def _joined(tensors: Sequence[Tensor]) -> Tensor:
     """Tensors one after the other in the batch; a single one is not copied."""
     return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
@@ -231,20 +222,18 @@ def _check_pairs(pairs: Tensor, images: Tensor) -> None:
     """
     if images.ndim != 4:
         raise ValueError(
-            f"pixel_values have the shape {tuple(images.shape)}, images as (images, channels, height, width) "
-            "were expected beside pairs"
+            f"pixel_values: found the shape {tuple(images.shape)}; "
+            "expected (images, channels, height, width) beside pairs."
         )
     if pairs.dtype != torch.int64:
-        raise ValueError(f"pairs are {pairs.dtype}, torch.int64 was expected")
+        raise ValueError(f"pairs: found {pairs.dtype}; expected torch.int64.")
     if pairs.ndim != 2 or pairs.shape[1] != 2 or not len(pairs):
-        raise ValueError(f"pairs have the shape {tuple(pairs.shape)}, (pairs, 2) was expected")
+        raise ValueError(f"pairs: found the shape {tuple(pairs.shape)}; expected (pairs, 2).")
     if pairs.device.type != "cpu" or torch.compiler.is_compiling():
         return
     if pairs.min() < 0 or pairs.max() >= len(images):
         found = sorted(set(pairs.flatten().tolist()) - set(range(len(images))))
-        raise ValueError(
-            f"pairs hold {found[:5]}, only 0 to {len(images) - 1}, the numbers of the images, were expected"
-        )
+        raise ValueError(f"pairs: found {found[:5]}; expected indices of images, 0 to {len(images) - 1}.")
 
 
 class SiameseChangeDetector(ChangeDetector):

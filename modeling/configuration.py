@@ -1,47 +1,10 @@
 """What every network of the benchmark is told: its bands and its classes."""
 
-from difflib import get_close_matches
 from typing import Any
 
 from transformers import PreTrainedConfig
 
-# The ten bands of EuroMineNet, in the order of the archive.
-BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
-
-# What a `bands` field may name: Sentinel-2's thirteen, Sentinel-1's two polarisations, the terrain; and
-# band_1, band_2, ... for inputs of other sensors, which no stem rule can recognise.
-KNOWN_BANDS = ("B01", *BANDS[:8], "B09", "B10", *BANDS[8:], "VV", "VH", "DEM")
-
-
-def numbered_bands(count: int) -> tuple[str, ...]:
-    """Names for `count` inputs of which nothing is known but their number: band_1, band_2, ..."""
-    return tuple(f"band_{number}" for number in range(1, count + 1))
-
-
-def checked_bands(bands: Any) -> tuple[str, ...]:
-    """The names of a network's inputs as a tuple.
-
-    Args:
-        bands: A sequence of band names.
-
-    Raises:
-        ValueError: There is none, one stands twice, or one is not a known name.
-    """
-    if isinstance(bands, str):
-        raise ValueError(f"bands is the text {bands!r}, a list such as {list(BANDS[:3])} was expected")
-    names = tuple(bands)
-    if not names:
-        raise ValueError("bands is empty, at least one band was expected")
-    for name in names:
-        if name in KNOWN_BANDS or (isinstance(name, str) and name.removeprefix("band_").isdigit()):
-            continue
-        nearest = get_close_matches(str(name).upper(), KNOWN_BANDS, n=2, cutoff=0.5)
-        hint = f"did you mean {' or '.join(nearest)}?" if nearest else "band_1, band_2, ... name other inputs"
-        raise ValueError(f"unknown band {name!r}: {hint} Known bands: {', '.join(KNOWN_BANDS)}")
-    if len(set(names)) < len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise ValueError(f"bands names {', '.join(twice)} more than once, each band was expected once")
-    return names
+from .bands import BANDS, checked_bands, numbered_bands
 
 
 class MultispectralConfig(PreTrainedConfig):
@@ -76,8 +39,8 @@ class MultispectralConfig(PreTrainedConfig):
         self.bands = checked_bands(self.bands)
         if self.num_channels not in (None, len(self.bands)):
             raise ValueError(
-                f"num_channels is {self.num_channels}, "
-                f"but bands names {len(self.bands)}: {', '.join(self.bands)}"
+                f"num_channels: found {self.num_channels}; expected {len(self.bands)}, the number of bands: "
+                f"{', '.join(self.bands)}."
             )
         self.num_channels = len(self.bands)
         if self.id2label is None and kwargs.get("num_labels") in (None, len(self._class_names)):

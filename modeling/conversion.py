@@ -6,7 +6,7 @@ them, strictly: no key of ours may stay unfilled and no key of theirs may be lef
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -47,17 +47,21 @@ def convert_reference(
         if ours not in expected:
             unknown.append(key)
         elif ours in converted:
-            raise ValueError(f"two tensors of the checkpoint become {ours}, {key} is the second")
+            raise ValueError(
+                f"reference: found {key}, which becomes {ours} as another tensor does; expected one of them."
+            )
         else:
             converted[ours] = value
     missing = [key for key in expected if key not in converted]
     if unknown or missing:
         raise ValueError(
-            f"this is no checkpoint of the published {model_class.__name__}: "
-            + "; ".join(
-                f"{len(keys)} {what} ({', '.join(keys[:4])}{', ...' if len(keys) > 4 else ''})"
-                for what, keys in (("unknown keys", unknown), ("keys of ours unfilled", missing))
-                if keys
-            )
+            f"reference: found {_listed('unknown', unknown)} and {_listed('missing', missing)}; "
+            f"expected the tensors of the published {model_class.__name__}."
         )
     return converted
+
+
+def _listed(what: str, keys: Sequence[str]) -> str:
+    """For an error: `2 unknown keys (a, b)`."""
+    shown = f" ({', '.join(keys[:4])}{', ...' if len(keys) > 4 else ''})" if keys else ""
+    return f"{len(keys)} {what} keys{shown}"

@@ -37,7 +37,7 @@ class DMINetConfig(ChangeDetectionConfig):
 
     def __post_init__(self, **kwargs: object) -> None:
         if self.prediction not in ("benchmark", "authors"):
-            raise ValueError(f"prediction is {self.prediction!r}, 'benchmark' or 'authors' was expected")
+            raise ValueError(f"prediction: found {self.prediction!r}; expected 'benchmark' or 'authors'.")
         super().__post_init__(**kwargs)
 
 

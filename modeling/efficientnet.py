@@ -155,9 +155,9 @@ class EfficientNetEncoder(nn.Module):
     ) -> None:
         super().__init__()
         if variant not in _SCALES:
-            raise ValueError(f"unknown EfficientNet {variant!r}, one of {', '.join(_SCALES)} was expected")
+            raise ValueError(f"variant: found {variant!r}; expected one of {', '.join(_SCALES)}.")
         if not 1 <= stages <= len(_B0_STAGES):
-            raise ValueError(f"stages is {stages}, 1 to {len(_B0_STAGES)} was expected")
+            raise ValueError(f"stages: found {stages}; expected 1 to {len(_B0_STAGES)}.")
         self.variant = variant
         width_scale, depth_scale = _SCALES[variant]
         depths = [math.ceil(blocks * depth_scale) for *_, blocks in _B0_STAGES]

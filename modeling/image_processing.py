@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from transformers import BatchFeature
 from transformers.image_processing_utils import BaseImageProcessor
 
-from .configuration import BANDS, checked_bands
+from .bands import BANDS, checked_bands
 
 # Mean and standard deviation of the ten bands over the training sites, in digital numbers (reflectance
 # times 10,000). The benchmark's code did not reset its pixel count before the second pass, so the standard
@@ -129,10 +129,10 @@ class EuroMineImageProcessor(BaseImageProcessor):
         self.std = _per_band("std", std, self.bands) if do_normalize or std is not None else None
         if self.std is not None and min(self.std) <= 0:
             raise ValueError(
-                f"std holds {min(self.std)}, a standard deviation above 0 was expected for each band"
+                f"std: found {min(self.std)}; expected a standard deviation above 0 for each band."
             )
         if scale is not None and not scale:
-            raise ValueError("scale is 0, which leaves nothing of the image; another factor was expected")
+            raise ValueError("scale: found 0; expected a factor other than 0.")
         self.do_normalize = do_normalize
         self.scale = scale
         self.offset = offset
@@ -157,14 +157,12 @@ class EuroMineImageProcessor(BaseImageProcessor):
             return cls(bands=tuple(known) if bands is None else bands, statistics=statistics, **kwargs)
         missing = [key for key in ("bands", "mean", "std") if key not in statistics]
         if missing:
-            raise ValueError(
-                f"the statistics lack {', '.join(missing)}, bands with a mean and a std each were expected"
-            )
+            raise ValueError(f"statistics: found no {', '.join(missing)}; expected bands, mean and std.")
         names = checked_bands(statistics["bands"])
         mean = _per_band("mean", statistics["mean"], names)
         std = _per_band("std", statistics["std"], names)
         chosen = names if bands is None else checked_bands(bands)
-        positions = _positions(chosen, names, "the statistics")
+        positions = _positions(chosen, names, "statistics")
         kwargs.setdefault("source_bands", names if set(names) > set(chosen) else None)
         return cls(
             bands=chosen,
@@ -200,21 +198,21 @@ class EuroMineImageProcessor(BaseImageProcessor):
                 differ in a list, or a float image holds NaN or infinite numbers.
         """
         if return_tensors not in (None, "pt", "np"):
-            raise ValueError(f'return_tensors is {return_tensors!r}, "pt", "np" or None was expected')
+            raise ValueError(f'return_tensors: found {return_tensors!r}; expected "pt", "np" or None.')
         source = self.source_bands if bands is None else checked_bands(bands)
         array = _stacked(images, "images", 3)
         if array.shape[-3] != len(source):
             raise ValueError(
-                f"images have the shape {tuple(array.shape)} with {array.shape[-3]} channels, "
-                f"{len(source)} were expected: {', '.join(source)}"
+                f"images: found {array.shape[-3]} channels in the shape {tuple(array.shape)}; "
+                f"expected {len(source)}: {', '.join(source)}."
             )
         data = {"pixel_values": self._normalized(_selected(array, _positions(self.bands, source)))}
         if labels is not None:
             masks = _stacked(labels, "labels", 2)
             if masks.shape[-2:] != array.shape[-2:]:
                 raise ValueError(
-                    f"labels are {tuple(masks.shape[-2:])} pixels, "
-                    f"{tuple(array.shape[-2:])} as the images was expected"
+                    f"labels: found {tuple(masks.shape[-2:])} pixels; "
+                    f"expected {tuple(array.shape[-2:])} as in the images."
                 )
             data["labels"] = masks.to(torch.int64) if isinstance(masks, Tensor) else masks.astype(np.int64)
         return BatchFeature({name: _as_kind(each, return_tensors) for name, each in data.items()})
@@ -298,17 +296,19 @@ def _default_source(bands: Sequence[str]) -> Sequence[str]:
     return BANDS if set(bands) <= set(BANDS) else bands
 
 
-def _positions(bands: Sequence[str], source: Sequence[str], holder: str = "the images") -> list[int]:
+def _positions(bands: Sequence[str], source: Sequence[str], holder: str = "source_bands") -> list[int]:
     missing = [name for name in bands if name not in source]
     if missing:
-        raise ValueError(f"{holder} have no band {', '.join(missing)}, only {', '.join(source)}")
+        raise ValueError(
+            f"{holder}: found no {', '.join(missing)} among {', '.join(source)}; expected {', '.join(bands)}."
+        )
     return [list(source).index(name) for name in bands]
 
 
 def _known_preset(name: str) -> dict[str, tuple[float, float]]:
     if name not in PRESETS:
         raise ValueError(
-            f"unknown statistics {name!r}, one of {', '.join(PRESETS)} was expected, or mean and std"
+            f"statistics: found {name!r}; expected one of {', '.join(PRESETS)}, or mean and std."
         )
     return PRESETS[name]
 
@@ -318,18 +318,18 @@ def _preset(name: str, bands: Sequence[str]) -> tuple[list[float], list[float]]:
     missing = [band for band in bands if band not in known]
     if missing:
         raise ValueError(
-            f"the statistics {name!r} do not know {', '.join(missing)}: "
-            f"give mean and std for {', '.join(bands)}"
+            f"statistics: found no {', '.join(missing)} in {name!r}; "
+            f"expected mean and std for {', '.join(bands)}."
         )
     return [known[band][0] for band in bands], [known[band][1] for band in bands]
 
 
 def _per_band(what: str, values: Any, bands: Sequence[str]) -> list[float]:
     if values is None:
-        raise ValueError(f"{what} is missing, mean and std are given together")
+        raise ValueError(f"{what}: found None; expected mean and std together.")
     numbers = [float(value) for value in np.asarray(values, dtype=np.float64).reshape(-1)]
     if len(numbers) != len(bands) or not np.isfinite(numbers).all():
-        raise ValueError(f"{what} is {numbers}, a finite number for each of {', '.join(bands)} was expected")
+        raise ValueError(f"{what}: found {numbers}; expected a finite number for each of {', '.join(bands)}.")
     return numbers
 
 
@@ -339,8 +339,8 @@ def _stacked(given: Any, what: str, dimensions: int) -> NDArray[Any] | Tensor:
         arrays = [_checked(each, what, dimensions) for each in given]
         if len(sizes := {tuple(each.shape) for each in arrays}) > 1:
             raise ValueError(
-                f"the list of {what} holds the shapes {', '.join(map(str, sorted(sizes)))}, "
-                "equal ones were expected; give those of another size on their own"
+                f"{what}: found the shapes {', '.join(map(str, sorted(sizes)))} in one list; "
+                "expected equal ones. Process images of another size on their own."
             )
         if all(isinstance(each, Tensor) for each in arrays):
             return torch.stack(cast("list[Tensor]", arrays))
@@ -353,7 +353,7 @@ def _checked(given: Any, what: str, dimensions: int) -> NDArray[Any] | Tensor:
     array = given if isinstance(given, Tensor) else np.asarray(given)
     expected = f"(..., {'channels, ' if dimensions == 3 else ''}height, width)"
     if array.ndim < dimensions or 0 in array.shape:
-        raise ValueError(f"{what} have the shape {tuple(array.shape)}, {expected} was expected")
+        raise ValueError(f"{what}: found the shape {tuple(array.shape)}; expected {expected}.")
     if isinstance(array, Tensor):
         is_number = not array.is_complex() and array.dtype != torch.bool
         is_finite = not array.is_floating_point() or bool(torch.isfinite(array).all())
@@ -361,9 +361,9 @@ def _checked(given: Any, what: str, dimensions: int) -> NDArray[Any] | Tensor:
         is_number = array.dtype.kind in "iuf"
         is_finite = array.dtype.kind != "f" or bool(np.isfinite(array).all())
     if not is_number:
-        raise ValueError(f"{what} are {array.dtype}, integers or floats were expected")
+        raise ValueError(f"{what}: found {array.dtype}; expected integers or floats.")
     if not is_finite:
-        raise ValueError(f"{what} hold NaN or infinite numbers, finite ones were expected")
+        raise ValueError(f"{what}: found NaN or infinite numbers; expected finite ones.")
     return array
 
 
@@ -388,14 +388,12 @@ def _resized(outputs: Any, target_sizes: Sequence[tuple[int, int]] | Tensor | No
     logits = outputs if isinstance(outputs, Tensor) else getattr(outputs, "logits", None)
     if not isinstance(logits, Tensor) or logits.ndim != 4:
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(outputs).__name__
-        raise ValueError(f"outputs are {found}, logits (batch, classes, height, width) were expected")
+        raise ValueError(f"outputs: found {found}; expected logits (batch, classes, height, width).")
     if target_sizes is None:
         return list(logits)
     sizes = [(int(height), int(width)) for height, width in target_sizes]
     if len(sizes) != len(logits):
-        raise ValueError(
-            f"there are {len(sizes)} target_sizes for {len(logits)} images, one for each was expected"
-        )
+        raise ValueError(f"target_sizes: found {len(sizes)} for {len(logits)} images; expected one for each.")
     if len(set(sizes)) == 1:
         return list(F.interpolate(logits, size=sizes[0], mode="bilinear", align_corners=False))
     return [

@@ -66,7 +66,7 @@ class StochasticDepth(nn.Module):
     def __init__(self, rate: float) -> None:
         super().__init__()
         if not 0 <= rate < 1:
-            raise ValueError(f"the rate of stochastic depth is {rate}, 0 to below 1 was expected")
+            raise ValueError(f"rate: found {rate}; expected at least 0 and below 1.")
         self.rate = rate
 
     def forward(self, branch: Tensor) -> Tensor:

@@ -21,16 +21,15 @@ def check_labels(labels: Tensor, size: tuple[int, int, int], num_labels: int, ig
         ValueError: Another type, another size, or a value that is neither a class nor `ignore_index`.
     """
     if labels.dtype != torch.int64:
-        raise ValueError(f"labels are {labels.dtype}, torch.int64 was expected")
+        raise ValueError(f"labels: found {labels.dtype}; expected torch.int64.")
     if tuple(labels.shape) != size:
-        raise ValueError(f"labels have the shape {tuple(labels.shape)}, {size} as the images was expected")
+        raise ValueError(f"labels: found the shape {tuple(labels.shape)}; expected {size} as of the images.")
     if labels.device.type == "cpu" and not torch.compiler.is_compiling() and labels.numel():
         valid = labels[labels != ignore_index]
         if valid.numel() and (valid.min() < 0 or valid.max() >= num_labels):
             found = sorted(set(torch.unique(valid).tolist()) - set(range(num_labels)))
             raise ValueError(
-                f"labels hold {found[:5]}, "
-                f"only 0 to {num_labels - 1} and {ignore_index} (ignored) were expected"
+                f"labels: found {found[:5]}; expected 0 to {num_labels - 1} and {ignore_index} (ignored)."
             )
 
 

@@ -43,12 +43,12 @@ class MSPSNetConfig(ChangeDetectionConfig):
 
     def __post_init__(self, **kwargs: object) -> None:
         if any(width < 4 or width % 4 for width in self.widths):
-            raise ValueError(f"widths are {tuple(self.widths)}, multiples of 4 were expected")
+            raise ValueError(f"widths: found {tuple(self.widths)}; expected multiples of 4.")
         sides = self.pooled_sides
         if sides is not None and (len(sides) != len(self.widths) - 1 or any(side < 1 for side in sides)):
             raise ValueError(
-                f"pooled_sides are {tuple(sides)}, {len(self.widths) - 1} sides of at least 1 pixel were "
-                "expected, or None"
+                f"pooled_sides: found {tuple(sides)}; expected {len(self.widths) - 1} sides of at least 1 "
+                "pixel, or None."
             )
         super().__post_init__(**kwargs)
 

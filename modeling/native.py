@@ -19,14 +19,14 @@ from transformers import PreTrainedConfig
 from transformers.modeling_outputs import SemanticSegmenterOutput
 from transformers.utils.output_capturing import maybe_install_capturing_hooks
 
-from .base import AnyInput, resize_and_crop
+from .base import PaddedModel, resize_and_crop
 from .configuration import SegmentationConfig
 from .layers import BatchNorm2d
 from .losses import check_labels, masked_cross_entropy
 from .stem import load_checkpoint
 
 
-class NativeSegmenter(AnyInput):
+class NativeSegmenter(PaddedModel):
     """What our subclasses of transformers' networks share; stands before the network's class."""
 
     config_class: type[PreTrainedConfig] = PreTrainedConfig
@@ -67,8 +67,8 @@ class NativeSegmenter(AnyInput):
         """
         if pixel_values.ndim != 4:
             raise ValueError(
-                f"pixel_values have the shape {tuple(pixel_values.shape)}, "
-                "(batch, channels, height, width) was expected"
+                f"pixel_values: found the shape {tuple(pixel_values.shape)}; "
+                "expected (batch, channels, height, width)."
             )
         self.check_channels(pixel_values.shape[1])
         size = (pixel_values.shape[-2], pixel_values.shape[-1])

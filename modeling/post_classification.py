@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoModelForSemanticSegmentation, PreTrainedConfig, PreTrainedModel
 
-from .base import AnyInput, two_class_logits
+from .base import PaddedModel, two_class_logits
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
 from .native import NATIVE_SEGMENTERS
@@ -39,11 +39,14 @@ class PostClassificationConfig(ChangeDetectionConfig):
         """
         bands, channels = getattr(config, "bands", None), getattr(config, "num_channels", None)
         if bands is None and channels is None:
-            raise ValueError(f"the configuration of {config.model_type} has neither bands nor num_channels")
+            raise ValueError(
+                f"segmenter: found neither bands nor num_channels in its {config.model_type} configuration; "
+                "expected one of them."
+            )
         if config.num_labels != 2:
             raise ValueError(
-                f"this {config.model_type} has {config.num_labels} classes, two were expected: "
-                "background and mine"
+                f"segmenter: found {config.num_labels} classes in this {config.model_type}; expected two, "
+                "background and mine."
             )
         # How the mapper's own checkpoint came about says nothing of this one.
         fields = {name: value for name, value in config.to_dict().items() if name not in _OF_CHECKPOINTS}
@@ -81,7 +84,8 @@ class PostClassification(SiameseChangeDetector):
         else:
             if hasattr(segmenter, "predict_series"):
                 raise ValueError(
-                    f"{type(segmenter).__name__} finds changes already, a footprint mapper was expected"
+                    f"segmenter: found {type(segmenter).__name__}, a change detector; "
+                    "expected a footprint mapper."
                 )
             super().__init__(PostClassificationConfig.of(segmenter.config))
             for module in segmenter.modules():
@@ -92,7 +96,7 @@ class PostClassification(SiameseChangeDetector):
 
     def freeze_unused(self) -> None:
         """As the footprint mapper does."""
-        if isinstance(self.segmenter, AnyInput):
+        if isinstance(self.segmenter, PaddedModel):
             self.segmenter.freeze_unused()
 
     def encode(self, pixel_values: Tensor) -> Tensor:
@@ -142,7 +146,7 @@ def _fresh(config: PostClassificationConfig) -> PreTrainedModel:
     fields = dict(config.segmenter or {})
     model_type = fields.pop("model_type", None)
     if model_type is None:
-        raise ValueError("segmenter is empty, the configuration of a footprint mapper was expected")
+        raise ValueError("segmenter: found no model_type; expected the configuration of a footprint mapper.")
     for network in SEGMENTERS.values():
         if network.config_class.model_type == model_type:
             return network(network.config_class(**fields))

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig
 from transformers.utils.hub import cached_file
 
+from .bands import KNOWN_BANDS
 from .base import MultispectralModel
-from .configuration import KNOWN_BANDS
 from .conversion import rename_key
 from .stem import STEM_RULES, check_stem_rule, inflate_stem
 
@@ -96,7 +96,7 @@ def load_encoder(
     if not weights.recognises(tensors):
         for sign, sentence in weights.near_misses.items():
             if sign in tensors:
-                raise ValueError(f"{source} {sentence}")
+                raise ValueError(f"{source}: {sentence}")
     expected = encoder.state_dict()
     # Old checkpoints lack the batch norms' counters, which reach no output.
     fitted = {
@@ -115,9 +115,9 @@ def load_encoder(
     )
     if misfits:
         raise ValueError(
-            f"{source} is no {weights.name} as this network's encoder: "
-            f"{len(misfits)} tensors are missing, unknown or of another shape "
-            f"({', '.join(misfits[:3])}{', ...' if len(misfits) > 3 else ''})"
+            f"{source}: found {len(misfits)} tensors missing, unknown or of another shape "
+            f"({', '.join(misfits[:3])}{', ...' if len(misfits) > 3 else ''}); "
+            f"expected a {weights.name} as this network's encoder."
         )
     encoder.load_state_dict(fitted)
 
@@ -128,13 +128,14 @@ def _fitted_stem(
     if weight.ndim == 4 and weight.shape[1] == len(_SENTINEL_2):
         if unknown := [band for band in bands if band not in _SENTINEL_2]:
             raise ValueError(
-                f"{source} sees Sentinel-2's thirteen bands, {', '.join(unknown)} not among them"
+                f"{source}: found weights for Sentinel-2's thirteen bands; "
+                f"expected {', '.join(unknown)} among them."
             )
         return weight[:, [_SENTINEL_2.index(band) for band in bands]]
     if stem_init is None:
         raise ValueError(
-            f"{source} does not see these bands, and stem_init is None: "
-            f"one of {', '.join(STEM_RULES)} was expected"
+            f"{source}: found weights for other bands, with stem_init None; "
+            f"expected stem_init to be one of {', '.join(STEM_RULES)}."
         )
     return fresh if stem_init == "random" else inflate_stem(weight, bands, stem_init)
 
@@ -176,8 +177,8 @@ class PretrainedEncoderModel(MultispectralModel):
         # Of a single encoder what does not fit is named tensor by tensor.
         chosen = [name for name in encoders if len(encoders) == 1 or encoders[name].recognises(tensors)]
         if not chosen:
-            names = " nor ".join(weights.name for weights in encoders.values())
-            raise ValueError(f"{source} is neither {names}, which this network's encoders are")
+            names = " or ".join(weights.name for weights in encoders.values())
+            raise ValueError(f"{source}: found weights of no encoder of this network; expected {names}.")
         for name in chosen:
             load_encoder(
                 self.get_submodule(name), encoders[name], tensors, self.config.bands, stem_init, source
@@ -222,14 +223,16 @@ def read_encoder(source: str) -> dict[str, Tensor]:
             path = str(cached_file(source, "model.safetensors"))
     except OSError as error:
         raise OSError(
-            f"{source} is neither a file with weights nor a repository that can be reached"
+            f"{source} is neither a file with weights nor a repository that can be reached."
         ) from error
     try:
         if path.endswith(".safetensors"):
             return load_file(path)
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{source} cannot be read: a file of tensors alone was expected") from error
+        raise ValueError(f"{source}: found no readable tensors; expected a file of tensors alone.") from error
     if not isinstance(tensors, Mapping) or not all(isinstance(each, Tensor) for each in tensors.values()):
-        raise ValueError(f"{source} holds something else than tensors by name, a state dict was expected")
+        raise ValueError(
+            f"{source}: found objects other than tensors; expected a state dict, tensors by name."
+        )
     return dict(tensors)

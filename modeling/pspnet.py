@@ -44,7 +44,7 @@ class PSPNetConfig(SegmentationConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         if not self.pool_sizes or min(self.pool_sizes) < 1:
             raise ValueError(
-                f"pool_sizes are {list(self.pool_sizes)}, at least one grid of at least 1 cell was expected"
+                f"pool_sizes: found {list(self.pool_sizes)}; expected at least one grid of at least 1 cell."
             )
         super().__post_init__(**kwargs)
 

@@ -186,19 +186,17 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         if depth not in DEPTHS:
-            raise ValueError(
-                f"depth is {depth}, a ResNet of {', '.join(map(str, DEPTHS))} layers was expected"
-            )
+            raise ValueError(f"depth: found {depth}; expected one of {', '.join(map(str, DEPTHS))} layers.")
         self.depth = depth
         self.deep_stem = deep_stem
         block, all_blocks = DEPTHS[depth]
         if not 1 <= len(strides) <= len(all_blocks) or len(dilations) != len(strides):
             raise ValueError(
-                f"strides are {list(strides)} and dilations {list(dilations)}, "
-                f"one of each for 1 to {len(all_blocks)} stages was expected"
+                f"strides and dilations: found {list(strides)} and {list(dilations)}; "
+                f"expected one of each for 1 to {len(all_blocks)} stages."
             )
         if not multi_grid:
-            raise ValueError("multi_grid is empty, at least one factor was expected")
+            raise ValueError("multi_grid: found no factor; expected at least one.")
         channels = 2 * width if deep_stem else width
         self.conv1 = _deep_stem(num_channels, width) if deep_stem else _plain_stem(num_channels, width)
         self.bn1 = BatchNorm2d(channels)
@@ -274,8 +272,8 @@ def resnet_weights(encoder: ResNet) -> EncoderWeights:
         left_out=(r"^fc\.", *(rf"^layer{stage}\." for stage in later)),
         fresh=(r"\.se\.",),
         near_misses={
-            other: f"has a stem of {found} convolution(s), this network was built with {expected}: "
-            f"deep_stem={not encoder.deep_stem} was expected"
+            other: f"found a stem of {found} convolution(s); expected {expected} as in this network. "
+            f"Build the network with deep_stem={not encoder.deep_stem}."
         },
     )
 

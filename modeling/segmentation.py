@@ -38,8 +38,8 @@ class Segmenter(MultispectralModel):
         """
         if pixel_values.ndim != 4:
             raise ValueError(
-                f"pixel_values have the shape {tuple(pixel_values.shape)}, "
-                "(batch, channels, height, width) was expected"
+                f"pixel_values: found the shape {tuple(pixel_values.shape)}; "
+                "expected (batch, channels, height, width)."
             )
         self.check_channels(pixel_values.shape[1])
         height, width = pixel_values.shape[-2:]

@@ -39,8 +39,8 @@ class SQNetConfig(SegmentationConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         if len(self.squeezed_widths) != len(_FIRES) or min(self.squeezed_widths) < 1:
             raise ValueError(
-                f"squeezed_widths are {list(self.squeezed_widths)}, "
-                f"{len(_FIRES)} numbers of at least 1 were expected"
+                f"squeezed_widths: found {list(self.squeezed_widths)}; "
+                f"expected {len(_FIRES)} numbers of at least 1."
             )
         super().__post_init__(**kwargs)
 

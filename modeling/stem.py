@@ -47,7 +47,7 @@ def check_stem_rule(rule: str | None) -> None:
         ValueError: `rule` is neither None nor one of `STEM_RULES`.
     """
     if rule is not None and rule not in STEM_RULES:
-        raise ValueError(f"unknown stem_init {rule!r}, one of {', '.join(STEM_RULES)} was expected")
+        raise ValueError(f"stem_init: found {rule!r}; expected one of {', '.join(STEM_RULES)}.")
 
 
 def inflate_stem(
@@ -72,9 +72,7 @@ def inflate_stem(
     """
     check_stem_rule(rule)
     if weight.ndim != 4 or weight.shape[1] != 3:
-        raise ValueError(
-            f"the stem's weight has the shape {tuple(weight.shape)}, (out, 3, height, width) was expected"
-        )
+        raise ValueError(f"weight: found the shape {tuple(weight.shape)}; expected (out, 3, height, width).")
     count = len(bands)
     if rule == "random":
         fresh = torch.empty(weight.shape[0], count, *weight.shape[2:])
@@ -102,7 +100,7 @@ def find_stem(network: nn.Module, channels: int) -> str:
     if len(names) != 1:
         found = ", ".join(names) if names else "none"
         raise ValueError(
-            f"{type(network).__name__} should have one convolution for {channels} channels, it has {found}"
+            f"{type(network).__name__}: found {found}; expected one convolution for {channels} channels."
         )
     return names[0]
 
@@ -148,8 +146,10 @@ def load_checkpoint(
         tensors[stem] = inflate_stem(tensors[stem], bands, str(stem_init))
     misfits = [key for key in ours.keys() | tensors.keys() if _differ(ours, tensors, key)]
     lacking = [key for key in report["missing_keys"] if not key.startswith(tuple(unused))]
-    _refuse(source, network, "has otherwise", [key for key in misfits if key not in fresh])
-    _refuse(source, network, "lacks", [key for key in lacking if key not in fresh])
+    _refuse(
+        source, network, "unknown, missing or of another shape", [key for key in misfits if key not in fresh]
+    )
+    _refuse(source, network, "missing", [key for key in lacking if key not in fresh])
     if fresh:
         logger.info("%s knows other classes: %s start afresh", source, ", ".join(sorted(fresh)))
     network.load_state_dict({key: ours[key] if key in fresh else tensors[key] for key in ours})
@@ -160,7 +160,7 @@ def _stored_config(source: str) -> dict[str, Any]:
         stored, _ = PreTrainedConfig.get_config_dict(source)
     except OSError as error:
         raise OSError(
-            f"{source} is neither a folder with a checkpoint nor a repository that can be reached"
+            f"{source} is neither a folder with a checkpoint nor a repository that can be reached."
         ) from error
     return dict(stored)
 
@@ -173,7 +173,7 @@ def _check_architecture(config: PreTrainedConfig, stored: Mapping[str, Any], sou
         theirs.append((stored.get("backbone_config") or {}).get("model_type", ""))
     if theirs != ours:
         raise ValueError(
-            f"{source} holds {' with '.join(filter(None, theirs))}, {' with '.join(ours)} was expected"
+            f"{source}: found {' with '.join(filter(None, theirs))}; expected {' with '.join(ours)}."
         )
 
 
@@ -182,7 +182,8 @@ def _is_inflated(stored: Mapping[str, Any], source: str, bands: Sequence[str], s
     if known := stored.get("bands"):
         if list(known) != list(bands):
             raise ValueError(
-                f"{source} was trained on the bands {', '.join(known)}, this network takes {', '.join(bands)}"
+                f"{source}: found the bands {', '.join(known)}; expected those of the network: "
+                f"{', '.join(bands)}."
             )
         return False
     # A missing number is transformers' default.
@@ -190,26 +191,24 @@ def _is_inflated(stored: Mapping[str, Any], source: str, bands: Sequence[str], s
     if channels == 3:
         if stem_init is None:
             raise ValueError(
-                f"{source} sees red, green and blue, and stem_init is None: "
-                f"one of {', '.join(STEM_RULES)} was expected for {len(bands)} bands"
+                f"{source}: found weights for red, green and blue, with stem_init None; "
+                f"expected one of {', '.join(STEM_RULES)} for {len(bands)} bands."
             )
         return True
     if channels != len(bands):
-        raise ValueError(
-            f"{source} has {channels} channels, this network takes {len(bands)}: {', '.join(bands)}"
-        )
+        raise ValueError(f"{source}: found {channels} channels; expected {len(bands)}: {', '.join(bands)}.")
     logger.warning("%s does not name its bands, they are taken for %s", source, ", ".join(bands))
     return False
 
 
 def _refuse(source: str, network: PreTrainedModel, what: str, keys: Sequence[str]) -> None:
-    """Refuse a checkpoint that has tensors otherwise, or lacks them."""
+    """Refuse a checkpoint for the sake of some tensors."""
     # Counts of batches, which a converted checkpoint may lack, reach no output.
     keys = sorted(key for key in keys if not key.endswith("num_batches_tracked"))
     if keys:
         raise ValueError(
-            f"{source} is no checkpoint of this {network.config.model_type}: it {what} {len(keys)} of its "
-            f"tensors ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+            f"{source}: found {len(keys)} tensors {what} ({', '.join(keys[:3])}"
+            f"{', ...' if len(keys) > 3 else ''}); expected those of this {network.config.model_type}."
         )
 
 

@@ -37,7 +37,9 @@ class UNetConfig(SegmentationConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         if len(self.widths) != _SCALES or any(width < 1 or width % 2 for width in self.widths[1:]):
-            raise ValueError(f"widths are {list(self.widths)}, {_SCALES} even numbers were expected")
+            raise ValueError(
+                f"widths: found {list(self.widths)}; expected {_SCALES} numbers, even from the second on."
+            )
         super().__post_init__(**kwargs)
 
 

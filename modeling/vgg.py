@@ -54,7 +54,5 @@ def vgg16_weights() -> EncoderWeights:
         spellings={"features.1.running_mean": ()},
         repository="timm/vgg16_bn.tv_in1k",
         left_out=(r"^classifier\.", r"^pre_logits\.", r"^head\."),
-        near_misses={
-            "features.0.weight": "is a VGG16 without batch norm, this network's encoder has batch norms"
-        },
+        near_misses={"features.0.weight": "found a VGG16 without batch norm; expected one with batch norm."},
     )

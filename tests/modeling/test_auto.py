@@ -79,20 +79,36 @@ def test_model_types_are_the_names() -> None:
 @pytest.mark.parametrize(
     ("name", "fields", "sentence"),
     [
-        ("segformer", {}, "unknown architecture 'segformer': the nearest are segformer-b"),
-        ("TinyCDs", {}, "the nearest are tinycd"),
-        ("xxxxxxxxxxx", {}, "there are "),
+        (
+            "segformer",
+            {},
+            r"name: found unknown architecture 'segformer' \(did you mean segformer-b.*\?\); expected one of",
+        ),
+        ("TinyCDs", {}, r"'TinyCDs' \(did you mean tinycd"),
+        ("xxxxxxxxxxx", {}, "'xxxxxxxxxxx'; expected one of a2net, afcf3d, "),
         ("segformer-b0", {"bands": ["B4"]}, "unknown band 'B4'"),
-        ("tinycd", {"bands": ["B04"], "num_channels": 2}, "num_channels is 2, but bands names 1"),
-        ("segformer-b0", {"bands": ["B04"], "num_channels": 2}, "num_channels is 2, but bands names 1"),
+        (
+            "tinycd",
+            {"bands": ["B04"], "num_channels": 2},
+            "num_channels: found 2; expected 1, the number of bands: B04",
+        ),
+        (
+            "segformer-b0",
+            {"bands": ["B04"], "num_channels": 2},
+            "num_channels: found 2; expected 1, the number of bands: B04",
+        ),
         (
             "segformer-b0",
             {"depth": [1]},
-            "segformer-b0 has no configuration field 'depth', the nearest are depths",
+            r"b0: found unknown field 'depth' \(did you mean depths.*\); expected fields of SegformerConfig",
         ),
-        ("tinycd", {"auxilary_loss_weight": 1}, "the nearest are auxiliary_loss_weight"),
-        ("segformer-b0", {"batch_norm_momentum": 0.1}, "no configuration field 'batch_norm_momentum'"),
-        ("segformer-b0", {"stem_init": "mean"}, "unknown stem_init 'mean'"),
+        ("tinycd", {"auxilary_loss_weight": 1}, r"\(did you mean auxiliary_loss_weight"),
+        ("segformer-b0", {"batch_norm_momentum": 0.1}, "found unknown field 'batch_norm_momentum'"),
+        (
+            "segformer-b0",
+            {"stem_init": "mean"},
+            "stem_init: found 'mean'; expected one of semantic, cyclic, random",
+        ),
     ],
 )
 def test_what_cannot_be_created_is_refused_with_a_sentence(
@@ -103,7 +119,9 @@ def test_what_cannot_be_created_is_refused_with_a_sentence(
 
 
 def test_an_unknown_task_is_refused_with_a_sentence() -> None:
-    with pytest.raises(ValueError, match="unknown task 'detection', one of segmentation, change-detection"):
+    with pytest.raises(
+        ValueError, match=r"^task: found 'detection'; expected 'segmentation', 'change-detection' or None"
+    ):
         list_models("detection")
 
 

@@ -223,10 +223,10 @@ def test_labels_may_be_left_out():
 @pytest.mark.parametrize(
     ("shape", "named"),
     [
-        ((2, 1, 2, 8, 8), r"\(2, 1, 2, 8, 8\), two dates"),
-        ((2, 3, 2, 8, 8), r"\(2, 3, 2, 8, 8\), two dates"),
-        ((2, 2, 8, 8), r"\(2, 2, 8, 8\), two dates"),
-        ((2, 2, 3, 8, 8), "3 channels, .* built for 2: band_1, band_2"),
+        ((2, 1, 2, 8, 8), r"\(2, 1, 2, 8, 8\); expected two dates"),
+        ((2, 3, 2, 8, 8), r"\(2, 3, 2, 8, 8\); expected two dates"),
+        ((2, 2, 8, 8), r"\(2, 2, 8, 8\); expected two dates"),
+        ((2, 2, 3, 8, 8), "found 3 channels; expected the 2 bands of this .*: band_1, band_2"),
     ],
 )
 def test_other_than_two_dates_of_the_right_bands_are_refused(shape, named):
@@ -237,10 +237,10 @@ def test_other_than_two_dates_of_the_right_bands_are_refused(shape, named):
 @pytest.mark.parametrize(
     ("labels", "named"),
     [
-        (torch.full((2, 8, 8), 2), r"labels hold \[2\]"),
-        (torch.full((2, 8, 8), -1), r"labels hold \[-1\]"),
-        (torch.full((2, 8, 8), 254), r"labels hold \[254\]"),
-        (torch.zeros(2, 8, 8), "torch.float32, torch.int64 was expected"),
+        (torch.full((2, 8, 8), 2), r"labels: found \[2\]"),
+        (torch.full((2, 8, 8), -1), r"labels: found \[-1\]"),
+        (torch.full((2, 8, 8), 254), r"labels: found \[254\]"),
+        (torch.zeros(2, 8, 8), "labels: found torch.float32; expected torch.int64"),
         (torch.zeros(2, 8, 9, dtype=torch.int64), r"\(2, 8, 9\)"),
         (torch.zeros(8, 8, dtype=torch.int64), r"\(8, 8\)"),
     ],
@@ -255,12 +255,15 @@ def test_labels_that_do_not_fit_are_refused(labels, named):
     [
         ({"pixel_values": torch.zeros(4, 2, 8, 8)}, r"\(4, 2, 8, 8\)"),
         ({"pixel_values": torch.zeros(1, 4, 3, 8, 8)}, "3 channels"),
-        ({"pixel_values": torch.zeros(1, 1, 2, 8, 8)}, "no pair to compare in a series of 1 years"),
-        ({"pixel_values": torch.zeros(1, 4, 2, 8, 8), "pairs": []}, "no pair"),
+        ({"pixel_values": torch.zeros(1, 1, 2, 8, 8)}, "pairs: found none in a series of 1 years"),
+        (
+            {"pixel_values": torch.zeros(1, 4, 2, 8, 8), "pairs": []},
+            "pairs: found none in a series of 4 years",
+        ),
         ({"pixel_values": torch.zeros(1, 4, 2, 8, 8), "pairs": [(0, 4)]}, r"\(0, 4\)"),
         ({"pixel_values": torch.zeros(1, 4, 2, 8, 8), "pairs": [(-1, 2)]}, r"\(-1, 2\)"),
         ({"pixel_values": torch.zeros(1, 4, 2, 8, 8), "pairs": [(0, 1, 2)]}, r"\(0, 1, 2\)"),
-        ({"pixel_values": torch.zeros(1, 4, 2, 8, 8), "chunk": 0}, "chunk is 0"),
+        ({"pixel_values": torch.zeros(1, 4, 2, 8, 8), "chunk": 0}, "chunk: found 0"),
     ],
 )
 def test_a_series_that_cannot_be_compared_is_refused(arguments, named):
@@ -315,13 +318,13 @@ def test_a_batch_norm_of_an_encoder_counts_each_year_of_a_series_once():
 @pytest.mark.parametrize(
     ("images", "pairs", "named"),
     [
-        ((1, 3, 2, 8, 8), [[0, 1]], r"\(1, 3, 2, 8, 8\), images as \(images, channels, height, width\)"),
-        ((3, 3, 8, 8), [[0, 1]], "3 channels, .* built for 2"),
-        ((3, 2, 8, 8), [[0.0, 1.0]], "pairs are torch.float32, torch.int64 was expected"),
-        ((3, 2, 8, 8), [0, 1], r"pairs have the shape \(2,\)"),
-        ((3, 2, 8, 8), [[0, 1, 2]], r"pairs have the shape \(1, 3\)"),
-        ((3, 2, 8, 8), [[0, 3], [1, 2]], r"pairs hold \[3\], only 0 to 2"),
-        ((3, 2, 8, 8), [[-1, 2]], r"pairs hold \[-1\]"),
+        ((1, 3, 2, 8, 8), [[0, 1]], r"\(1, 3, 2, 8, 8\); expected \(images, channels, height, width\)"),
+        ((3, 3, 8, 8), [[0, 1]], "found 3 channels; expected the 2 bands"),
+        ((3, 2, 8, 8), [[0.0, 1.0]], "pairs: found torch.float32; expected torch.int64"),
+        ((3, 2, 8, 8), [0, 1], r"pairs: found the shape \(2,\)"),
+        ((3, 2, 8, 8), [[0, 1, 2]], r"pairs: found the shape \(1, 3\)"),
+        ((3, 2, 8, 8), [[0, 3], [1, 2]], r"pairs: found \[3\]; expected indices of images, 0 to 2"),
+        ((3, 2, 8, 8), [[-1, 2]], r"pairs: found \[-1\]"),
     ],
 )
 def test_pairs_that_are_none_of_the_images_are_refused(images, pairs, named):
@@ -331,7 +334,7 @@ def test_pairs_that_are_none_of_the_images_are_refused(images, pairs, named):
 
 def test_labels_of_pairs_are_one_for_each_pair():
     labels = torch.zeros(3, 8, 8, dtype=torch.int64)
-    with pytest.raises(ValueError, match=r"\(3, 8, 8\), \(2, 8, 8\) as the images was expected"):
+    with pytest.raises(ValueError, match=r"\(3, 8, 8\); expected \(2, 8, 8\) as of the images"):
         difference()(torch.zeros(3, 2, 8, 8), labels=labels, pairs=torch.tensor([[0, 1], [1, 2]]))
 
 

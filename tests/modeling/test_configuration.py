@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from euromine.modeling import BANDS, ChangeDetectionConfig, MultispectralConfig, SegmentationConfig
-from euromine.modeling.configuration import KNOWN_BANDS, checked_bands
+from euromine.modeling.bands import BANDS, KNOWN_BANDS, checked_bands
+from euromine.modeling.configuration import ChangeDetectionConfig, MultispectralConfig, SegmentationConfig
 
 
 def test_the_bands_are_those_of_the_archive_and_sentinel_2_knows_them_all() -> None:
@@ -43,8 +43,11 @@ def test_the_number_of_channels_follows_from_the_bands(given: dict[str, Any], ba
         ({"bands": ["red"]}, "unknown band 'red'"),
         ({"bands": ["band_x"]}, "unknown band 'band_x'"),
         ({"bands": [4]}, "unknown band 4"),
-        ({"bands": ["B04", "B04", "B03"]}, "names B04 more than once"),
-        ({"bands": ["B04"], "num_channels": 2}, "num_channels is 2, but bands names 1: B04"),
+        ({"bands": ["B04", "B04", "B03"]}, "found B04 more than once"),
+        (
+            {"bands": ["B04"], "num_channels": 2},
+            "num_channels: found 2; expected 1, the number of bands: B04",
+        ),
     ],
 )
 def test_bands_that_cannot_be_are_refused_with_a_sentence(given: dict[str, Any], sentence: str) -> None:

@@ -53,7 +53,9 @@ def test_the_maps_of_the_stages_halve_where_the_published_ones_do():
     assert len(cut_short(torch.randn(1, 4, 64, 96))) == 3
 
 
-@pytest.mark.parametrize(("arguments", "named"), [({"variant": "b9"}, "b9"), ({"stages": 8}, "stages is 8")])
+@pytest.mark.parametrize(
+    ("arguments", "named"), [({"variant": "b9"}, "b9"), ({"stages": 8}, "stages: found 8")]
+)
 def test_a_network_that_there_is_not_is_refused(arguments, named):
     with pytest.raises(ValueError, match=named):
         EfficientNetEncoder(3, **arguments)
@@ -175,7 +177,7 @@ def test_a_checkpoint_without_counters_is_taken():
             "semantic",
             "3, height",
         ),
-        (lambda tensors: None, None, "file.pth does not see these bands, and stem_init is None"),
+        (lambda tensors: None, None, "file.pth: found weights for other bands, with stem_init None"),
         (lambda tensors: None, "copied", "copied"),
     ],
 )

@@ -174,14 +174,14 @@ def test_statistics_of_ones_own_training_set_are_picked_by_name() -> None:
     [
         ({"bands": ["B2"]}, "unknown band 'B2'"),
         ({"bands": ["B04", "B04"]}, "more than once"),
-        ({"bands": ["B04"], "source_bands": ["B03"]}, "no band B04, only B03"),
-        ({"bands": ["B01"]}, "do not know B01"),
-        ({"statistics": "imagenet"}, "unknown statistics 'imagenet'"),
-        ({"mean": [1.0] * 10}, "std is missing"),
+        ({"bands": ["B04"], "source_bands": ["B03"]}, "source_bands: found no B04 among B03; expected B04"),
+        ({"bands": ["B01"]}, "found no B01 in 'corrected'"),
+        ({"statistics": "imagenet"}, "statistics: found 'imagenet'; expected one of paper, corrected"),
+        ({"mean": [1.0] * 10}, "std: found None"),
         ({"mean": [1.0] * 9, "std": [1.0] * 10}, "a finite number for each of"),
         ({"mean": [1.0] * 10, "std": [0.0] + [1.0] * 9}, "above 0"),
         ({"mean": [float("nan")] * 10, "std": [1.0] * 10}, "finite"),
-        ({"scale": 0.0}, "scale is 0"),
+        ({"scale": 0.0}, "scale: found 0"),
     ],
 )
 def test_a_processor_that_cannot_be_is_refused_with_a_sentence(
@@ -194,15 +194,15 @@ def test_a_processor_that_cannot_be_is_refused_with_a_sentence(
 @pytest.mark.parametrize(
     ("images", "sentence"),
     [
-        (np.zeros((3, 4, 4), np.int16), "3 channels, 10 were expected"),
+        (np.zeros((3, 4, 4), np.int16), "images: found 3 channels in .*; expected 10"),
         (np.zeros((4, 4, 10), np.int16), "4 channels"),
-        (np.zeros((10, 4), np.int16), r"\(\.\.\., channels, height, width\) was expected"),
-        (np.zeros((10, 0, 4), np.int16), "was expected"),
+        (np.zeros((10, 4), np.int16), r"expected \(\.\.\., channels, height, width\)"),
+        (np.zeros((10, 0, 4), np.int16), r"found the shape \(10, 0, 4\); expected"),
         (np.full((10, 4, 4), np.nan), "NaN"),
         (torch.full((10, 4, 4), float("inf")), "infinite"),
         (np.zeros((10, 4, 4), bool), "integers or floats"),
         (np.zeros((10, 4, 4), complex), "integers or floats"),
-        ([np.zeros((10, 4, 4)), np.zeros((10, 5, 4))], "equal ones were expected"),
+        ([np.zeros((10, 4, 4)), np.zeros((10, 5, 4))], "expected equal ones"),
     ],
 )
 def test_images_that_do_not_fit_are_refused_with_a_sentence(images: Any, sentence: str) -> None:
@@ -212,13 +212,13 @@ def test_images_that_do_not_fit_are_refused_with_a_sentence(images: Any, sentenc
 
 def test_other_mistakes_of_a_call_are_refused_with_a_sentence() -> None:
     processor = EuroMineImageProcessor()
-    with pytest.raises(ValueError, match="no band B12"):
+    with pytest.raises(ValueError, match="source_bands: found no B12"):
         processor(image(9, 4, 4), bands=BANDS[:9])
-    with pytest.raises(ValueError, match='"pt", "np" or None'):
+    with pytest.raises(ValueError, match='expected "pt", "np" or None'):
         processor(image(10, 4, 4), return_tensors="tf")
-    with pytest.raises(ValueError, match="as the images was expected"):
+    with pytest.raises(ValueError, match=r"found \(4, 5\) pixels; expected \(4, 4\) as in the images"):
         processor(image(10, 4, 4), labels=np.zeros((4, 5), np.uint8))
-    with pytest.raises(ValueError, match="lack std"):
+    with pytest.raises(ValueError, match="statistics: found no std"):
         EuroMineImageProcessor.from_statistics({"bands": ["B02"], "mean": [1.0]})
 
 
@@ -261,11 +261,11 @@ def test_class_probabilities_sum_to_one() -> None:
 
 def test_outputs_that_are_no_logits_are_refused_with_a_sentence() -> None:
     processor = EuroMineImageProcessor()
-    with pytest.raises(ValueError, match="3 target_sizes for 1 images"):
+    with pytest.raises(ValueError, match="target_sizes: found 3 for 1 images"):
         processor.post_process_semantic_segmentation(torch.zeros(1, 2, 4, 4), [(1, 1)] * 3)
-    with pytest.raises(ValueError, match=r"logits .* were expected"):
+    with pytest.raises(ValueError, match=r"outputs: found .*; expected logits"):
         processor.post_process_change_detection(torch.zeros(2, 4, 4))
-    with pytest.raises(ValueError, match=r"logits .* were expected"):
+    with pytest.raises(ValueError, match=r"outputs: found .*; expected logits"):
         processor.post_process_semantic_segmentation({"loss": 1})
 
 

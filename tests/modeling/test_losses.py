@@ -53,13 +53,16 @@ def test_small_logits_are_resized_as_transformers_does() -> None:
 @pytest.mark.parametrize(
     ("labels", "sentence"),
     [
-        (torch.zeros(1, 4, 5, dtype=torch.int32), "labels are torch.int32, torch.int64 was expected"),
+        (torch.zeros(1, 4, 5, dtype=torch.int32), "labels: found torch.int32; expected torch.int64"),
         (torch.zeros(1, 4, 5), "torch.float32"),
-        (torch.zeros(1, 5, 4, dtype=torch.int64), r"\(1, 4, 5\) as the images"),
-        (torch.zeros(4, 5, dtype=torch.int64), r"\(1, 4, 5\) as the images"),
-        (torch.zeros(2, 4, 5, dtype=torch.int64), r"shape \(2, 4, 5\), \(1, 4, 5\) as the images"),
-        (torch.full((1, 4, 5), 2), r"labels hold \[2\], only 0 to 1 and 255 \(ignored\)"),
-        (torch.full((1, 4, 5), -1), r"labels hold \[-1\]"),
+        (torch.zeros(1, 5, 4, dtype=torch.int64), r"\(1, 4, 5\) as of the images"),
+        (torch.zeros(4, 5, dtype=torch.int64), r"\(1, 4, 5\) as of the images"),
+        (
+            torch.zeros(2, 4, 5, dtype=torch.int64),
+            r"shape \(2, 4, 5\); expected \(1, 4, 5\) as of the images",
+        ),
+        (torch.full((1, 4, 5), 2), r"labels: found \[2\]; expected 0 to 1 and 255 \(ignored\)"),
+        (torch.full((1, 4, 5), -1), r"labels: found \[-1\]"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused_with_a_sentence(labels: torch.Tensor, sentence: str) -> None:

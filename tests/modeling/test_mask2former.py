@@ -219,9 +219,9 @@ def test_a_pretrained_network_sees_in_a_colour_picture_what_its_checkpoint_sees(
 @pytest.mark.parametrize(
     ("images", "labels", "sentence"),
     [
-        (torch.zeros(10, 64, 64), None, r"\(batch, channels, height, width\) was expected"),
-        (torch.zeros(1, 3, 64, 64), None, "have 3 channels"),
-        (torch.zeros(1, 10, 64, 64), torch.full((1, 64, 64), 3), r"labels hold \[3\]"),
+        (torch.zeros(10, 64, 64), None, r"expected \(batch, channels, height, width\)"),
+        (torch.zeros(1, 3, 64, 64), None, "found 3 channels"),
+        (torch.zeros(1, 10, 64, 64), torch.full((1, 64, 64), 3), r"labels: found \[3\]"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_a_sentence(

@@ -41,9 +41,9 @@ def test_sides_that_are_halves_give_what_halving_gives(name):
 @pytest.mark.parametrize(
     ("config", "named"),
     [
-        ({"pooled_sides": [16, 8]}, r"pooled_sides are \(16, 8\), 3 sides"),
-        ({"pooled_sides": [16, 8, 0]}, r"pooled_sides are \(16, 8, 0\), 3 sides"),
-        ({"widths": [4, 6, 8, 8]}, r"widths are \(4, 6, 8, 8\), multiples of 4"),
+        ({"pooled_sides": [16, 8]}, r"pooled_sides: found \(16, 8\); expected 3 sides"),
+        ({"pooled_sides": [16, 8, 0]}, r"pooled_sides: found \(16, 8, 0\); expected 3 sides"),
+        ({"widths": [4, 6, 8, 8]}, r"widths: found \(4, 6, 8, 8\); expected multiples of 4"),
     ],
 )
 def test_sides_and_widths_that_do_not_fit_are_refused(name, config, named):

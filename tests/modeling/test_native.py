@@ -256,11 +256,15 @@ def test_forward_takes_no_other_arguments_or_the_trainer_would_not_average_over_
 @pytest.mark.parametrize(
     ("images", "labels", "sentence"),
     [
-        (torch.zeros(10, 64, 64), None, r"\(batch, channels, height, width\) was expected"),
-        (torch.zeros(1, 3, 64, 64), None, "have 3 channels, this segformer was built for 10: B02, B03"),
+        (torch.zeros(10, 64, 64), None, r"expected \(batch, channels, height, width\)"),
+        (
+            torch.zeros(1, 3, 64, 64),
+            None,
+            "found 3 channels; expected the 10 bands of this segformer: B02, B03",
+        ),
         (torch.zeros(1, 10, 32, 32), torch.zeros(1, 8, 8, dtype=torch.int64), r"\(1, 32, 32\)"),
-        (torch.zeros(1, 10, 32, 32), torch.full((1, 32, 32), 3), r"labels hold \[3\]"),
-        (torch.zeros(1, 10, 32, 32), torch.zeros(1, 32, 32, dtype=torch.int32), "torch.int64 was expected"),
+        (torch.zeros(1, 10, 32, 32), torch.full((1, 32, 32), 3), r"labels: found \[3\]"),
+        (torch.zeros(1, 10, 32, 32), torch.zeros(1, 32, 32, dtype=torch.int32), "expected torch.int64"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_a_sentence(

@@ -200,12 +200,15 @@ def of_three_classes() -> PreTrainedModel:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: create_model("siamunet-diff", widths=(4, 4, 4, 4)), "SiamUNetDiff.* finds changes already"),
-        (given_logits, "PostClassification finds changes already, a footprint mapper was expected"),
-        (of_three_classes, "this segformer has 3 classes, two were expected"),
+        (
+            lambda: create_model("siamunet-diff", widths=(4, 4, 4, 4)),
+            "found SiamUNetDiff.*, a change detector",
+        ),
+        (given_logits, "segmenter: found PostClassification, a change detector; expected a footprint mapper"),
+        (of_three_classes, "found 3 classes in this segformer; expected two"),
         (
             PostClassificationConfig,
-            "segmenter is empty, the configuration of a footprint mapper was expected",
+            "segmenter: found no model_type; expected the configuration of a footprint mapper",
         ),
     ],
 )
@@ -216,5 +219,5 @@ def test_what_maps_no_footprint_is_refused(make, sentence):
 
 def test_a_mapper_that_does_not_say_how_many_bands_it_takes_is_refused():
     config = transformers.PreTrainedConfig(num_labels=2)
-    with pytest.raises(ValueError, match="has neither bands nor num_channels"):
+    with pytest.raises(ValueError, match="found neither bands nor num_channels"):
         PostClassificationConfig.of(config)

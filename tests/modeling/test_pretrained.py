@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from euromine.modeling.auto import CHANGE_DETECTORS, convert_state_dict, create_model
-from euromine.modeling.configuration import BANDS
+from euromine.modeling.bands import BANDS
 from euromine.modeling.mobilenetv2 import STAGES
 from euromine.modeling.pretrained import PretrainedEncoderModel
 
@@ -198,20 +198,24 @@ def test_the_networks_say_where_their_weights_are():
         (
             "bit",
             {"features.0.0.weight": torch.zeros(32, 3, 3, 3)},
-            "is no ResNet-18 as this network's encoder",
+            "expected a ResNet-18 as this network's encoder",
         ),
-        ("cgnet", {"features.0.weight": torch.zeros(64, 3, 3, 3)}, "is a VGG16 without batch norm"),
-        ("a2net", {"features.0.0.weight": torch.zeros(32, 3, 3, 3)}, "is no MobileNetV2 as this network's"),
-        ("icifnet", {"features.0.weight": torch.zeros(1)}, "is neither ResNet-18 nor PVTv2-B1"),
+        ("cgnet", {"features.0.weight": torch.zeros(64, 3, 3, 3)}, "found a VGG16 without batch norm"),
+        (
+            "a2net",
+            {"features.0.0.weight": torch.zeros(32, 3, 3, 3)},
+            "expected a MobileNetV2 as this network's",
+        ),
+        ("icifnet", {"features.0.weight": torch.zeros(1)}, "expected ResNet-18 or PVTv2-B1"),
     ],
 )
 def test_weights_of_another_encoder_are_refused(name, tensors, said, tmp_path):
     torch.save(tensors, tmp_path / "weights.pth")
-    with pytest.raises(ValueError, match=re.escape(f"weights.pth {said}")):
+    with pytest.raises(ValueError, match=rf"weights\.pth: .*{re.escape(said)}"):
         create_model(name, pretrained=tmp_path / "weights.pth")
 
 
 def test_red_green_and_blue_need_a_rule_for_other_bands(encoder_weights, tmp_path):
     torch.save(encoder_weights("bit", "backbone"), tmp_path / "weights.pth")
-    with pytest.raises(ValueError, match=r"weights\.pth does not see these bands, and stem_init is None"):
+    with pytest.raises(ValueError, match=r"weights\.pth: found weights for other bands, with stem_init None"):
         create_model("bit", pretrained=tmp_path / "weights.pth", stem_init=None)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from euromine.modeling import pretrained
 from euromine.modeling.auto import create_model
-from euromine.modeling.configuration import BANDS
+from euromine.modeling.bands import BANDS
 from euromine.modeling.layers import BatchNorm2d
 from euromine.modeling.pretrained import load_encoder, read_encoder
 from euromine.modeling.resnet import BasicBlock, Bottleneck, ResNet, resnet_weights
@@ -370,10 +370,10 @@ def write(path: Path, content: bytes) -> str:
 
 def test_what_holds_no_weights_is_refused(tmp_path):
     for name in ("broken.safetensors", "broken.pth"):
-        with pytest.raises(ValueError, match=f"{name} cannot be read"):
+        with pytest.raises(ValueError, match=f"{name}: found no readable tensors"):
             read_encoder(write(tmp_path / name, b"no weights"))
     torch.save({"state_dict": {}}, tmp_path / "nested.pth")
-    with pytest.raises(ValueError, match=r"nested\.pth holds something else"):
+    with pytest.raises(ValueError, match=r"nested\.pth: found objects other than tensors"):
         read_encoder(str(tmp_path / "nested.pth"))
     with pytest.raises(OSError, match="nowhere is neither"):
         read_encoder(str(tmp_path / "nowhere"))
@@ -385,6 +385,6 @@ def test_code_in_a_file_of_weights_is_not_run(tmp_path):
             return (Path.touch, (tmp_path / "run",))
 
     torch.save({"conv1.weight": Payload()}, tmp_path / "payload.pth")
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(ValueError, match="found no readable tensors"):
         read_encoder(str(tmp_path / "payload.pth"))
     assert not (tmp_path / "run").exists()

@@ -214,8 +214,8 @@ def test_the_pyramid_of_deeplab_has_the_published_rates():
 @pytest.mark.parametrize(
     ("name", "fields", "said"),
     [
-        ("unet", {"widths": (4, 8)}, "5 even numbers"),
-        ("unet", {"widths": (4, 8, 15, 16, 32)}, "5 even numbers"),
+        ("unet", {"widths": (4, 8)}, "expected 5 numbers, even from the second on"),
+        ("unet", {"widths": (4, 8, 15, 16, 32)}, "expected 5 numbers, even from the second on"),
         ("pspnet", {"depth": 20}, "18, 34, 50, 101"),
         ("pspnet", {"pool_sizes": ()}, "pool_sizes"),
         ("sqnet", {"squeezed_widths": (4, 8)}, "squeezed_widths"),

@@ -1,0 +1,45 @@
+"""Names of the bands that a network takes as its inputs."""
+
+from difflib import get_close_matches
+from typing import Any
+
+# The ten bands of EuroMineNet, in the order of the archive.
+BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+
+# What a `bands` field may name: Sentinel-2's thirteen, Sentinel-1's two polarisations, the terrain; and
+# band_1, band_2, ... for inputs of other sensors, which no stem rule can recognise.
+KNOWN_BANDS = ("B01", *BANDS[:8], "B09", "B10", *BANDS[8:], "VV", "VH", "DEM")
+
+
+def numbered_bands(count: int) -> tuple[str, ...]:
+    """Names for `count` inputs of which nothing is known but their number: band_1, band_2, ..."""
+    return tuple(f"band_{number}" for number in range(1, count + 1))
+
+
+def checked_bands(bands: Any) -> tuple[str, ...]:
+    """The names of a network's inputs as a tuple.
+
+    Args:
+        bands: A sequence of band names.
+
+    Raises:
+        ValueError: There is none, one stands twice, or one is not a known name.
+    """
+    if isinstance(bands, str):
+        raise ValueError(f"bands: found the text {bands!r}; expected a list such as {list(BANDS[:3])}.")
+    names = tuple(bands)
+    if not names:
+        raise ValueError("bands: found none; expected at least one band.")
+    for name in names:
+        if name in KNOWN_BANDS or (isinstance(name, str) and name.removeprefix("band_").isdigit()):
+            continue
+        nearest = get_close_matches(str(name).upper(), KNOWN_BANDS, n=2, cutoff=0.5)
+        hint = f" (did you mean {' or '.join(nearest)}?)" if nearest else ""
+        raise ValueError(
+            f"bands: found unknown band {name!r}{hint}; expected {', '.join(KNOWN_BANDS)}, or band_1, "
+            "band_2, ... for other inputs."
+        )
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise ValueError(f"bands: found {', '.join(twice)} more than once; expected each band once.")
+    return names
