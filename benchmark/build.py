@@ -1,10 +1,10 @@
-"""How fast a process builds shards, beside compressing the same bytes alone; and how much memory it takes.
+"""The speed of building shards, beside compression of the same bytes alone, and the memory it takes.
 
 `python -m euromine.benchmark.build` prints a Markdown table. Speed: one process builds a simulated site, ten
 years of 1280 x 1280 pixels as `euromine simulate` writes it (deflated), in turn with zstd at level 3
 compressing the bytes of its images and labels and nothing else, and with reading the GeoTIFFs alone. Reading
-and compressing overlap on two cores, so both the clock and the processors' time are shown. Memory: the most
-that a process holds while it builds ten years of 10,000 x 5,000 pixels.
+and compressing overlap on two cores, so both the clock and the processors' time are shown. Memory: the peak
+of a process that builds ten years of 10,000 x 5,000 pixels.
 """
 
 from __future__ import annotations
@@ -24,9 +24,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from euromine.dataset_script.archive import BANDS, Archive, write_site
-from euromine.dataset_script.builder import read_images, read_labels, rows_of
-from euromine.dataset_script.shards import COMPRESSION_LEVEL, SHARD_BYTES, SiteTask, build_site
+from euromine.dataset_script.archive import Archive
+from euromine.dataset_script.archive_writing import write_site
+from euromine.dataset_script.bands import BANDS
+from euromine.dataset_script.patch_rows import rows_of
+from euromine.dataset_script.scene_windows import read_images, read_labels
+from euromine.dataset_script.shards import SHARD_BYTES
+from euromine.dataset_script.site_shards import COMPRESSION_LEVEL, SiteTask, build_site
 from euromine.simulation.simulated_archive import simulate_archive
 
 SITE = "Germany_1"
@@ -48,7 +52,7 @@ def cells(archive: Archive) -> list[bytes]:
 
 
 def measure_speed(archive: Archive, folder: Path, repeats: int) -> tuple[int, NDArray[np.float64]]:
-    """Bytes, and the seconds that each repeat takes.
+    """Bytes, and the seconds of each repeat.
 
     Returns:
         The bytes of images and labels, and `(repeats, 3, 2)`: to compress them, to read the site, to build
@@ -82,7 +86,7 @@ def measure_speed(archive: Archive, folder: Path, repeats: int) -> tuple[int, ND
 
 
 def write_large_scene(root: Path) -> None:
-    """A scene of ten equal years: what it holds does not matter to memory, and the disk stays empty."""
+    """A scene of ten equal years: its contents do not matter to memory, and the file stays small."""
     height, width = LARGE_SCENE
     image = np.full((1, len(BANDS), height, width), 1234, dtype=np.int16)
     label = np.zeros((1, height, width), dtype=np.uint8)
@@ -96,7 +100,7 @@ def write_large_scene(root: Path) -> None:
 
 
 def measure_memory(folder: Path) -> tuple[float, float]:
-    """The most memory in GB that a process takes to build a large scene, and its minutes."""
+    """The peak memory, in GB, of a process that builds a large scene, and the minutes it takes."""
     this = [sys.executable, "-m", "euromine.benchmark.build"]
     subprocess.run([*this, "--write-large-scene", str(folder)], check=True)
     started = time.perf_counter()
@@ -106,7 +110,7 @@ def measure_memory(folder: Path) -> tuple[float, float]:
 
 
 def build_large_scene(root: Path) -> float:
-    """Build it in this process; the most memory that this took in GB."""
+    """Build it in this process; returns the peak memory in GB."""
     parts = root / "parts"
     parts.mkdir()
     build_site(SiteTask(Archive(root / "archive").sites[SITE], str(parts), SHARD_BYTES, ""))

@@ -1,4 +1,4 @@
-"""What a network costs: its parameters, and the multiplications and additions of one image or one pair.
+"""The cost of a network: its parameters, and the operations for one image or one pair.
 
 `python -m euromine.benchmark.costs` prints a Markdown table of all networks, or of those named.
 """
@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class NetworkCosts:
-    """What a network costs.
+    """The cost of a network.
 
     One GMAC is a thousand million multiplications, each with its addition. Convolutions, matrix products and
     attention are counted; norms, activations, poolings and resizings are not, as is the custom.
@@ -47,7 +47,7 @@ class NetworkCosts:
     decoder_gmacs: float | None = None
 
     def series_speed_up(self, years: int = 10) -> float:
-        """How many times less work all pairs of a series are when each year is encoded once.
+        """The ratio of operations: a series pair by pair, to one that encodes each year once.
 
         (90E + 45D) / (10E + 45D) for ten years, an encoder E and a decoder D. A pair counts as what the
         network does for one, which is less than 2E + D where `encode` makes a year ready for both places in
@@ -88,7 +88,7 @@ UNCOUNTED: dict[Any, Callable[..., int]] = {
 
 
 def gmacs_of(work: Callable[[], Result]) -> tuple[float, Result]:
-    """The thousand millions of multiplications and additions in a piece of work, and what it returned.
+    """The multiply-accumulate operations of a call, in units of 1e9, and its result.
 
     Args:
         work: Called once, without gradients.
@@ -99,7 +99,7 @@ def gmacs_of(work: Callable[[], Result]) -> tuple[float, Result]:
 
 
 def shapes_of(network: nn.Module, shapes_only: FakeTensorMode) -> Any:
-    """A copy of a network in evaluation mode, on the CPU, whose tensors have shapes and no numbers."""
+    """A copy of a network in evaluation mode, on the CPU, on the meta device: shapes without numbers."""
     copies: dict[int, Any] = {}
     with shapes_only:
         for tensor in (*network.parameters(), *network.buffers()):
@@ -111,10 +111,10 @@ def shapes_of(network: nn.Module, shapes_only: FakeTensorMode) -> Any:
 
 
 def network_costs(network: nn.Module, size: tuple[int, int] = (PATCH_SIDE, PATCH_SIDE)) -> NetworkCosts:
-    """What a network costs, whatever its device and its mode, which stay as they are.
+    """The cost of a network, whose device and mode stay unchanged.
 
     Args:
-        network: A footprint mapper or a change detector of this package; its configuration tells the bands.
+        network: A footprint mapper or a change detector of this package; its configuration names the bands.
         size: Height and width of an image in pixels.
     """
     # Not the meta device: Mask2Former asks its device for autocast, which that one has not.
@@ -139,7 +139,7 @@ def network_costs(network: nn.Module, size: tuple[int, int] = (PATCH_SIDE, PATCH
 
 
 def markdown(costs: dict[str, NetworkCosts], size: tuple[int, int], channels: int) -> str:
-    """Writes costs by network as a table."""
+    """The costs by network as a Markdown table."""
     lines = [
         f"One image, or one pair of dates, of {size[0]} x {size[1]} pixels and {channels} bands:",
         "",
@@ -157,7 +157,7 @@ def markdown(costs: dict[str, NetworkCosts], size: tuple[int, int], channels: in
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Counts what networks cost.
+    """Print the cost of networks.
 
     Returns:
         The exit status.

@@ -1,4 +1,4 @@
-"""The energy that a piece of work takes, where it can be read: RAPL for processors, NVML for GPUs."""
+"""The energy of a computation, where it can be read: RAPL for processors, NVML for GPUs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SECONDS_BETWEEN_LOOKS = 20.0
 
 
 class RaplCounter:
-    """Joules that a processor package (or its memory) has taken since this was made, by Linux's powercap.
+    """Joules that a processor package or its memory has used since creation, by Linux's powercap.
 
     Args:
         zone: A folder such as `/sys/class/powercap/intel-rapl:0`.
@@ -37,7 +37,7 @@ class RaplCounter:
         return int(self._path.read_text(encoding="utf-8"))
 
     def joules(self) -> float:
-        """So far; to be asked at least once in a turn of the counter."""
+        """Energy since the start; has to be read before the counter wraps twice."""
         now = self._read()
         # The counter begins anew after its greatest value.
         self._joules += ((now - self._last) % (self._range + 1)) / 1e6
@@ -46,7 +46,7 @@ class RaplCounter:
 
 
 class NvmlCounter:
-    """Joules that a GPU has taken since this was made, by NVIDIA's management library.
+    """Joules that a GPU has used since creation, by NVIDIA's management library.
 
     Args:
         library: NVML, initialised.
@@ -60,18 +60,18 @@ class NvmlCounter:
         self._library = library
         self._device = ctypes.c_void_p()
         if library.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(index), ctypes.byref(self._device)):
-            raise OSError(f"NVML has no GPU {index}")
+            raise OSError(f"NVML has no GPU {index}.")
         self.name = f"GPU {index}"
         self._first = self._read()
 
     def _read(self) -> int:
         millijoules = ctypes.c_ulonglong()
         if self._library.nvmlDeviceGetTotalEnergyConsumption(self._device, ctypes.byref(millijoules)):
-            raise OSError(f"{self.name} does not count its energy")
+            raise OSError(f"{self.name} does not count its energy.")
         return millijoules.value
 
     def joules(self) -> float:
-        """So far."""
+        """Energy since the start."""
         return (self._read() - self._first) / 1000
 
 
@@ -79,7 +79,7 @@ Counter = RaplCounter | NvmlCounter
 
 
 def processor_counters(powercap: Path = POWERCAP) -> list[Counter]:
-    """A counter for each processor package that can be read; none is no error."""
+    """A counter for each processor package that can be read; an empty list is not an error."""
     counters: list[Counter] = []
     # The zones below a package (intel-rapl:0:0) are parts of it.
     for zone in sorted(powercap.glob("intel-rapl:*")):
@@ -92,7 +92,7 @@ def processor_counters(powercap: Path = POWERCAP) -> list[Counter]:
 
 
 def gpu_counters() -> list[Counter]:
-    """A counter for each GPU that this process may see; none is no error."""
+    """A counter for each GPU that this process may see; an empty list is not an error."""
     try:
         library = ctypes.CDLL("libnvidia-ml.so.1")
     except OSError:
@@ -114,7 +114,7 @@ def gpu_counters() -> list[Counter]:
 
 
 class EnergyMeter:
-    """Measures what processors and GPUs take between entering and leaving.
+    """Measures the energy of processors and GPUs inside a with block.
 
     All that runs on them counts, this program or not.
 

@@ -1,4 +1,4 @@
-"""What a benchmark ran on, in words."""
+"""The hardware of a benchmark, in words."""
 
 import platform
 from pathlib import Path
@@ -17,7 +17,7 @@ def processor() -> str:
 
 
 def device_name(device: torch.device) -> str:
-    """The name of the processor, with the threads that torch uses of it, or of the accelerator."""
+    """The name of the processor, with the number of threads that torch uses, or of the accelerator."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()

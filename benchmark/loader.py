@@ -1,9 +1,9 @@
-"""How fast shuffled batches are read, beside copying the same patches out of a raw memory map, in one run.
+"""The speed of reading shuffled batches, beside copying the same patches from a raw memory map, in one run.
 
 `python -m euromine.benchmark.loader` builds a dataset, writes its images and labels as raw arrays too, and
-prints a Markdown table. Batches of 32 in random order, int16 as they are stored; what is timed takes turns
-batch by batch, each in an order of its own, so that none finds its pixels in the processor's cache and a busy
-machine slows all alike.
+prints a Markdown table. Batches of 32 in random order, int16 as they are stored; the readers take turns
+batch by batch, each in an order of its own, so none finds its pixels in the processor's cache, and other load
+slows all alike.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from euromine.dataset_script.archive import BANDS, write_site
+from euromine.dataset_script.archive_writing import write_site
+from euromine.dataset_script.bands import BANDS
 from euromine.dataset_script.patches import PATCH_SIZE
 from euromine.dataset_script.reading import read_batches, read_dataset
 from euromine.dataset_script.shards import build_dataset
@@ -126,7 +127,7 @@ def by_data_loader(dataset: Any) -> Callable[[Order], Batches]:
 
 
 class MapDataset:
-    """The memory maps as one would wrap them for a DataLoader."""
+    """The memory maps wrapped for a DataLoader."""
 
     def __init__(self, maps: Mapping[str, NDArray[Any]]) -> None:
         self._maps = maps
@@ -162,7 +163,7 @@ def readers(source: Path, folder: Path) -> tuple[list[Reader], int]:
 
 
 def measure(ways: Sequence[Reader], rows: int, repeats: int) -> NDArray[np.float64]:
-    """Seconds that each way takes for an epoch, `(repeats, ways)`."""
+    """Seconds per epoch of each reader, `(repeats, ways)`."""
     noise = np.random.default_rng(1)
     batches = rows // BATCH
     seconds = np.zeros((repeats, len(ways)))

@@ -1,8 +1,8 @@
-"""How fast the three metrics count, side by side with torchmetrics and scikit-learn in one run.
+"""The speed of the three metrics, beside torchmetrics and scikit-learn in one run.
 
-`python -m euromine.benchmark.metrics` prints a Markdown table. All do the same task on the same series and
-must agree: F1 of each year, F1 of each interval between years, and the IoU of the predictions of each pair of
-years where the reference did not change. Then ours alone score 1,011 series, for which they have 2 seconds.
+`python -m euromine.benchmark.metrics` prints a Markdown table. All score the same series and must
+agree: F1 of each year, F1 of each interval between years, and the IoU of the predictions of each pair of
+years where the reference did not change. Then ours alone score 1,011 series, with a limit of 2 seconds.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Task = Callable[[Maps, Maps], Values]
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: what was scored, and the seconds each took."""
+    """One line of the table: the score, and the seconds of each library."""
 
     metric: str
     ours: float
@@ -81,7 +81,7 @@ def batches(predictions: Maps, references: Maps) -> list[tuple[Maps, Maps]]:
 
 
 def changes(first: Maps, second: Maps) -> Maps:
-    """What differs between two years' maps; ignored where either is."""
+    """The change between two years' maps; ignored where either is."""
     ignored = (first == IGNORED) | (second == IGNORED)
     return np.where(ignored, np.uint8(IGNORED), first ^ second)
 
@@ -205,7 +205,7 @@ TASKS: dict[str, tuple[Task, Task, Task]] = {
 
 
 def seconds_of(task: Task, predictions: Maps, references: Maps, repeats: int) -> tuple[float, Values]:
-    """The shortest time of some runs, which is the one that other processes disturbed least."""
+    """The shortest of several runs: the one that other processes disturbed least."""
     shortest = float("inf")
     for _ in range(repeats):
         start = time.perf_counter()
@@ -215,7 +215,7 @@ def seconds_of(task: Task, predictions: Maps, references: Maps, repeats: int) ->
 
 
 def compare(predictions: Maps, references: Maps, repeats: int) -> list[Row]:
-    """Times all three on the same series, one after the other, and compares what they say.
+    """Times all three on the same series, one after the other, and compares the scores.
 
     Args:
         predictions: (series, years, height, width).
@@ -241,7 +241,7 @@ def compare(predictions: Maps, references: Maps, repeats: int) -> list[Row]:
 
 
 def markdown(rows: list[Row], shared: int, totals: dict[str, float], series: int) -> str:
-    """Writes the figures as a table.
+    """The figures as a Markdown table.
 
     Args:
         rows: What `compare` found.
@@ -269,7 +269,7 @@ def markdown(rows: list[Row], shared: int, totals: dict[str, float], series: int
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Times the three metrics beside torchmetrics and scikit-learn.
+    """Time the three metrics beside torchmetrics and scikit-learn.
 
     Returns:
         The exit status.

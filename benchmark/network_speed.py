@@ -1,14 +1,12 @@
-"""What every network costs and how fast it is, one process a network, as Markdown tables.
+"""The cost and speed of every network, measured in one process each, as Markdown tables.
 
 `python -m euromine.benchmark.network_speed --results runs/models` measures all networks, or those named:
-sizes, GMACs, the time of one image or pair of dates and of eight, in channels_last too, of a training step
-with one and with eight, the memory that such a step takes at its peak, and the share of the time that goes
-into copies. With `--compile` it measures the compiled network against the same network as it stands, which
-takes minutes each. Finished networks lie in the folder as JSON, so that a run that was stopped goes on; the
-tables are made of all that lie there.
+parameters, GMACs, the time for one and for eight images or pairs, also in channels_last, the time and peak
+memory of a training step on one and on eight, and the share of copies in the time. `--compile` measures the
+compiled network against the eager one, which takes minutes each. Results lie in the folder as JSON, so an
+interrupted run resumes; the tables are made from all that are there.
 
-On a CPU with one thread the processor's time counts, which other processes do not lengthen by taking turns
-with this one; else the clock.
+On one CPU thread, times are processor time, which other load does not lengthen; otherwise wall-clock time.
 """
 
 from __future__ import annotations
@@ -33,6 +31,7 @@ from transformers import PreTrainedModel
 
 from euromine.benchmark.costs import PATCH_SIDE, network_costs
 from euromine.benchmark.hardware import device_name
+from euromine.benchmark.stopwatch import PeakMemory, Stopwatch
 from euromine.modeling.auto import CHANGE_DETECTION, SEGMENTATION, create_model, list_models
 from euromine.modeling.change_detection import ChangeDetector
 from euromine.training.environment import KEEP_MEMORY
@@ -47,7 +46,7 @@ _COPIES = {"aten::copy_", "aten::clone", "aten::contiguous", "aten::_to_copy"}
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured on a network. An input is an image of 160 x 160, or a pair of dates.
+    """The measurements of a network. An input is an image of 160 x 160, or a pair of dates.
 
     Attributes:
         name: The network.
@@ -80,7 +79,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class CompiledFigures:
-    """A network compiled, beside itself in the same process.
+    """A compiled network, beside the eager one in the same process.
 
     Attributes:
         name: The network.
@@ -104,68 +103,6 @@ class CompiledFigures:
 Kind = TypeVar("Kind", Figures, CompiledFigures)
 
 
-class Stopwatch:
-    """Measures the time of calls.
-
-    Args:
-        device: Where they run.
-        seconds: For how long calls are repeated at least, after one that is not counted.
-    """
-
-    def __init__(self, device: torch.device, seconds: float) -> None:
-        self.device = device
-        self.seconds = seconds
-        alone = device.type == "cpu" and torch.get_num_threads() == 1
-        self._clock = time.process_time if alone else time.perf_counter
-
-    def once(self, call: Callable[[], Any]) -> float:
-        """Seconds of a call."""
-        self._wait()
-        started = self._clock()
-        call()
-        self._wait()
-        return self._clock() - started
-
-    def shortest(self, call: Callable[[], Any]) -> float:
-        """Seconds of the shortest call behind a first one, which pays for fresh memory and preparations."""
-        call()
-        times = [self.once(call)]
-        while sum(times) < self.seconds:
-            times.append(self.once(call))
-        return min(times)
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-
-
-class PeakMemory:
-    """The most memory that is taken between its making and `bytes`, beyond what was taken before."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-            self._before = torch.cuda.memory_allocated(device)
-        else:
-            # The kernel forgets the process's peak (proc(5), clear_refs).
-            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-            self._before = _status("VmRSS")
-
-    def bytes(self) -> int:
-        """As of now."""
-        if self.device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self.device) - self._before
-        return _status("VmHWM") - self._before
-
-
-def _status(name: str) -> int:
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"/proc/self/status has no line {name}")
-
-
 def prepared(name: str, device: torch.device) -> PreTrainedModel:
     """A network with fresh weights."""
     torch.manual_seed(0)
@@ -174,12 +111,12 @@ def prepared(name: str, device: torch.device) -> PreTrainedModel:
 
 
 def task_of(network: nn.Module) -> str:
-    """What a network does."""
+    """The task of a network."""
     return CHANGE_DETECTION if isinstance(network, ChangeDetector) else SEGMENTATION
 
 
 def machine(device: torch.device) -> str:
-    """What is measured on, and with what."""
+    """The machine and the versions of the libraries."""
     return f"{device_name(device)}, torch {torch.__version__}"
 
 
@@ -193,7 +130,7 @@ def inputs(network: nn.Module, batch: int, device: torch.device) -> tuple[Tensor
 
 
 def in_channels_last(pixel_values: Tensor) -> Tensor:
-    """The same images with their channels innermost; pairs of dates, each date so."""
+    """The same images with their channels innermost; pairs of dates likewise."""
     if pixel_values.ndim == 4:
         return pixel_values.contiguous(memory_format=torch.channels_last)
     dates = pixel_values.flatten(0, 1).contiguous(memory_format=torch.channels_last)
@@ -201,7 +138,7 @@ def in_channels_last(pixel_values: Tensor) -> Tensor:
 
 
 def training_step(network: nn.Module, batch: int, device: torch.device) -> Callable[[], None]:
-    """A function that makes one step of training, as `train_seg.py` and `train_cd.py` do."""
+    """A function that runs one training step, as `train_seg.py` and `train_cd.py` do."""
     pixel_values, labels = inputs(network, batch, device)
     optimizer = torch.optim.Adam((each for each in network.parameters() if each.requires_grad), lr=1e-4)
 
@@ -227,7 +164,7 @@ def share_of_copies(call: Callable[[], Any], device: torch.device) -> float:
 
 
 def measure_compiled(name: str, device: torch.device, seconds: float) -> CompiledFigures:
-    """A network compiled for its shape, against itself.
+    """Measure a network compiled for its shape against the eager one.
 
     Args:
         name: One of `list_models()`.
@@ -253,7 +190,7 @@ def measure_compiled(name: str, device: torch.device, seconds: float) -> Compile
 
 
 def measure(name: str, device: torch.device, seconds: float) -> Figures:
-    """All figures of a network but those of `measure_compiled`.
+    """All measurements of a network but those of `measure_compiled`.
 
     Args:
         name: One of `list_models()`.
@@ -299,7 +236,7 @@ def measure(name: str, device: torch.device, seconds: float) -> Figures:
 
 
 def measure_apart(name: str, path: Path, options: Sequence[str]) -> None:
-    """Measure a network in a process of its own and write its figures as JSON, or nothing.
+    """Measure a network in a process of its own and write its measurements as JSON.
 
     The process compiles with an empty cache: what another network left there would shorten its compiling.
     """
@@ -313,7 +250,7 @@ def measure_apart(name: str, path: Path, options: Sequence[str]) -> None:
 
 
 def read(folder: Path, kind: type[Kind], suffix: str) -> list[Kind]:
-    """What lies in a folder, footprint mappers first, each task by name."""
+    """The measurements in a folder, footprint mappers first, each task by name."""
     found = [
         kind(**json.loads(path.read_text(encoding="utf-8"))) for path in folder.glob(f"[!.]*{suffix}.json")
     ]
@@ -321,7 +258,7 @@ def read(folder: Path, kind: type[Kind], suffix: str) -> list[Kind]:
 
 
 def markdown(figures: Sequence[Figures]) -> str:
-    """The table of all networks, one for each machine."""
+    """The table of all networks, one per machine."""
     lines = []
     for where in sorted({each.machine for each in figures}):
         lines += [
@@ -347,7 +284,7 @@ def markdown(figures: Sequence[Figures]) -> str:
 
 
 def markdown_compiled(figures: Sequence[CompiledFigures]) -> str:
-    """The table of compiled networks, one for each machine."""
+    """The table of compiled networks, one per machine."""
     lines = []
     for where in sorted({each.machine for each in figures}):
         lines += [
@@ -375,7 +312,7 @@ def _beside(seconds: float, plain: float) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measures networks and prints the tables.
+    """Measure networks and print the tables.
 
     Returns:
         The exit status.

@@ -1,4 +1,4 @@
-"""The paper's Tables 4, 5 and 6, number for number, with the names that its networks have here."""
+"""The numbers of the paper's Tables 4, 5 and 6, by this package's names of the networks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PublishedRow:
 
 @cache
 def published_table(number: int) -> dict[str, PublishedRow]:
-    """A table of the paper (doi:10.1016/j.isprsjprs.2026.04.046) by the networks' names here.
+    """A table of the paper (doi:10.1016/j.isprsjprs.2026.04.046) by this package's names of the networks.
 
     Args:
         number: 4 (annual footprints), 5 (change detection) or 6 (post-classification).
@@ -33,7 +33,7 @@ def published_table(number: int) -> dict[str, PublishedRow]:
         ValueError: It is another one.
     """
     if number not in (4, 5, 6):
-        raise ValueError(f"The table is {number}, 4, 5 or 6 was expected.")
+        raise ValueError(f"number: found {number}; expected 4, 5 or 6.")
     path = Path(__file__).with_name(f"paper_table{number}.csv")
     with path.open(encoding="utf-8", newline="") as file:
         return {

@@ -1,9 +1,9 @@
-"""How far a simulated archive is like the real one, and how little a pixel alone tells of it.
+"""The realism of a simulated archive: its statistics, and how little a single pixel gives away.
 
 `python -m euromine.benchmark.realism` prints the footprint's share of the pixels and how much of it a year
-adds and takes (beside the paper's), the mean and standard deviation of each band (beside the published ones),
-and the F1 of classifiers that see single pixels, trained on the training sites and scored on the others:
-the simulation must not be a toy that a threshold solves. The last classifier sees a pixel's surroundings too.
+adds and removes (beside the paper's), the mean and standard deviation of each band (beside the published
+ones), and the F1 of classifiers of single pixels, trained on the training sites and scored on the others: a
+threshold must not solve the simulation. The last classifier also sees the surroundings of each pixel.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from tqdm import tqdm
 
-from euromine.dataset_script.archive import BANDS
+from euromine.dataset_script.bands import BANDS
 from euromine.dataset_script.splits import split_sites
 from euromine.dataset_script.statistics import PRESETS
-from euromine.simulation.simulated_archive import simulate_site, site_names
+from euromine.simulation.simulated_archive import site_names
+from euromine.simulation.simulated_site import simulate_site
 
 # The paper's Tables 2 and 3: footprints of all pixels, and of the footprint what a year adds and takes.
 PAPER_SHARE, PAPER_GAIN, PAPER_LOSS = 0.19, 0.028, 0.019
@@ -34,7 +35,7 @@ _WINDOWS, _WINDOW_BANDS = (2, 6), (0, 2, 6, 8)
 
 @dataclass(frozen=True)
 class SiteFigures:
-    """What is counted and drawn from one site.
+    """Counts and samples of one site.
 
     `pixels`, `footprint`, `before`, `gained` and `lost` are counts over the years, of labels; `before` is the
     footprint of all years but the last. `band_sum` and `band_squares` are (10,); `samples` (n, 10) are DN and
@@ -55,7 +56,7 @@ class SiteFigures:
 
 
 def figures_of(name: str, size: int, seed: int, samples: int) -> SiteFigures:
-    """Simulate ten years of a site and draw its figures.
+    """Simulate ten years of a site; count and sample them.
 
     Args:
         name: The site.
@@ -101,14 +102,14 @@ def _surroundings(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def f1(predicted: NDArray[Any], mine: NDArray[np.uint8]) -> float:
-    """F1 of the class mine; 0 where neither names a mine."""
+    """F1 of the class mine; 0 where neither has a mine."""
     both = np.count_nonzero(predicted & (mine > 0))
     either = np.count_nonzero(predicted) + np.count_nonzero(mine)
     return 2 * both / either if either else 0.0
 
 
 def pixel_classifiers(train: Sequence[SiteFigures], held_out: Sequence[SiteFigures]) -> dict[str, float]:
-    """F1 on the held-out sites of classifiers trained on the others, by what they are and see."""
+    """F1 on the held-out sites of classifiers trained on the others, by name and input."""
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -174,7 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure a simulated archive beside the published one.
 
     Returns:
-        The exit status: 1 if a pixel alone tells too much.
+        The exit status: 1 if single pixels give too much away.
     """
     parser = argparse.ArgumentParser(prog="python -m euromine.benchmark.realism", description=main.__doc__)
     parser.add_argument("--sites", type=int, default=40, help="how many sites")

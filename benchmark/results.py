@@ -116,7 +116,8 @@ def read_run(path: Path) -> BenchmarkRun:
         return BenchmarkRun(path, record, read_counts(counts))
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise RecordError(
-            f"{counts}: found counts that cannot be read ({error}); expected those of {path.name}. {_ADVICE}"
+            f"{counts}: found counts that cannot be read ({error}); expected those of {path.name}. "
+            "Remove both to train this run again."
         ) from None
 
 

@@ -1,10 +1,10 @@
-"""What mapping a whole scene costs beside the bare forward passes of the network, in one run.
+"""The cost of mapping a whole scene, beside the network's bare forward passes, in one run.
 
 `python -m euromine.benchmark.scene_speed` writes a scene, maps it with each network by `predict_scene`,
 footprint and probability, from a compressed GeoTIFF to two of them, and passes as many windows of the same
-size through the network alone. Both take turns, so that a busy machine slows both alike. `--memory` maps a
+size through the network alone. Both take turns, so other load slows both alike. `--memory` maps a
 whole tile of Sentinel-2, 10,980 x 10,980 pixels of ten bands, with a network that takes next to no memory
-itself, and prints what the process took at most beyond what it had before.
+itself, and prints the peak memory beyond what the process held before.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ OPTIONS = SceneOptions(offset=0)
 
 
 class OneLayerConfig(PreTrainedConfig):
-    """Of `OneLayer`."""
+    """Configuration of `OneLayer`."""
 
     model_type = "euromine_one-layer"
 
 
 class OneLayer(PreTrainedModel):
-    """A network that is no more than a weighted sum of the bands."""
+    """A network that is a weighted sum of the bands."""
 
     config_class = OneLayerConfig
 
@@ -81,14 +81,14 @@ def write_scene(path: Path, side: int) -> None:
 
 
 def seconds(work: Callable[[], object]) -> tuple[float, float]:
-    """How long something takes, on the clock and of all cores together."""
+    """Wall-clock time of a call, and processor time over all cores."""
     clock, cores = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - clock, time.process_time() - cores
 
 
 def forward_passes(model: PreTrainedModel, tiling: Tiling) -> None:
-    """As many windows as the scene has through the network, and nothing else.
+    """The network alone, on as many windows as the scene has.
 
     In a thread, as `predict_scene` does it: OpenMP's threads wait busily for those of the main thread alone,
     which on a machine with other work would make the bare passes look slower than they are.
@@ -106,7 +106,7 @@ def _forward_passes(model: PreTrainedModel, tiling: Tiling) -> None:
 
 
 def compare(name: str, scene: Path, side: int, repeats: int) -> str:
-    """A row of the table: the network alone, the whole way, and what is around the network."""
+    """A row of the table: the network alone, the whole pipeline, and the difference."""
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, image_processor = create_model(name).eval().to(device), EuroMineImageProcessor()
@@ -134,12 +134,12 @@ def compare(name: str, scene: Path, side: int, repeats: int) -> str:
 
 
 def peak_memory() -> float:
-    """The most memory that this process ever had, in MB."""
+    """The peak memory of this process, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def measure_memory(scene: Path, out: Path, window: int) -> str:
-    """What mapping a scene takes beyond the network and what is imported."""
+    """The memory of mapping a scene beyond the network and the imported libraries."""
     model, image_processor = OneLayer(OneLayerConfig()).eval(), EuroMineImageProcessor()
     with torch.inference_mode():
         model(pixel_values=torch.zeros(1, len(BANDS), window, window))

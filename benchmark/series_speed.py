@@ -1,10 +1,10 @@
-"""How much time all changes of a series take when each year is encoded once, beside pair by pair, in one run.
+"""The time of all changes of a series, each year encoded once, beside pair by pair, in one run.
 
 `python -m euromine.benchmark.series_speed` prints a Markdown table of all change detectors, or of those
 named: the time of `predict_series` for the 45 pairs of ten years, the time of 45 calls of the network, and
-the speed-up beside the one that the network's own multiplications allow. Both ways take turns on one thread
-and must give the same logits. What is measured is the thread's processor time, which other processes do not
-lengthen by taking turns with it; the shortest of some repeats counts, which they disturbed least.
+the speed-up beside the ideal one by the number of operations. Both ways take turns on one thread
+and must give the same logits. The time is the thread's processor time, which
+other load does not lengthen; the shortest of several repeats counts.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Row:
 
 
 def prepared(name: str, bands: int) -> ChangeDetector:
-    """A change detector in evaluation mode, whose batch norms have seen images and scale what they get."""
+    """A change detector in evaluation mode, with batch norms that have seen images."""
     torch.manual_seed(0)
     network = create_model(name, num_channels=bands)
     assert isinstance(network, ChangeDetector)
@@ -75,13 +75,13 @@ def prepared(name: str, bands: int) -> ChangeDetector:
 
 
 def apart(network: ChangeDetector, series: Tensor) -> Tensor:
-    """The logits (1, pairs, 2, height, width) of a series by one call for each pair."""
+    """The logits (1, pairs, 2, height, width) of a series by one call per pair."""
     pairs = year_pairs(series.shape[1])
     return torch.stack([network(series[:, list(pair)]).logits for pair in pairs], dim=1)
 
 
 def seconds_of(work: Callable[[], Tensor]) -> tuple[float, Tensor]:
-    """The processor time of a piece of work, and what it returned."""
+    """The processor time of a call, and its result."""
     start = time.process_time()
     result = work()
     return time.process_time() - start, result
@@ -89,7 +89,7 @@ def seconds_of(work: Callable[[], Tensor]) -> tuple[float, Tensor]:
 
 @torch.no_grad()
 def measure(name: str, size: int, bands: int, repeats: int) -> Row:
-    """Times both ways in turn.
+    """Time both ways in turn.
 
     Args:
         name: A change detector.
@@ -119,7 +119,7 @@ def measure(name: str, size: int, bands: int, repeats: int) -> Row:
 
 
 def markdown(rows: list[Row], size: int, bands: int, repeats: int) -> str:
-    """Writes the figures as a table."""
+    """The figures as a Markdown table."""
     slower = [row.network for row in rows if row.speed_up < 1]
     below = [row.network for row in rows if row.share < TARGET]
     lines = [
@@ -143,7 +143,7 @@ def markdown(rows: list[Row], size: int, bands: int, repeats: int) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Times series of years against their pairs.
+    """Time series of years against their pairs.
 
     Returns:
         The exit status.

@@ -131,13 +131,15 @@ def read_settings(path: Path | None) -> dict[str, dict[str, str]]:
     """
     if path is None:
         return {}
-    expected = "expected lines such as `unet: {max_steps: 2000}`"
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: found text that is not YAML ({error}); {expected}.") from None
+        raise DataError(
+            f"{path}: found text that is not YAML ({error}); expected lines such as "
+            "`unet: {max_steps: 2000}`."
+        ) from None
     if not isinstance(settings, dict) or not all(isinstance(value, dict) for value in settings.values()):
-        raise DataError(f"{path}: found no settings; {expected}.")
+        raise DataError(f"{path}: found no settings; expected lines such as `unet: {{max_steps: 2000}}`.")
     known = {*SCRIPTS, *list_models(SEGMENTATION), *list_models(CHANGE_DETECTION)}
     if unknown := [str(name) for name in settings if name not in known]:
         raise DataError(f"{path}: found settings of {unknown[0]}; expected the name of a task or network.")

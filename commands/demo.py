@@ -1,8 +1,7 @@
-"""`euromine demo`: the whole way of the data, from an archive to maps, scores and a picture."""
+"""`euromine demo`: the whole pipeline, from an archive to maps, scores and a picture."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -15,6 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from euromine.support.errors import ArchiveError
+from euromine.support.files import atomic_file, write_json
+from euromine.support.records import read_record
+from euromine.support.run_records import RESULTS_FILE, RunResults
 from euromine.training.environment import KEEP_MEMORY
 
 if TYPE_CHECKING:
@@ -39,9 +42,9 @@ def demo(
     change_steps: Annotated[int, typer.Option(min=1, help="Training steps of TinyCD.")] = 300,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the simulation and of the training.")] = 0,
 ) -> None:
-    """Archive -> shards -> two trained networks -> scores, maps and a picture.
+    """Run the pipeline: archive, shards, two trained networks, scores, maps and a picture.
 
-    What an earlier run has finished is used again.
+    Steps that an earlier run finished are not repeated.
     """
     from euromine.dataset_script.archive import Archive
     from euromine.dataset_script.shards import build_dataset
@@ -56,8 +59,7 @@ def demo(
     with _step("Shards"):
         dataset = build_dataset(archive, out / "euromine", splits=splits)
     results = {}
-    # A year changes few pixels, a decade many: with as many pairs of each interval a few hundred steps are
-    # enough to learn from.
+    # Few pixels change in a year, many in a decade: drawing intervals evenly, a few hundred steps suffice.
     pairs = {"pairs_per_patch": 9, "interval_sampling": "balanced"}
     for script, architecture, steps, settings in (
         ("train_seg", _SEGMENTER, segmenter_steps, {"learning_rate": 1e-3}),
@@ -74,9 +76,9 @@ def demo(
         "simulated": simulated,
         "archive": str(archive),
         "mapped_site": site.name,
-        **{name: {"task": found["task"], "scores": found["scores"]} for name, found in results.items()},
+        **{name: {"task": found.task, "scores": found.scores} for name, found in results.items()},
     }
-    _write_text(out / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    write_json(out / "metrics.json", metrics)
     _summarise(metrics, out, time.perf_counter() - start)
 
 
@@ -95,7 +97,7 @@ def _simulated_archive(path: Path, seed: int) -> Path:
 
 
 def _choose_splits(archive: Archive, out: Path) -> str:
-    """The corrected split, or for sites that it does not know the last fifth of them to test on."""
+    """The corrected split; for sites outside it, one that tests on the last fifth of them."""
     from euromine.dataset_script.splits import EXCLUDED_SITES, split_sites
 
     known = {site for sites in split_sites("corrected").values() for site in sites}
@@ -103,22 +105,20 @@ def _choose_splits(archive: Archive, out: Path) -> str:
     if not set(names) - known - set(EXCLUDED_SITES):
         return "corrected"
     if len(names) < 2:
-        raise ValueError(
-            f"{archive.path} holds the site {names[0]} alone, one to train and one to test were expected"
+        raise ArchiveError(
+            f"{archive.path}: found one site ({names[0]}); expected at least two, to train and to test."
         )
     tests = max(1, len(names) // 5)
     path = out / "splits.json"
-    _write_text(
-        path, json.dumps({"train": names[:-tests], "validation": [], "test": names[-tests:]}, indent=2) + "\n"
-    )
+    write_json(path, {"train": names[:-tests], "validation": [], "test": names[-tests:]})
     return str(path)
 
 
 def _train(
     script: str, architecture: str, dataset: Path, output_dir: Path, settings: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Run a train script as a person would and read what it leaves."""
-    # Three looks at the validation sites are enough to choose by.
+) -> RunResults:
+    """Run a train script in a process of its own and read its results."""
+    # Three evaluations on the validation sites suffice to select a checkpoint.
     look = max(settings["max_steps"] // 3, 1)
     arguments = {
         "dataset": dataset,
@@ -134,19 +134,20 @@ def _train(
     command += [part for name, value in arguments.items() for part in (f"--{name}", str(value))]
     finished = subprocess.run(command, check=False, env={**KEEP_MEMORY, **os.environ})
     if finished.returncode:
-        raise ValueError(f"training {architecture} stopped with exit status {finished.returncode}, see above")
-    results: dict[str, Any] = json.loads((output_dir / "metrics.json").read_text(encoding="utf-8"))
-    return results
+        raise OSError(
+            f"Training {architecture} ended with exit status {finished.returncode}; its messages are above."
+        )
+    return read_record(RunResults, output_dir / RESULTS_FILE)
 
 
-def _site_to_map(archive: Archive, results: Mapping[str, Any]) -> Site:
-    """The first held-out site: one that neither training nor the choice of a checkpoint has seen."""
-    return archive.sites[results["protocol"]["sites"]["test"][0]]
+def _site_to_map(archive: Archive, results: RunResults) -> Site:
+    """The first test site, unseen by training and by the selection of a checkpoint."""
+    return archive.sites[results.protocol.sites["test"][0]]
 
 
 @dataclass(frozen=True)
 class _Series:
-    """A scene over its years, its truth, and what the networks make of it."""
+    """A scene over its years, with its labels and the networks' maps."""
 
     site: str
     years: tuple[int, ...]
@@ -158,7 +159,7 @@ class _Series:
 
 
 def _map_site(site: Site, out: Path) -> _Series:
-    """Map a whole scene over its years and find the change from the first to the last, as GeoTIFFs too."""
+    """Map a scene's footprints and its change from the first year to the last, and write them as GeoTIFFs."""
     import numpy as np
     from tqdm import tqdm
     from transformers import AutoImageProcessor, AutoModel, AutoModelForSemanticSegmentation
@@ -182,7 +183,7 @@ def _map_site(site: Site, out: Path) -> _Series:
             for patch in tqdm(patches, desc=f"mapping with {name}", unit="patch")
         ]
         maps[name] = stitch(predictions, patches, height, width)
-    # Pairs stand in the order of itertools.combinations: the first year's last pair is the whole interval.
+    # Pairs are in the order of itertools.combinations: the first year's last pair is the whole interval.
     change = maps[_CHANGE_DETECTOR][len(site.years) - 2]
     for year, footprint in zip(site.years, maps[_SEGMENTER], strict=True):
         _write_map(out / "maps" / f"{site.name}_{year}_footprint.tif", footprint, crs, transform)
@@ -197,22 +198,23 @@ def _write_map(path: Path, mask: NDArray[np.uint8], crs: str, transform: tuple[f
     import rasterio
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
-    with rasterio.open(
-        temporary,
-        "w",
-        driver="GTiff",
-        height=mask.shape[0],
-        width=mask.shape[1],
-        count=1,
-        dtype="uint8",
-        crs=crs,
-        transform=rasterio.Affine(*transform),
-        nodata=255,
-        compress="deflate",
-    ) as dataset:
+    with (
+        atomic_file(path) as temporary,
+        rasterio.open(
+            temporary,
+            "w",
+            driver="GTiff",
+            height=mask.shape[0],
+            width=mask.shape[1],
+            count=1,
+            dtype="uint8",
+            crs=crs,
+            transform=rasterio.Affine(*transform),
+            nodata=255,
+            compress="deflate",
+        ) as dataset,
+    ):
         dataset.write(mask, 1)
-    temporary.replace(path)
 
 
 def _draw(series: _Series, path: Path, simulated: bool) -> None:
@@ -261,9 +263,8 @@ def _draw(series: _Series, path: Path, simulated: bool) -> None:
     below.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
     data = "simulated imagery" if simulated else "held-out site"
     figure.suptitle(f"{series.site}, {data}: footprints {first}-{last} and their change", fontsize=14)
-    temporary = path.with_suffix(".partial")
-    figure.savefig(temporary, format="png", dpi=90)
-    temporary.replace(path)
+    with atomic_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=90)
 
 
 _GAINED, _LOST = (230, 120, 20), (40, 110, 220)
@@ -275,13 +276,13 @@ def _show(axes: Axes, picture: NDArray[np.uint8], title: str) -> None:
 
 
 def _change(first: NDArray[np.uint8], last: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    from euromine.dataset_script.reading import change_between
+    from euromine.dataset_script.label_changes import change_between
 
     return change_between(first, last)
 
 
 def _gained_and_lost(first: NDArray[np.uint8], last: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What became mine and what ceased to be, on the footprint that stayed, in colours."""
+    """Gained and lost pixels in colour, on the unchanged footprint in white."""
     import numpy as np
 
     colours = np.zeros((*first.shape, 3), np.uint8)
@@ -319,9 +320,3 @@ def _summarise(metrics: Mapping[str, Any], out: Path, seconds: float) -> None:
 
 def _number(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.3f}"
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

@@ -26,13 +26,13 @@ from euromine.benchmark.hardware import device_name
 from euromine.benchmark.results import read_counts, scores_of
 from euromine.benchmark.table_jobs import Job
 from euromine.benchmark.table_training import device, train
-from euromine.dataset_script.archive import write_site
+from euromine.dataset_script.archive_writing import write_site
 from euromine.dataset_script.patches import PATCH_SIZE
 from euromine.dataset_script.reading import read_dataset
 from euromine.dataset_script.shards import build_dataset
 from euromine.dataset_script.splits import split_sites
 from euromine.modeling.auto import SEGMENTATION, list_models
-from euromine.simulation.simulated_archive import simulate_site
+from euromine.simulation.simulated_site import simulate_site
 from euromine.support.errors import ArgumentError, DatasetError, EuroMineError, one_line
 from euromine.support.files import write_json, write_text
 from euromine.support.records import read_record

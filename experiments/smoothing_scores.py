@@ -1,10 +1,10 @@
-"""How fast a series is smoothed, and what smoothing does to a mapper's scores.
+"""The speed of smoothing a series, and the effect of smoothing on a mapper's scores.
 
-`python -m euromine.experiments.smoothing_scores` prints the time of a series of ten years of 2,000 x 2,000
-pixels, for which Viterbi's path has 2 seconds, beside the same path and the same median by NumPy and SciPy
-as one would write them. With `--dataset FOLDER --models FOLDER...` it then maps the test sites with each
-model, smooths what they give, and scores all of it. Switch rates come from the training labels, the prior
-from validation.
+`python -m euromine.experiments.smoothing_scores` times a series of ten years of 2,000 x 2,000 pixels, for
+which Viterbi's path has 2 seconds, beside a textbook implementation of the same path and the same median in
+NumPy and SciPy. With `--dataset FOLDER --models FOLDER...` it then maps the test sites with each model, and
+scores the maps with and without smoothing. Switch rates come from the training labels, the prior from
+validation.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from euromine.monitoring.history.markov import change_probability, posterior
 from euromine.monitoring.history.smoothing import METHODS, Method, smooth
 from euromine.monitoring.history.switch_rates import SwitchRates
 from euromine.monitoring.mapping.loading import load_model
+from euromine.support.errors import ArgumentError
 from euromine.support.files import write_text
 
 LIMIT_IN_SECONDS = 2.0
@@ -79,7 +80,7 @@ class Timing:
 
 
 def textbook_viterbi(probability: Float, rates: SwitchRates) -> Maps:
-    """Viterbi's path as it is written down for any number of states: scores, maxima and back pointers."""
+    """Viterbi's path as textbooks give it for any number of states: scores, maxima and back pointers."""
     step = np.log(rates.transition().astype(np.float32))
     prior = np.log(np.array([1 - rates.prior, rates.prior], np.float32))
     values = np.clip(probability, 2**-20, 1 - 2**-20)
@@ -98,7 +99,7 @@ def textbook_viterbi(probability: Float, rates: SwitchRates) -> Maps:
 
 
 def simulated_probability(years: int, side: int) -> Float:
-    """Probabilities of growing mines with a mapper's doubts, (years, side, side)."""
+    """Probabilities of growing mines with a mapper's uncertainty, (years, side, side)."""
     generator = np.random.default_rng(0)
     land = ndimage.zoom(generator.standard_normal((side // 20 + 2, side // 20 + 2)).astype(np.float32), 20)
     growing = land[None, :side, :side] + np.linspace(-1.5, -0.8, years, dtype=np.float32)[:, None, None]
@@ -107,7 +108,7 @@ def simulated_probability(years: int, side: int) -> Float:
 
 
 def measure(years: int, side: int, repeats: int) -> list[Timing]:
-    """The times of all methods; ours and the other one take turns."""
+    """The times of all methods; the two implementations take turns."""
     probability = simulated_probability(years, side)
     others: dict[str, tuple[str, Callable[[], Maps]]] = {
         "viterbi": ("textbook NumPy", lambda: textbook_viterbi(probability, RATES)),
@@ -327,7 +328,7 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def _model_names(sources: Sequence[str]) -> list[str]:
-    """Models as the table calls them: the last part of their paths that tells them apart."""
+    """Names of the models in the table: the shortest ends of their paths that differ."""
     paths = [
         Path(source).resolve().parts if Path(source).is_dir() else tuple(source.split("/"))
         for source in sources
@@ -336,7 +337,7 @@ def _model_names(sources: Sequence[str]) -> list[str]:
         names = ["/".join(parts[-length:]) for parts in paths]
         if len(set(names)) == len(names):
             return names
-    raise ValueError(f"the models {', '.join(sources)} are not all different")
+    raise ArgumentError(f"--models: found {', '.join(sources)}; expected each model once.")
 
 
 if __name__ == "__main__":
