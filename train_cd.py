@@ -1,49 +1,54 @@
-"""Train a network that finds what changed between any two years, and score it over all pairs of each series.
+"""Train a network that finds changes between any two years, and score it over all pairs of each series.
 
     accelerate launch train_cd.py --dataset euromine --architecture tinycd --output_dir runs/tinycd
 
-Any of transformers' TrainingArguments can follow, or stand in a JSON or YAML file in the first place.
-`--help` lists all; `training/recipes.py` says what holds where nothing is said.
+All of transformers' TrainingArguments are options, too. A JSON or YAML file as the first argument sets any of
+them. `--help` lists all options; `training/recipes.py` holds their defaults.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from transformers import set_seed
 
 from euromine.modeling.auto import create_model
+from euromine.support.errors import as_user_error, reported_errors
+from euromine.support.run_records import RunResults
 from euromine.training.arguments import ChangeDetectionArguments, parse_arguments
 from euromine.training.collation import SeriesCollator
+from euromine.training.console import configure_logging
 from euromine.training.data import make_image_processor, read_splits, training_dataset, training_sampler
 from euromine.training.evaluation import SeriesScores
-from euromine.training.runs import (
-    finish_run,
-    full_disk_in_a_sentence,
-    mistakes_in_a_sentence,
-    quiet_logging,
-    start_run,
-)
+from euromine.training.finishing import finish_run
+from euromine.training.run_folder import start_run
 from euromine.training.series_trainer import SeriesTrainer, data_seed
 
 
-@full_disk_in_a_sentence
-def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
+def main(argv: Sequence[str] | None = None) -> RunResults:
     """Train, score and describe a change detector.
 
     Args:
         argv: The command line; default the program's own.
 
     Returns:
-        What `metrics.json` in the output folder holds.
+        The results, as in `metrics.json` in the output folder.
+
+    Raises:
+        SystemExit: Something went wrong; it was reported on standard error.
     """
-    with mistakes_in_a_sentence("train_cd.py"):
-        script, training = parse_arguments(ChangeDetectionArguments, argv)
-        quiet_logging(training)
-        splits = read_splits(script, training.seed)
-        run = start_run(script, training, splits)
-        if run.results is not None:
-            return run.results
-        set_seed(training.seed)
+    with reported_errors("train_cd.py"):
+        return train(argv)
+
+
+def train(argv: Sequence[str] | None = None) -> RunResults:
+    """As `main`, with errors as exceptions."""
+    script, training = parse_arguments(ChangeDetectionArguments, argv)
+    configure_logging(training)
+    splits = read_splits(script, training.seed)
+    run = start_run(script, training, splits)
+    if run.results is not None:
+        return run.results
+    set_seed(training.seed)
+    with as_user_error(f"--architecture {script.architecture}"):
         model = create_model(
             script.architecture,
             bands=script.bands,
@@ -51,13 +56,11 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             stem_init=script.stem_init,
             **script.model_config,
         )
-        image_processor = make_image_processor(script, splits)
-        train_dataset = training_dataset(script, splits, training)
     trainer = SeriesTrainer(
         model,
         training,
-        image_processor=image_processor,
-        train_dataset=train_dataset,
+        image_processor=make_image_processor(script, splits),
+        train_dataset=training_dataset(script, splits, training),
         eval_dataset=splits.validation,
         collator=SeriesCollator(splits.sites, splits.years, script.counts_whole_patches),
         scores=SeriesScores(script.task, splits.sites, script.averaging),

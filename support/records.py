@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import RecordError
-from .files import write_json
+from .files import without_nan, write_json
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -127,6 +127,12 @@ def write_record(path: Path, record: DataclassInstance) -> None:
     write_json(path, record_to_json(record))
 
 
+def as_stored(record: Record) -> Record:
+    """The record that a reader of its file gets: plain JSON values, with null for NaN and infinity."""
+    text = json.dumps(without_nan(record_to_json(record)), default=str)
+    return record_from(type(record), json.loads(text), type(record).__name__)
+
+
 def _to_json(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {_key(each): _to_json(getattr(value, each.name)) for each in dataclasses.fields(value)}
@@ -197,7 +203,7 @@ def _one_of(kind: Any, members: Sequence[Any], value: Any, where: str) -> Any:
     raise _misfit(kind, value, where)
 
 
-def _collection(kind: Any, origin: Any, members: Sequence[Any], value: Any, where: str) -> Any:
+def _collection(kind: Any, origin: Any, members: tuple[Any, ...], value: Any, where: str) -> Any:
     if origin in (dict, Mapping):
         if not isinstance(value, Mapping):
             raise _misfit(kind, value, where)

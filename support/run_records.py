@@ -104,7 +104,7 @@ class Protocol:
     average: str
     pretrained: str | None
     training: str | None = None
-    pairs_per_patch: str | None = None
+    pairs_per_patch: str | int | None = None
     interval_sampling: str | None = None
 
 

@@ -50,9 +50,9 @@ def test_a_change_detector_is_trained_scored_and_described(dataset, tmp_path):
         "disable_tqdm: true\n"
     )
     results = train_cd.main([str(config), "--output_dir", str(tmp_path / "run")])
-    assert results["task"] == "change-detection"
-    assert results["training"]["best_step"] is None
-    assert results["details"]["test"]["interval_f1"]["intervals"] == [1, 2, 3]
+    assert results.task == "change-detection"
+    assert results.training.best_step is None
+    assert results.details["test"]["interval_f1"]["intervals"] == [1, 2, 3]
 
     model = AutoModelForChangeDetection.from_pretrained(tmp_path / "run").eval()
     processor = EuroMineImageProcessor.from_pretrained(tmp_path / "run")
@@ -69,7 +69,7 @@ def test_a_change_detector_is_trained_scored_and_described(dataset, tmp_path):
     either = changes.sum((1, 2)) + truth.sum((1, 2))
     f1 = 2 * (changes & truth).sum((1, 2)) / either
     # Pairs are (2015, 2016), (2015, 2018), (2016, 2018): intervals of 1, 3 and 2 years.
-    found = np.array(results["details"]["test"]["interval_f1"]["f1"])[[0, 2, 1]]
+    found = np.array(results.details["test"]["interval_f1"]["f1"])[[0, 2, 1]]
     assert (undecided < 0.001 * changes[0].size).all()
     # A pixel more or less moves F1 by less than two parts of all that are changed in either.
     assert (abs(found - f1) <= 1e-12 + 2 * undecided / either).all()
@@ -91,11 +91,11 @@ def test_a_change_detector_is_trained_on_the_years_of_patches(dataset, tmp_path)
     }
     results = train_cd.main([part for name, value in argv.items() for part in (f"--{name}", str(value))])
     # One patch, so one step an epoch; eight of its two pairs would make a batch.
-    assert results["training"]["steps"] == 2
-    assert results["training"]["batch_size"] == 8
-    assert results["protocol"]["training"] == "series"
-    assert all(np.isfinite(log["loss"]) for log in results["history"] if "loss" in log)
-    assert results["details"]["test"]["interval_f1"]["intervals"] == [1, 2, 3]
+    assert results.training.steps == 2
+    assert results.training.batch_size == 8
+    assert results.protocol.training == "series"
+    assert all(np.isfinite(log["loss"]) for log in results.history if "loss" in log)
+    assert results.details["test"]["interval_f1"]["intervals"] == [1, 2, 3]
     assert "each of its years is encoded once" in (tmp_path / "run" / "README.md").read_text()
 
 
@@ -103,4 +103,7 @@ def test_a_footprint_mapper_is_sent_to_the_other_script(dataset, tmp_path, capsy
     with pytest.raises(SystemExit) as left:
         train_cd.main(["--dataset", str(dataset), "--architecture", "unet", "--output_dir", str(tmp_path)])
     assert left.value.code == 1
-    assert capsys.readouterr().err == "train_cd.py: unet maps footprints: train it with train_seg.py\n"
+    assert capsys.readouterr().err == (
+        "train_cd.py: --architecture: found unet, a footprint mapper; expected a change detector. "
+        "Train it with train_seg.py.\n"
+    )

@@ -14,6 +14,7 @@ from euromine.dataset_script.shards import build_dataset
 from euromine.modeling.auto import create_model
 from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.simulation.simulated_archive import simulate_archive
+from euromine.support.records import record_to_json
 from euromine.training.evaluation import predict_series
 
 TINY = json.dumps(
@@ -63,13 +64,11 @@ def test_a_footprint_mapper_is_trained_scored_and_described(dataset, tmp_path):
         [part for name, value in arguments.items() for part in (f"--{name}", str(value))]
     )
 
-    assert results == json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert results["training"]["steps"] == 6
-    assert {"of1", "of1_pooled", "gca_tiou", "lca_tiou", "change_of1_pooled"} <= set(
-        results["scores"]["test"]
-    )
-    assert results["protocol"]["sites"]["test"] == ["Bulgaria_1"]
-    assert results["details"]["test"]["annual_f1"]["years"] == [2015, 2016, 2018]
+    assert record_to_json(results) == json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert results.training.steps == 6
+    assert {"of1", "of1_pooled", "gca_tiou", "lca_tiou", "change_of1_pooled"} <= set(results.scores["test"])
+    assert results.protocol.sites["test"] == ["Bulgaria_1"]
+    assert results.details["test"]["annual_f1"]["years"] == [2015, 2016, 2018]
     card = ModelCard.load(tmp_path / "run" / "README.md")
     assert card.data.model_name == "euromine-segformer-b0"
     assert "B04, B08, B11" in card.text
@@ -84,18 +83,21 @@ def test_a_footprint_mapper_is_trained_scored_and_described(dataset, tmp_path):
     maps = predict_series(model, processor, row["images"][None])[0].numpy()
     hits = ((maps == 1) & (row["labels"] == 1)).sum((1, 2))
     sizes = (maps == 1).sum((1, 2)) + (row["labels"] == 1).sum((1, 2))
-    np.testing.assert_allclose(results["details"]["test"]["annual_f1"]["f1"], 2 * hits / sizes, rtol=1e-12)
+    np.testing.assert_allclose(results.details["test"]["annual_f1"]["f1"], 2 * hits / sizes, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["--dataset", "./missing", "--architecture", "unet"], "missing: there is no such folder"),
-        (["--dataset", "{dataset}", "--architecture", "tinycd"], "train it with train_cd.py"),
-        (["--dataset", "{dataset}", "--architecture", "unnet"], "unknown architecture 'unnet'"),
+        (["--dataset", "{dataset}", "--architecture", "tinycd"], "Train it with train_cd.py."),
+        (
+            ["--dataset", "{dataset}", "--architecture", "unnet"],
+            "--architecture: found 'unnet'; expected unet",
+        ),
         (
             ["--dataset", "{dataset}", "--architecture", "unet", "--bands", "VV"],
-            "VV, which the dataset lacks",
+            "--bands: found VV; expected some of B02, B03, B04",
         ),
         (
             ["--dataset", "{dataset}", "--architecture", "unet", "--config_overrides", '{"depth": 3}'],
@@ -119,12 +121,15 @@ def test_a_folder_of_another_run_is_not_written_into(dataset, tmp_path, capsys):
     argv = ["--dataset", str(dataset), "--architecture", "unet", "--output_dir", str(tmp_path), "--use_cpu"]
     with pytest.raises(SystemExit):
         train_seg.main(argv)
-    assert "holds checkpoints of another program" in capsys.readouterr().err
+    assert "found checkpoints of another program; expected an empty folder" in capsys.readouterr().err
     (tmp_path / "checkpoint-7").rmdir()
 
     record = {"task": "segmentation", "data": "other", "arguments": {"seed": 41, "years": None}}
     (tmp_path / "run.json").write_text(json.dumps(record))
     with pytest.raises(SystemExit):
         train_seg.main(argv)
-    assert "holds a run with seed 41 instead of 42, other data: --restart" in capsys.readouterr().err
+    assert (
+        "found a run with seed 41 instead of 42, other data; expected the same run. Pass --restart"
+        in capsys.readouterr().err
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]

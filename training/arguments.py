@@ -1,7 +1,7 @@
-"""What `train_seg.py` and `train_cd.py` are told: their own arguments beside transformers' TrainingArguments.
+"""The options of `train_seg.py` and `train_cd.py`: their own beside transformers' TrainingArguments.
 
-Values come, each overruling those before, from transformers, from the recipe, from a configuration file
-(JSON or YAML) and from the command line.
+Later sources override earlier ones: transformers' defaults, the recipe, a configuration file (JSON or YAML),
+the command line.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
 from euromine.modeling.auto import CHANGE_DETECTION, SEGMENTATION, list_models
+from euromine.support.errors import ArgumentError, as_user_error, one_line
 
 from .recipes import BEST_METRIC, COMMON, recipe_defaults
 
@@ -31,33 +32,33 @@ def _argument(default: Any, help_text: str, **options: Any) -> Any:
 
 @dataclass
 class ScriptArguments:
-    """What both scripts are told.
+    """The options of both scripts.
 
     Attributes:
         dataset: A folder that `euromine build` wrote, or a Hub repository.
         dataset_revision: Branch, tag or commit of the Hub repository.
-        architecture: The network's name, one of `list_models(task)`.
+        architecture: Name of the network, one of `list_models(task)`.
         bands: Names of the bands to use; default all ten.
         pretrained: Start from the benchmark's checkpoint (no value) or from this repository or folder.
-        stem_init: How a first layer for red, green and blue becomes one for the bands.
+        stem_init: How a pretrained RGB first layer is extended to the bands.
         config_overrides: Other fields of the network's configuration, as a JSON object.
-        statistics: What images are normalised with: the training sites' of the dataset itself, or one of the
-            presets; default the dataset's where it brings them, else corrected.
-        recipe: The defaults of all training arguments (`recipes.py`).
-        years: Only these years, in training and in every score.
-        augmentation: Flip and turn training patches, both dates alike.
-        max_train_samples: At most so many rows to train on, drawn once with the seed.
-        max_eval_samples: At most so many patches of each split to score on, spread over its sites.
-        protocol: What is trained and scored on. "corrected": the dataset's training sites as they are, pixels
-            counted in the patch that owns them, sites averaged. "paper": as published, so the normalisation
-            of the paper, the official list's training sites (one of them twice, one missing), and the pixels
-            of whole patches pooled, those of overlaps more than once and padding too.
-        average: How sites are averaged in the scores, "site" or "pooled"; default what the protocol does.
-        resume: Continue what `output_dir` holds. Without it, a run that is there is an error.
-        restart: Forget what `output_dir` holds and begin anew.
+        statistics: Normalisation of the images: statistics of the dataset's own training sites, or a preset;
+            default the dataset's where it has them, else corrected.
+        recipe: Defaults of the training arguments (`recipes.py`).
+        years: Train and score on these years only.
+        augmentation: Flip and rotate training patches, both dates alike.
+        max_train_samples: Largest number of training rows, drawn once with the seed.
+        max_eval_samples: Largest number of scored patches per split, spread over its sites.
+        protocol: How the network is trained and scored. "corrected": on the dataset's own training sites,
+            with pixels counted in the patch that owns them and scores averaged over sites. "paper": as
+            published, so with the paper's normalisation, the official list of training sites (one of them
+            twice, one missing) and the pixels of whole patches pooled, overlaps repeatedly and padding too.
+        average: How scores are averaged, "site" or "pooled"; default that of the protocol.
+        resume: Resume the run in `output_dir`. Without it, a run there is an error.
+        restart: Delete the run in `output_dir` and begin anew.
 
     Raises:
-        ValueError: Something is missing, of another kind, or contradicts itself.
+        ArgumentError: An option is missing, has an invalid value, or contradicts another.
     """
 
     task: ClassVar[str]
@@ -70,51 +71,53 @@ class ScriptArguments:
     )
     pretrained: str | None = _argument(
         None,
-        "Start from the benchmark's checkpoint, or from the one given.",
+        "Start from the benchmark's checkpoint, or from this repository or folder.",
         nargs="?",
         const="true",
     )
     stem_init: Literal["semantic", "cyclic", "random"] = _argument(
-        "semantic", "How a three-band first layer becomes one for the bands."
+        "semantic", "How a pretrained RGB first layer is extended to the bands."
     )
     config_overrides: dict[str, Any] | str | None = _argument(  # noqa: RUF009 - as above
-        None, "JSON object of other configuration fields of the network."
+        None, "Other fields of the network's configuration, as a JSON object."
     )
     statistics: Literal["dataset", "corrected", "paper"] | None = _argument(
-        None, "Normalisation; default the dataset's own where it brings them, else corrected."
+        None, "Normalisation; default the dataset's own statistics where it has them, else corrected."
     )
     recipe: Literal["default", "paper"] = _argument("default", "Defaults of the training arguments.")
-    years: list[int] | None = _argument(None, "Only these years.")  # noqa: RUF009 - as above
-    augmentation: bool = _argument(True, "Flip and turn training patches.")
-    max_train_samples: int | None = _argument(None, "Train on at most so many rows.")
-    max_eval_samples: int | None = _argument(None, "Score on at most so many patches of each split.")
+    years: list[int] | None = _argument(None, "Train and score on these years only.")  # noqa: RUF009 - as above
+    augmentation: bool = _argument(True, "Flip and rotate training patches.")
+    max_train_samples: int | None = _argument(None, "Largest number of training rows.")
+    max_eval_samples: int | None = _argument(None, "Largest number of scored patches per split.")
     protocol: Literal["corrected", "paper"] = _argument(
-        "corrected", "What is trained and scored on: owned pixels and corrected lists, or as published."
+        "corrected", "Train and score on owned pixels and corrected site lists, or as published."
     )
     average: Literal["site", "pooled"] | None = _argument(
-        None, "How sites are averaged in the scores; default what the protocol does."
+        None, "How scores are averaged over sites; default that of the protocol."
     )
-    resume: bool = _argument(True, "Continue what output_dir holds.")
-    restart: bool = _argument(False, "Forget what output_dir holds and begin anew.")
+    resume: bool = _argument(True, "Resume the run in output_dir.")
+    restart: bool = _argument(False, "Delete the run in output_dir and begin anew.")
 
     def __post_init__(self) -> None:
         for name in ("dataset", "architecture"):
             if not getattr(self, name):
-                raise ValueError(f"--{name} is missing")
+                raise ArgumentError(f"--{name}: found no value; expected one, as it is required.")
         _check_architecture(self.architecture, self.task)
         if self.bands is not None:
             self.bands = [band for part in self.bands for band in str(part).split(",") if band]
         for name in ("max_train_samples", "max_eval_samples"):
             if (number := getattr(self, name)) is not None and number < 1:
-                raise ValueError(f"--{name} is {number}, at least 1 was expected")
+                raise ArgumentError(f"--{name}: found {number}; expected at least 1.")
         if self.protocol == "paper":
             if self.average == "site" or self.statistics not in (None, "paper"):
-                given = "average site" if self.average == "site" else f"statistics {self.statistics}"
-                raise ValueError(
-                    f"--{given} contradicts --protocol paper, which pools pixels and normalises as published"
+                option = "average" if self.average == "site" else "statistics"
+                expected = "pooled" if option == "average" else "paper"
+                raise ArgumentError(
+                    f"--{option}: found {getattr(self, option)} with --protocol paper; expected {expected}. "
+                    "That protocol pools pixels and normalises as published."
                 )
             self.statistics = "paper"
-        self.model_config  # noqa: B018 - refuses what is no JSON object before anything is read
+        self.model_config  # noqa: B018 - a value that is not JSON is refused before anything is read
 
     @property
     def model_config(self) -> dict[str, Any]:
@@ -123,9 +126,11 @@ class ScriptArguments:
         try:
             fields = json.loads(given) if isinstance(given, str) else given
         except json.JSONDecodeError as error:
-            raise ValueError(f"--config_overrides is {given!r}, which is no JSON: {error}") from None
+            raise ArgumentError(
+                f"--config_overrides: found {given!r}, which is not JSON ({error}); expected a JSON object."
+            ) from None
         if not isinstance(fields, dict):
-            raise ValueError(f"--config_overrides is {given!r}, a JSON object of fields was expected")
+            raise ArgumentError(f"--config_overrides: found {given!r}; expected a JSON object of fields.")
         return fields
 
     @property
@@ -135,64 +140,65 @@ class ScriptArguments:
 
     @property
     def averaging(self) -> str:
-        """How sites are averaged in the scores: "site" or "pooled"."""
+        """How scores are averaged over sites: "site" or "pooled"."""
         return self.average or ("pooled" if self.protocol == "paper" else "site")
 
     @property
     def checkpoint_to_start_from(self) -> bool | str:
-        """What `create_model` takes as `pretrained`."""
+        """The argument `pretrained` of `create_model`."""
         named = {"true": True, "false": False, "": False}
         return False if self.pretrained is None else named.get(str(self.pretrained).lower(), self.pretrained)
 
 
 @dataclass
 class SegmentationArguments(ScriptArguments):
-    """What `train_seg.py` is told: `ScriptArguments`."""
+    """The options of `train_seg.py`: `ScriptArguments`."""
 
     task: ClassVar[str] = SEGMENTATION
 
 
 @dataclass
 class ChangeDetectionArguments(ScriptArguments):
-    """What `train_cd.py` is told: `ScriptArguments`, and which pairs of years it trains on.
+    """The options of `train_cd.py`: `ScriptArguments`, and the pairs of years that it trains on.
 
     Attributes:
         training: "pairs": a sample is a pair of years. "series": a sample is a patch, whose years are encoded
-            once for all pairs of it; `per_device_train_batch_size` and `max_train_samples` count patches.
-        pairs_per_patch: "all" pairs of each patch in every epoch, or so many, drawn anew for each epoch.
-        interval_sampling: How they are drawn: every pair alike ("uniform"), every interval of years alike
-            ("balanced"), or in inverse proportion to the interval ("inverse"), so that most are short.
+            once for all of its pairs; `per_device_train_batch_size` and `max_train_samples` count patches.
+        pairs_per_patch: "all" pairs of each patch in every epoch, or a number of pairs, drawn anew for each
+            epoch.
+        interval_sampling: How pairs are drawn: with equal probability ("uniform"), equally often for every
+            interval of years ("balanced"), or in inverse proportion to the interval ("inverse"), so that
+            most are short.
     """
 
     task: ClassVar[str] = CHANGE_DETECTION
 
     training: Literal["pairs", "series"] = _argument(
-        "pairs", "What a sample is: a pair of years, or a patch with several pairs, each year encoded once."
+        "pairs", "A sample is a pair of years, or a patch with several pairs, each year encoded once."
     )
-    pairs_per_patch: str = _argument("all", "All pairs of years, or so many for each patch and epoch.")
+    pairs_per_patch: str = _argument("all", "All pairs of years, or a number per patch and epoch.")
     interval_sampling: Literal["uniform", "balanced", "inverse"] = _argument(
-        "uniform", "How pairs are drawn: each pair alike, each interval alike, or short ones more often."
+        "uniform", "Draw all pairs equally often, all intervals equally often, or short intervals more often."
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.number_of_pairs is None and self.interval_sampling != "uniform":
-            raise ValueError(
-                f"--interval_sampling {self.interval_sampling} draws pairs, so --pairs_per_patch has to say "
-                "how many; all was found"
+            raise ArgumentError(
+                f"--interval_sampling: found {self.interval_sampling} with --pairs_per_patch all; expected a "
+                "number of pairs to draw. Set --pairs_per_patch."
             )
 
     @property
     def number_of_pairs(self) -> int | None:
-        """How many pairs are drawn for each patch and epoch; None for all."""
+        """Number of pairs drawn per patch and epoch; None for all."""
         if self.pairs_per_patch == "all":
             return None
-        try:
-            number = int(self.pairs_per_patch)
-        except ValueError:
-            number = 0
+        number = int(self.pairs_per_patch) if str(self.pairs_per_patch).isdecimal() else 0
         if number < 1:
-            raise ValueError(f"--pairs_per_patch is {self.pairs_per_patch!r}, all or a number was expected")
+            raise ArgumentError(
+                f"--pairs_per_patch: found {self.pairs_per_patch!r}; expected all or a number of at least 1."
+            )
         return number
 
 
@@ -202,15 +208,15 @@ Arguments = TypeVar("Arguments", bound=ScriptArguments)
 def parse_arguments(
     arguments_class: type[Arguments], argv: Sequence[str] | None = None
 ) -> tuple[Arguments, TrainingArguments]:
-    """The arguments of a script.
+    """Parse the command line of a script.
 
     Args:
-        arguments_class: The script's own arguments.
-        argv: The command line; default `sys.argv`. `--config FILE`, or a FILE ending in .json, .yaml or .yml
-            in the first place, names a configuration file.
+        arguments_class: The script's own options.
+        argv: The command line; default `sys.argv`. `--config FILE`, or a first argument that ends in .json,
+            .yaml or .yml, names a configuration file.
 
     Raises:
-        ValueError: An argument is unknown, missing or of another kind; the nearest ones are named.
+        ArgumentError: An option is unknown, missing or invalid; the message names similar options.
         OSError: The configuration file cannot be read.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
@@ -223,16 +229,18 @@ def parse_arguments(
     parser = _parser(arguments_class)
     parser.set_defaults(**_defaults(arguments_class.task, chosen))
     parser.set_defaults(**from_file)
-    script, training, _ = parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
+    # transformers checks its arguments when it builds them.
+    with as_user_error("TrainingArguments"):
+        script, training, _ = parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
     if training.hub_token:
-        # Everything that talks to the Hub finds it here; in the arguments it would be saved and uploaded.
+        # The Hub's client finds it here. In the arguments it would be saved and uploaded.
         os.environ["HF_TOKEN"] = training.hub_token
         training.hub_token = None
     return script, training
 
 
 def _defaults(task: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """All defaults that are ours, given what a person chose."""
+    """Our own defaults, given the values that the user chose."""
     use_cpu = str(chosen.get("use_cpu", False)).lower() == "true"
     recipe = recipe_defaults(
         str(chosen.get("recipe", "default")),
@@ -264,20 +272,20 @@ def _defaults(task: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _patches_of_a_batch(pairs_per_patch: str, pairs_of_a_batch: int) -> int:
-    """How many patches have about as many pairs as a batch of pairs: one, where all pairs are wanted."""
+    """Patches with about as many pairs as a batch of pairs; one where all pairs are used."""
     number = int(pairs_per_patch) if pairs_per_patch.isdecimal() else pairs_of_a_batch
     return max(1, pairs_of_a_batch // max(1, number))
 
 
 class _Absent:
-    """The value of an argument that nobody gave."""
+    """The value of an option that was not given."""
 
 
 _ABSENT = _Absent()
 
 
 def _given_values(arguments_class: type[ScriptArguments], argv: Sequence[str]) -> dict[str, Any]:
-    """The values that stand on the command line."""
+    """The values given on the command line."""
     parser = _parser(arguments_class)
     parser.set_defaults(**dict.fromkeys(_destinations(parser), _ABSENT))
     namespace, unknown = parser.parse_known_args(argv)
@@ -295,23 +303,28 @@ def _read_config(parser: argparse.ArgumentParser, path: str | None) -> dict[str,
         # YAML takes all JSON, tabs aside.
         values = json.loads(text) if Path(path).suffix == ".json" else yaml.safe_load(text)
     except (json.JSONDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+        kind = "JSON" if Path(path).suffix == ".json" else "YAML"
+        raise ArgumentError(
+            f"{path}: found text that is not {kind} ({one_line(error)}); expected options and their values."
+        ) from None
     if not isinstance(values, dict):
-        raise ValueError(f"{path} holds no arguments, lines like `architecture: segformer-b0` were expected")
+        raise ArgumentError(f"{path}: found no options; expected lines such as `architecture: segformer-b0`.")
     destinations = _destinations(parser)
     for name, value in values.items():
         if name not in destinations:
             _refuse(name, destinations, path)
         choices = destinations[name].choices
         if choices is not None and value is not None and value not in choices:
-            raise ValueError(f"{path}: {name} is {value!r}, one of {', '.join(map(str, choices))} expected")
+            raise ArgumentError(
+                f"{path}: found {value!r} for {name}; expected one of {', '.join(map(str, choices))}."
+            )
     return values
 
 
-def _refuse(name: str, known: Sequence[str] | Mapping[str, Any], where: str = "the command line") -> NoReturn:
+def _refuse(name: str, known: Sequence[str] | Mapping[str, Any], where: str = "command line") -> NoReturn:
     nearest = get_close_matches(name, list(known), n=2, cutoff=0.6)
-    hint = f", did you mean {' or '.join(nearest)}?" if nearest else ""
-    raise ValueError(f"{where}: there is no argument {name}{hint}")
+    expected = " or ".join(nearest) if nearest else "one of the options that --help lists"
+    raise ArgumentError(f"{where}: found the unknown option {name}; expected {expected}.")
 
 
 def _destinations(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
@@ -319,24 +332,26 @@ def _destinations(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]
 
 
 def _check_architecture(name: str, task: str) -> None:
-    """Refuse a network of the other task; one of none is left to `create_model`, which names the nearest."""
+    """Refuse an unknown network, or one of the other task."""
     if not name or name in (names := list_models(task)):
         return
     other = CHANGE_DETECTION if task == SEGMENTATION else SEGMENTATION
     if name in list_models(other):
-        kind = "finds changes" if other == CHANGE_DETECTION else "maps footprints"
-        raise ValueError(f"{name} {kind}: train it with {SCRIPTS[other]}")
+        kinds = {CHANGE_DETECTION: "a change detector", SEGMENTATION: "a footprint mapper"}
+        raise ArgumentError(
+            f"--architecture: found {name}, {kinds[other]}; expected {kinds[task]}. Train it with "
+            f"{SCRIPTS[other]}."
+        )
     nearest = get_close_matches(name.lower(), names, n=3, cutoff=0.4)
-    hint = f"the nearest are {', '.join(nearest)}" if nearest else f"there are {', '.join(names)}"
-    raise ValueError(f"unknown architecture {name!r}: {hint}")
+    raise ArgumentError(f"--architecture: found {name!r}; expected {' or '.join(nearest or names)}.")
 
 
 class _Parser(HfArgumentParser):
-    """Answers mistakes with a sentence instead of pages of usage."""
+    """Raises mistakes as errors of one line instead of printing pages of usage."""
 
     def error(self, message: str) -> NoReturn:
         """Raise what argparse found."""
-        raise ValueError(message)
+        raise ArgumentError(f"{message.removeprefix('argument ')}.")
 
 
 def _parser(arguments_class: type[ScriptArguments]) -> _Parser:

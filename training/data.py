@@ -1,4 +1,4 @@
-"""The splits of a dataset as the scripts train and score on them."""
+"""The splits of a dataset that the scripts train and score on."""
 
 import hashlib
 import json
@@ -6,28 +6,27 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
-from huggingface_hub import HfApi, hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError
 from transformers import TrainingArguments
 
 from euromine.dataset_script.reading import read_dataset
 from euromine.dataset_script.splits import split_sites
 from euromine.modeling.auto import CHANGE_DETECTION
-from euromine.modeling.configuration import BANDS
+from euromine.modeling.bands import BANDS
 from euromine.modeling.image_processing import EuroMineImageProcessor
+from euromine.support.errors import ArgumentError, DatasetError, as_user_error, one_line
 
 from .arguments import ChangeDetectionArguments, ScriptArguments
+from .dataset_files import band_statistics, dataset_revision, is_simulated
 from .patch_series import PatchSeries
 from .sampling import EpochSampler, PairSampler, SeriesSampler
 
 logger = logging.getLogger(__name__)
 
-# What training rows are read with, and which numbers of theirs name the data without reading its pixels.
+# Columns of the training rows, and the small ones among them that the digest is computed from.
 _TRAINING_COLUMNS = {
     "annual": ("image", "label", "patch_id", "site", "year", "mine_pixels"),
     "pairs": ("images", "change", "patch_id", "site", "year_1", "year_2", "interval", "gained_pixels"),
@@ -37,20 +36,19 @@ _SERIES_COLUMNS = ("images", "labels", "own", "site", "years", "patch_id")
 
 @dataclass(frozen=True)
 class Splits:
-    """What is trained and scored on.
+    """The data of a run.
 
     Attributes:
         train: Rows of `annual` or `pairs`.
         validation: Rows of `series`, or None where the dataset has no such split.
         test: Rows of `series`, or None.
-        pictured: Rows of `series` that the card's picture shows: of the split whose scores it shows, else
-            those that are trained on.
+        pictured: Rows of `series` for the card's picture: of the scored split, else of the training split.
         sites: Names of the sites that are scored.
         years: The longest series that is scored.
-        statistics: `bands`, `mean` and `std` of the dataset's training sites, where it brings them.
+        statistics: `bands`, `mean` and `std` of the dataset's training sites, where it has them.
         revision: The commit of a Hub repository.
-        simulated: Whether the dataset's card says that it is simulated.
-        digest: Stands for the data: another where other rows are trained or scored on.
+        simulated: Whether the dataset was built from a simulated archive.
+        digest: Hash of the rows that are trained and scored on.
     """
 
     train: datasets.Dataset
@@ -66,26 +64,24 @@ class Splits:
 
 
 def read_splits(script: ScriptArguments, seed: int) -> Splits:
-    """Read a dataset's splits as the arguments say.
+    """Read the splits of a dataset.
 
     Args:
         script: The script's arguments.
-        seed: What `max_train_samples` draws with.
+        seed: Seed of the draw of `max_train_samples`.
 
     Raises:
-        ValueError: There is no training split, or nothing in it, or a band that the dataset lacks is asked
-            for.
-        OSError: There is no such dataset.
+        ArgumentError: A band is asked for that the dataset lacks.
+        DatasetError: The training split is missing or empty, or the dataset is damaged.
+        OSError: There is no such dataset, or the Hub cannot be reached.
     """
     if missing := [band for band in script.bands or () if band not in BANDS]:
-        raise ValueError(
-            f"--bands names {', '.join(missing)}, which the dataset lacks; it has {', '.join(BANDS)}"
-        )
+        raise ArgumentError(f"--bands: found {', '.join(missing)}; expected some of {', '.join(BANDS)}.")
     pairs = script.task == CHANGE_DETECTION
     training = _read(script, "pairs" if pairs else "annual")
     series = _read(script, "series")
     if "train" not in training or not len(training["train"]):
-        raise ValueError(f"{script.dataset}: there is nothing in the split train to learn from")
+        raise DatasetError(f"{script.dataset}: found no rows in the split train; expected some to train on.")
     learned = _as_published(training["train"]) if script.protocol == "paper" else training["train"]
     draw = _drawn_patches if _trains_on_series(script) else _drawn
     train = draw(learned, script.max_train_samples, seed)
@@ -100,7 +96,6 @@ def read_splits(script: ScriptArguments, seed: int) -> Splits:
     pictured = scored.get("test", scored.get("validation"))
     if pictured is None:
         pictured = _of_two_years(series["train"]) if pairs else series["train"]
-    card = _repository_file(script, "README.md") or ""
     return Splits(
         train=train,
         validation=scored.get("validation"),
@@ -108,20 +103,20 @@ def read_splits(script: ScriptArguments, seed: int) -> Splits:
         pictured=pictured,
         sites=tuple(sites),
         years=max(lengths, default=0),
-        statistics=_band_statistics(script),
-        revision=_revision(script),
-        simulated="simulated" in card.lower(),
+        statistics=band_statistics(script),
+        revision=dataset_revision(script),
+        simulated=is_simulated(script),
         digest=digest_of({"train": train, **scored}),
     )
 
 
 def column(rows: datasets.Dataset, name: str) -> list[Any]:
-    """One of the small columns, without decoding a pixel."""
+    """A small column, read without decoding pixels."""
     return list(rows.with_format(None)[name])
 
 
 def describe(splits: Splits) -> str:
-    """How much there is in each split, in one line."""
+    """The size of each split, in one line."""
     parts = [_amount("train", splits.train)]
     parts += [
         _amount(name, rows) if rows is not None else f"{name}: none"
@@ -136,7 +131,7 @@ def sites_of(rows: datasets.Dataset | None) -> list[str]:
 
 
 def training_sampler(script: ScriptArguments, splits: Splits, seed: int) -> EpochSampler:
-    """The order of the training rows, and which pairs of years are drawn."""
+    """The sampler of training rows: their order, and the pairs of years that are drawn."""
     rows = splits.train
     if not isinstance(script, ChangeDetectionArguments):
         return EpochSampler(len(rows), seed)
@@ -149,17 +144,17 @@ def training_sampler(script: ScriptArguments, splits: Splits, seed: int) -> Epoc
 
 
 def training_dataset(script: ScriptArguments, splits: Splits, training: TrainingArguments) -> Any:
-    """What is trained on: the training rows, or patches with their pairs.
+    """The training samples: rows, or patches with their pairs.
 
     Raises:
-        ValueError: One process would divide a batch of patches among several GPUs.
+        ArgumentError: One process would divide a batch of patches among several GPUs.
     """
     if not _trains_on_series(script):
         return splits.train
     if training.n_gpu > 1:
-        raise ValueError(
-            f"--training series takes one GPU a process and found {training.n_gpu}: start it with "
-            "`accelerate launch`, or name one in CUDA_VISIBLE_DEVICES"
+        raise ArgumentError(
+            f"--training series: found {training.n_gpu} GPUs in one process; expected one GPU per process. "
+            "Start it with `accelerate launch`, or name one GPU in CUDA_VISIBLE_DEVICES."
         )
     return PatchSeries(splits.train, _read(script, "annual", ("image", "label", "patch_id", "year"))["train"])
 
@@ -168,20 +163,20 @@ def make_image_processor(script: ScriptArguments, splits: Splits) -> EuroMineIma
     """The image processor with the statistics that the arguments ask for.
 
     Raises:
-        ValueError: The dataset's own statistics are asked for and it has none.
+        ArgumentError: The dataset's own statistics are asked for and it has none, or bands do not fit.
     """
     own = splits.statistics
     name = script.statistics or ("dataset" if own else "corrected")
-    if name != "dataset":
-        return EuroMineImageProcessor.from_statistics(name, bands=script.bands or BANDS, source_bands=BANDS)
-    if own is None:
-        raise ValueError(
-            f"--statistics dataset: {script.dataset} brings no statistics.json with band statistics; "
-            "corrected or paper was expected"
+    if name == "dataset" and own is None:
+        raise ArgumentError(
+            f"--statistics: found dataset, but no statistics.json with band statistics in {script.dataset}; "
+            "expected corrected or paper."
         )
-    return EuroMineImageProcessor.from_statistics(
-        {**own, "name": "dataset"}, bands=script.bands or BANDS, source_bands=BANDS
-    )
+    statistics = {**own, "name": "dataset"} if name == "dataset" and own is not None else name
+    with as_user_error("--bands"):
+        return EuroMineImageProcessor.from_statistics(
+            statistics, bands=script.bands or BANDS, source_bands=BANDS
+        )
 
 
 def _trains_on_series(script: ScriptArguments) -> bool:
@@ -206,8 +201,10 @@ def _read(
         return read_dataset(
             script.dataset, config, years=script.years, columns=columns, revision=script.dataset_revision
         )
-    except (FileNotFoundError, ConnectionError) as error:
-        raise type(error)(f"--dataset: {error}") from None
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"--dataset: {one_line(error)}") from error
+    except ConnectionError as error:
+        raise ConnectionError(f"--dataset: {one_line(error)}") from error
 
 
 def _of_two_years(series: datasets.Dataset) -> datasets.Dataset:
@@ -215,7 +212,7 @@ def _of_two_years(series: datasets.Dataset) -> datasets.Dataset:
     kept = [index for index, years in enumerate(column(series, "years")) if len(years) > 1]
     if len(kept) < len(series):
         logger.warning(
-            "%d patches of the split %s have one year alone: no change can be scored there",
+            "%d patches of the split %s have a single year, so no change can be scored there.",
             len(series) - len(kept),
             series.split,
         )
@@ -223,9 +220,9 @@ def _of_two_years(series: datasets.Dataset) -> datasets.Dataset:
 
 
 def _as_published(train: datasets.Dataset) -> datasets.Dataset:
-    """Training rows as often as the official list names their site: one twice, one not at all.
+    """Training rows as often as the official list names their site: one site twice, one not at all.
 
-    Sites that no published list knows stay as they are.
+    Sites outside the published lists stay as they are.
     """
     listed, known = Counter(split_sites("official")["train"]), set(split_sites("corrected")["train"])
     times = [listed[site] if site in known else 1 for site in column(train, "site")]
@@ -235,14 +232,14 @@ def _as_published(train: datasets.Dataset) -> datasets.Dataset:
 
 
 def _drawn(rows: datasets.Dataset, number: int | None, seed: int) -> datasets.Dataset:
-    """So many rows at random."""
+    """A number of rows at random."""
     if number is None or number >= len(rows):
         return rows
     return rows.select(sorted(np.random.default_rng(seed).choice(len(rows), number, replace=False).tolist()))
 
 
 def _drawn_patches(pairs: datasets.Dataset, number: int | None, seed: int) -> datasets.Dataset:
-    """The pairs of so many patches at random."""
+    """The pairs of a number of patches at random."""
     patches = np.asarray(_patches(pairs))
     names = np.unique(patches)
     if number is None or number >= len(names):
@@ -252,7 +249,7 @@ def _drawn_patches(pairs: datasets.Dataset, number: int | None, seed: int) -> da
 
 
 def _spread(rows: datasets.Dataset, number: int | None) -> datasets.Dataset:
-    """So many rows, evenly over all."""
+    """A number of rows, spread evenly over all."""
     if number is None or number >= len(rows):
         return rows
     return rows.select(np.linspace(0, len(rows) - 1, number).round().astype(int).tolist())
@@ -265,7 +262,7 @@ def _amount(name: str, rows: datasets.Dataset) -> str:
 
 
 def digest_of(rows_by_split: Mapping[str, datasets.Dataset]) -> str:
-    """A hash of which patches, years and counted pixels there are in each split."""
+    """Hash of the patches, years and counted pixels of each split."""
     digest = hashlib.sha256()
     for name, rows in rows_by_split.items():
         digest.update(f"{name} {len(rows)}".encode())
@@ -273,39 +270,3 @@ def digest_of(rows_by_split: Mapping[str, datasets.Dataset]) -> str:
             if small in rows.column_names:
                 digest.update(json.dumps(column(rows, small)).encode())
     return digest.hexdigest()[:16]
-
-
-def _band_statistics(script: ScriptArguments) -> Mapping[str, Any] | None:
-    text = _repository_file(script, "statistics.json")
-    if text is None:
-        return None
-    try:
-        found: Mapping[str, Any] | None = json.loads(text).get("band_statistics")
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f"{script.dataset}: statistics.json cannot be read ({error})") from None
-    return found
-
-
-def _repository_file(script: ScriptArguments, name: str) -> str | None:
-    """The text of a file beside the data, or None where there is none."""
-    if (folder := Path(script.dataset)).is_dir():
-        path = folder / name
-        return path.read_text(encoding="utf-8") if path.is_file() else None
-    try:
-        downloaded = hf_hub_download(
-            script.dataset, name, repo_type="dataset", revision=script.dataset_revision
-        )
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        logger.info("%s of %s was not found: %s", name, script.dataset, error)
-        return None
-    return Path(downloaded).read_text(encoding="utf-8")
-
-
-def _revision(script: ScriptArguments) -> str | None:
-    """The commit that a Hub repository's name stands for today."""
-    if Path(script.dataset).is_dir():
-        return None
-    try:
-        return HfApi().dataset_info(script.dataset, revision=script.dataset_revision).sha
-    except (HfHubHTTPError, OSError, ValueError):
-        return script.dataset_revision

@@ -1,5 +1,5 @@
-"""Settings of a process that must stand before it starts."""
+"""Environment variables that have to be set before a process starts."""
 
-# glibc hands large blocks back to the system and takes them anew in every step, which costs a training on
-# CPU a third of its time. Other systems do not know these.
+# glibc returns large blocks to the system and allocates them again in every step, which costs training on a
+# CPU a third of its time. Other C libraries ignore these.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(4 << 30), "MALLOC_TRIM_THRESHOLD_": str(8 << 30)}

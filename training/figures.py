@@ -1,26 +1,31 @@
-"""Pictures of predictions: natural colour, truth, and where a network is right and wrong.
+"""Pictures of predictions: natural colour, reference, and where a network is right and wrong.
 
-matplotlib is imported inside, for a trainer that draws nothing.
+matplotlib is imported when a picture is drawn: it takes a second.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from euromine.modeling.configuration import BANDS
+from euromine.modeling.auto import CHANGE_DETECTION
+from euromine.modeling.bands import BANDS
 
 IGNORED = 255
-# The paper's palette, and grey where nothing is known.
+# The paper's palette, and grey for unknown pixels.
 TRUE_POSITIVE, TRUE_NEGATIVE = (255, 255, 255), (0, 0, 0)
 FALSE_POSITIVE, FALSE_NEGATIVE = (255, 0, 0), (0, 255, 0)
 UNKNOWN = (128, 128, 128)
 
 _NATURAL_COLOUR = [BANDS.index(band) for band in ("B04", "B03", "B02")]
-# Digital numbers that are shown white: bare rock in the sun.
+# The digital number that is shown white: sunlit bare rock.
 _WHITE = 3000
+# Patches in a picture of predictions, and patches of which those with the most to see are taken.
+_EXAMPLES = 3
+_CANDIDATES = 24
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Panel:
     """One cell of a picture.
 
     Attributes:
-        title: What stands above it.
+        title: The text above it.
         image: uint8 (height, width, 3).
     """
 
@@ -44,7 +49,7 @@ def natural_colour(image: NDArray[np.int16], white: float = _WHITE) -> NDArray[n
         white: The digital number that is shown white.
     """
     colours = np.clip(image[_NATURAL_COLOUR].astype(np.float32) / white, 0, 1)
-    # A slight lift of the shadows, as maps have it: forest is dark at the top of the atmosphere.
+    # Lift the shadows slightly: forest is dark at the top of the atmosphere.
     return np.moveaxis((colours**0.8 * 255).round().astype(np.uint8), 0, -1)
 
 
@@ -54,7 +59,7 @@ def black_and_white(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def compared(prediction: NDArray[np.uint8], reference: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Where a prediction is right and wrong: uint8 (height, width, 3) in the paper's palette.
+    """A prediction compared with its reference: uint8 (height, width, 3) in the paper's palette.
 
     Args:
         prediction: (height, width), 0 and 1.
@@ -74,8 +79,8 @@ def draw_panels(rows: Sequence[Sequence[Panel]], caption: str = "") -> bytes:
     """Rows of panels as PNG.
 
     Args:
-        rows: As many panels in each.
-        caption: A line under them all.
+        rows: The panels of each row, the same number in all.
+        caption: A line below them.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -95,3 +100,54 @@ def draw_panels(rows: Sequence[Sequence[Panel]], caption: str = "") -> bytes:
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110)
     return picture.getvalue()
+
+
+def draw_predictions(
+    rows: Any, predict: Callable[[NDArray[np.int16]], NDArray[np.uint8]], task: str
+) -> bytes:
+    """A picture of the first and last year of some patches, with reference and prediction.
+
+    Args:
+        rows: Rows of `series`, of which the patches with the most footprint or change are drawn, one a site.
+        predict: Images (years, 10, height, width) -> maps (years or pairs, height, width), for two years.
+        task: "change-detection" draws changes, "segmentation" the last year's footprint.
+    """
+    changes = task == CHANGE_DETECTION
+    drawn = []
+    for row in _examples(rows, changes):
+        ends = [0, -1]
+        images, labels = np.asarray(row["images"])[ends], np.asarray(row["labels"])[ends]
+        first, last = (row["years"][end] for end in ends)
+        maps = predict(images)
+        truth = _change(labels) if changes else labels[1]
+        prediction = maps[0] if changes else maps[1]
+        drawn.append(
+            [
+                Panel(f"{row['site']} {first}", natural_colour(images[0])),
+                Panel(f"{row['site']} {last}", natural_colour(images[1])),
+                Panel("change" if changes else f"footprint {last}", black_and_white(truth)),
+                Panel("prediction", compared(prediction, truth)),
+            ]
+        )
+    return draw_panels(drawn, "white: right, black: rightly left out, red: too much, green: missed")
+
+
+def _examples(rows: Any, changes: bool) -> list[Mapping[str, Any]]:
+    """One row of each of several sites, those with the most footprint or change first."""
+    best: dict[str, tuple[int, Mapping[str, Any]]] = {}
+    for place in np.unique(np.linspace(0, len(rows) - 1, min(_CANDIDATES, len(rows))).round().astype(int)):
+        row = rows[int(place)]
+        labels = np.asarray(row["labels"])[[0, -1]]
+        top, left, bottom, right = row["own"]
+        shown = (_change(labels) if changes else labels[1])[top:bottom, left:right]
+        pixels = int((shown == 1).sum())
+        if row["site"] not in best or pixels > best[row["site"]][0]:
+            best[row["site"]] = (pixels, row)
+    ordered = sorted(best.values(), key=lambda found: -found[0])
+    return [row for _, row in ordered[:_EXAMPLES]]
+
+
+def _change(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(2, height, width) of 0, 1 and 255 -> where they differ."""
+    unknown = (labels == 255).any(axis=0)
+    return np.where(unknown, 255, labels[0] != labels[1]).astype(np.uint8)

@@ -1,15 +1,17 @@
-"""`--push_to_hub`: the finished model goes to the Hub as `euromine publish model` sends it."""
+"""`--push_to_hub`: publish the finished model as `euromine publish model` does."""
 
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from transformers import TrainingArguments
 from transformers.trainer_utils import HubStrategy
 
-from euromine.hub.contents import Contents, model_contents, read_json
+from euromine.hub.contents import Contents
+from euromine.hub.model_contents import model_contents, results_among
 from euromine.hub.publishing import full_name, make_repository, plan_publication, publish
+from euromine.support.errors import ArgumentError, EuroMineError, one_line
+from euromine.support.run_records import RESULTS_FILE
 
 from .arguments import ScriptArguments
 
@@ -17,22 +19,23 @@ logger = logging.getLogger(__name__)
 
 
 def prepare_repository(script: ScriptArguments, training: TrainingArguments, digest: str) -> None:
-    """Find out before training whether its result can be published, rather than after it.
+    """Check before training that its result can be published, and make the repository.
 
     Args:
         script: The script's arguments.
         training: transformers' arguments; `hub_model_id` becomes the repository's full name.
-        digest: Stands for the data.
+        digest: Digest of the data.
 
     Raises:
-        ValueError: Something else than the finished model is asked for, or the name is none.
+        ArgumentError: `hub_strategy` asks for more than the finished model, or the repository's name is
+            invalid.
         FileExistsError: The repository holds another model.
         OSError: The Hub cannot be reached, or does not accept the token.
     """
     if training.hub_strategy != HubStrategy.END:
-        raise ValueError(
-            f"--hub_strategy {HubStrategy(training.hub_strategy).value}: checkpoints hold optimiser states "
-            "and no card, so only the finished model is published; end was expected"
+        raise ArgumentError(
+            f"--hub_strategy: found {HubStrategy(training.hub_strategy).value}; expected end. Checkpoints "
+            "hold optimiser states and no card, so only the finished model is published."
         )
     name = training.hub_model_id or Path(training.output_dir or "").absolute().name
     training.hub_model_id = full_name(name)
@@ -43,7 +46,7 @@ def prepare_repository(script: ScriptArguments, training: TrainingArguments, dig
         title=f"{script.architecture} trained on these data",
         files=(),
         owned=(),
-        identity=("config.json", "metrics.json"),
+        identity=("config.json", RESULTS_FILE),
         difference=lambda found: _difference(script.architecture, digest, found),
     )
     private = bool(training.hub_private_repo)
@@ -54,7 +57,7 @@ def publish_finished(output_dir: Path, training: TrainingArguments) -> None:
     """Publish a finished run, on the first process.
 
     Raises:
-        SystemExit: It could not be published; the run itself is complete.
+        OSError: It could not be published; the run itself is complete, and the message says so.
     """
     if training.process_index:
         return
@@ -62,24 +65,23 @@ def publish_finished(output_dir: Path, training: TrainingArguments) -> None:
     try:
         contents = model_contents(output_dir, name)
         url = publish(plan_publication(contents, name, revision=training.hub_revision))
-    except (OSError, ValueError) as error:
-        logger.error(
-            "%s The model is complete in %s: the same command again publishes it, or euromine publish model.",
-            " ".join(str(error).split()),
-            output_dir,
-        )
-        raise SystemExit(1) from None
-    logger.info("published: %s", url)
+    except (OSError, EuroMineError) as error:
+        raise OSError(
+            f"{one_line(error)} The model is complete in {output_dir}: run the same command again, or "
+            "`euromine publish model`, to publish it."
+        ) from error
+    logger.info("Published: %s", url)
 
 
 def _difference(architecture: str, digest: str, found: Mapping[str, bytes]) -> str | None:
-    """What else a repository holds, as far as it can be said before there is a model."""
+    """What else a repository holds, as far as that can be known before there is a model."""
     if "config.json" not in found:
         return "no model, but other files"
-    results: dict[str, Any] = read_json(found.get("metrics.json")) or {}
-    there = results.get("architecture")
-    if there != architecture:
-        return f"another model ({there})" if there else "a model that none of these scripts trained"
-    if results.get("protocol", {}).get("digest") != digest:
+    results = results_among(found)
+    if results is None:
+        return "a model that none of these scripts trained"
+    if results.architecture != architecture:
+        return f"another model ({results.architecture})"
+    if results.protocol.digest != digest:
         return "the same network trained on other data"
     return None

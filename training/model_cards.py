@@ -1,24 +1,19 @@
 """Model cards: what a network is, its scores and how they came about, in words, tables and a picture."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
-from numpy.typing import NDArray
 
 from euromine.modeling.auto import CHANGE_DETECTION
 from euromine.support import files
+from euromine.support.run_records import Protocol, RunResults
 
-from .figures import Panel, black_and_white, compared, draw_panels, natural_colour
 from .licences import origin_name, weights_licence
 
 PICTURE = "predictions.png"
 _TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
-_EXAMPLES = 3
-_CANDIDATES = 24
 
 # How scores are named where people read them, and the kind that the Hub files them under.
 _SCORE_NAMES = {
@@ -60,7 +55,7 @@ with torch.no_grad():
 change = logits.argmax(2)[0]  # (45, 160, 160): 0 no change, 1 change"""
 
 
-def write_card(folder: Path, results: Mapping[str, Any], picture: bytes | None = None) -> None:
+def write_card(folder: Path, results: RunResults, picture: bytes | None = None) -> None:
     """Write `README.md`, and the picture beside it.
 
     Args:
@@ -73,12 +68,12 @@ def write_card(folder: Path, results: Mapping[str, Any], picture: bytes | None =
     files.write_text(folder / "README.md", make_card(results, with_picture=picture is not None))
 
 
-def make_card(results: Mapping[str, Any], with_picture: bool) -> str:
+def make_card(results: RunResults, with_picture: bool) -> str:
     """The card's text, its `model-index` filled from the scores."""
-    split = scored_split(results)
-    changes = results["task"] == CHANGE_DETECTION
-    protocol = results["protocol"]
-    licence = weights_licence(protocol["pretrained"])
+    split = results.scored_split
+    changes = results.task == CHANGE_DETECTION
+    protocol = results.protocol
+    licence = weights_licence(protocol.pretrained)
     data = ModelCardData(
         model_name=_title(results),
         license=licence.identifier,
@@ -92,17 +87,17 @@ def make_card(results: Mapping[str, Any], with_picture: bool) -> str:
             "sentinel-2",
             "mining",
             "change-detection" if changes else "semantic-segmentation",
-            *(["simulated-data"] if protocol["simulated"] else []),
+            *(["simulated-data"] if protocol.simulated else []),
         ],
-        datasets=[protocol["dataset"]] if protocol["dataset_revision"] else None,
-        base_model=_repositories(protocol["pretrained"]),
+        datasets=[protocol.dataset] if protocol.dataset_revision else None,
+        base_model=_repositories(protocol.pretrained),
         eval_results=_eval_results(results, split) or None,
     )
     card = ModelCard.from_template(
         data,
         template_str=_TEMPLATE.read_text(encoding="utf-8"),
         title=_title(results),
-        simulated=protocol["simulated"],
+        simulated=protocol.simulated,
         description=_description(results),
         picture=PICTURE if with_picture else None,
         picture_caption=(
@@ -110,13 +105,13 @@ def make_card(results: Mapping[str, Any], with_picture: bool) -> str:
             "prediction: white right, black rightly left out, red too much, green missed, grey unknown."
         ),
         scored_split=split,
-        scored_sites=len(protocol["sites"][split]) if split else 0,
+        scored_sites=len(protocol.sites[split]) if split else 0,
         scores=score_table(results, split) if split else "",
         by_part=part_table(results, split) if split else "",
-        averaging=f"{_averaging(protocol['average'])} {_counting(protocol['protocol'])}",
+        averaging=f"{_averaging(protocol.average)} {_counting(protocol.protocol)}",
         score_notes=_score_notes(changes),
         usage=usage(results),
-        bands=protocol["bands"],
+        bands=protocol.bands,
         training_table=table(("", ""), _protocol_rows(results), numbers=False),
         selection=_selection(results),
         limitations=_limitations(results),
@@ -125,16 +120,11 @@ def make_card(results: Mapping[str, Any], with_picture: bool) -> str:
     return re.sub(r"\n{3,}", "\n\n", str(card)).strip() + "\n"
 
 
-def scored_split(results: Mapping[str, Any]) -> str | None:
-    """The split whose scores are shown: the test split, else the validation split, if there is any."""
-    return next((name for name in ("test", "validation") if name in results["scores"]), None)
-
-
-def score_table(results: Mapping[str, Any], split: str) -> str:
+def score_table(results: RunResults, split: str) -> str:
     """The scores of a split, with their intervals of confidence where there are any."""
     names = _names(results)
-    scores = results["scores"][split]
-    intervals = results.get("confidence", {}).get(split, {})
+    scores = results.scores[split]
+    intervals = results.confidence.get(split, {})
     rows = [
         (names[name][0], _number(value), *([_interval(intervals.get(name))] if intervals else []))
         for name, value in scores.items()
@@ -143,9 +133,9 @@ def score_table(results: Mapping[str, Any], split: str) -> str:
     return table(("score", split, *(["95 % over sites"] if intervals else [])), rows)
 
 
-def part_table(results: Mapping[str, Any], split: str) -> str:
+def part_table(results: RunResults, split: str) -> str:
     """F1 by year for a footprint mapper, and by interval for both kinds."""
-    details = results["details"].get(split)
+    details = results.details.get(split)
     if not details:
         return ""
     tables: list[str] = []
@@ -184,75 +174,24 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: bool = 
     )
 
 
-def usage(results: Mapping[str, Any]) -> str:
+def usage(results: RunResults) -> str:
     """How to load and use the model, in code."""
-    changes = results["task"] == CHANGE_DETECTION
+    changes = results.task == CHANGE_DETECTION
     return _USAGE.format(
-        name=results["model"]["repository"] or results["model"]["folder"],
+        name=results.model.repository or results.model.folder,
         auto_class="AutoModel" if changes else "AutoModelForSemanticSegmentation",
         example=_CHANGE_EXAMPLE if changes else _SEGMENTATION_EXAMPLE,
     )
 
 
-def draw_predictions(
-    rows: Any, predict: Callable[[NDArray[np.int16]], NDArray[np.uint8]], task: str
-) -> bytes:
-    """A picture of the first and the last year of some patches, the truth and the prediction.
-
-    Args:
-        rows: Rows of `series`; those of different sites with the most to see are drawn.
-        predict: Images (years, 10, height, width) -> maps (years or pairs, height, width), for two years.
-        task: Changes are shown for a change detector, the last year's footprint for a mapper.
-    """
-    changes = task == CHANGE_DETECTION
-    drawn = []
-    for row in _examples(rows, changes):
-        ends = [0, -1]
-        images, labels = np.asarray(row["images"])[ends], np.asarray(row["labels"])[ends]
-        first, last = (row["years"][end] for end in ends)
-        maps = predict(images)
-        truth = _change(labels) if changes else labels[1]
-        prediction = maps[0] if changes else maps[1]
-        drawn.append(
-            [
-                Panel(f"{row['site']} {first}", natural_colour(images[0])),
-                Panel(f"{row['site']} {last}", natural_colour(images[1])),
-                Panel("change" if changes else f"footprint {last}", black_and_white(truth)),
-                Panel("prediction", compared(prediction, truth)),
-            ]
-        )
-    return draw_panels(drawn, "white: right, black: rightly left out, red: too much, green: missed")
-
-
-def _examples(rows: Any, changes: bool) -> list[Mapping[str, Any]]:
-    """One row of each of some sites, those with the most footprint or change first."""
-    best: dict[str, tuple[int, Mapping[str, Any]]] = {}
-    for place in np.unique(np.linspace(0, len(rows) - 1, min(_CANDIDATES, len(rows))).round().astype(int)):
-        row = rows[int(place)]
-        labels = np.asarray(row["labels"])[[0, -1]]
-        top, left, bottom, right = row["own"]
-        shown = (_change(labels) if changes else labels[1])[top:bottom, left:right]
-        pixels = int((shown == 1).sum())
-        if row["site"] not in best or pixels > best[row["site"]][0]:
-            best[row["site"]] = (pixels, row)
-    ordered = sorted(best.values(), key=lambda found: -found[0])
-    return [row for _, row in ordered[:_EXAMPLES]]
-
-
-def _change(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(2, height, width) of 0, 1 and 255 -> where they differ."""
-    unknown = (labels == 255).any(axis=0)
-    return np.where(unknown, 255, labels[0] != labels[1]).astype(np.uint8)
-
-
-def _title(results: Mapping[str, Any]) -> str:
+def _title(results: RunResults) -> str:
     """A model's own name: its repository's, or what it is."""
-    repository = results["model"]["repository"]
-    return repository.split("/")[-1] if repository else f"euromine-{results['architecture']}"
+    repository = results.model.repository
+    return repository.split("/")[-1] if repository else f"euromine-{results.architecture}"
 
 
-def _names(results: Mapping[str, Any]) -> Mapping[str, tuple[str, str]]:
-    return _CHANGE_SCORE_NAMES if results["task"] == CHANGE_DETECTION else _SCORE_NAMES
+def _names(results: RunResults) -> Mapping[str, tuple[str, str]]:
+    return _CHANGE_SCORE_NAMES if results.task == CHANGE_DETECTION else _SCORE_NAMES
 
 
 def _number(value: float | None) -> str:
@@ -270,39 +209,39 @@ def _repositories(pretrained: str | None) -> str | list[str] | None:
     return named if len(named) > 1 else next(iter(named), None)
 
 
-def _eval_results(results: Mapping[str, Any], split: str | None) -> list[EvalResult]:
+def _eval_results(results: RunResults, split: str | None) -> list[EvalResult]:
     if split is None:
         return []
-    protocol, names = results["protocol"], _names(results)
-    changes = results["task"] == CHANGE_DETECTION
+    protocol, names = results.protocol, _names(results)
+    changes = results.task == CHANGE_DETECTION
     return [
         EvalResult(
             task_type="image-segmentation",
             task_name="Change detection" if changes else "Semantic segmentation",
-            dataset_type=protocol["dataset"] if protocol["dataset_revision"] else "euromine",
-            dataset_name="EuroMineNet" + (" (simulated)" if protocol["simulated"] else ""),
+            dataset_type=protocol.dataset if protocol.dataset_revision else "euromine",
+            dataset_name="EuroMineNet" + (" (simulated)" if protocol.simulated else ""),
             dataset_config="series",
             dataset_split=split,
-            dataset_revision=protocol["dataset_revision"],
+            dataset_revision=protocol.dataset_revision,
             metric_type=names[score][1],
             metric_name=names[score][0],
             metric_value=round(value, 4),
-            metric_args={"average": protocol["average"]},
+            metric_args={"average": protocol.average},
         )
-        for score, value in results["scores"][split].items()
+        for score, value in results.scores[split].items()
         if score in names and value is not None and value == value
     ]
 
 
-def _description(results: Mapping[str, Any]) -> str:
-    model = results["model"]
-    millions = f"{model['parameters'] / 1e6:.2f} million parameters"
-    if results["task"] == CHANGE_DETECTION:
+def _description(results: RunResults) -> str:
+    model = results.model
+    millions = f"{model.parameters / 1e6:.2f} million parameters"
+    if results.task == CHANGE_DETECTION:
         does = "finds what changed of a mine's footprint between any two years"
     else:
         does = "maps the footprint of mines in each year"
     return (
-        f"`{results['architecture']}` ({model['class']}, {millions}): {does} of a Sentinel-2 series, "
+        f"`{results.architecture}` ({model.class_name}, {millions}): {does} of a Sentinel-2 series, "
         "as EuroMineNet's benchmark of mines in the European Union sets it."
     )
 
@@ -333,56 +272,56 @@ def _score_notes(changes: bool) -> str:
     )
 
 
-def _selection(results: Mapping[str, Any]) -> str:
-    training = results["training"]
-    if training["best_step"] is not None:
+def _selection(results: RunResults) -> str:
+    training = results.training
+    if training.best_step is not None:
         return (
-            f"The checkpoint of step {training['best_step']} of {training['steps']} was chosen by "
-            f"{training['selected_by']} on the validation split. The test split was scored once, after that."
+            f"The checkpoint of step {training.best_step} of {training.steps} was chosen by "
+            f"{training.selected_by} on the validation split. The test split was scored once, after that."
         )
     return (
-        f"Nothing was selected: this is the last checkpoint, of step {training['steps']}. "
+        f"Nothing was selected: this is the last checkpoint, of step {training.steps}. "
         "The test split, if any, was scored once, after training."
     )
 
 
-def _protocol_rows(results: Mapping[str, Any]) -> list[tuple[str, str]]:
-    protocol, training = results["protocol"], results["training"]
-    arguments = training["arguments"]
-    sites = protocol["sites"]
+def _protocol_rows(results: RunResults) -> list[tuple[str, str]]:
+    protocol, training = results.protocol, results.training
+    arguments = training.arguments
+    sites = protocol.sites
     rows = {
-        "dataset": _dataset_name(protocol) + (" (simulated)" if protocol["simulated"] else ""),
-        "revision": protocol["dataset_revision"] or f"none; digest {protocol['digest']}",
+        "dataset": _dataset_name(protocol) + (" (simulated)" if protocol.simulated else ""),
+        "revision": protocol.dataset_revision or f"none; digest {protocol.digest}",
         "sites": ", ".join(f"{len(sites[split])} {split}" for split in ("train", "validation", "test")),
-        "years": ", ".join(map(str, protocol["years"])) if protocol["years"] else "all",
-        "protocol": protocol["protocol"],
-        "statistics": protocol["statistics"],
-        "recipe": protocol["recipe"],
+        "years": ", ".join(map(str, protocol.years)) if protocol.years else "all",
+        "protocol": protocol.protocol,
+        "statistics": protocol.statistics,
+        "recipe": protocol.recipe,
         "optimiser": f"{arguments['optim']}, weight decay {arguments['weight_decay']:g}",
         "learning rate": f"{arguments['learning_rate']:g}, {arguments['lr_scheduler_type']}",
-        "batch": str(training["batch_size"]),
-        "steps": f"{training['steps']} ({training['epochs']:g} epochs)",
-        "augmentation": "flips and quarter turns" if protocol["augmentation"] else "none",
-        "precision": training["precision"],
+        "batch": str(training.batch_size),
+        "steps": f"{training.steps} ({training.epochs:g} epochs)",
+        "augmentation": "flips and quarter turns" if protocol.augmentation else "none",
+        "precision": training.precision,
         "seed": str(arguments["seed"]),
-        "began from": origin_name(protocol["pretrained"]) if protocol["pretrained"] else "fresh weights",
-        "hardware": results["hardware"],
-        "versions": ", ".join(f"{name} {version}" for name, version in results["versions"].items()),
+        "began from": origin_name(protocol.pretrained) if protocol.pretrained else "fresh weights",
+        "hardware": results.hardware,
+        "versions": ", ".join(f"{name} {version}" for name, version in results.versions.items()),
     }
-    if results["task"] == CHANGE_DETECTION:
-        rows["pairs"] = f"{protocol['pairs_per_patch']} a patch and epoch, {protocol['interval_sampling']}"
-        if protocol.get("training") == "series":
+    if results.task == CHANGE_DETECTION:
+        rows["pairs"] = f"{protocol.pairs_per_patch} a patch and epoch, {protocol.interval_sampling}"
+        if protocol.training == "series":
             rows["pairs"] += ", those of a patch together: each of its years is encoded once"
             rows["batch"] += " patches"
     return list(rows.items())
 
 
-def _dataset_name(protocol: Mapping[str, Any]) -> str:
+def _dataset_name(protocol: Protocol) -> str:
     """A repository's name; of a folder its last part: where it lay concerns nobody else."""
-    return str(protocol["dataset"] if protocol["dataset_revision"] else Path(protocol["dataset"]).name)
+    return str(protocol.dataset if protocol.dataset_revision else Path(protocol.dataset).name)
 
 
-def _limitations(results: Mapping[str, Any]) -> list[str]:
+def _limitations(results: RunResults) -> list[str]:
     limitations = [
         "Trained on mines of the European Union at 10 m: other climates, other sensors and pits of a few "
         "pixels are outside of what it has seen.",
@@ -390,8 +329,8 @@ def _limitations(results: Mapping[str, Any]) -> list[str]:
         "Haze, snow and a season unlike the training images' mislead it; nothing in it masks clouds.",
         "One training run with one seed: other seeds give other scores.",
     ]
-    if results["task"] == CHANGE_DETECTION:
+    if results.task == CHANGE_DETECTION:
         limitations.append("It says where a footprint changed, not whether it grew or was reclaimed.")
-    if results["protocol"]["simulated"]:
+    if results.protocol.simulated:
         limitations.insert(0, "Trained on simulated data: not to be used on real mines.")
     return limitations

@@ -7,7 +7,7 @@ import datasets
 import numpy as np
 from torch.utils.data import Dataset
 
-from euromine.dataset_script.reading import change_between
+from euromine.dataset_script.label_changes import change_between
 
 
 class PatchSeries(Dataset[dict[str, Any]]):

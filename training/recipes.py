@@ -1,19 +1,17 @@
-"""How a network is trained unless the command line says otherwise: our own recipe and the paper's.
-
-A recipe is nothing but other defaults for transformers' `TrainingArguments`.
-"""
+"""Training recipes, our own and the paper's: defaults for transformers' `TrainingArguments`."""
 
 from typing import Any
 
 from euromine.modeling.auto import CHANGE_DETECTION
+from euromine.support.errors import ArgumentError
 
-# What both recipes and both tasks start from.
+# Shared by both recipes and both tasks.
 COMMON: dict[str, Any] = {
     "per_device_eval_batch_size": 4,
     "save_total_limit": 2,
     "logging_steps": 20,
     "report_to": "none",
-    # Rows are put together by our own collator, and scored batch by batch.
+    # Our own collator takes all columns, and scores are counted batch by batch.
     "remove_unused_columns": False,
     "batch_eval_metrics": True,
     "greater_is_better": True,
@@ -21,16 +19,16 @@ COMMON: dict[str, Any] = {
     "hub_strategy": "end",
 }
 
-# The score by which the best epoch is chosen, on the validation split alone.
+# The validation score that selects the best epoch.
 BEST_METRIC = {"segmentation": "of1", CHANGE_DETECTION: "of1_pooled"}
 
-# The published configurations name one of these where they depart from Adam at 1e-4 without weight decay.
+# Networks whose published configuration departs from Adam at 1e-4 without weight decay.
 PUBLISHED: dict[str, dict[str, Any]] = {
     "hanet": {"weight_decay": 0.0005},
     "tinycd": {"learning_rate": 0.00356799066427741, "weight_decay": 0.009449677083344786},
 }
 # Epochs over all pairs of years in the published configurations of the change detectors. None is published
-# for the footprint mappers: there it is our choice, of about as many steps.
+# for the footprint mappers; we chose a number that gives about as many steps.
 PUBLISHED_EPOCHS = {CHANGE_DETECTION: 10, "segmentation": 50}
 PUBLISHED_BATCH_SIZE = 32
 
@@ -41,23 +39,23 @@ def recipe_defaults(
     """The training arguments of a recipe.
 
     Args:
-        recipe: "default": AdamW with a short warm-up and a cosine, in bfloat16 where the device has it.
-            "paper": Adam at 1e-4 (AdamW without weight decay is Adam), batches of 32, a cosine from there to
-            1e-7 that is stepped once a batch over the whole training, in float32, without clipping; TinyCD
-            and HANet with the optimiser of their published configurations.
+        recipe: "default": AdamW with a short warm-up and a cosine schedule, in bfloat16 where the device
+            supports it. "paper": Adam at 1e-4 (AdamW without weight decay), batches of 32, one cosine down to
+            1e-7 over the whole training, float32, no clipping; TinyCD and HANet with the optimiser of their
+            published configurations.
         task: "segmentation" or "change-detection".
-        architecture: The network's name.
-        pretrained: Whether training starts from a checkpoint: the default recipe then takes smaller steps.
-        bf16: Whether the device computes in bfloat16.
-        processes: Over how many processes a batch of the paper's 32 is divided.
+        architecture: Name of the network.
+        pretrained: Whether training starts from a checkpoint, which lowers the default learning rate.
+        bf16: Whether the device supports bfloat16.
+        processes: Number of processes that share the paper's batch of 32.
 
     Raises:
-        ValueError: There is no such recipe, or the paper's batch cannot be divided.
+        ArgumentError: There is no such recipe, or the paper's batch cannot be divided.
     """
     if recipe == "paper":
         return {**_paper(task, processes), **PUBLISHED.get(architecture, {})}
     if recipe != "default":
-        raise ValueError(f"unknown recipe {recipe!r}, default or paper was expected")
+        raise ArgumentError(f"--recipe: found {recipe!r}; expected default or paper.")
     return {
         "optim": "adamw_torch",
         "learning_rate": 1e-4 if pretrained else 1e-3,
@@ -74,9 +72,9 @@ def recipe_defaults(
 
 def _paper(task: str, processes: int) -> dict[str, Any]:
     if PUBLISHED_BATCH_SIZE % processes:
-        raise ValueError(
-            f"the paper's batch of {PUBLISHED_BATCH_SIZE} cannot be divided among {processes} processes: "
-            "give --per_device_train_batch_size, or another number of processes"
+        raise ArgumentError(
+            f"--recipe paper: found {processes} processes; expected a number that divides its batch of "
+            f"{PUBLISHED_BATCH_SIZE}. Set --per_device_train_batch_size, or change the number of processes."
         )
     return {
         "optim": "adamw_torch",

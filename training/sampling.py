@@ -1,4 +1,4 @@
-"""In which order rows are trained on: a function of the seed and the epoch alone, so it can be resumed."""
+"""The order of training rows: a function of the seed and the epoch alone, so that training can resume."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,11 +9,11 @@ from torch.utils.data import Sampler
 
 
 class EpochSampler(Sampler[Any]):
-    """All rows in an order of their own in each epoch.
+    """All rows, shuffled anew in each epoch.
 
     Args:
-        rows: How many rows there are.
-        seed: With the epoch, all that the order depends on.
+        rows: Number of rows.
+        seed: Seed of the order, together with the epoch.
     """
 
     def __init__(self, rows: int, seed: int) -> None:
@@ -22,7 +22,7 @@ class EpochSampler(Sampler[Any]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Say whose order the next iteration gives."""
+        """Set the epoch of the next iteration."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -38,17 +38,17 @@ class EpochSampler(Sampler[Any]):
 
 
 class PairSampler(EpochSampler):
-    """So many pairs of each patch, drawn anew in each epoch.
+    """A number of pairs of each patch, drawn anew in each epoch.
 
     No pair is drawn twice in an epoch; a patch with fewer pairs gives all that it has.
 
     Args:
         patches: Each row's patch, by any name.
         intervals: Each row's number of years between the two dates, at least 1.
-        pairs_per_patch: How many are drawn.
-        sampling: "uniform": every pair of a patch alike. "balanced": every interval alike, however many
-            pairs there are of it. "inverse": in inverse proportion to the interval.
-        seed: With the epoch, all that the draw and the order depend on.
+        pairs_per_patch: Number of pairs to draw.
+        sampling: "uniform": every pair of a patch with equal probability. "balanced": every interval with
+            equal probability, however many pairs have it. "inverse": in inverse proportion to the interval.
+        seed: Seed of the draw and the order, together with the epoch.
 
     Raises:
         ValueError: There is no such sampling.
@@ -68,7 +68,7 @@ class PairSampler(EpochSampler):
         self.pairs_per_patch = pairs_per_patch
         self.drawn = int(np.minimum(pairs, pairs_per_patch).sum())
         self._weights = _weights(self._patches, np.asarray(intervals), sampling)
-        # Where each patch begins once rows are sorted by patch, and each such row's place in its patch.
+        # Each row's position in its patch, once rows are sorted by patch.
         self._places = np.arange(self.rows) - np.repeat(np.cumsum(pairs) - pairs, pairs)
 
     def __len__(self) -> int:
@@ -82,7 +82,7 @@ class PairSampler(EpochSampler):
 
 
 class SeriesSampler(PairSampler):
-    """As `PairSampler`, with the pairs of a patch in one sample: a tuple of their rows for each patch."""
+    """As `PairSampler`, with all pairs of a patch in one sample: a tuple of their rows."""
 
     def __len__(self) -> int:
         return int(self._patches.max(initial=-1)) + 1
@@ -96,7 +96,7 @@ class SeriesSampler(PairSampler):
 
 
 def _weights(patches: NDArray[np.int64], intervals: NDArray[np.int64], sampling: str) -> NDArray[np.float64]:
-    """Each row's chance to be drawn first, relative to the others of its patch."""
+    """Each row's probability of being drawn first, relative to the others of its patch."""
     if sampling == "uniform":
         return np.ones(len(patches))
     if sampling == "inverse":
@@ -106,4 +106,4 @@ def _weights(patches: NDArray[np.int64], intervals: NDArray[np.int64], sampling:
             np.stack([patches, intervals]), axis=1, return_inverse=True, return_counts=True
         )
         return 1.0 / counts[kinds.reshape(-1)]
-    raise ValueError(f"unknown sampling {sampling!r}, uniform, balanced or inverse was expected")
+    raise ValueError(f"sampling: found {sampling!r}; expected uniform, balanced or inverse.")

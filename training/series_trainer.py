@@ -2,7 +2,6 @@
 
 import logging
 import random
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 from torch.utils.data import Sampler
-from tqdm.auto import tqdm
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.trainer_callback import PrinterCallback, ProgressCallback, TrainerControl, TrainerState
@@ -23,6 +21,7 @@ from euromine.support import files
 
 from . import checkpoints
 from .collation import IGNORED, SeriesCollator, augmented, without_unowned
+from .console import LogLines, ProgressBars
 from .evaluation import SeriesScores, predict_series
 from .sampling import EpochSampler
 
@@ -81,8 +80,8 @@ class SeriesTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
         if not args.disable_tqdm:
-            self.add_callback(_Bars())
-        self.add_callback(_LogLines())
+            self.add_callback(ProgressBars())
+        self.add_callback(LogLines())
 
     @property
     def network(self) -> PreTrainedModel:
@@ -199,7 +198,7 @@ class SeriesTrainer(Trainer):
             checkpoints.remove(staging)
             staging.mkdir(parents=True)
         self.accelerator.wait_for_everyone()
-        with files.told_when_full(output_dir, name):
+        with files.explain_full_disk(output_dir, name):
             self._staging = staging
             try:
                 super()._save_checkpoint(model, trial)
@@ -232,7 +231,7 @@ class SeriesTrainer(Trainer):
             return
         final = Path(super()._get_output_dir(None))
         staging = final / checkpoints.STAGING
-        with files.told_when_full(final, "the model"):
+        with files.explain_full_disk(final, "the model"):
             super().save_model(str(staging), _internal_call=True)
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
@@ -292,50 +291,3 @@ class _Draws(TrainerCallback):
         random.seed(int(seeds[0]))
         np.random.seed(int(seeds[1]))  # noqa: NPY002 - what others draw from it is to be resumable, too
         torch.manual_seed(int(seeds[2]))
-
-
-class _Bars(ProgressCallback):
-    """Trainer's bars, without its lines."""
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        """Nothing: `_LogLines` writes them."""
-
-
-class _LogLines(TrainerCallback):
-    """One short line a log."""
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        line = log_line(logs or {}, state.global_step, state.max_steps)
-        if line and state.is_world_process_zero:
-            tqdm.write(line, file=sys.stderr)
-
-
-def log_line(logs: Mapping[str, Any], step: int, steps: int) -> str:
-    """What a log says, in one line; nothing of a log without anything to say."""
-    if "loss" in logs:
-        parts = [f"loss {logs['loss']:.4f}", f"learning rate {logs.get('learning_rate', 0.0):.2g}"]
-    elif split := next((name.split("_")[0] for name in logs if name.endswith("_of1_pooled")), None):
-        prefix = f"{split}_"
-        scores = {name.removeprefix(prefix): value for name, value in logs.items() if name.startswith(prefix)}
-        timing = ("runtime", "samples_per_second", "steps_per_second", "model_preparation_time")
-        named = {"eval": "validation"}.get(split, split)
-        parts = [named, *(f"{name} {value:.4f}" for name, value in scores.items() if name not in timing)]
-    elif "train_runtime" in logs:
-        parts = [f"trained in {logs['train_runtime']:.0f} s"]
-    else:
-        return ""
-    return "  ".join([f"step {step}/{steps}", f"epoch {logs.get('epoch', 0.0):.2f}", *parts])

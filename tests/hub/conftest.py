@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from euromine.dataset_script.archive import write_site
+from euromine.dataset_script.archive_writing import write_site
 from euromine.dataset_script.shards import build_dataset
 from euromine.modeling.auto import create_model
 from euromine.modeling.image_processing import EuroMineImageProcessor
+from euromine.support.records import record_from, write_record
+from euromine.support.run_records import RunResults
 
 from .server import Hub
 
@@ -233,8 +235,8 @@ def save_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         model = create_model(architecture, **config)
         model.save_pretrained(folder)
         EuroMineImageProcessor().save_pretrained(folder)
-        results = results_of(architecture, task, folder)
-        (folder / "metrics.json").write_text(json.dumps(results))
+        results = record_from(RunResults, results_of(architecture, task, folder), "metrics.json")
+        write_record(folder / "metrics.json", results)
         (folder / "run.json").write_text("{}")
         write_card(folder, results, b"\x89PNG a picture")
         (folder / "checkpoint-40").mkdir()

@@ -104,10 +104,10 @@ def test_a_stopped_publication_goes_on_where_it_was(name: str, fresh: Path, hub:
     [
         (
             None,
-            "There is no token with which {name} could be written to: log in with `hf auth login`, or",
+            "There is no token that could write to {name}: log in with `hf auth login`, or",
         ),
         ("hf_expired", "does not accept the token for {name}: it may have expired or be mistyped"),
-        ("hf_reader", "The token may not write to {name}: one with write access to mines was expected"),
+        ("hf_reader", "The token may not write to {name}: it needs write access to mines"),
     ],
 )
 def test_a_token_that_will_not_do_is_said_so(
@@ -124,7 +124,7 @@ def test_a_dry_run_without_a_token_lists_all_the_same(name: str, publisher: Work
     status, output = publisher.euromine("publish", "dataset", dataset, name, "--dry-run", token=None)
     assert status == 0
     assert "data/annual/train-00000-of-00001.parquet" in output
-    assert "Not to be sent like this: There is no token" in output
+    assert "Nothing can be sent: There is no token" in output
 
 
 def test_what_somebody_else_commits_meanwhile_is_kept(
@@ -143,9 +143,7 @@ def test_what_somebody_else_commits_meanwhile_is_kept(
         status, output = publisher.euromine("publish", "dataset", dataset, name)
     thread.join()
     sentence = output.rpartition("euromine: ")[2]
-    assert (status, f"{name} was changed by somebody else while this was sent" in sentence) == (1, True), (
-        output
-    )
+    assert (status, f"{name} was changed by somebody else in the meantime" in sentence) == (1, True), output
     assert "\n" not in sentence
     assert hub.history("dataset", name)[0] == "Meanwhile"
 
@@ -250,5 +248,5 @@ def test_without_a_network_publishing_says_so_in_one_sentence(traveller: Worker,
     sentence = output.rpartition("euromine: ")[2]
     assert status == 1
     assert sentence.startswith("http://127.0.0.1:9 cannot be reached (")
-    assert "the same command goes on from there" in sentence
+    assert "the same command continues from there" in sentence
     assert "\n" not in sentence

@@ -152,7 +152,10 @@ def test_another_dataset_is_linked_only_after_unlinking(
     linked: str, linker: Worker, other: Path, dataset: Path
 ) -> None:
     status, output = linker.euromine("link", other, token=None)
-    assert (status, f"{dataset} is linked on this machine already; `euromine unlink`" in output) == (
+    assert (
+        status,
+        f"found {dataset} linked on this machine already; expected no other dataset. `euromine" in output,
+    ) == (
         1,
         True,
     ), output
@@ -160,7 +163,10 @@ def test_another_dataset_is_linked_only_after_unlinking(
 
 def test_what_is_no_dataset_is_refused(linker: Worker, tmp_path: Path) -> None:
     status, output = linker.euromine("link", tmp_path, token=None)
-    assert (status, "is no dataset that `euromine build` wrote" in output) == (1, True), output
+    assert (
+        status,
+        "found no build.json; expected a folder that `euromine build` wrote" in output,
+    ) == (1, True), output
 
 
 def test_unlinking_leaves_the_machine_as_it_was(command: Command, dataset: Path, tmp_path: Path) -> None:
@@ -223,7 +229,7 @@ def test_a_link_is_refused_where_something_else_lies(command: Command, dataset: 
     (links[0] / "mine.txt").write_text("mine")
     before = tree(home / "datasets")
     status, output = command(home, "link", dataset)
-    assert (status, f"{links[0]} is there already and was not made by `euromine link`" in output) == (1, True)
+    assert (status, f"{links[0]} exists already and was not made by `euromine link`" in output) == (1, True)
     assert {name: value for name, value in tree(home / "datasets").items() if not name.endswith(".lock")} == {
         name: value for name, value in before.items() if not name.endswith(".lock")
     }

@@ -245,12 +245,24 @@ def test_what_is_no_whole_dataset_is_refused_before_anybody_is_asked(
     half = (dataset / shard).read_bytes()[:-100]
     (tmp_path / "empty").mkdir()
     for folder, message in (
-        (tmp_path / "nowhere", "nowhere is no folder"),
-        (tmp_path / "empty", "is no dataset that `euromine build` wrote"),
-        (damaged(lambda folder: (folder / shard).write_bytes(half)), "is no parquet file, or is cut off"),
-        (damaged(lambda folder: (folder / shard).unlink()), "0 files for data/annual/train-*.parquet"),
-        (damaged(lambda folder: (folder / "README.md").unlink()), "has no README.md"),
-        (damaged(lambda folder: (folder / "years.png").unlink()), "shows the picture years.png"),
+        (tmp_path / "nowhere", "nowhere: found no build.json; expected a folder"),
+        (
+            tmp_path / "empty",
+            "found no build.json; expected a folder that `euromine build` wrote",
+        ),
+        (
+            damaged(lambda folder: (folder / shard).write_bytes(half)),
+            "found no end of a parquet file; expected a whole shard",
+        ),
+        (
+            damaged(lambda folder: (folder / shard).unlink()),
+            "found 0 files for data/annual/train-*.parquet; expected the shards",
+        ),
+        (damaged(lambda folder: (folder / "README.md").unlink()), "found no README.md; expected a card"),
+        (
+            damaged(lambda folder: (folder / "years.png").unlink()),
+            "found no years.png for the picture it shows",
+        ),
     ):
         with hub.noted() as requests:
             status, output = publisher.euromine("publish", "dataset", folder, "mines/broken")
@@ -261,4 +273,4 @@ def test_what_is_no_whole_dataset_is_refused_before_anybody_is_asked(
 @pytest.mark.parametrize("name", ["a/b/c", "mines/two words", "mines/-", "mines/x.git", "mines/é"])
 def test_a_name_that_cannot_be_is_refused(name: str, publisher: Worker, dataset: Path) -> None:
     status, output = publisher.euromine("publish", "dataset", dataset, name)
-    assert (status, "is no name of a Hub repository" in output) == (1, True), output
+    assert (status, f"REPO: found {name!r}; expected owner/name" in output) == (1, True), output

@@ -59,6 +59,9 @@ def test_another_metric_is_not_overwritten(publisher: Worker, hub: Hub) -> None:
 
 def test_names_that_nobody_could_load_are_refused(publisher: Worker, tmp_path: Path) -> None:
     status, output = publisher.euromine("publish", "metric", "ca_tiuo", "mines/ca_tiuo")
-    assert (status, "There is no metric 'ca_tiuo'" in output) == (1, True), output
+    assert (status, "NAME: found 'ca_tiuo'; expected " in output) == (1, True), output
     status, output = publisher.euromine("publish", "metric", "ca_tiou", "mines/consistency")
-    assert (status, "a repository named .../ca_tiou was expected" in output) == (1, True), output
+    assert (status, "REPO: found mines/consistency; expected a repository named .../ca_tiou." in output) == (
+        1,
+        True,
+    ), output

@@ -190,14 +190,17 @@ def test_what_is_no_whole_model_is_refused(
     shutil.copytree(folder, cut_off)
     (cut_off / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-10])
     for broken, message in (
-        (dataset, "holds no model of this project"),
-        (without("README.md"), "has no README.md"),
-        (without("preprocessor_config.json"), "has no preprocessor_config.json"),
-        (without("model.safetensors"), "has no model.safetensors"),
-        (without("fc_ef.py"), "has no fc_ef.py"),
-        (without("losses.py"), "has no losses.py"),
-        (without("predictions.png"), "shows the picture predictions.png"),
-        (cut_off, "it was not written whole"),
+        (dataset, "found no config.json that names bands; expected a model of this project."),
+        (without("README.md"), "found no README.md; expected a card"),
+        (
+            without("preprocessor_config.json"),
+            "found no preprocessor_config.json; expected the image processor",
+        ),
+        (without("model.safetensors"), "found no model.safetensors; expected the weights"),
+        (without("fc_ef.py"), "found no fc_ef.py; expected the code"),
+        (without("losses.py"), "found no losses.py; expected the code"),
+        (without("predictions.png"), "found no predictions.png for the picture it shows"),
+        (cut_off, "The file was not written whole."),
     ):
         status, output = publisher.euromine("publish", "model", broken, "mines/broken")
         assert (status, message in output) == (1, True), output

@@ -15,7 +15,7 @@ TRAINING = """
 import os
 os.environ["HF_TOKEN"] = token
 from euromine.train_cd import main
-value = main(arguments)["model"]["repository"]
+value = main(arguments).model.repository
 """
 
 
@@ -98,7 +98,7 @@ def test_what_cannot_be_published_is_said_before_training(
     for arguments, token, message in (
         (["--hub_model_id", "mines/theirs"], "hf_writer", "holds a model that none of these scripts trained"),
         (["--hub_model_id", "mines/new"], "hf_reader", "The token may not write to mines/new"),
-        (["--hub_model_id", "no name"], "hf_writer", "is no name of a Hub repository"),
+        (["--hub_model_id", "no name"], "hf_writer", "REPO: found 'no name'; expected owner/name"),
         (["--hub_strategy", "every_save"], "hf_writer", "only the finished model is published"),
         (
             ["--hub_model_id", "mines/trained", "--max_train_samples", "2"],

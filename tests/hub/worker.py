@@ -35,9 +35,9 @@ def wait_less() -> None:
     )
     huggingface_hub.utils._http.time = impatient
     if "--alone" not in sys.argv:
-        import euromine.hub.publishing
+        import euromine.hub.connection
 
-        euromine.hub.publishing.time = impatient
+        euromine.hub.connection.time = impatient
 
 
 wait_less()

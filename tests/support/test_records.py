@@ -1,12 +1,14 @@
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 from euromine.support.errors import RecordError
 from euromine.support.records import (
+    as_stored,
     json_field,
     read_record,
     record_from,
@@ -63,6 +65,13 @@ def test_a_record_is_read_into_dataclasses_and_written_back_unchanged(tmp_path):
     assert list(record_to_json(results).items()) == list(DOCUMENT.items())
     write_record(path, results)
     assert path.read_text() == json.dumps(DOCUMENT, indent=2) + "\n"
+
+
+def test_a_record_before_writing_is_compared_as_it_will_be_read():
+    facts = record_from(Results, {**DOCUMENT, "share": 1.0}, "it")
+    raw = replace(facts, anything={1: (float("nan"), Path("a"))}, scores={"test": {"of1": float("inf")}})
+    stored = as_stored(raw)
+    assert stored == replace(facts, anything={"1": [None, "a"]}, scores={"test": {"of1": None}})
 
 
 def test_fields_with_defaults_may_be_missing_and_unknown_keys_are_ignored():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from transformers import PreTrainedModel
 
-from euromine.dataset_script.archive import write_site
+from euromine.dataset_script.archive_writing import write_site
 from euromine.dataset_script.shards import build_dataset
 from euromine.modeling.auto import create_model
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from transformers import get_scheduler
 
+from euromine.support.errors import ArgumentError, EuroMineError
 from euromine.training.arguments import ChangeDetectionArguments, SegmentationArguments, parse_arguments
 from euromine.training.recipes import recipe_defaults
 
@@ -65,7 +66,10 @@ def test_the_papers_batch_is_divided_among_processes():
     options = {"pretrained": False, "bf16": False}
     arguments = recipe_defaults("paper", "segmentation", "unet", processes=4, **options)
     assert arguments["per_device_train_batch_size"] == 8
-    with pytest.raises(ValueError, match="cannot be divided among 3 processes"):
+    with pytest.raises(
+        ArgumentError,
+        match="--recipe paper: found 3 processes; expected a number that divides its batch of 32",
+    ):
         recipe_defaults("paper", "segmentation", "unet", processes=3, **options)
 
 
@@ -150,27 +154,36 @@ def test_a_token_is_never_among_the_arguments_that_are_saved(monkeypatch):
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
-        ([], "--dataset is missing"),
-        (["--dataset", "shards"], "--architecture is missing"),
-        ([*SEGMENT, "--learning_rat", "1"], "no argument --learning_rat, did you mean --learning_rate"),
+        ([], "--dataset: found no value; expected one, as it is required."),
+        (["--dataset", "shards"], "--architecture: found no value; expected one, as it is required."),
+        (
+            [*SEGMENT, "--learning_rat", "1"],
+            "command line: found the unknown option --learning_rat; expected --learning_rate",
+        ),
         ([*SEGMENT, "--learning_rate", "fast"], "invalid float value: 'fast'"),
         ([*SEGMENT, "--recipe", "secret"], "--recipe: invalid choice: 'secret'"),
-        ([*SEGMENT, "--max_train_samples", "0"], "--max_train_samples is 0, at least 1"),
-        ([*SEGMENT, "--config_overrides", "{depths}"], "--config_overrides is '{depths}', which is no JSON"),
-        ([*SEGMENT, "--config_overrides", "3"], "a JSON object of fields was expected"),
+        ([*SEGMENT, "--max_train_samples", "0"], "--max_train_samples: found 0; expected at least 1."),
+        (
+            [*SEGMENT, "--config_overrides", "{depths}"],
+            "--config_overrides: found '{depths}', which is not JSON (",
+        ),
+        (
+            [*SEGMENT, "--config_overrides", "3"],
+            "--config_overrides: found '3'; expected a JSON object of fields.",
+        ),
         (
             ["--dataset", "shards", "--architecture", "tinycd"],
-            "tinycd finds changes: train it with train_cd.py",
+            "found tinycd, a change detector; expected a footprint mapper. Train it with train_cd.py.",
         ),
         (
             ["--dataset", "shards", "--architecture", "segfromer"],
-            "unknown architecture 'segfromer': the nearest",
+            "--architecture: found 'segfromer'; expected segformer-b",
         ),
         (["missing.yaml"], "missing.yaml"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(argv, sentence):
-    with pytest.raises((ValueError, OSError)) as raised:
+    with pytest.raises((EuroMineError, OSError)) as raised:
         parse_arguments(SegmentationArguments, argv)
     assert sentence in str(raised.value)
     assert "\n" not in str(raised.value)
@@ -181,31 +194,40 @@ def test_mistakes_are_told_in_a_sentence(argv, sentence):
     [
         (
             ["--dataset", "shards", "--architecture", "unet"],
-            "unet maps footprints: train it with train_seg.py",
+            "found unet, a footprint mapper; expected a change detector. Train it with train_seg.py.",
         ),
-        ([*CHANGES, "--pairs_per_patch", "few"], "--pairs_per_patch is 'few', all or a number was expected"),
-        ([*CHANGES, "--pairs_per_patch", "0"], "--pairs_per_patch is '0'"),
-        ([*CHANGES, "--interval_sampling", "balanced"], "--pairs_per_patch has to say how many"),
+        (
+            [*CHANGES, "--pairs_per_patch", "few"],
+            "--pairs_per_patch: found 'few'; expected all or a number of at least 1.",
+        ),
+        (
+            [*CHANGES, "--pairs_per_patch", "0"],
+            "--pairs_per_patch: found '0'; expected all or a number of at least 1.",
+        ),
+        (
+            [*CHANGES, "--interval_sampling", "balanced"],
+            "--interval_sampling: found balanced with --pairs_per_patch all; expected a number of pairs",
+        ),
     ],
 )
 def test_mistakes_of_change_detection_are_told_too(argv, sentence):
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(ArgumentError, match=sentence):
         parse_arguments(ChangeDetectionArguments, argv)
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("learning_rat: 1", "no argument learning_rat, did you mean learning_rate"),
-        ("recipe: secret", "recipe is 'secret', one of default, paper expected"),
-        ("- 1", "holds no arguments"),
-        ("a: [", "cannot be read"),
+        ("learning_rat: 1", "found the unknown option learning_rat; expected learning_rate"),
+        ("recipe: secret", "found 'secret' for recipe; expected one of default, paper."),
+        ("- 1", "found no options; expected lines such as `architecture: segformer-b0`."),
+        ("a: [", r"found text that is not YAML \(.*\); expected options and their values\."),
     ],
 )
 def test_mistakes_in_a_file_name_it(tmp_path, text, sentence):
     path = tmp_path / "run.yaml"
     path.write_text(text)
-    with pytest.raises(ValueError, match=sentence) as raised:
+    with pytest.raises(ArgumentError, match=sentence) as raised:
         parse_arguments(SegmentationArguments, [str(path)])
     assert str(path) in str(raised.value)
 
@@ -219,7 +241,13 @@ def test_the_papers_protocol_normalises_and_pools_as_the_paper_does():
     assert (script.averaging, script.counts_whole_patches) == ("pooled", False)
 
 
-@pytest.mark.parametrize("other", [("--average", "site"), ("--statistics", "dataset")])
-def test_the_papers_protocol_is_not_mixed_with_another(other):
-    with pytest.raises(ValueError, match="contradicts --protocol paper"):
+@pytest.mark.parametrize(
+    ("other", "sentence"),
+    [
+        (("--average", "site"), "--average: found site with --protocol paper; expected pooled."),
+        (("--statistics", "dataset"), "--statistics: found dataset with --protocol paper; expected paper."),
+    ],
+)
+def test_the_papers_protocol_is_not_mixed_with_another(other, sentence):
+    with pytest.raises(ArgumentError, match=sentence):
         parse_arguments(SegmentationArguments, [*SEGMENT, "--protocol", "paper", *other])

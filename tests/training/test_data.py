@@ -2,14 +2,19 @@ import json
 import shutil
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 from uuid import uuid4
 
 import numpy as np
 import pytest
+from huggingface_hub import HfApi
+from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundError
 from transformers import TrainingArguments
 
-from euromine.dataset_script.archive import write_site
+from euromine.dataset_script.archive_writing import write_site
 from euromine.dataset_script.shards import build_dataset
+from euromine.support.errors import ArgumentError, DatasetError, RecordError
+from euromine.training import dataset_files
 from euromine.training.arguments import ChangeDetectionArguments, SegmentationArguments
 from euromine.training.data import (
     column,
@@ -97,7 +102,10 @@ def test_patches_are_not_divided_among_the_gpus_of_one_process(dataset):
     script = changes(dataset, training="series")
     training = TrainingArguments(use_cpu=True)
     training._n_gpu = 2
-    with pytest.raises(ValueError, match="one GPU a process and found 2: start it with `accelerate launch`"):
+    message = (
+        "--training series: found 2 GPUs in one process; expected one GPU per process. Start it with `acc"
+    )
+    with pytest.raises(ArgumentError, match=message):
         training_dataset(script, read_splits(script, seed=0), training)
 
 
@@ -110,7 +118,7 @@ def test_only_the_years_that_are_asked_for_are_seen(dataset):
 def test_a_series_of_one_year_has_no_change_to_score(dataset, caplog):
     splits = read_splits(changes(dataset, years=[2015, 2018]), seed=0)
     assert {tuple(years) for years in column(splits.test, "years")} == {(2015, 2018)}
-    assert "have one year alone" in caplog.text
+    assert "have a single year, so no change can be scored there." in caplog.text
 
 
 def test_fewer_samples_are_drawn_with_the_seed_and_spread_over_sites(dataset):
@@ -140,24 +148,64 @@ def test_without_statistics_of_its_own_a_dataset_takes_the_corrected_ones(datase
     (copy / "statistics.json").unlink()
     splits = read_splits(segmentation(copy), seed=0)
     assert make_image_processor(segmentation(copy), splits).statistics == "corrected"
-    with pytest.raises(ValueError, match=r"brings no statistics\.json"):
+    with pytest.raises(
+        ArgumentError, match=r"--statistics: found dataset, but no statistics\.json with band"
+    ):
         make_image_processor(segmentation(copy, statistics="dataset"), splits)
     (copy / "statistics.json").write_text("{")
-    with pytest.raises(ValueError, match=r"statistics\.json cannot be read"):
+    with pytest.raises(DatasetError, match=r"statistics\.json: found text that is not JSON \("):
         read_splits(segmentation(copy), seed=0)
 
 
-def test_a_card_that_speaks_of_simulation_is_heard(dataset, tmp_path):
+def test_data_are_simulated_where_the_build_record_says_so(dataset, tmp_path):
     copy = tmp_path / f"copy_{uuid4().hex}"
     shutil.copytree(dataset, copy)
-    assert not read_splits(segmentation(copy), seed=0).simulated
     card = copy / "README.md"
-    card.write_text(card.read_text() + "\nAll of it is Simulated.\n")
+    card.write_text(card.read_text() + "\nNothing here is Simulated.\n")
+    assert not read_splits(segmentation(copy), seed=0).simulated
+    record = json.loads((copy / "build.json").read_text())
+    (copy / "build.json").write_text(json.dumps({**record, "simulated": True}))
     assert read_splits(segmentation(copy), seed=0).simulated
+    (copy / "build.json").write_text("{")
+    with pytest.raises(RecordError, match=r"build\.json: found text that is not JSON"):
+        read_splits(segmentation(copy), seed=0)
+    (copy / "build.json").unlink()
+    assert not read_splits(segmentation(copy), seed=0).simulated
+
+
+@pytest.mark.parametrize(
+    ("error", "warned"),
+    [
+        (RemoteEntryNotFoundError("no such file", response=SimpleNamespace(headers={}, request=None)), False),
+        (LocalEntryNotFoundError("not in the cache, and no connection"), True),
+        (ConnectionError("the network is down"), True),
+    ],
+)
+def test_a_file_that_a_dataset_lacks_is_not_confused_with_a_hub_out_of_reach(
+    error, warned, monkeypatch, caplog
+):
+    def fail(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(dataset_files, "hf_hub_download", fail)
+    assert dataset_files.band_statistics(segmentation("mines/euromine")) is None
+    warning = (
+        f"statistics.json of mines/euromine could not be fetched ({error}): training continues without it."
+    )
+    assert [record.getMessage() for record in caplog.records] == ([warning] if warned else [])
+
+
+def test_a_commit_that_the_hub_does_not_tell_is_said(monkeypatch, caplog):
+    def fail(*arguments, **options):
+        raise ConnectionError("the network is down")
+
+    monkeypatch.setattr(HfApi, "dataset_info", fail)
+    assert dataset_files.dataset_revision(segmentation("mines/euromine", dataset_revision="v1")) == "v1"
+    assert "The commit of mines/euromine is unknown (the network is down)" in caplog.text
 
 
 def test_bands_that_the_dataset_lacks_are_named(dataset):
-    with pytest.raises(ValueError, match="--bands names VV, B01, which the dataset lacks; it has B02, B03"):
+    with pytest.raises(ArgumentError, match="--bands: found VV, B01; expected some of B02, B03"):
         read_splits(segmentation(dataset, bands=["B02", "VV", "B01"]), seed=0)
 
 
@@ -175,7 +223,7 @@ def test_a_dataset_without_training_sites_is_refused(archive, tmp_path):
     built = build_dataset(
         archive / "EuroMineNet", tmp_path / f"shards_{uuid4().hex}", splits=splits, workers=1, progress=False
     )
-    with pytest.raises(ValueError, match="there is nothing in the split train"):
+    with pytest.raises(DatasetError, match="found no rows in the split train; expected some to train on"):
         read_splits(segmentation(built), seed=0)
 
 

@@ -1,5 +1,5 @@
-import copy
 import re
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from huggingface_hub import ModelCard
 from euromine.modeling.auto import CHANGE_DETECTORS, SEGMENTERS, create_model
 from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.modeling.native import NATIVE_SEGMENTERS
+from euromine.support.records import record_from
+from euromine.support.run_records import RunResults
 from euromine.training.licences import CHECKPOINTS
 from euromine.training.model_cards import make_card, table, usage, write_card
 
@@ -22,7 +24,7 @@ INTERVAL_SCORES = {
     "gain_f1": [0.5, 0.2],
     "loss_f1": [0.1, None],
 }
-RESULTS: dict[str, Any] = {
+DOCUMENT: dict[str, Any] = {
     "task": "segmentation",
     "architecture": "unet",
     "model": {"repository": None, "folder": "runs/unet", "class": "UNet", "parameters": 17_267_458},
@@ -78,13 +80,15 @@ RESULTS: dict[str, Any] = {
     "versions": {"torch": "2.13.0"},
     "hardware": "CPU",
 }
+RESULTS = record_from(RunResults, DOCUMENT, "metrics.json")
 
 
-def changed(**sections: dict[str, Any]) -> dict[str, Any]:
-    results = copy.deepcopy(RESULTS)
+def changed(**sections: Any) -> RunResults:
+    """The results with other values; those of a nested record are merged into it."""
     for section, values in sections.items():
-        results[section] = {**results[section], **values} if isinstance(values, dict) else values
-    return results
+        if is_dataclass(old := getattr(RESULTS, section)):
+            sections[section] = replace(old, **values)
+    return replace(RESULTS, **sections)
 
 
 def test_a_card_says_that_patches_were_trained_on_with_all_their_years():
@@ -92,7 +96,7 @@ def test_a_card_says_that_patches_were_trained_on_with_all_their_years():
     results = changed(task="change-detection", protocol={**pairs, "training": "pairs"})
     assert "patches |" not in make_card(results, with_picture=False)
     card = make_card(changed(task="change-detection", protocol={**pairs, "training": "series"}), False)
-    assert f"{RESULTS['training']['batch_size']} patches |" in re.sub(" +", " ", card)
+    assert f"{RESULTS.training.batch_size} patches |" in re.sub(" +", " ", card)
     assert "9 a patch and epoch, balanced, those of a patch together" in card
 
 
@@ -147,13 +151,10 @@ def test_simulated_data_is_said_loudly():
 
 
 def test_scores_of_the_split_that_chose_the_epoch_are_called_too_good():
-    results = changed()
-    results["scores"] = {"validation": {"of1": 0.9}}
-    results["details"] = {}
-    text = make_card(results, with_picture=False)
+    text = make_card(changed(scores={"validation": {"of1": 0.9}}, details={}), with_picture=False)
     assert "The epoch was chosen by these very scores" in text
-    results["scores"] = {}
-    assert "None: the dataset has neither" in make_card(results, with_picture=False)
+    unscored = changed(scores={}, details={})
+    assert "None: the dataset has neither" in make_card(unscored, with_picture=False)
 
 
 def test_a_run_without_validation_says_that_nothing_was_selected():

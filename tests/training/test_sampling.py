@@ -118,5 +118,5 @@ def test_patches_come_in_an_order_of_their_own_in_each_epoch():
 
 
 def test_an_unknown_sampling_is_refused():
-    with pytest.raises(ValueError, match="unknown sampling 'best'"):
+    with pytest.raises(ValueError, match="sampling: found 'best'; expected uniform, balanced or inverse"):
         PairSampler(PATCHES, INTERVALS, 5, "best")

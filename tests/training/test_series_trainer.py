@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, TrainingArguments
 
-from euromine.dataset_script.reading import change_between
+from euromine.dataset_script.label_changes import change_between
 from euromine.metrics.annual_f1.annual_f1 import AnnualF1
 from euromine.modeling.auto import create_model
 from euromine.modeling.base import two_class_logits
@@ -22,7 +22,7 @@ from euromine.training.collation import SeriesCollator
 from euromine.training.evaluation import SeriesScores
 from euromine.training.recipes import COMMON
 from euromine.training.sampling import EpochSampler
-from euromine.training.series_trainer import SeriesTrainer, load_weights, log_line
+from euromine.training.series_trainer import SeriesTrainer, load_weights
 
 SITES = ("Italy_1", "Spain_1")
 SIDE = 32
@@ -369,22 +369,3 @@ def test_trainers_own_card_never_replaces_ours(make_trainer):
     card.write_text("ours")
     trainer.create_model_card(model_name="mines")
     assert card.read_text() == "ours"
-
-
-@pytest.mark.parametrize(
-    ("logs", "line"),
-    [
-        (
-            {"loss": 0.51234, "grad_norm": 1.0, "learning_rate": 3.21e-4, "epoch": 1.5},
-            "step 3/9  epoch 1.50  loss 0.5123  learning rate 0.00032",
-        ),
-        (
-            {"eval_of1_pooled": 0.25, "eval_runtime": 3.0, "epoch": 1.0},
-            "step 3/9  epoch 1.00  validation  of1_pooled 0.2500",
-        ),
-        ({"train_runtime": 12.3, "epoch": 2.0}, "step 3/9  epoch 2.00  trained in 12 s"),
-        ({"epoch": 2.0}, ""),
-    ],
-)
-def test_a_log_is_one_line(logs, line):
-    assert log_line(logs, 3, 9) == line

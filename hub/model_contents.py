@@ -1,0 +1,189 @@
+"""The contents of a model's repository: all that loads it elsewhere, and nothing about this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from euromine.support.errors import ModelError, RecordError
+from euromine.support.records import read_record, record_from, record_from_bytes, record_to_json
+from euromine.support.run_records import RESULTS_FILE, Protocol, RunResults
+
+from .contents import CARD, Contents, PublishedFile, pictures, read_card, read_json, read_json_file
+
+WEIGHTS = "model.safetensors"
+
+_INDEX = WEIGHTS + ".index.json"
+_CONFIG, _PROCESSOR = "config.json", "preprocessor_config.json"
+_RELATIVE_IMPORT = re.compile(r"^\s*from \.(\w+) import ", re.MULTILINE)
+# Fields of a configuration that depend on the libraries' versions and on how training was started.
+_VOLATILE = ("transformers_version", "dtype", "torch_dtype", "_name_or_path", "auto_map", "stem_init")
+
+
+def model_contents(folder: str | os.PathLike[str], repository: str) -> Contents:
+    """The files with which a model loads elsewhere, without this package; no optimiser states.
+
+    Args:
+        folder: The output folder of a train script, or of `save_pretrained` with a card beside it.
+        repository: Its name on the Hub, which the card's example then loads.
+
+    Raises:
+        DataError: The folder, its card or `metrics.json` is incomplete or damaged.
+        ModelError: The model is incomplete, truncated or inconsistent.
+        OSError: A file cannot be read.
+    """
+    folder = Path(folder)
+    config = read_json_file(folder, _CONFIG)
+    if config is None or "bands" not in config:
+        raise ModelError(f"{folder}: found no {_CONFIG} that names bands; expected a model of this project.")
+    processor = read_json_file(folder, _PROCESSOR)
+    if processor is None:
+        raise ModelError(
+            f"{folder}: found no {_PROCESSOR}; expected the image processor, which holds the normalisation. "
+            "Its save_pretrained writes it."
+        )
+    results = read_record(RunResults, folder / RESULTS_FILE) if (folder / RESULTS_FILE).is_file() else None
+    card = read_card(folder)
+    if results is not None and results.model.folder:
+        card = card.replace(f'"{results.model.folder}"', f'"{repository}"')
+    files = [
+        PublishedFile(CARD, card.encode()),
+        *(PublishedFile(name, folder / name) for name in (_CONFIG, _PROCESSOR)),
+        *(PublishedFile(path.name, path) for path in _weights(folder)),
+        *(PublishedFile(path.name, path) for path in _remote_code(folder, config, processor)),
+        *pictures(folder, card),
+    ]
+    if results is not None:
+        files.append(PublishedFile(RESULTS_FILE, _without_paths(results, repository)))
+    return Contents(
+        repo_type="model",
+        title=f"the model in {folder}",
+        files=tuple(files),
+        owned=("model*.safetensors", _INDEX),
+        identity=(_CONFIG, RESULTS_FILE),
+        difference=lambda found: _difference(config, results, found),
+    )
+
+
+def results_among(found: Mapping[str, bytes]) -> RunResults | None:
+    """The results among the files of a repository; None where none of our train scripts wrote any."""
+    try:
+        return record_from_bytes(RunResults, found[RESULTS_FILE], RESULTS_FILE)
+    except (KeyError, RecordError):
+        return None
+
+
+def _difference(
+    config: Mapping[str, Any], results: RunResults | None, found: Mapping[str, bytes]
+) -> str | None:
+    there = read_json(found.get(_CONFIG))
+    if there is None:
+        return "no model, but other files"
+    ours, theirs = _stable(config), _stable(there)
+    if changed := sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)):
+        named = ", ".join(theirs.get("architectures") or [str(theirs.get("model_type", "unknown"))])
+        return f"another model ({named}; its {', '.join(changed[:4])} differ)"
+    before = results_among(found)
+    if before is not None and results is not None:
+        # The same network trained on other data is another model, which somebody may be using.
+        now = _public_protocol(results.protocol)
+        for name in ("dataset", "digest", "simulated"):
+            old, new = getattr(before.protocol, name), getattr(now, name)
+            if old != new:
+                return f"the same network trained on other data ({name} {old} instead of {new})"
+    return None
+
+
+def _stable(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if name not in _VOLATILE and value is not None}
+
+
+def _without_paths(results: RunResults, repository: str) -> bytes:
+    """`metrics.json` for others: without paths of this machine."""
+    public = replace(
+        results,
+        model=replace(results.model, repository=repository, folder=None),
+        protocol=_public_protocol(results.protocol),
+    )
+    return (json.dumps(record_to_json(public), indent=2) + "\n").encode()
+
+
+def _public_protocol(protocol: Protocol) -> Protocol:
+    """The last part of a path in place of the whole."""
+    if not protocol.dataset_revision:
+        protocol = replace(protocol, dataset=Path(protocol.dataset).name)
+    if protocol.pretrained and Path(protocol.pretrained).exists():
+        protocol = replace(protocol, pretrained=Path(protocol.pretrained).name)
+    return protocol
+
+
+@dataclass(frozen=True)
+class _WeightsIndex:
+    """`model.safetensors.index.json`: the file of each tensor."""
+
+    weight_map: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _TensorEntry:
+    """A tensor in the header of a safetensors file: where its bytes begin and end."""
+
+    data_offsets: tuple[int, int]
+
+
+def _weights(folder: Path) -> list[Path]:
+    """The file of the weights, or the index and its files, whole."""
+    index = folder / _INDEX
+    if index.is_file():
+        names = sorted(set(read_record(_WeightsIndex, index).weight_map.values()))
+    else:
+        names = [WEIGHTS]
+    for name in names:
+        if not (folder / name).is_file():
+            raise ModelError(f"{folder}: found no {name}; expected the weights as safetensors.")
+        _check_safetensors(folder / name)
+    return [*([index] if index.is_file() else []), *(folder / name for name in names)]
+
+
+def _check_safetensors(path: Path) -> None:
+    """Refuse a file that is shorter or longer than its own header says."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = read_json(file.read(min(length, size)))
+    if header is None:
+        raise ModelError(f"{path}: found no header of a safetensors file; expected a whole one.")
+    tensors = [
+        record_from(_TensorEntry, entry, f"{path}, {name}")
+        for name, entry in header.items()
+        if name != "__metadata__"
+    ]
+    promised = 8 + length + max((tensor.data_offsets[1] for tensor in tensors), default=0)
+    if size != promised:
+        raise ModelError(
+            f"{path}: found {size} bytes; expected the {promised} that its header promises. The file was not "
+            "written whole."
+        )
+
+
+def _remote_code(folder: Path, *configs: Mapping[str, Any]) -> list[Path]:
+    """The modules that the configurations name, and what these import in turn."""
+    references = [str(name) for config in configs for name in (config.get("auto_map") or {}).values()]
+    waiting = {reference.rpartition(".")[0].rpartition("--")[2] for reference in references}
+    found: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        path = folder / f"{name}.py"
+        if not path.is_file():
+            raise ModelError(
+                f"{folder}: found no {path.name}; expected the code that the model loads with elsewhere. "
+                "save_pretrained writes it."
+            )
+        found.add(name)
+        waiting |= set(_RELATIVE_IMPORT.findall(path.read_text(encoding="utf-8"))) - found
+    return [folder / f"{name}.py" for name in sorted(found)]

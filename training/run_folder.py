@@ -1,0 +1,208 @@
+"""The folder of a training run: started, resumed, found finished, or refused."""
+
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from accelerate import PartialState
+from transformers import TrainingArguments
+from transformers.trainer_utils import IntervalStrategy
+
+from euromine.support import files
+from euromine.support.errors import ArgumentError
+from euromine.support.records import Record, as_stored, read_record, write_record
+from euromine.support.run_records import RESULTS_FILE, RUN_FILE, RunRecord, RunResults
+
+from . import checkpoints
+from .arguments import ScriptArguments
+from .console import log_scores
+from .data import Splits, describe
+from .hub_push import prepare_repository, publish_finished
+
+logger = logging.getLogger(__name__)
+
+# Arguments that change neither the weights nor the scores.
+_WITHOUT_EFFECT = {
+    "dataset",  # where the data lie; the digest stands for what they are
+    "resume",
+    "restart",
+    "resume_from_checkpoint",
+    "output_dir",
+    "run_name",
+    "project",
+    "report_to",
+    "disable_tqdm",
+    "save_total_limit",
+    "push_to_hub",
+    "per_device_eval_batch_size",
+    "skip_memory_metrics",
+    "local_rank",
+    "debug",
+    "use_cpu",
+    "do_train",
+    "do_eval",
+    "do_predict",
+    "dataloader_num_workers",
+    "dataloader_pin_memory",
+    "dataloader_persistent_workers",
+    "dataloader_prefetch_factor",
+    "dataloader_multiprocessing_context",
+    "dataloader_in_order",
+}
+_WITHOUT_EFFECT_PREFIXES = ("logging_", "log_", "hub_", "trackio_", "ddp_", "include_")
+_MOST_DIFFERENCES = 6
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run and its progress.
+
+    Attributes:
+        script: The script's arguments.
+        training: transformers' arguments.
+        splits: The data.
+        output_dir: The run's folder.
+        checkpoint: The checkpoint to resume from; None to start from the first step.
+        results: The results of a finished run.
+    """
+
+    script: ScriptArguments
+    training: TrainingArguments
+    splits: Splits
+    output_dir: Path
+    checkpoint: Path | None
+    results: RunResults | None
+
+
+def start_run(script: ScriptArguments, training: TrainingArguments, splits: Splits) -> Run:
+    """Start a run, or find where the same run was left.
+
+    Args:
+        script: The script's arguments.
+        training: transformers' arguments. Without a validation split nothing can be selected, so the
+            arguments that ask for it are turned off.
+        splits: The data.
+
+    Raises:
+        ArgumentError: The folder holds another run, or one that `resume` is off for.
+        RecordError: `run.json` or `metrics.json` in the folder is damaged.
+        OSError: The folder cannot be written to.
+    """
+    _select_only_on_validation(training, splits)
+    logger.info("%s", describe(splits))
+    if training.push_to_hub:
+        prepare_repository(script, training, splits.digest)
+    output_dir = Path(training.output_dir or "")
+    record = make_run_record(script, training, splits)
+    results = None
+    if not script.restart:
+        _check_same_run(output_dir, _read_if_there(RunRecord, output_dir / RUN_FILE), record, script.resume)
+        results = _read_if_there(RunResults, output_dir / RESULTS_FILE)
+    # Every process has looked before the first one writes.
+    PartialState().wait_for_everyone()
+    if training.process_index == 0:
+        _prepare_folder(output_dir, record, script.restart)
+    PartialState().wait_for_everyone()
+    if results is not None:
+        logger.info("%s is finished; --restart trains it anew. Its scores:", output_dir)
+        log_scores(results)
+        if training.push_to_hub:
+            publish_finished(output_dir, training)
+        return Run(script, training, splits, output_dir, None, results)
+    checkpoint = _checkpoint_to_resume(output_dir, training)
+    if checkpoint is not None:
+        logger.info("Resuming from %s.", checkpoint)
+    return Run(script, training, splits, output_dir, checkpoint, None)
+
+
+def make_run_record(script: ScriptArguments, training: TrainingArguments, splits: Splits) -> RunRecord:
+    """The record that two runs share if and only if they train the same network on the same data."""
+    arguments = {**asdict(script), **training.to_dict(), "world_size": training.world_size}
+    kept = {
+        name: value
+        for name, value in arguments.items()
+        if name not in _WITHOUT_EFFECT and not name.startswith(_WITHOUT_EFFECT_PREFIXES)
+    }
+    return as_stored(RunRecord(script.task, splits.digest, kept))
+
+
+def _select_only_on_validation(training: TrainingArguments, splits: Splits) -> None:
+    if splits.validation is not None or training.eval_strategy == IntervalStrategy.NO:
+        return
+    logger.warning(
+        "There is no validation split: the last checkpoint is kept and nothing is selected on the test split."
+    )
+    training.eval_strategy = IntervalStrategy.NO
+    training.do_eval = False
+    training.load_best_model_at_end = False
+    training.metric_for_best_model = None
+
+
+def _check_same_run(output_dir: Path, before: RunRecord | None, now: RunRecord, resume: bool) -> None:
+    """Refuse to mix two runs in one folder."""
+    way_out = "Pass --restart to begin anew there, or another --output_dir to keep both."
+    if before is None:
+        if checkpoints.all_checkpoints(output_dir):
+            raise ArgumentError(
+                f"--output_dir {output_dir}: found checkpoints of another program; expected an empty folder "
+                f"or a run of this script. {way_out}"
+            )
+        return
+    if not resume:
+        raise ArgumentError(
+            f"--no_resume: found a run in {output_dir} already; expected a folder without one. {way_out}"
+        )
+    differences = _differences(before, now)
+    if differences:
+        raise ArgumentError(
+            f"--output_dir {output_dir}: found a run with {', '.join(differences[:_MOST_DIFFERENCES])}; "
+            f"expected the same run. {way_out}"
+        )
+
+
+def _differences(before: RunRecord, now: RunRecord) -> list[str]:
+    """What another run did otherwise, in words."""
+    old, new = before.arguments, now.arguments
+    differences = [
+        f"{name} {old[name]} instead of {new[name]}"
+        for name in sorted(set(old) & set(new))
+        if old[name] != new[name]
+    ]
+    if before.task != now.task:
+        differences.insert(0, f"task {before.task} instead of {now.task}")
+    if before.data != now.data:
+        differences.append("other data")
+    return differences
+
+
+def _prepare_folder(output_dir: Path, record: RunRecord, restart: bool) -> None:
+    output_dir.mkdir(parents=True, exist_ok=True)
+    checkpoints.clean(output_dir)
+    if restart:
+        for path in [
+            output_dir / RESULTS_FILE,
+            output_dir / RUN_FILE,
+            *checkpoints.all_checkpoints(output_dir),
+        ]:
+            checkpoints.remove(path)
+    with files.explain_full_disk(output_dir, RUN_FILE):
+        write_record(output_dir / RUN_FILE, record)
+
+
+def _checkpoint_to_resume(output_dir: Path, training: TrainingArguments) -> Path | None:
+    if not training.resume_from_checkpoint:
+        return checkpoints.last_complete_checkpoint(output_dir)
+    checkpoint = Path(training.resume_from_checkpoint)
+    if not checkpoints.is_complete(checkpoint):
+        raise ArgumentError(
+            f"--resume_from_checkpoint: found no complete checkpoint in {checkpoint}; expected a folder "
+            "checkpoint-N that these scripts wrote."
+        )
+    return checkpoint
+
+
+def _read_if_there(kind: type[Record], path: Path) -> Record | None:
+    try:
+        return read_record(kind, path, advice="Pass --restart to begin anew.")
+    except FileNotFoundError:
+        return None

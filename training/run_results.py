@@ -1,0 +1,133 @@
+"""The results of a finished run: `metrics.json`, and the counted pixels that its scores come from."""
+
+import io
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel, TrainingArguments
+
+from euromine.metrics.counts import CountTable
+from euromine.modeling.auto import published_weights
+from euromine.support.run_records import ModelFacts, Protocol, RunResults, TrainingFacts
+
+from .arguments import ChangeDetectionArguments, ScriptArguments
+from .data import sites_of
+from .evaluation import HEADLINES
+from .run_folder import Run, make_run_record
+from .series_trainer import SeriesTrainer
+
+# The counted pixels of each site: other averages and intervals can be computed without another run.
+COUNTS_FILE = "counts.npz"
+
+
+def make_results(
+    run: Run,
+    trainer: SeriesTrainer,
+    scores: Mapping[str, Mapping[str, float]],
+    details: Mapping[str, Mapping[str, Any]],
+) -> RunResults:
+    """The results of a run that is trained and scored.
+
+    Args:
+        run: The run.
+        trainer: Its trainer, at the end of training.
+        scores: Headline scores, by split and name.
+        details: All scores of each metric, by split and metric.
+    """
+    script, training = run.script, run.training
+    return RunResults(
+        task=script.task,
+        architecture=script.architecture,
+        model=ModelFacts(
+            repository=training.hub_model_id,
+            folder=str(run.output_dir),
+            class_name=type(trainer.network).__name__,
+            parameters=sum(parameter.numel() for parameter in trainer.network.parameters()),
+        ),
+        scores={split: dict(found) for split, found in scores.items()},
+        confidence={split: _confidence(script.task, found) for split, found in details.items()},
+        details={split: dict(found) for split, found in details.items()},
+        training=_training_facts(run, trainer),
+        protocol=_protocol(run, trainer),
+        versions={name: version(name) for name in ("euromine", "torch", "transformers", "datasets")},
+        hardware=_hardware(training),
+        history=[log for log in trainer.state.log_history if "loss" in log or "eval_of1_pooled" in log],
+    )
+
+
+def packed_counts(counts: Mapping[str, CountTable]) -> bytes:
+    """The counts of each metric as an .npz file: {metric}.sites, .years, .by_year and .by_pair."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, table in counts.items():
+        arrays[f"{name}.sites"] = np.array([str(site) for site in table.sites])
+        arrays[f"{name}.years"] = np.array(table.years)
+        arrays |= {f"{name}.by_year": table.by_year, f"{name}.by_pair": table.by_pair}
+    packed = io.BytesIO()
+    np.savez_compressed(packed, allow_pickle=False, **arrays)
+    return packed.getvalue()
+
+
+def _training_facts(run: Run, trainer: SeriesTrainer) -> TrainingFacts:
+    training, state = run.training, trainer.state
+    selects = training.load_best_model_at_end and state.best_global_step is not None
+    return TrainingFacts(
+        steps=state.global_step,
+        epochs=round(float(state.epoch), 4),
+        best_step=state.best_global_step if selects else None,
+        selected_by=training.metric_for_best_model if selects else None,
+        batch_size=training.train_batch_size * training.gradient_accumulation_steps * training.world_size,
+        precision="bfloat16" if training.bf16 else "float16" if training.fp16 else "float32",
+        arguments=make_run_record(run.script, training, run.splits).arguments,
+    )
+
+
+def _protocol(run: Run, trainer: SeriesTrainer) -> Protocol:
+    script, splits = run.script, run.splits
+    changes = script if isinstance(script, ChangeDetectionArguments) else None
+    rows = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    return Protocol(
+        dataset=script.dataset,
+        dataset_revision=splits.revision,
+        simulated=splits.simulated,
+        digest=splits.digest,
+        sites={split: sites_of(found) for split, found in rows.items()},
+        years=script.years,
+        bands=list(trainer.image_processor.bands),
+        statistics=trainer.image_processor.statistics,
+        recipe=script.recipe,
+        augmentation=bool(script.augmentation),
+        protocol=script.protocol,
+        average=script.averaging,
+        pretrained=_origin(script, trainer.network),
+        training=changes.training if changes else None,
+        pairs_per_patch=changes.pairs_per_patch if changes else None,
+        interval_sampling=changes.interval_sampling if changes else None,
+    )
+
+
+def _confidence(task: str, details: Mapping[str, Mapping[str, Any]]) -> dict[str, list[float | None]]:
+    return {
+        headline: list(details[metric]["confidence_intervals"][score])
+        for metric, headlines in HEADLINES[task].items()
+        if "confidence_intervals" in details[metric]
+        for score, headline in headlines.items()
+    }
+
+
+def _origin(script: ScriptArguments, model: PreTrainedModel) -> str | None:
+    """The checkpoints that training started from."""
+    source = script.checkpoint_to_start_from
+    if source is True:
+        return ", ".join(published_weights(script.architecture, model))
+    return source or None
+
+
+def _hardware(training: TrainingArguments) -> str:
+    device = training.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "CPU"
+    return f"{training.world_size} x {name}" if training.world_size > 1 else name
