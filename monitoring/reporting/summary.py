@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from euromine.monitoring.history.permits import MINED
 
 from .formatting import TIMES, counted, hectares, listed
-from .report_data import ReportData, model_name
+from .report_data import MinedArea, ReportData, model_name
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,10 @@ def _footprint_sentences(data: ReportData) -> list[str]:
     first, last = data.first_year, data.last_year
     area, change = data.areas[last], data.overall_change
     sentences = [f"In {last}, {hectares(area.area_ha)} ha are mapped as mined."]
-    if data.has_intervals:
+    if data.has_intervals and area.adjusted_ha is not None:
         sentences.append(
             "Corrected for the errors that the model made at its validation sites, the estimate is "
-            f"{hectares(area.adjusted_ha)} ha (95% interval {area.interval} ha)."
+            f"{hectares(area.adjusted_ha)} ha (95% interval {_interval(area)})."
         )
     if change is not None:
         sentences.append(
@@ -135,8 +135,8 @@ def _figures(data: ReportData) -> list[Figure]:
     if data.has_footprints:
         area = data.areas[last]
         note = "as mapped"
-        if data.has_intervals:
-            note = f"estimate {hectares(area.adjusted_ha)} ha; 95% interval {area.interval} ha"
+        if data.has_intervals and area.adjusted_ha is not None:
+            note = f"estimate {hectares(area.adjusted_ha)} ha; 95% interval {_interval(area)}"
         found.append(Figure(f"Mined in {last}", f"{hectares(area.area_ha)} ha", note))
         if change is not None:
             gain, loss = hectares(change.gain_ha, signed=True), hectares(-change.loss_ha)
@@ -150,3 +150,7 @@ def _figures(data: ReportData) -> list[Figure]:
         outside = permits[(permits["year"] == last) & (permits["kind"] == MINED)]["area_ha"].sum()
         found.append(Figure("Outside the permits", f"{hectares(outside)} ha", f"mined in {last}"))
     return found
+
+
+def _interval(area: MinedArea) -> str:
+    return area.interval if area.low_ha is None else f"{area.interval} ha"

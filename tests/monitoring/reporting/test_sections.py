@@ -1,0 +1,381 @@
+"""What the sections say in the cases that the page of a common series does not show."""
+
+import dataclasses
+
+import pandas
+import pytest
+
+from euromine.monitoring.history.manifest import ModelRecord
+from euromine.monitoring.reporting.area_section import area_section
+from euromine.monitoring.reporting.caveat_section import caveat_section
+from euromine.monitoring.reporting.change_section import change_section
+from euromine.monitoring.reporting.coloured_maps import change_map
+from euromine.monitoring.reporting.map_section import map_section
+from euromine.monitoring.reporting.permit_section import permit_section
+from euromine.monitoring.reporting.provenance_section import provenance_section
+from euromine.monitoring.reporting.report_data import MappedChange, read_report_data
+from euromine.monitoring.reporting.sections import SECTIONS
+from euromine.monitoring.reporting.summary import summary
+from euromine.monitoring.reporting.years_section import years_section
+from euromine.monitoring.result import SeriesResult
+from euromine.support.errors import DataError, RecordError
+
+from .written_series import DASH, YEARS, write_series
+
+DETECTOR = ModelRecord("changes", "org/tinycd", "tinycd", 300_000, ["B04", "B03"], "ffff")
+PERMIT_COLUMNS = ["year", "kind", "area_ha", "longitude", "latitude", "year_1"]
+
+
+@pytest.fixture
+def data(series):
+    return read_report_data(series)
+
+
+def with_manifest(data, **fields):
+    """The same series with another manifest."""
+    folder = SeriesResult(data.folder.path)
+    folder.manifest = dataclasses.replace(folder.manifest, **fields)
+    return dataclasses.replace(data, folder=folder)
+
+
+def with_model(data, **fields):
+    (model,) = data.manifest.models
+    return with_manifest(data, models=[dataclasses.replace(model, **fields)])
+
+
+def setting(data, name):
+    return dict(provenance_section(data).settings)[name]
+
+
+def test_sections_are_independent_and_have_their_own_place():
+    for names in ([section.id for section in SECTIONS], [section.template for section in SECTIONS]):
+        assert len(names) == len(set(names))
+
+
+# Summary
+
+
+def test_change_of_unknown_direction_is_counted_apart(data):
+    changes = {**data.changes, (2015, 2018): MappedChange(2.16, 0.4, 1.5)}
+    found = summary(dataclasses.replace(data, changes=changes))
+    assert found.lead.endswith(
+        "Another 1.50 ha are mapped as changed, but the footprints do not show in which direction."
+    )
+    assert [(figure.name, figure.value, figure.note) for figure in found.figures][1:] == [
+        ("Gained", "+2.16 ha", f"2015{DASH}2018"),
+        ("Lost", "\N{MINUS SIGN}0.40 ha", f"2015{DASH}2018, no longer mined"),
+        ("Changed", "1.50 ha", f"2015{DASH}2018, direction unknown"),
+    ]
+
+
+def test_changes_alone_that_leave_out_the_whole_period_are_counted(tmp_path):
+    data = read_report_data(SeriesResult(write_series(tmp_path / "series", mapper=False)))
+    changes = {pair: change for pair, change in data.changes.items() if pair != (2015, 2018)}
+    found = summary(dataclasses.replace(data, changes=changes))
+    assert found.lead == "Change was mapped for 2 pairs of years, from images of 3 years."
+    assert found.figures == []
+
+
+def test_a_latest_year_without_an_interval_is_unknown(data):
+    area = dataclasses.replace(data.areas[2018], low_ha=None, high_ha=None)
+    data = dataclasses.replace(data, areas={**data.areas, 2018: area})
+    assert summary(data).figures[0].note == "estimate 6.34 ha; 95% interval unknown"
+    assert area_section(data).curve.caption == "Area as mapped. Some years have no interval: see the table."
+
+
+def test_a_latest_year_without_an_estimate_is_as_mapped(data):
+    area = dataclasses.replace(data.areas[2018], adjusted_ha=None, low_ha=None, high_ha=None)
+    found = summary(dataclasses.replace(data, areas={**data.areas, 2018: area}))
+    assert found.figures[0].note == "as mapped"
+    assert found.lead.startswith("In 2018, 5.76 ha are mapped as mined. Compared with 2015,")
+
+
+def test_all_models_of_simulated_data_are_named(data):
+    (model,) = data.manifest.models
+    models = [dataclasses.replace(record, simulated=True) for record in (model, DETECTOR)]
+    (notice,) = summary(with_manifest(data, models=models)).warnings
+    assert notice.text == (
+        "segformer-b0 and tinycd were trained on simulated images. Do not rely on this report for statements "
+        "about a real mine."
+    )
+
+
+# Areas and changes
+
+
+def test_years_that_were_not_compared_are_blank(data):
+    changes = {(2015, 2018): data.changes[2015, 2018]}
+    data = dataclasses.replace(data, changes=changes)
+    section = change_section(data)
+    assert [[cell.text for cell in row.cells] for row in section.rows] == [
+        ["", "", "+2.16"],
+        ["", "", ""],
+        ["\N{MINUS SIGN}0.40", "", ""],
+    ]
+    assert section.caption.endswith("Pairs of years that were not compared are blank.")
+    areas = area_section(data)
+    assert areas.bars is None
+    assert [row.gain for row in areas.rows] == ["", "", ""]
+
+
+def test_the_matrix_says_when_it_leaves_change_out(data):
+    changes = {**data.changes, (2015, 2018): MappedChange(2.16, 0.4, 1.5)}
+    assert "Change of unknown direction is not included." in (
+        change_section(dataclasses.replace(data, changes=changes)).caption
+    )
+
+
+def test_years_that_were_not_compared_have_no_map_of_changes(data):
+    assert change_map(dataclasses.replace(data, changes={}), (60, 40)) is None
+
+
+# Pictures
+
+
+@pytest.mark.parametrize(
+    ("bands", "words"),
+    [
+        (["B08", "B04", "B03"], "Images of bands B08, B04 and B03 in red, green and blue, with"),
+        (["B08"], "Images of band B08 in grey, with"),
+    ],
+)
+def test_pictures_name_their_bands(data, bands, words):
+    scenes = [dataclasses.replace(scene, quicklook_bands=bands) for scene in data.manifest.scenes]
+    assert years_section(with_manifest(data, scenes=scenes)).note.startswith(words)
+
+
+@pytest.mark.parametrize("contents", [None, b"no picture", b"cut off"])
+def test_a_missing_or_damaged_picture_is_named(tmp_path, contents):
+    data = read_report_data(SeriesResult(write_series(tmp_path / "series")))
+    path = data.folder.path / "quicklook_2016.png"
+    whole = path.read_bytes()
+    path.unlink()
+    if contents is not None:
+        path.write_bytes(whole[:200] if contents == b"cut off" else contents)
+    found = "no such file" if contents is None else "a damaged picture"
+    with pytest.raises(
+        DataError, match=rf"quicklook_2016\.png: found {found}.* Run `euromine series` again\.$"
+    ):
+        years_section(data)
+
+
+# Permits
+
+
+def permits(*rows):
+    return pandas.DataFrame(rows, columns=PERMIT_COLUMNS)
+
+
+def test_without_permits_there_is_no_section(data):
+    assert permit_section(data) is None
+
+
+def test_nothing_outside_is_said(data):
+    data = with_manifest(data, settings={"permits": "permits.shp"})
+    section = permit_section(dataclasses.replace(data, permits=permits()))
+    assert (
+        section.summary == "No ground mapped as mined lies outside the outlines in permits.shp in any year."
+    )
+    assert section.years == section.places == []
+
+
+def test_ground_outside_is_listed_without_a_verdict(data):
+    data = with_manifest(data, settings={"permits": "permits.shp"})
+    table = permits(
+        (2016, "mined", 1.0, 1.2, 43.6, 0),
+        (2018, "mined", 2.0, 1.25, 43.65, 0),
+        (2018, "new", 0.5, 1.26, 43.66, 2016),
+        *[(2018, "mined", 0.1, 1.2, 43.6, 0)] * 24,
+    )
+    section = permit_section(dataclasses.replace(data, permits=table))
+    assert section.summary == (
+        "In 2018, 4.40 ha mapped as mined lie outside the outlines in permits.shp, in 25 places. Summed "
+        "over the years, 0.50 ha outside them are mapped as newly mined."
+    )
+    assert [(row.year, row.mined, row.new, row.places) for row in section.years] == [
+        ("2016", "1.00", "0", "1"),
+        ("2018", "4.40", "0.50", "25"),
+    ]
+    assert [(place.status, place.area, place.position) for place in section.places[:2]] == [
+        ("mined", "2.00", "43.65000, 1.25000"),
+        ("newly mined since 2016", "0.50", "43.66000, 1.26000"),
+    ]
+    assert len(section.places) == 25
+    assert section.places_caption == "Places in 2018, the largest first. 1 more is listed in permits.csv."
+    assert section.note == (
+        "This comparison does not establish that any mining lacked permission. The outlines may be "
+        "incomplete, outdated or displaced, the maps contain errors, and a pixel is 10 m wide. Check the "
+        "images and the permits themselves before drawing conclusions."
+    )
+
+
+def test_damaged_outlines_of_permits_are_named(tmp_path):
+    pytest.importorskip("geopandas")
+    data = read_report_data(SeriesResult(write_series(tmp_path / "series")))
+    for name in ("permits.gpkg", "permit_outlines.gpkg"):
+        (data.folder.path / name).write_bytes(b"no geopackage")
+    with pytest.raises(DataError, match=r"permits\.gpkg: found a damaged file .*; expected a GeoPackage\."):
+        map_section(data)
+
+
+# How it was made
+
+
+@pytest.mark.parametrize(
+    ("settings", "detector", "change", "threshold"),
+    [
+        (
+            {},
+            False,
+            "footprints of the two years compared (post-classification)",
+            "mined above a probability of 0.5",
+        ),
+        (
+            {"smoothing": "viterbi", "change_by": "posterior", "threshold": 0.4},
+            False,
+            "where change between the two years is more likely than not, given the images of all years",
+            "0.4, not used with this smoothing",
+        ),
+        (
+            {"smoothing": "viterbi", "change_by": "detector"},
+            True,
+            "located by a change detector; the footprints of both years give the direction",
+            "changed above a probability of 0.5",
+        ),
+        (
+            {"smoothing": "median", "change_by": "detector"},
+            True,
+            "located by a change detector; the footprints of both years give the direction",
+            "mined or changed above a probability of 0.5",
+        ),
+    ],
+)
+def test_settings_say_how_change_was_found(data, settings, detector, change, threshold):
+    models = [*data.manifest.models, *([DETECTOR] if detector else [])]
+    data = with_manifest(data, models=models, settings=settings)
+    assert setting(data, "Change") == change
+    assert setting(data, "Threshold") == threshold
+
+
+def test_switch_rates_are_part_of_the_smoothing(data):
+    rates = {"expansion": 0.002, "reclamation": 0.03}
+    data = with_manifest(data, settings={"smoothing": "viterbi", "rates": rates})
+    assert setting(data, "Smoothing") == (
+        "most probable history of each pixel (two-state hidden Markov model, Viterbi algorithm); 0.20% of "
+        "other ground becomes mined in a year, 3.00% of mined ground is reclaimed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "not recorded in the checkpoint"),
+        ({"simulated": True}, "simulated data"),
+        ({"dataset": "euromine"}, "euromine"),
+        ({"dataset": "euromine", "simulated": True}, "euromine (simulated)"),
+    ],
+)
+def test_training_data_is_named_as_far_as_it_is_known(data, fields, words):
+    (model,) = provenance_section(with_model(data, **fields)).models
+    assert dict(model.rows)["Trained on"] == words
+
+
+# Limitations
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"scores": {}}, "The checkpoint of segformer-b0 reports no scores, so its accuracy is unknown."),
+        (
+            {"scores": {"of1": None}},
+            "The checkpoint of segformer-b0 reports no scores, so its accuracy is unknown.",
+        ),
+        (
+            {"scored_sites": None},
+            "The checkpoint of segformer-b0 reports scores (of1 0.781), but not for how many sites.",
+        ),
+        (
+            {"simulated": True},
+            "segformer-b0 was trained on simulated data. Its accuracy on real mines is unknown.",
+        ),
+    ],
+)
+def test_accuracy_is_claimed_only_as_far_as_it_was_measured(data, fields, sentence):
+    assert caveat_section(with_model(data, **fields)).caveats[0] == sentence
+
+
+def test_areas_without_an_interval_give_the_reason_of_the_series(tmp_path):
+    data = read_report_data(SeriesResult(write_series(tmp_path / "series", interval=False)))
+    assert (
+        caveat_section(data)
+        .caveats[1]
+        .endswith("no error counts are available for this model with these settings.")
+    )
+    reason = "The errors of the model were counted at a single site."
+    data = with_manifest(data, confusion=[[1.0, 2.0], [3.0, 4.0]], caveats=[reason])
+    assert caveat_section(data).caveats[1] == reason
+
+
+def test_several_resampled_or_missing_images_are_listed(data):
+    scenes = [dataclasses.replace(scene, resampled="resampled bilinearly") for scene in data.manifest.scenes]
+    caveats = caveat_section(with_manifest(data, scenes=scenes, missing_years=[2014, 2017])).caveats
+    assert "There is no image of 2014 or 2017. Changes are mapped between years that have images." in caveats
+    assert (
+        "The images of 2015, 2016 and 2018 lie on a different grid and were resampled, which blurs detail "
+        "by up to a pixel."
+    ) in caveats
+
+
+# Damaged tables
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "sentence"),
+    [
+        (
+            "areas.csv",
+            "low_ha",
+            "lower",
+            r"areas\.csv: found no column low_ha; expected the columns year, area_ha,",
+        ),
+        (
+            "areas.csv",
+            ",2016,",
+            ",2026,",
+            r"areas\.csv: found no row for 2016; expected one for each of 2015, 2016 and",
+        ),
+        (
+            "changes.csv",
+            ",2015,2018,",
+            ",2015,2028,",
+            r"changes\.csv: found no row for \(2015, 2018\); expected",
+        ),
+        (
+            "changes.csv",
+            ",2015,2018,",
+            ",2015,x,",
+            r"changes\.csv: found text among the numbers \(.*'x'.*\); expected",
+        ),
+    ],
+)
+def test_a_damaged_table_is_named(tmp_path, name, old, new, sentence):
+    folder = write_series(tmp_path / "series")
+    text = (folder / name).read_text()
+    assert old in text
+    (folder / name).write_text(text.replace(old, new))
+    with pytest.raises(RecordError, match=sentence):
+        read_report_data(SeriesResult(folder))
+
+
+def test_a_single_year_has_areas_and_no_change(data):
+    data = dataclasses.replace(
+        with_manifest(data, years=[2015], pairs=[], missing_years=[]),
+        areas={2015: data.areas[2015]},
+        changes={},
+    )
+    assert change_section(data) is None
+    assert map_section(data).coloured is None
+    assert area_section(data).bars is None
+    assert summary(data).title.endswith(", 2015")
+    assert [picture.year for picture in years_section(data).pictures] == YEARS[:1]
