@@ -125,7 +125,9 @@ def test_the_file_appears_beside_the_series_or_where_it_is_asked_for(series, tmp
 def test_a_map_that_is_gone_is_named(tmp_path):
     folder = write_series(tmp_path / "series")
     (folder / "footprint_2016.tif").unlink()
-    with pytest.raises(ValueError, match=r"footprint_2016\.tif: cannot be read"):
+    with pytest.raises(
+        ValueError, match=r"footprint_2016\.tif: found no readable file .*; expected a GeoTIFF\."
+    ):
         render_report(SeriesResult(folder))
 
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import pandas
 import pytest
+from PIL import ImageFile
 
 from euromine.monitoring.history.manifest import ModelRecord
 from euromine.monitoring.reporting.area_section import area_section
@@ -145,7 +146,9 @@ def test_pictures_name_their_bands(data, bands, words):
 
 
 @pytest.mark.parametrize("contents", [None, b"no picture", b"cut off"])
-def test_a_missing_or_damaged_picture_is_named(tmp_path, contents):
+def test_a_missing_or_damaged_picture_is_named(tmp_path, monkeypatch, contents):
+    # WeasyPrint, once imported, makes Pillow accept truncated pictures.
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)
     data = read_report_data(SeriesResult(write_series(tmp_path / "series")))
     path = data.folder.path / "quicklook_2016.png"
     whole = path.read_bytes()
