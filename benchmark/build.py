@@ -25,8 +25,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from euromine.dataset_script.archive import Archive
+from euromine.dataset_script.archive_bands import BANDS
 from euromine.dataset_script.archive_writing import write_site
-from euromine.dataset_script.bands import BANDS
 from euromine.dataset_script.patch_rows import rows_of
 from euromine.dataset_script.scene_windows import read_images, read_labels
 from euromine.dataset_script.shards import SHARD_BYTES

@@ -23,8 +23,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from euromine.dataset_script.archive_bands import BANDS
 from euromine.dataset_script.archive_writing import write_site
-from euromine.dataset_script.bands import BANDS
 from euromine.dataset_script.patches import PATCH_SIZE
 from euromine.dataset_script.reading import read_batches, read_dataset
 from euromine.dataset_script.shards import build_dataset

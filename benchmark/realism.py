@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from tqdm import tqdm
 
-from euromine.dataset_script.bands import BANDS
+from euromine.dataset_script.archive_bands import BANDS
 from euromine.dataset_script.splits import split_sites
 from euromine.dataset_script.statistics import PRESETS
 from euromine.simulation.simulated_archive import site_names

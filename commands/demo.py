@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from euromine.dataset_script.archive import Archive, Site
+    from euromine.dataset_script.archive import Archive
+    from euromine.dataset_script.site_scene import Site
 
 # Enough simulated sites for a held-out score, small enough for ten minutes on two cores in all.
 _SITES = 10

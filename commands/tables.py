@@ -32,13 +32,8 @@ def tables(
     Areas are in km2. Beside those of the published archive stand the paper's own.
     """
     from euromine.dataset_script.archive import Archive  # rasterio takes a moment to import
-    from euromine.dataset_script.area_tables import (
-        CONVENTIONS,
-        is_published,
-        make_tables,
-        measure_archive,
-        read_production,
-    )
+    from euromine.dataset_script.area_tables import is_published, make_tables, read_production
+    from euromine.dataset_script.site_areas import CONVENTIONS, measure_archive
     from euromine.support.files import write_text
 
     kinds = None if production is None else read_production(production)

@@ -8,63 +8,30 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from euromine.support.ground_areas import pixel_areas
-from euromine.support.workers import in_processes, usable_cores
+from euromine.support.errors import ArgumentError, DataError
 
-from .archive import Archive, Site
-from .builder import change_counts
-from .splits import EXCLUDED_SITES, split_sites
+from .archive import Archive
+from .site_areas import SiteAreas
+from .splits import split_sites
 
 logger = logging.getLogger(__name__)
 
-CONVENTIONS = {
-    "true": "true ground areas: a pixel's own, on the ellipsoid where the grid is in degrees",
-    "paper": "the paper's convention: 100 m2 a pixel, whatever its size on the ground",
-}
-PAPER_PIXEL_AREA = 100.0
-"""What the paper takes a pixel for, in m2."""
-
 PRODUCTION_TYPES = ("metallic", "coal", "non_metallic", "quarry")
 """The paper's; a CSV may name others."""
+
 UNKNOWN = "unknown"
 
-# Pixels of a year that are read at a time.
-_WINDOW_PIXELS = 2**22
 _NAMED = 12
 
 Cell: TypeAlias = str | int | float | None
-
-
-@dataclass(frozen=True)
-class SiteAreas:
-    """The mine areas of a site, in m2.
-
-    Attributes:
-        site: Its name.
-        country: Its country.
-        years: Its years, sorted.
-        mine: Of each year, (years,); pixels labelled 255 are no part of it.
-        gained: (years, years), above the diagonal: what is mine in the later year and not in the earlier.
-        lost: (years, years), above the diagonal: what was mine in the earlier year and not in the later.
-    """
-
-    site: str
-    country: str
-    years: tuple[int, ...]
-    mine: NDArray[np.float64]
-    gained: NDArray[np.float64]
-    lost: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -111,92 +78,6 @@ class Table:
         ]
         table = "\n".join(f"| {' | '.join(line)} |" for line in [cells[0], rule, *cells[1:]])
         return "\n\n".join([f"## {self.title}", table, *self.notes]) + "\n"
-
-
-def areas_of(site: Site, convention: str = "true") -> SiteAreas:
-    """The mine areas of a site in all its years and between any two of them; read in windows.
-
-    Args:
-        site: The site.
-        convention: "true" or "paper", one of `CONVENTIONS`.
-
-    Raises:
-        ValueError: There is no such convention, or the site's grid has no areas (`pixel_areas`).
-        ArchiveError: A file of the site is not as expected.
-    """
-    if convention not in CONVENTIONS:
-        raise ValueError(f"The areas are '{convention}'; expected one of {', '.join(CONVENTIONS)}.")
-    with site.open() as scene:
-        years = len(scene.years)
-        # Pixels in each row, because all pixels of a row have one area: integers, exact in any windows.
-        mine = np.zeros((years, scene.height), np.int64)
-        gained, lost = (np.zeros((years, years, scene.height), np.int64) for _ in range(2))
-        lines = max(1, _WINDOW_PIXELS // (scene.width * years))
-        for top in range(0, scene.height, lines):
-            height = min(lines, scene.height - top)
-            labels = np.stack([scene.read_label(year, top=top, height=height) for year in scene.years])
-            mine[:, top : top + height] = np.count_nonzero(labels == 1, axis=2)
-            # Most rows never change.
-            for row in np.flatnonzero((labels != labels[:1]).any(axis=(0, 2))):
-                line = labels[:, row : row + 1]
-                counts = change_counts(line, (0, 0, 1, scene.width))
-                gained[..., top + row], lost[..., top + row] = counts[:2]
-        if convention == "paper":
-            pixel = np.full(scene.height, PAPER_PIXEL_AREA)
-        else:
-            pixel = pixel_areas(scene.crs, scene.transform, scene.height)
-    later = np.triu(np.ones((years, years)), 1)
-    return SiteAreas(
-        scene.site, scene.country, scene.years, mine @ pixel, gained @ pixel * later, lost @ pixel * later
-    )
-
-
-def measure_archive(
-    archive: Archive,
-    convention: str = "true",
-    *,
-    all_sites: bool = False,
-    workers: int | None = None,
-    progress: bool = True,
-) -> list[SiteAreas]:
-    """The mine areas of the sites of an archive, by name.
-
-    Args:
-        archive: The archive.
-        convention: "true" or "paper", one of `CONVENTIONS`.
-        all_sites: Also those of the published archive that the release's own preprocessing leaves out.
-        workers: Number of processes; as many as there are cores if not given.
-        progress: Whether to show a progress bar over the sites.
-
-    Raises:
-        ValueError: As `areas_of`, or `workers` is less than 1, or no site is left.
-        ArchiveError: A file is not as expected.
-        OSError: A process was killed.
-    """
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers is {workers}; expected at least 1.")
-    if convention not in CONVENTIONS:
-        raise ValueError(f"The areas are '{convention}'; expected one of {', '.join(CONVENTIONS)}.")
-    skipped = [] if all_sites else sorted(set(archive.sites) & set(EXCLUDED_SITES))
-    if skipped:
-        logger.info("Skipped, as the published release does: %s.", ", ".join(skipped))
-    sites = [site for name, site in archive.sites.items() if name not in skipped]
-    if not sites:
-        raise ValueError(
-            f"{archive.path} holds no other site than {', '.join(skipped)}; expected one to measure."
-        )
-    measured = in_processes(
-        partial(areas_of, convention=convention), sites, workers or usable_cores(), "measured a site"
-    )
-    with (
-        closing(measured),
-        tqdm(total=len(sites), desc="Measuring", unit="site", disable=not progress) as bar,
-    ):
-        found = []
-        for areas in measured:
-            found.append(areas)
-            bar.update()
-    return sorted(found, key=lambda areas: areas.site)
 
 
 def read_production(path: str | os.PathLike[str]) -> dict[str, str]:

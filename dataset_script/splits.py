@@ -8,7 +8,10 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .archive import Archive
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +95,21 @@ def assign_splits(site_names: Iterable[str], splits: str | os.PathLike[str]) -> 
             _names(missing),
         )
     return {split: tuple(sorted(present.intersection(sites))) for split, sites in lists.items()}
+
+
+def sites_of_splits(archive: Archive, splits: str | os.PathLike[str]) -> dict[str, tuple[str, ...]]:
+    """The sites of each split that has any.
+
+    Raises:
+        ValueError: If no site of the archive is in any split, or as `assign_splits` does.
+    """
+    assignment = {split: sites for split, sites in assign_splits(archive.sites, splits).items() if sites}
+    if not assignment:
+        raise ValueError(
+            f"{archive.path}: none of its {len(archive.sites)} sites is in a split of '{os.fspath(splits)}'; "
+            "expected at least one."
+        )
+    return assignment
 
 
 def _official() -> dict[str, list[str]]:

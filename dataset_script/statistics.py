@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .archive import BANDS, Archive, Site
+from .archive import Archive
+from .archive_bands import BANDS
+from .site_scene import Site
 
 # Pixels that are widened to int64 at a time: small enough to stay in the processor's cache.
 _CHUNK = 2**15

@@ -11,7 +11,7 @@ import pytest
 import typer.testing
 
 from euromine.commands import app
-from euromine.dataset_script.archive import write_site
+from euromine.dataset_script.archive_writing import write_site
 from euromine.dataset_script.reading import read_dataset
 
 SITES = ("Austria_1", "Bulgaria_1", "Germany_13", "Greece_3", "Spain_4")
@@ -94,7 +94,7 @@ def test_what_is_wrong_is_said_in_one_sentence(archive: Path, tmp_path: Path) ->
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "notes.txt").write_text("mine")
     for arguments, message in (
-        ((archive, tmp_path / "taken"), "was not made by this command"),
+        ((archive, tmp_path / "taken"), "found something else than a dataset of `euromine build`"),
         ((tmp_path / "nowhere", tmp_path / "out"), "nowhere"),
         ((archive, tmp_path / "out", "--splits", "none.json"), "none.json"),
     ):

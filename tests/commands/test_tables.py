@@ -9,7 +9,7 @@ import pytest
 import typer.testing
 
 from euromine.commands import app
-from euromine.dataset_script.archive import write_site
+from euromine.dataset_script.archive_writing import write_site
 
 
 @pytest.fixture(scope="module")

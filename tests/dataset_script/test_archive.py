@@ -20,7 +20,10 @@ import rasterio.shutil
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import Affine
 
-from euromine.dataset_script.archive import BANDS, Archive, Scene, write_site
+from euromine.dataset_script.archive import Archive
+from euromine.dataset_script.archive_bands import BANDS
+from euromine.dataset_script.archive_writing import write_site
+from euromine.dataset_script.site_scene import Scene
 from euromine.support.errors import ArchiveError
 
 Writer = Callable[..., Path]
@@ -526,11 +529,14 @@ def test_a_vrt_renamed_tif_is_refused(site: Path, tmp_path: Path, tiff_writer: W
     if zipped:
         archive = Path(shutil.make_archive(str(tmp_path / "all"), "zip", site.parent))
         with pytest.raises(
-            ArchiveError, match=re.escape(f"{archive}/Austria_1/image/Year2016.tif: is no GeoTIFF")
+            ArchiveError,
+            match=re.escape(
+                f"{archive}/Austria_1/image/Year2016.tif: found a file that is damaged or not a GeoTIFF"
+            ),
         ):
             Archive(archive).sites["Austria_1"].open()
     else:
-        refuse(site, path, "is no GeoTIFF")
+        refuse(site, path, "found a file that is damaged or not a GeoTIFF")
 
 
 def test_no_file_beside_a_raster_is_read(site: Path, tiff_writer: Writer) -> None:
@@ -564,21 +570,25 @@ def test_damage_is_an_error_whatever_the_environment_says(
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     monkeypatch.setenv("GTIFF_IGNORE_READ_ERRORS", "YES")
-    refuse(site, path, "truncated or damaged")
+    refuse(site, path, "found truncated or damaged data")
 
 
 def test_a_file_that_is_gone_or_forbidden_is_named(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = site / "label" / "Year2016.tif"
     found = Archive(site.parent).sites["Austria_1"]
     path.unlink()
-    with pytest.raises(ArchiveError, match=re.escape(f"{path}: cannot be read (No such file or directory)")):
+    with pytest.raises(
+        ArchiveError, match=re.escape(f"{path}: found no readable file (No such file or directory)")
+    ):
         found.open()
 
     def forbid(self: Path, *_: Any, **__: Any) -> Any:
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "open", forbid)
-    with pytest.raises(ArchiveError, match=r"Year2015\.tif: cannot be read \(Permission denied\); expected"):
+    with pytest.raises(
+        ArchiveError, match=r"Year2015\.tif: found no readable file \(Permission denied\); expected"
+    ):
         found.open()
 
 

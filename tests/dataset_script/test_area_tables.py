@@ -9,20 +9,19 @@ import numpy as np
 import pytest
 import rasterio
 
-from euromine.dataset_script.archive import Archive, write_site
+from euromine.dataset_script.archive import Archive
+from euromine.dataset_script.archive_writing import write_site
 from euromine.dataset_script.area_tables import (
-    SiteAreas,
-    areas_of,
     country_table,
     interval_table,
     is_published,
     make_tables,
-    measure_archive,
     production_table,
     published_countries,
     read_production,
     year_table,
 )
+from euromine.dataset_script.site_areas import SiteAreas, areas_of, measure_archive
 from euromine.support.ground_areas import zone_area
 
 ORIGIN, STEP = (14.0, 47.0), 9.0e-5
@@ -95,7 +94,7 @@ def test_windows_and_processes_change_nothing(small_archive, monkeypatch):
     archive = Archive(small_archive)
     whole = measure_archive(archive, workers=1, progress=False)
     apart = measure_archive(archive, workers=2, progress=False)
-    monkeypatch.setattr("euromine.dataset_script.area_tables._WINDOW_PIXELS", 2000)
+    monkeypatch.setattr("euromine.dataset_script.site_areas._WINDOW_PIXELS", 2000)
     windows = measure_archive(archive, workers=1, progress=False)
     for each, *others in zip(whole, apart, windows, strict=True):
         for other in others:

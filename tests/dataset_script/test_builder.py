@@ -13,18 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from euromine.dataset_script import builder
+from euromine.dataset_script import builder, scene_windows
 from euromine.dataset_script.archive import Archive
-from euromine.dataset_script.builder import (
-    FEATURES,
-    EuroMine,
-    change_counts,
-    encode_label,
-    encode_quicklook,
-    read_images,
-    read_labels,
-    rows_of,
-)
+from euromine.dataset_script.builder import EuroMine
+from euromine.dataset_script.cells import encode_label, encode_quicklook
+from euromine.dataset_script.label_changes import change_counts
+from euromine.dataset_script.patch_rows import FEATURES, rows_of
+from euromine.dataset_script.scene_windows import read_images, read_labels
 from euromine.dataset_script.shards import build_dataset
 
 YEARS = (2015, 2016, 2017)
@@ -133,7 +128,7 @@ def test_windows_are_the_same_however_few_lines_are_read_at_once(
     monkeypatch: pytest.MonkeyPatch, height: int, width: int, years: int, lines: int
 ) -> None:
     scene: Any = MemoryScene(height, width, years)
-    monkeypatch.setattr(builder, "_READ_BYTES", lines * width * 20 * years)
+    monkeypatch.setattr(scene_windows, "_READ_BYTES", lines * width * 20 * years)
     windows = windows_by_hand(height, width)
     images, labels = list(read_images(scene)), list(read_labels(scene))
     assert len(images) == len(labels) == len(windows)

@@ -19,9 +19,10 @@ import rasterio
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from euromine.dataset_script import reading
-from euromine.dataset_script.builder import encode_label
-from euromine.dataset_script.reading import change_between, decode_image, decode_label, read_dataset
+from euromine.dataset_script import cells, reading, row_views
+from euromine.dataset_script.cells import decode_image, decode_label, encode_label
+from euromine.dataset_script.label_changes import change_between
+from euromine.dataset_script.reading import read_dataset
 from euromine.dataset_script.shards import build_dataset
 
 # As in the published archive, labels have no georeferencing.
@@ -187,7 +188,7 @@ def test_a_filter_that_looks_at_no_pixels_decodes_none(
     def decode(*_: Any) -> None:
         raise AssertionError("decoded")
 
-    monkeypatch.setattr(reading._Column, "__getitem__", decode)
+    monkeypatch.setattr(cells.CellColumn, "__getitem__", decode)
     assert len(read.filter(lambda left: left > 0, input_columns=["left"])) > 0
 
 
@@ -308,8 +309,8 @@ def test_cells_are_views_of_the_file_whatever_the_chunks(built: Path) -> None:
     values = [bytes([number]) * (3 + number % 2) for number in range(9)]
     table = pa.table({"x": pa.array(values, pa.binary())})
     chunks = [table.column("x").chunk(0).slice(1, 4), table.column("x").chunk(0).slice(5, 1)]
-    assert [bytes(cell) for chunk in chunks for cell in reading._cells_of(chunk)] == values[1:6]
-    image = reading._Pixels(annual).image([4])[0]
+    assert [bytes(cell) for chunk in chunks for cell in cells._cells_of(chunk)] == values[1:6]
+    image = row_views.Pixels(annual).image([4])[0]
     assert not image.flags.owndata
     assert not image.flags.writeable
 

@@ -266,7 +266,7 @@ def test_the_zip_gives_the_same_rows(
 
 KILLED = """
 import os, signal, sys
-from euromine.dataset_script import shards
+from euromine.dataset_script import dataset_assembly, shards, site_shards
 def die(*arguments, **options):
     os.kill(os.getpid(), signal.SIGKILL)
 def after(function, calls):
@@ -277,7 +277,7 @@ def after(function, calls):
     return counted
 called = 0
 name, calls = sys.argv[4], int(sys.argv[5])
-target = shards._AnnualWriter if name == "_write_group" else shards
+target = site_shards._AnnualWriter if name == "_write_group" else dataset_assembly
 setattr(target, name, after(getattr(target, name), calls))
 shards.build_dataset(sys.argv[1], sys.argv[2], splits=sys.argv[3], workers=1, progress=False)
 """

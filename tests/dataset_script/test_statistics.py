@@ -15,7 +15,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from euromine.dataset_script import statistics
-from euromine.dataset_script.archive import BANDS, Archive
+from euromine.dataset_script.archive import Archive
+from euromine.dataset_script.archive_bands import BANDS
 from euromine.dataset_script.statistics import PRESETS, BandStatistics, BandSums, statistics_of, sums_of
 from euromine.support.errors import ArchiveError
 

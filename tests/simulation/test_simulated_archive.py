@@ -15,17 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from euromine.dataset_script.archive import BANDS, Archive
+from euromine.dataset_script.archive import Archive
+from euromine.dataset_script.archive_bands import BANDS
 from euromine.dataset_script.splits import assign_splits
 from euromine.simulation import spectra
 from euromine.simulation.mines import FIRST_YEAR
-from euromine.simulation.simulated_archive import (
-    LABEL_REACH,
-    SimulatedSite,
-    simulate_archive,
-    simulate_site,
-    site_names,
-)
+from euromine.simulation.simulated_archive import simulate_archive, site_names
+from euromine.simulation.simulated_site import LABEL_REACH, SimulatedSite, simulate_site
 from euromine.simulation.spectra import MEASURED, LandCover
 
 TWENTY_METRES = ("B05", "B06", "B07", "B8A", "B11", "B12")
@@ -438,7 +434,7 @@ def test_arrays_need_neither_rasterio_nor_torch():
         "        if name.split('.')[0] in {'rasterio', 'torch', 'datasets', 'sklearn', 'pandas'}:\n"
         "            raise ImportError(name)\n"
         "sys.meta_path.insert(0, Blocker())\n"
-        "from euromine.simulation.simulated_archive import simulate_site\n"
+        "from euromine.simulation.simulated_site import simulate_site\n"
         "print(simulate_site('Italy_1', years=[2015], height=8, width=9, seed=0).images.shape)\n"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,0 +1,148 @@
+"""Write a site in the published layout."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from euromine.support.errors import ArgumentError
+from euromine.support.files import torn_file_error
+from euromine.support.rasters import gdal, gdal_errors
+
+from .archive_bands import BANDS
+from .archive_listing import YEAR_NAME, is_ignored
+from .site_scene import MARKED, MINE, counted
+
+
+def write_site(
+    root: str | PathLike[str],
+    name: str,
+    *,
+    images: NDArray[np.int16],
+    labels: NDArray[np.uint8],
+    years: Sequence[int],
+    crs: str,
+    transform: Sequence[float],
+) -> None:
+    """Write a site in the published layout: `root/name/image/Year2015.tif`, `root/name/label/...`.
+
+    The site appears as a whole, in place of one of the same name, or not at all. Images are int16 with
+    georeferencing, labels uint8 0/255 without, as published; the same arrays give the same bytes.
+
+    Args:
+        root: Folder of the archive; made if it is missing.
+        name: Name of the site, for example `Germany_12`.
+        images: `(years, 10, height, width)` int16 DN, bands in the order of `BANDS`.
+        labels: `(years, height, width)` uint8, 1 for mine and 0 elsewhere.
+        years: The years, each once.
+        crs: For example `EPSG:4326`, or WKT.
+        transform: Affine coefficients `a, b, c, d, e, f`.
+
+    Raises:
+        ValueError: If an argument does not fit the others.
+        OSError: If a file cannot be written in full, for example on a full disk.
+    """
+    _check_arrays(name, images, labels, years, transform)
+    root = Path(root)
+    site, partial, replaced = root / name, root / f".{name}.partial", root / f".{name}.replaced"
+    georeferencing = {"crs": _parse_crs(crs), "transform": _affine(transform)}
+    _remove(partial)
+    try:
+        for folder in ("image", "label"):
+            (partial / folder).mkdir(parents=True)
+        for year, image, label in zip(years, images, labels, strict=True):
+            _write(partial / "image" / f"Year{year}.tif", image, predictor=2, **georeferencing)
+            published = np.where(label == MINE, np.uint8(MARKED), np.uint8(0))
+            _write(partial / "label" / f"Year{year}.tif", published[np.newaxis])
+        if site.exists():
+            _remove(replaced)
+            site.rename(replaced)
+        partial.rename(site)
+        _remove(replaced)
+    finally:
+        _remove(partial)
+
+
+def _check_arrays(
+    name: str,
+    images: NDArray[np.int16],
+    labels: NDArray[np.uint8],
+    years: Sequence[int],
+    transform: Sequence[float],
+) -> None:
+    if is_ignored(name) or Path(name).name != name:
+        raise ValueError(f"name is {name!r}; expected the name of a folder, such as Germany_12.")
+    if images.ndim != 4 or images.shape[:2] != (len(years), len(BANDS)) or images.dtype != np.int16:
+        raise ValueError(
+            f"images of {name} are {images.dtype} {images.shape}; expected int16 "
+            f"({len(years)}, {len(BANDS)}, height, width) for {counted(len(years), 'year')}."
+        )
+    expected = (len(years), *images.shape[2:])
+    if labels.shape != expected or labels.dtype != np.uint8 or (labels > MINE).any():
+        raise ValueError(
+            f"labels of {name} are {labels.dtype} {labels.shape} up to {labels.max(initial=0)}; expected "
+            f"uint8 {expected} of 0 and 1."
+        )
+    if (
+        not years
+        or len(set(years)) != len(years)
+        or not all(YEAR_NAME.fullmatch(str(year)) for year in years)
+    ):
+        raise ValueError(
+            f"years of {name} are {list(years)}; expected at least one, each once, such as 2015."
+        )
+    if len(transform) < 6:
+        raise ValueError(f"transform of {name} has {len(transform)} coefficients; expected a, b, c, d, e, f.")
+
+
+def _parse_crs(crs: str) -> Any:
+    from rasterio.crs import CRS
+    from rasterio.errors import CRSError
+
+    try:
+        with gdal():
+            return CRS.from_user_input(crs)
+    except CRSError as error:
+        raise ValueError(f"crs is {crs!r}; expected a code such as EPSG:4326, or WKT.") from error
+
+
+def _affine(transform: Sequence[float]) -> Any:
+    from affine import Affine
+
+    return Affine(*transform[:6])
+
+
+def _write(path: Path, bands: NDArray[Any], **options: Any) -> None:
+    """Write `(bands, height, width)`, and read it back: a full disk is no error to GDAL as it closes."""
+    import rasterio
+
+    count, height, width = bands.shape
+    profile = {"count": count, "height": height, "width": width, "dtype": bands.dtype, "interleave": "band"}
+    storage = {
+        "compress": "deflate",
+        "tiled": True,
+        "blockxsize": 256,
+        "blockysize": 256,
+        "bigtiff": "if_safer",
+    }
+    try:
+        with gdal():
+            with rasterio.open(path, "w", driver="GTiff", **profile, **storage, **options) as dataset:
+                dataset.write(bands)
+            with rasterio.open(path, driver="GTiff") as dataset:
+                whole = all(np.array_equal(dataset.read(i + 1), bands[i]) for i in range(count))
+    except gdal_errors() as error:
+        raise torn_file_error(path) from error
+    if not whole:
+        raise torn_file_error(path)
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)

@@ -1,0 +1,216 @@
+"""The cells of annual rows: encode images, labels and quicklooks, and decode them without copies."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, overload
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from PIL import Image
+
+from .archive_bands import BANDS
+from .patches import PATCH_SIZE
+
+QUICKLOOK_BANDS = (2, 1, 0)
+"""Red, green and blue of the quicklook: B04, B03, B02, as indices into the bands."""
+
+QUICKLOOK_WHITE = 3000
+"""DN shown as white; 0 is black and between them it is linear, for every site and year alike."""
+
+_QUICKLOOK_QUALITY = 85
+
+_WHITE_TO_BYTE = np.round(np.arange(QUICKLOOK_WHITE + 1) * (255 / QUICKLOOK_WHITE)).astype(np.uint8)
+
+IMAGE_SHAPE = (len(BANDS), PATCH_SIZE, PATCH_SIZE)
+
+LABEL_SHAPE = (PATCH_SIZE, PATCH_SIZE)
+
+_IMAGE_BYTES = int(np.prod(IMAGE_SHAPE)) * 2
+
+
+def encode_label(label: NDArray[np.uint8]) -> bytes:
+    """A label as PNG, 8-bit grey, its pixels stored uncompressed.
+
+    Any reader of PNG opens it. The rows are plain bytes at a fixed place, so that decoding is a view and no
+    decompression; the parquet file around them (zstd) makes them as small as PNG's own compression would.
+
+    Args:
+        label: `(160, 160)` uint8.
+    """
+    height, width = label.shape
+    rows = np.zeros((height, width + 1), dtype=np.uint8)  # each row starts with its filter: 0, none
+    rows[:, 1:] = label
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes((8, 0, 0, 0, 0))
+    chunks = ((b"IHDR", header), (b"IDAT", _store(rows.tobytes())), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+        for name, data in chunks
+    )
+
+
+def _store(data: bytes) -> bytes:
+    """A zlib stream of one uncompressed block; `zlib.compress(level=0)` may cut it where it likes."""
+    size = len(data).to_bytes(2, "little")
+    complement = (len(data) ^ 0xFFFF).to_bytes(2, "little")
+    return b"\x78\x01" + b"\x01" + size + complement + data + zlib.adler32(data).to_bytes(4, "big")
+
+
+def encode_quicklook(image: NDArray[np.int16]) -> bytes:
+    """A natural-colour JPEG of B04, B03 and B02, DN 0 to `QUICKLOOK_WHITE` from black to white.
+
+    The stretch is the same for every patch and year, so that pictures of two years can be compared.
+
+    Args:
+        image: `(10, height, width)` int16 DN.
+    """
+    red_green_blue = np.moveaxis(image[list(QUICKLOOK_BANDS)], 0, -1)
+    pixels = _WHITE_TO_BYTE.take(red_green_blue, mode="clip")
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=_QUICKLOOK_QUALITY)
+    return buffer.getvalue()
+
+
+# Labels that `encode_label` wrote hold their pixels uncompressed behind a header that is always the same.
+_EMPTY_LABEL = encode_label(np.zeros(LABEL_SHAPE, np.uint8))
+
+_LABEL_BYTES = len(_EMPTY_LABEL)
+
+_LABEL_END = _LABEL_BYTES - (
+    4 + 4 + 12
+)  # checksums of the pixels and of their chunk; the chunk that ends the file
+
+_LABEL_START = _LABEL_END - PATCH_SIZE * (PATCH_SIZE + 1)
+
+_LABEL_HEADER = _EMPTY_LABEL[:_LABEL_START]
+
+_LABEL_FILTERS = bytes(PATCH_SIZE)  # before each row of pixels: none
+
+
+def decode_image(data: Any) -> NDArray[np.int16]:
+    """An `image` cell as int16 (10, 160, 160), a read-only view.
+
+    Args:
+        data: The bytes of the cell, or anything with a buffer.
+
+    Raises:
+        ValueError: If there are not as many bytes as an image has.
+    """
+    values = np.frombuffer(data, dtype=np.uint8)
+    if values.size != _IMAGE_BYTES:
+        raise ValueError(
+            f"An image cell holds {values.size} bytes; expected {_IMAGE_BYTES} (int16 {IMAGE_SHAPE})."
+        )
+    return values.view("<i2").reshape(IMAGE_SHAPE)
+
+
+def decode_label(data: Any) -> NDArray[np.uint8]:
+    """A `label` cell as uint8 (160, 160): 0 other, 1 mine, 255 unknown.
+
+    What `encode_label` wrote needs no decoding: a read-only view is returned. Any other picture is decoded.
+
+    Args:
+        data: The bytes of a PNG, or anything with a buffer.
+
+    Raises:
+        ValueError: If this is no picture of one channel and 160 x 160 pixels.
+    """
+    values = np.frombuffer(data, dtype=np.uint8)
+    if values.size == _LABEL_BYTES and values[:_LABEL_START].tobytes() == _LABEL_HEADER:
+        rows = values[_LABEL_START:_LABEL_END].reshape(PATCH_SIZE, PATCH_SIZE + 1)
+        if rows[:, 0].tobytes() == _LABEL_FILTERS:
+            return rows[:, 1:]
+    try:
+        label = np.asarray(Image.open(io.BytesIO(values.tobytes())))
+    except OSError as error:
+        raise ValueError(f"A label cell of {values.size} bytes is no picture; expected a PNG.") from error
+    if label.shape != LABEL_SHAPE or label.dtype != np.uint8:
+        raise ValueError(f"A label is {label.dtype} {label.shape}; expected uint8 {LABEL_SHAPE}.")
+    return label
+
+
+class LazyColumn(Sequence[Any]):
+    """A column whose cells are read when they are asked for, and never kept.
+
+    `dataset[:1000]["images"]` would otherwise be five gigabytes before anyone looked at the first.
+    """
+
+    def __init__(self, read: Callable[[Any], Any], keys: Sequence[Any]) -> None:
+        self._read = read
+        self._keys = keys
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Any]: ...
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return [self._read(key) for key in self._keys[index]]
+        return self._read(self._keys[index])
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self._read, self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+class CellColumn:
+    """A binary column of an annual split by rows, as views of its Arrow memory.
+
+    A pyarrow scalar copies its bytes; these views read straight from the memory-mapped file.
+    """
+
+    def __init__(
+        self, chunks: Sequence[pa.Array], decode: Callable[[pa.Array], Sequence[NDArray[Any]]]
+    ) -> None:
+        self._chunks = chunks
+        self._decode = decode
+        self._decoded: list[Sequence[NDArray[Any]] | None] = [None] * len(chunks)
+        self._ends = np.cumsum([len(chunk) for chunk in chunks])
+
+    def __getitem__(self, rows: Sequence[int]) -> list[NDArray[Any]]:
+        numbers = np.searchsorted(self._ends, rows, side="right")
+        from_end = (rows - self._ends[numbers]).tolist()
+        return [self._chunk(number)[row] for number, row in zip(numbers.tolist(), from_end, strict=True)]
+
+    def _chunk(self, number: int) -> Sequence[NDArray[Any]]:
+        decoded = self._decoded[number]
+        if decoded is None:
+            decoded = self._decoded[number] = self._decode(self._chunks[number])
+        return decoded
+
+
+def decode_images(chunk: pa.Array) -> Sequence[NDArray[np.int16]]:
+    """The images of a chunk."""
+    cells = _cells_of(chunk)
+    if isinstance(cells, np.ndarray) and cells.shape[1] == _IMAGE_BYTES:
+        return list(cells.view("<i2").reshape(-1, *IMAGE_SHAPE))
+    return LazyColumn(decode_image, list(cells))
+
+
+def decode_labels(chunk: pa.Array) -> Sequence[NDArray[np.uint8]]:
+    """The labels of a chunk: one array of them all where we wrote them, else each decoded when needed."""
+    cells = _cells_of(chunk.field("bytes"))
+    if isinstance(cells, np.ndarray) and cells.shape[1] == _LABEL_BYTES:
+        header = np.frombuffer(_LABEL_HEADER, dtype=np.uint8)
+        rows = cells[:, _LABEL_START:_LABEL_END].reshape(-1, PATCH_SIZE, PATCH_SIZE + 1)
+        if (cells[:, :_LABEL_START] == header).all() and not rows[:, :, 0].any():
+            return list(rows[:, :, 1:])
+    return LazyColumn(decode_label, list(cells))
+
+
+def _cells_of(chunk: pa.Array) -> NDArray[np.uint8] | list[NDArray[np.uint8]]:
+    """The bytes of each cell: uint8 (cells, bytes) where all are of one size, else a list."""
+    _, offsets, data = chunk.buffers()
+    offset_type = np.int64 if pa.types.is_large_binary(chunk.type) else np.int32
+    ends = np.frombuffer(offsets, dtype=offset_type)[chunk.offset : chunk.offset + len(chunk) + 1]
+    values = np.frombuffer(data, dtype=np.uint8)[ends[0] : ends[-1]]
+    if np.all(np.diff(ends) == ends[1] - ends[0]):
+        return values.reshape(len(chunk), -1)
+    return np.split(values, ends[1:-1] - ends[0])

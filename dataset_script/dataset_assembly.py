@@ -1,0 +1,160 @@
+"""The dataset's folder from the shards of its sites: names, row numbers, statistics, picture and card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from euromine.support.files import link_or_copy
+
+from .archive_bands import BANDS
+from .cells import decode_label
+from .dataset_card import PICTURE_NAME, draw_picture, write_card
+from .patch_rows import CONFIGS
+from .site_shards import SiteRecord, write_table
+from .statistics import BandSums
+
+_STATISTICS = "statistics.json"
+
+_PICTURE_ROWS = 4
+
+
+def assemble(
+    work: Path, sites: Mapping[str, Sequence[str]], records: Mapping[str, SiteRecord], *, simulated: bool
+) -> Path:
+    """The whole dataset but its record, from the shards of the sites."""
+    dataset = work / "dataset"
+    if dataset.exists():
+        shutil.rmtree(dataset)
+    parts = work / "parts"
+    files: dict[str, list[str]] = {config: [] for config in CONFIGS}
+    for split, names in sites.items():
+        shards = [
+            parts / name / f"annual-{number:05d}.parquet"
+            for name in names
+            for number in range(records[name].shards)
+        ]
+        for number, shard in enumerate(shards):
+            path = dataset / "data" / "annual" / _shard_name(split, number, len(shards))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            link_or_copy(shard, path)
+        files["annual"].append(split)
+        for config in ("series", "pairs"):
+            table = _small_table(
+                config, [parts / name for name in names], [records[name].rows for name in names]
+            )
+            if len(table):
+                path = dataset / "data" / config / _shard_name(split, 0, 1)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_table(path, table)
+                files[config].append(split)
+
+    statistics = _statistics(sites, records)
+    (dataset / _STATISTICS).write_text(json.dumps(statistics, indent=1) + "\n", encoding="utf-8")
+    (dataset / PICTURE_NAME).write_bytes(_picture(parts, records))
+    sizes = {str(path.relative_to(dataset)): path.stat().st_size for path in dataset.rglob("*.parquet")}
+    write_card(
+        dataset / "README.md",
+        files={config: splits for config, splits in files.items() if splits},
+        statistics=statistics,
+        bands=BANDS,
+        simulated=simulated,
+        content=hash_of([sizes, statistics])[:12],
+    )
+    return dataset
+
+
+def _shard_name(split: str, number: int, shards: int) -> str:
+    return f"{split}-{number:05d}-of-{shards:05d}.parquet"
+
+
+def _small_table(config: str, folders: Sequence[Path], rows: Sequence[int]) -> pa.Table:
+    """`series` or `pairs` of a split: those of its sites, their row numbers counted on from site to site."""
+    tables = []
+    first_row = 0
+    for folder, site_rows in zip(folders, rows, strict=True):
+        table = pq.read_table(folder / f"{config}.parquet")
+        for name in ("rows",) if config == "series" else ("row_1", "row_2"):
+            column = table.column(name).combine_chunks()
+            if config == "series":
+                numbers = pc.add(column.flatten(), first_row)
+                column = pa.ListArray.from_arrays(column.offsets, numbers, type=column.type)
+            else:
+                column = pc.add(column, first_row)
+            table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), column)
+        tables.append(table)
+        first_row += site_rows
+    return pa.concat_tables(tables).combine_chunks()
+
+
+def _statistics(sites: Mapping[str, Sequence[str]], records: Mapping[str, SiteRecord]) -> dict[str, Any]:
+    """The content of `statistics.json`."""
+    splits = {split: [records[name] for name in names] for split, names in sites.items()}
+    all_records = [records[name] for name in sorted(records)]
+    countries = sorted({record.country for record in all_records})
+    years = sorted({year for record in all_records for year in record.years})
+    train_sums = (BandSums.from_dict(record.band_sums) for record in splits.get("train", []))
+    return {
+        "splits": {split: _sum(split_records) for split, split_records in splits.items()},
+        "countries": {
+            country: _sum([record for record in all_records if record.country == country])
+            for country in countries
+        },
+        "years": {str(year): _sum(all_records, year) for year in years},
+        "sites": {
+            record.site: {"country": record.country, "years": record.years, **_sum([record])}
+            for record in all_records
+        },
+        "band_statistics": sum(train_sums, BandSums()).statistics().to_dict() if "train" in splits else None,
+    }
+
+
+def _sum(records: Iterable[SiteRecord], year: int | None = None) -> dict[str, int]:
+    """Counts over sites, of one year or of all."""
+    counts = dict.fromkeys(("sites", "patches", "images", "pixels", "labelled_pixels", "mine_pixels"), 0)
+    for record in records:
+        positions = [position for position, own in enumerate(record.years) if year in (None, own)]
+        if positions:
+            counts["sites"] += 1
+            counts["patches"] += record.patches
+        for position in positions:
+            counts["images"] += record.patches
+            counts["pixels"] += record.pixels
+            counts["labelled_pixels"] += record.labelled_pixels[position]
+            counts["mine_pixels"] += record.mine_pixels[position]
+    return counts
+
+
+def _picture(parts: Path, records: Mapping[str, SiteRecord]) -> bytes:
+    """The patches with the most change, of as many sites."""
+    chosen = sorted(records.values(), key=lambda record: (*record.showcase_score, record.site))[
+        -_PICTURE_ROWS:
+    ]
+    rows = []
+    for record in reversed(chosen):
+        table = pa.concat_tables(
+            pq.read_table(
+                parts / record.site / f"annual-{number:05d}.parquet",
+                columns=["year", "quicklook", "label"],
+                filters=[("patch_id", "==", record.showcase)],
+            )
+            for number in range(record.shards)
+        )
+        cells = [
+            (row["year"], row["quicklook"]["bytes"], decode_label(row["label"]["bytes"]))
+            for row in table.to_pylist()
+        ]
+        rows.append((record.site, cells))
+    return draw_picture(rows)
+
+
+def hash_of(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,89 @@
+"""Built rows as a stream, decoded and put together patch by patch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations, groupby
+from typing import Any
+
+import datasets
+import numpy as np
+
+from .cells import decode_image, decode_label
+from .label_changes import change_between, change_counts
+
+
+def stream_rows(
+    annual: datasets.IterableDataset, config: str, years: frozenset[int] | None, wanted: tuple[str, ...]
+) -> datasets.IterableDataset:
+    """Rows of any config from a stream of annual rows, file by file."""
+    annual = annual.remove_columns("quicklook").cast_column("label", datasets.Image(decode=False))
+    return datasets.IterableDataset.from_generator(
+        _stream_rows,
+        gen_kwargs={
+            "annual": annual,
+            "shards": list(range(annual.num_shards)),  # a list is what `datasets` shares out among workers
+            "config": config,
+            "years": years,
+            "wanted": wanted,
+        },
+        split=annual.split,
+    )
+
+
+def _stream_rows(
+    annual: datasets.IterableDataset,
+    shards: Sequence[int],
+    config: str,
+    years: frozenset[int] | None,
+    wanted: Sequence[str],
+) -> Iterator[dict[str, Any]]:
+    """The rows of some files of a split. A patch's years are neighbours, and never in two files."""
+    make = {"annual": _annual_of, "series": _series_of, "pairs": _pairs_of}[config]
+    for shard in shards:
+        rows = (
+            row
+            for row in annual.shard(num_shards=annual.num_shards, index=shard)
+            if years is None or row["year"] in years
+        )
+        for _, patch_rows in groupby(rows, key=lambda row: row["patch_id"]):
+            for decoded in make(list(patch_rows)):
+                yield {name: decoded[name] for name in wanted}
+
+
+def _annual_of(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The decoded rows of one patch."""
+    for row in rows:
+        yield {**row, "image": decode_image(row["image"]), "label": decode_label(row["label"]["bytes"])}
+
+
+def _series_of(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The decoded series of one patch."""
+    decoded = list(_annual_of(rows))
+    yield {
+        **decoded[0],
+        "years": [row["year"] for row in decoded],
+        "images": np.stack([row["image"] for row in decoded]),
+        "labels": np.stack([row["label"] for row in decoded]),
+    }
+
+
+def _pairs_of(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The decoded pairs of one patch."""
+    decoded = list(_annual_of(rows))
+    if len(decoded) < 2:
+        return
+    gained, lost, known = change_counts(np.stack([row["label"] for row in decoded]), decoded[0]["own"])
+    for (first, row_1), (second, row_2) in combinations(enumerate(decoded), 2):
+        yield {
+            **row_1,
+            "year_1": row_1["year"],
+            "year_2": row_2["year"],
+            "interval": row_2["year"] - row_1["year"],
+            "gained_pixels": int(gained[first, second]),
+            "lost_pixels": int(lost[first, second]),
+            "owned_pixels": int(known[first, second]),
+            "images": np.stack([row_1["image"], row_2["image"]]),
+            "labels": np.stack([row_1["label"], row_2["label"]]),
+            "change": change_between(row_1["label"], row_2["label"]),
+        }

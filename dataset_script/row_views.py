@@ -1,0 +1,193 @@
+"""Built rows as memory-mapped datasets whose pixels are decoded when a row is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets.table import InMemoryTable
+from numpy.typing import NDArray
+
+from euromine.support.errors import ArgumentError, DatasetError
+
+from .cells import CellColumn, LazyColumn, decode_images, decode_labels
+from .label_changes import change_between
+
+BLOB_COLUMNS = ("image", "label", "quicklook")
+
+PIXEL_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "annual": ("image", "label"),
+    "series": ("images", "labels"),
+    "pairs": ("images", "labels", "change"),
+}
+
+ROW_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "annual": ("row",),
+    "series": ("rows",),
+    "pairs": ("row_1", "row_2"),
+}
+
+
+def decoded_view(
+    index: datasets.Dataset,
+    annual: datasets.Dataset,
+    config: str,
+    years: frozenset[int] | None,
+    wanted: tuple[str, ...],
+) -> datasets.Dataset:
+    """The small columns of `index`, decoded by a transform that reads the pixels of `annual`."""
+    table = index.data.table
+    if config == "annual":
+        table = table.append_column("row", pa.array(np.arange(len(table)), pa.int64()))
+    kept = [name for name in table.column_names if name not in BLOB_COLUMNS]
+    table = table.select(kept).combine_chunks()
+    if config != "annual":
+        _check_rows(table, annual, config)
+    if years is not None:
+        table = _of_years(table, config, years, index.split)
+    table = table.select([name for name in kept if name in wanted or name in ROW_COLUMNS[config]])
+    features = datasets.Features.from_arrow_schema(table.schema)
+    small = datasets.Dataset(
+        _SmallTable(table), info=datasets.DatasetInfo(features=features), split=index.split
+    )
+    return small.with_transform(PixelTransform(Pixels(annual), config, wanted))
+
+
+def _check_rows(table: pa.Table, annual: datasets.Dataset, config: str) -> None:
+    """Raise if the row numbers of a config do not lead to rows of the same patch."""
+    owners = table.column("patch_id").combine_chunks()
+    annual_ids = annual.data.column("patch_id")
+    for name in ROW_COLUMNS[config]:
+        rows = table.column(name).combine_chunks()
+        expected = owners
+        if config == "series":
+            expected = owners.take(pc.list_parent_indices(rows))
+            rows = rows.flatten()
+        if len(rows) == 0:
+            continue
+        if pc.max(rows).as_py() >= len(annual) or annual_ids.take(rows) != pa.chunked_array([expected]):
+            raise ValueError(
+                f"The {config} of split '{annual.split}' name other annual rows than their own; expected "
+                "configs of one build."
+            )
+
+
+def _of_years(table: pa.Table, config: str, years: frozenset[int], split: Any) -> pa.Table:
+    """The rows of a config restricted to some years."""
+    chosen = pa.array(sorted(years), pa.int32())
+    if config == "series":
+        restricted = _series_of_years(table, chosen)
+    else:
+        restricted = table
+        for name in ("year",) if config == "annual" else ("year_1", "year_2"):
+            restricted = restricted.filter(pc.is_in(restricted.column(name), chosen))
+    if len(table) and not len(restricted):
+        raise ValueError(
+            f"years are {', '.join(map(str, sorted(years))) or 'none'}; expected some of which split "
+            f"'{split}' has {config} rows."
+        )
+    return restricted.combine_chunks()
+
+
+def _series_of_years(table: pa.Table, chosen: pa.Array) -> pa.Table:
+    """Series without the years that were not chosen, and without those patches that have none left."""
+    years = table.column("years").combine_chunks()
+    kept = pc.is_in(years.flatten(), chosen)
+    owners = pc.list_parent_indices(years).filter(kept).to_numpy()
+    lengths = np.bincount(owners, minlength=len(table))
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    for name in ("years", "rows"):
+        column = table.column(name).combine_chunks()
+        values = pa.ListArray.from_arrays(offsets, column.flatten().filter(kept), type=column.type)
+        table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), values)
+    return table.filter(pa.array(lengths > 0))
+
+
+class PixelTransform:
+    """Called by `datasets` with the small columns of some rows: replaces the row numbers by the pixels."""
+
+    def __init__(self, pixels: Pixels, config: str, wanted: Sequence[str]) -> None:
+        self._pixels = pixels
+        self.config = config
+        self._pixel_columns = [name for name in PIXEL_COLUMNS[config] if name in wanted]
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        if not all(name in batch for name in ROW_COLUMNS[self.config]):
+            return batch  # a filter by input_columns, or a person who dropped them, asks for no pixels
+        rows = batch.pop(ROW_COLUMNS[self.config][0])
+        if self.config == "pairs":
+            rows = list(zip(rows, batch.pop("row_2"), strict=True))
+        return {**batch, **self.pixels_of(rows)}
+
+    def pixels_of(self, rows: Sequence[Any]) -> dict[str, Sequence[NDArray[Any]]]:
+        """The pixels of some rows of the config, by name.
+
+        Args:
+            rows: What each row has for annual rows: one, a list of them, or a pair.
+        """
+        return {name: getattr(self._pixels, name)(rows) for name in self._pixel_columns}
+
+
+class Pixels:
+    """Images and labels of one `annual` split by rows."""
+
+    def __init__(self, annual: datasets.Dataset) -> None:
+        self._annual = annual
+        self._images = CellColumn(_filled_chunks(annual, "image"), decode_images)
+        self._labels = CellColumn(_filled_chunks(annual, "label"), decode_labels)
+
+    def __reduce__(self) -> tuple[type[Pixels], tuple[datasets.Dataset]]:
+        # A memory-mapped dataset travels to a worker as the path of its file.
+        return type(self), (self._annual,)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Pixels:
+        return self  # nothing of it ever changes, and `datasets` copies at each filter, shuffle and select
+
+    def image(self, rows: Sequence[int]) -> list[NDArray[np.int16]]:
+        """One view (10, 160, 160) per annual row."""
+        return self._images[rows]
+
+    def label(self, rows: Sequence[int]) -> list[NDArray[np.uint8]]:
+        """One view (160, 160) per annual row."""
+        return self._labels[rows]
+
+    def images(self, rows: Sequence[Sequence[int]]) -> LazyColumn:
+        """One stack (years, 10, 160, 160) per series or pair of annual rows."""
+        return LazyColumn(lambda years: stack_cells(self._images[years]), rows)
+
+    def labels(self, rows: Sequence[Sequence[int]]) -> LazyColumn:
+        """One stack (years, 160, 160) per series or pair of annual rows."""
+        return LazyColumn(lambda years: stack_cells(self._labels[years]), rows)
+
+    def change(self, rows: Sequence[Sequence[int]]) -> LazyColumn:
+        """One (160, 160) per pair of annual rows."""
+        return LazyColumn(lambda years: change_between(*self._labels[years]), rows)
+
+
+def _filled_chunks(annual: datasets.Dataset, name: str) -> list[pa.Array]:
+    return [chunk for chunk in annual.data.column(name).chunks if len(chunk)]
+
+
+def stack_cells(cells: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """`np.stack` of arrays of one shape, with fewer calls for each of them."""
+    return np.concatenate(cells).reshape(len(cells), *cells[0].shape)
+
+
+class _SmallTable(InMemoryTable):
+    """A table in memory whose rows are gathered at once.
+
+    `datasets` slices rows one by one, because gathering blobs would copy them; here there are none, and
+    slices cost more than the copy of an image.
+    """
+
+    def fast_gather(self, indices: Any) -> pa.Table:
+        """The rows at `indices`, in their order."""
+        return self.table.take(pa.array(indices, pa.int64()))
+
+    def replace_schema_metadata(self, *args: Any, **kwargs: Any) -> _SmallTable:
+        """As of any table; `Dataset` calls it, and would be left with a table of another class."""
+        return type(self)(self.table.replace_schema_metadata(*args, **kwargs))

@@ -1,0 +1,343 @@
+"""A site of the archive, and its scene: images and labels of all years, read in windows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from euromine.support.errors import ArchiveError
+from euromine.support.rasters import check_blocks, crs_name, open_raster, read_raster, shown
+
+from .archive_bands import BANDS
+
+Transform = tuple[float, float, float, float, float, float]
+
+# 255 in a label is mine in the published convention, and no data in that of this project.
+MINE, MARKED = 1, 255
+
+_LABEL_VALUES = (0, MINE, MARKED)
+
+_LARGEST_DN = int(np.iinfo(np.int16).max)
+
+_LARGEST_SCENE = 2**31
+
+# Years may differ by the rounding of their exporter, never by a visible part of a pixel.
+_LARGEST_SHIFT = 0.1
+
+_SCANNED_PIXELS = 2**22
+
+
+@dataclass(frozen=True)
+class Site:
+    """A site of the archive: the paths of its rasters. It opens nothing and can be pickled.
+
+    Attributes:
+        name: Name of its folder, for example `Portuga_1`.
+        country: The name without its number, spelled right: `Portugal`. A site of one's own named
+            `Kiruna_3` has the country `Kiruna`, one named `Kiruna` too.
+        image_paths: Year -> path of the image, as GDAL takes it (`/vsizip/...` in a zip).
+        label_paths: Year -> path of the label, of the same years.
+    """
+
+    name: str
+    country: str
+    image_paths: dict[int, str]
+    label_paths: dict[int, str]
+
+    @property
+    def years(self) -> tuple[int, ...]:
+        """The years of the site, sorted; a year that the archive lacks is absent."""
+        return tuple(sorted(self.image_paths))
+
+    def open(self) -> Scene:
+        """The scene, its files open; use it in a `with` statement.
+
+        Raises:
+            ArchiveError: If a file cannot be opened or its header is not as expected.
+        """
+        return Scene(self)
+
+
+class Scene:
+    """An open site: the same pixels in every year, read in windows.
+
+    Files stay open until the end of the `with` statement. All headers are checked on opening; the values of
+    a label are checked when it is first read, those of an image as they are read. A scene belongs to one
+    thread and cannot be pickled: send the `Site` to a worker and open it there.
+
+    Attributes:
+        site: Name of the site.
+        country: Its country.
+        years: The years it has, sorted.
+        height: Rows.
+        width: Columns.
+        crs: `EPSG:4326` where the coordinate system has a code, else its WKT.
+        transform: Affine coefficients `a, b, c, d, e, f`: pixel (column, row) lies at
+            `(a * column + b * row + c, d * column + e * row + f)`.
+    """
+
+    site: str
+    country: str
+    years: tuple[int, ...]
+    height: int
+    width: int
+    crs: str
+    transform: Transform
+
+    def __init__(self, site: Site) -> None:
+        """Open all files of a site and check their headers.
+
+        Raises:
+            ArchiveError: If a file cannot be opened or its header is not as expected.
+        """
+        self.site, self.country, self.years = site.name, site.country, site.years
+        self._image_paths, self._label_paths = dict(site.image_paths), dict(site.label_paths)
+        self._label_values: dict[int, frozenset[int]] = {}
+        self._closed = False
+        with ExitStack() as files:
+            self._images = {
+                year: open_raster(self._image_paths[year], files, ArchiveError) for year in self.years
+            }
+            self._labels = {
+                year: open_raster(self._label_paths[year], files, ArchiveError) for year in self.years
+            }
+            self._check_headers()
+            self._files = files.pop_all()
+        first = self._images[self.years[0]]
+        self.height, self.width = first.height, first.width
+        self.crs = crs_name(first.crs)
+        a, b, c, d, e, f = (float(coefficient) for coefficient in first.transform[:6])
+        self.transform = (a, b, c, d, e, f)
+
+    def __enter__(self) -> Scene:
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all files."""
+        self._closed = True
+        self._files.close()
+
+    def read_image(
+        self, year: int, top: int = 0, left: int = 0, height: int | None = None, width: int | None = None
+    ) -> NDArray[np.int16]:
+        """A window of a year's image; the whole of it by default.
+
+        Args:
+            year: A year of the scene.
+            top: First row.
+            left: First column.
+            height: Rows, by default to the end of the scene.
+            width: Columns, by default to the end of the scene.
+
+        Returns:
+            `(10, height, width)` int16 DN (reflectance x 10000), bands in the order of `BANDS`.
+
+        Raises:
+            ValueError: If the scene has no such year or window.
+            ArchiveError: If the file is damaged, or unsigned with values that int16 cannot hold.
+        """
+        window = self._window(year, top, left, height, width)
+        path = self._image_paths[year]
+        image = read_raster(self._images[year], path, window, ArchiveError)
+        if image.dtype != np.int16:
+            largest = int(image.max())
+            if largest > _LARGEST_DN:
+                raise ArchiveError(
+                    f"{shown(path)}: holds the value {largest}; expected int16 DN (reflectance x 10000), "
+                    f"at most {_LARGEST_DN}."
+                )
+        return image.astype(np.int16, copy=False)
+
+    def read_label(
+        self, year: int, top: int = 0, left: int = 0, height: int | None = None, width: int | None = None
+    ) -> NDArray[np.uint8]:
+        """A window of a year's label; the whole of it by default.
+
+        What 255 means is decided by all values of the file, so that windows agree. A file that holds 1
+        marks mines with 1, and pixels to ignore with 255. A file without 1 follows the published
+        convention: 255 is mine (a file of 255 alone is mine everywhere, one of 0 alone nowhere).
+
+        Args:
+            year: A year of the scene.
+            top: First row.
+            left: First column.
+            height: Rows, by default to the end of the scene.
+            width: Columns, by default to the end of the scene.
+
+        Returns:
+            `(height, width)` uint8: 0 elsewhere, 1 mine, 255 to be ignored.
+
+        Raises:
+            ValueError: If the scene has no such year or window.
+            ArchiveError: If the file is damaged, holds other values than 0, 1 and 255, or if 255 is to be
+                ignored in one year of the site and could be so in this one, which has no 1.
+        """
+        window = self._window(year, top, left, height, width)
+        values = self._values_of_label(year)
+        label = read_raster(self._labels[year], self._label_paths[year], window, ArchiveError)[0]
+        if MINE in values:
+            return label.astype(np.uint8, copy=False)
+        return (label == MARKED).astype(np.uint8)
+
+    def _check_headers(self) -> None:
+        first_path, first = self._image_paths[self.years[0]], self._images[self.years[0]]
+        for year in self.years:
+            path, image = self._image_paths[year], self._images[year]
+            _check_image(image, path)
+            _check_same_place(image, path, first, first_path)
+        for year in self.years:
+            path, label = self._label_paths[year], self._labels[year]
+            _check_label(label, path)
+            _check_same_place(label, path, first, first_path)
+
+    def _window(
+        self, year: int, top: int, left: int, height: int | None, width: int | None
+    ) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The window as rasterio takes it: `(first row, end of rows), (first column, end of columns)`."""
+        if self._closed:
+            raise ValueError(
+                f"The scene {self.site} is closed; expected reading inside its `with` statement."
+            )
+        if year not in self._images:
+            raise ValueError(
+                f"{self.site} has no year {year}; expected one of {', '.join(map(str, self.years))}."
+            )
+        bottom = self.height if height is None else top + height
+        right = self.width if width is None else left + width
+        if not (0 <= top < bottom <= self.height and 0 <= left < right <= self.width):
+            raise ValueError(
+                f"{self.site} has no window of rows {top} to {bottom} and columns {left} to {right}; "
+                f"expected one that is not empty and inside {self.height} x {self.width} pixels."
+            )
+        return (top, bottom), (left, right)
+
+    def _values_of_label(self, year: int) -> frozenset[int]:
+        """Which of 0, 1 and 255 a year's label holds."""
+        if year not in self._label_values:
+            self._label_values[year] = self._scan_label(year)
+            self._check_conventions()
+        return self._label_values[year]
+
+    def _scan_label(self, year: int) -> frozenset[int]:
+        path, dataset = self._label_paths[year], self._labels[year]
+        rows = max(1, _SCANNED_PIXELS // self.width)
+        found: set[int] = set()
+        for top in range(0, self.height, rows):
+            block = read_raster(
+                dataset, path, ((top, min(top + rows, self.height)), (0, self.width)), ArchiveError
+            )
+            found.update(value for value in _LABEL_VALUES if (block == value).any())
+            others = np.unique(block[~np.isin(block, _LABEL_VALUES)])
+            if others.size:
+                values = ", ".join(map(str, others[:5].tolist())) + (", ..." if others.size > 5 else "")
+                raise ArchiveError(
+                    f"{shown(path)}: holds the values {values}; expected 0 and 255 (mine), 0 and 1 (mine), "
+                    f"or 0, 1 and 255 (ignored)."
+                )
+        return frozenset(found)
+
+    def _check_conventions(self) -> None:
+        """Refuse to guess: a site that ignores 255 in one year hardly means mine by it in another."""
+        values = self._label_values
+        ignored = [year for year in values if {MINE, MARKED} <= values[year]]
+        marked = [year for year in values if MARKED in values[year] and MINE not in values[year]]
+        if ignored and marked:
+            raise ArchiveError(
+                f"{shown(self._label_paths[marked[0]])}: holds 255 but no 1, while "
+                f"{shown(self._label_paths[ignored[0]])} holds 1 (mine) and 255 (ignored); expected one "
+                f"convention for all years of a site."
+            )
+
+
+def _check_image(dataset: Any, path: str) -> None:
+    expected = f"expected {len(BANDS)} bands ({' '.join(BANDS)}) of int16 DN (reflectance x 10000)"
+    if dataset.count != len(BANDS):
+        raise ArchiveError(f"{shown(path)}: has {counted(dataset.count, 'band')}; {expected}.")
+    types = sorted(set(dataset.dtypes))
+    if not set(types) <= {"int16", "uint16"}:
+        kind = "reflectance as " if types[0].startswith("float") else ""
+        raise ArchiveError(f"{shown(path)}: holds {kind}{', '.join(types)}; {expected}.")
+    _check_size(dataset, path)
+    if not dataset.crs:
+        raise ArchiveError(
+            f"{shown(path)}: has no coordinate reference system (CRS); expected one, as EPSG:4326."
+        )
+    determinant = dataset.transform.determinant
+    if dataset.transform.is_identity or not math.isfinite(determinant) or determinant == 0:
+        raise ArchiveError(
+            f"{shown(path)}: has no usable geotransform; expected one that places pixels in its CRS."
+        )
+
+
+def _check_label(dataset: Any, path: str) -> None:
+    expected = "expected one band of uint8 with 0 and 255 (mine), or 0 and 1 (mine)"
+    if dataset.count != 1:
+        raise ArchiveError(f"{shown(path)}: has {counted(dataset.count, 'band')}; {expected}.")
+    if np.dtype(dataset.dtypes[0]).kind not in "iu":
+        raise ArchiveError(f"{shown(path)}: holds {dataset.dtypes[0]}; {expected}.")
+    _check_size(dataset, path)
+
+
+def _check_size(dataset: Any, path: str) -> None:
+    """Before anything is read: what a header claims may be absurd."""
+    if dataset.height * dataset.width > _LARGEST_SCENE:
+        raise ArchiveError(
+            f"{shown(path)}: claims {dataset.height} x {dataset.width} pixels; expected a scene of at most "
+            f"{_LARGEST_SCENE} pixels."
+        )
+    check_blocks(dataset, path, ArchiveError)
+
+
+def _check_same_place(dataset: Any, path: str, first: Any, first_path: str) -> None:
+    """Refuse a year or label that lies elsewhere than the site's first image."""
+    if (dataset.height, dataset.width) != (first.height, first.width):
+        raise ArchiveError(
+            f"{shown(path)}: has {dataset.height} x {dataset.width} pixels; expected {first.height} x "
+            f"{first.width} as {shown(first_path)}."
+        )
+    if dataset.crs and dataset.crs != first.crs:
+        raise ArchiveError(
+            f"{shown(path)}: has the CRS {crs_name(dataset.crs)}; expected {crs_name(first.crs)} as "
+            f"{shown(first_path)}."
+        )
+    if not dataset.transform.is_identity:  # the identity is how a label without georeferencing reads
+        shift = _corner_shift(first.transform, dataset.transform, first.height, first.width)
+        if not shift <= _LARGEST_SHIFT:
+            raise ArchiveError(
+                f"{shown(path)}: lies {shift:.3g} pixels away from {shown(first_path)}; expected the same "
+                f"geotransform within {_LARGEST_SHIFT} pixel."
+            )
+
+
+def _corner_shift(first: Any, second: Any, height: int, width: int) -> float:
+    """The furthest that a corner of the second raster lies from the first's, in pixels of the first."""
+    to_pixels = ~first
+    shifts = []
+    for corner in ((0, 0), (width, 0), (0, height), (width, height)):
+        column, row = _apply(to_pixels, *_apply(second, *corner))
+        shifts += [abs(column - corner[0]), abs(row - corner[1])]
+    return math.nan if any(map(math.isnan, shifts)) else max(shifts)
+
+
+def _apply(transform: Sequence[float], column: float, row: float) -> tuple[float, float]:
+    a, b, c, d, e, f = transform[:6]
+    return a * column + b * row + c, d * column + e * row + f
+
+
+def counted(count: int, thing: str) -> str:
+    return f"1 {thing}" if count == 1 else f"{count} {thing}s"

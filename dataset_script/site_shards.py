@@ -1,0 +1,317 @@
+"""One site as parquet shards: its annual rows cut into files, its series, its pairs and its counts."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from euromine.support.workers import prefetch
+
+from .archive_bands import BANDS
+from .label_changes import change_counts
+from .patch_rows import FEATURES, annual_table, pair_rows, series_row
+from .patches import PATCH_SIZE
+from .scene_windows import PatchLabels, read_images, read_labels
+from .site_scene import Scene, Site
+from .statistics import BandSums
+
+ROWS_PER_GROUP = 16
+"""Annual rows in a row group: what streaming has to fetch and decompress for its first row."""
+
+COMPRESSION_LEVEL = 3
+
+# Blobs differ from cell to cell: a dictionary or a least and greatest value of them is only a second copy.
+_BLOBS = {"image", "label", "quicklook"}
+
+# What parquet adds around the cells of a shard: page headers and the footer, generously.
+SHARD_MARGIN = 4_000_000
+
+# Rows that wait to be written while others are: those of a dozen patches in ten years.
+_AHEAD_BYTES = 64 * 2**20
+
+_PATCH_BYTES = 2 * len(BANDS) * PATCH_SIZE * PATCH_SIZE
+
+_PAGE_BYTES = 2**18
+
+_ROWS_PER_TABLE = 1000
+
+# The record of a finished site, in its folder of shards.
+_SITE_RECORD = "build.json"
+
+
+@dataclass
+class SiteRecord:
+    """What the whole dataset needs to know of a site whose shards are written.
+
+    Attributes:
+        site: Its name.
+        country: Its country.
+        years: Its years, in order.
+        patches: Its number of patches; it has as many annual rows in each year.
+        shards: Its number of annual parquet files.
+        pixels: Pixels of the scene in one year.
+        labelled_pixels: Per year, pixels whose label is not 255.
+        mine_pixels: Per year, pixels whose label is 1.
+        band_sums: `BandSums` over all pixels and years, as a dictionary.
+        showcase: The patch with the most change between the first and the last year.
+        showcase_score: How many of its pixels change, and how many are mine in the last year.
+        fingerprint: Hash of the files that the site was read from, and of what wrote them.
+    """
+
+    site: str
+    country: str
+    years: list[int]
+    patches: int = 0
+    shards: int = 0
+    pixels: int = 0
+    labelled_pixels: list[int] = field(default_factory=list)
+    mine_pixels: list[int] = field(default_factory=list)
+    band_sums: dict[str, Any] = field(default_factory=dict)
+    showcase: str = ""
+    showcase_score: tuple[int, int] = (-1, -1)
+    fingerprint: str = ""
+
+    @property
+    def rows(self) -> int:
+        """Its number of annual rows."""
+        return self.patches * len(self.years)
+
+
+@dataclass(frozen=True)
+class SiteTask:
+    """One site to build, as it travels to another process.
+
+    Attributes:
+        site: The site.
+        parts: Folder in which its folder of shards is made.
+        shard_bytes: Largest size of a parquet file.
+        fingerprint: Hash of what the shards depend on.
+    """
+
+    site: Site
+    parts: str
+    shard_bytes: int
+    fingerprint: str
+
+    @property
+    def folder(self) -> Path:
+        """Where the site's shards lie when they are done, all of them."""
+        return Path(self.parts) / self.site.name
+
+
+def finished_record(task: SiteTask) -> SiteRecord | None:
+    """The record of a site that an earlier run finished from the same files, if there is one."""
+    try:
+        found = SiteRecord(**json.loads((task.folder / _SITE_RECORD).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return found if found.fingerprint == task.fingerprint else None
+
+
+def build_site(task: SiteTask) -> SiteRecord:
+    """Write one site's rows of all three configs and the record of them, or nothing.
+
+    Args:
+        task: What to build.
+
+    Returns:
+        The record, also in the site's folder as JSON.
+
+    Raises:
+        ValueError: If a file of the site is not as expected.
+        OSError: If a file cannot be read or written.
+    """
+    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=task.parts))
+    try:
+        with task.site.open() as scene:
+            record = _write_site(scene, unfinished, task.shard_bytes)
+        record.fingerprint = task.fingerprint
+        (unfinished / _SITE_RECORD).write_text(json.dumps(asdict(record)), encoding="utf-8")
+        if task.folder.exists():
+            shutil.rmtree(task.folder)
+        unfinished.replace(task.folder)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    return record
+
+
+def _write_site(scene: Scene, folder: Path, shard_bytes: int) -> SiteRecord:
+    """The shards of an open scene, and its numbers."""
+    record = SiteRecord(scene.site, scene.country, list(scene.years), pixels=scene.height * scene.width)
+    counts = _Counts(len(scene.years))
+    series, pairs = _SmallRows("series"), _SmallRows("pairs")
+    with contextlib.closing(_tables(scene, counts)) as tables, _AnnualWriter(folder, shard_bytes) as annual:
+        for patch_labels, rows_of_patch in tables:
+            annual.write(rows_of_patch)
+            series.add([series_row(scene, patch_labels, record.rows)])
+            pairs.add(pair_rows(scene, patch_labels, record.rows))
+            record.patches += 1
+    for rows in (series, pairs):
+        write_table(folder / f"{rows.config}.parquet", rows.table())
+    record.shards = annual.shards
+    counts.fill(record)
+    return record
+
+
+def _tables(scene: Scene, counts: _Counts) -> Generator[tuple[PatchLabels, pa.Table], None, None]:
+    """The windows of a scene with their annual rows, counted.
+
+    One thread reads and one counts while the caller compresses: GDAL, NumPy and parquet release the GIL, and
+    reading GeoTIFFs takes about as long as compressing shards.
+    """
+
+    def counted() -> Iterator[tuple[PatchLabels, pa.Table]]:
+        with contextlib.closing(prefetch(windows(), depth)) as read:
+            for patch_labels, images in read:
+                counts.add(patch_labels, images)
+                yield patch_labels, annual_table(scene, patch_labels, images)
+
+    def windows() -> Iterator[tuple[PatchLabels, NDArray[np.int16]]]:
+        yield from zip(read_labels(scene), read_images(scene), strict=True)
+
+    depth = max(1, _AHEAD_BYTES // 2 // (len(scene.years) * _PATCH_BYTES) - 1)
+    return prefetch(counted(), depth)
+
+
+class _SmallRows:
+    """The rows of `series` or `pairs`, most of them as tables: dictionaries take ten times the memory."""
+
+    def __init__(self, config: str) -> None:
+        self.config = config
+        self._rows: list[dict[str, Any]] = []
+        self._tables: list[pa.Table] = []
+
+    def add(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Append rows."""
+        self._rows.extend(rows)
+        if len(self._rows) >= _ROWS_PER_TABLE:
+            self._tables.append(_table(self.config, self._rows))
+            self._rows = []
+
+    def table(self) -> pa.Table:
+        """All rows."""
+        return pa.concat_tables([*self._tables, _table(self.config, self._rows)]).combine_chunks()
+
+
+def _table(config: str, rows: list[dict[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=FEATURES[config].arrow_schema)
+
+
+class _AnnualWriter:
+    """Annual rows to parquet files of a limited size."""
+
+    def __init__(self, folder: Path, shard_bytes: int) -> None:
+        self.shards = 0
+        self._folder = folder
+        self._limit = shard_bytes - SHARD_MARGIN
+        self._waiting = FEATURES["annual"].arrow_schema.empty_table()
+        self._sink: pa.NativeFile | None = None
+        self._writer: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> _AnnualWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._finish()
+        elif self._writer is not None and self._sink is not None:
+            # The folder is thrown away, so it does not matter whether the file can still be ended well.
+            with contextlib.suppress(OSError, pa.ArrowException):
+                self._writer.close()
+            self._sink.close()
+
+    def write(self, rows: pa.Table) -> None:
+        """Add the years of one patch, which stay in one file."""
+        # Counted as if nothing of what waits could be compressed: where a file is cut then depends on the
+        # rows alone, and it never grows beyond the limit.
+        if self._sink is not None and self._sink.tell() + self._waiting.nbytes + rows.nbytes > self._limit:
+            self._finish()
+        if self._sink is None:
+            self._sink = pa.OSFile(str(self._folder / f"annual-{self.shards:05d}.parquet"), "wb")
+            self._writer = _parquet_writer(self._sink, FEATURES["annual"].arrow_schema)
+            self.shards += 1
+        self._waiting = pa.concat_tables([self._waiting, rows])
+        while len(self._waiting) >= ROWS_PER_GROUP:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        group, self._waiting = self._waiting[:ROWS_PER_GROUP], self._waiting[ROWS_PER_GROUP:]
+        assert self._writer is not None  # rows wait only while a file is open
+        self._writer.write_table(group, ROWS_PER_GROUP)
+
+    def _finish(self) -> None:
+        """Close the current file."""
+        if self._writer is None or self._sink is None:
+            return
+        if len(self._waiting):
+            self._write_group()
+        self._writer.close()
+        self._sink.close()
+        self._writer = self._sink = None
+
+
+def _parquet_writer(sink: pa.NativeFile, schema: pa.Schema) -> pq.ParquetWriter:
+    small = [name for name in schema.names if name not in _BLOBS]
+    return pq.ParquetWriter(
+        sink,
+        schema,
+        compression="zstd",
+        compression_level=COMPRESSION_LEVEL,
+        use_dictionary=small,
+        write_statistics=small,
+        # One image a page, as the limit is looked at after each batch: zstd is faster on pieces that fit
+        # into the processor's cache, and a reader has less to decompress for one row.
+        data_page_size=_PAGE_BYTES,
+        write_batch_size=1 if _BLOBS.intersection(schema.names) else None,
+    )
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """One of the small configs as one file."""
+    with pa.OSFile(str(path), "wb") as sink, _parquet_writer(sink, table.schema) as writer:
+        writer.write_table(table)
+
+
+class _Counts:
+    """Owned pixels of a site, patch by patch."""
+
+    def __init__(self, years: int) -> None:
+        self._labelled = np.zeros(years, dtype=np.int64)
+        self._mine = np.zeros(years, dtype=np.int64)
+        self._sums = BandSums()
+        self._showcase = ((-1, -1), "")
+
+    def add(self, patch_labels: PatchLabels, images: NDArray[np.int16]) -> None:
+        """Count one patch of all years."""
+        top, left, bottom, right = patch_labels.patch.own
+        labels = patch_labels.labels
+        owned = labels[:, top:bottom, left:right]
+        self._labelled += np.count_nonzero(owned != 255, axis=(1, 2))
+        self._mine += np.count_nonzero(owned == 1, axis=(1, 2))
+        self._sums.add(images[..., top:bottom, left:right])
+        gained, lost, _ = change_counts(labels[[0, -1]], patch_labels.patch.own)
+        score = (int(gained[0, 1] + lost[0, 1]), int(np.count_nonzero(owned[-1] == 1)))
+        if score > self._showcase[0]:
+            self._showcase = (score, patch_labels.patch_id)
+
+    def fill(self, record: SiteRecord) -> None:
+        """Write the counts into the site's record."""
+        record.labelled_pixels = self._labelled.tolist()
+        record.mine_pixels = self._mine.tolist()
+        record.band_sums = self._sums.to_dict()
+        record.showcase_score, record.showcase = self._showcase
