@@ -58,7 +58,8 @@ def predict(
     from euromine.monitoring.mapping.prediction import (
         predict_scenes,  # torch and transformers take seconds to import
     )
-    from euromine.monitoring.scenes.scene import SceneOptions, parse_bands
+    from euromine.monitoring.scenes.band_names import parse_bands
+    from euromine.monitoring.scenes.scene_options import SceneOptions
 
     options = SceneOptions(parse_bands(bands) if bands is not None else None, scale, offset, nodata)
     outcomes = predict_scenes(

@@ -1,4 +1,4 @@
-"""Opening GeoTIFFs of other people: by the driver's name, without the files beside them, in little memory."""
+"""Safe reading of GeoTIFFs from unknown sources: one driver, no files beside the raster, bounded memory."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-CACHE_BYTES = 256 * 2**20
-"""GDAL's cache of decoded blocks where nobody asks for more or less: by default it takes a twentieth of the
-machine's memory."""
+from .errors import DataError, EuroMineError
 
-# GDAL decodes a strip or tile as a whole, so a larger one would break every bound on memory.
+CACHE_BYTES = 256 * 2**20
+"""Size of GDAL's cache of decoded blocks unless `gdal_cache` reserves more; GDAL's default is a twentieth of
+the machine's memory."""
+
+# GDAL decodes strips and tiles as a whole, so their size bounds the memory that any window takes.
 _LARGEST_BLOCK = 256 * 2**20
 
-# A raster may refer GDAL to other files: beside it (.aux.xml, .ovr, .msk, world files) none is looked for.
-# Damaged data is an error whatever the environment says.
+# No .aux.xml, .ovr, .msk or world file beside a raster is read. Damaged data is an error, whatever the user's
+# environment variables set.
 _GDAL_OPTIONS: dict[str, Any] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_PAM_ENABLED": False,
     "GDAL_GEOREF_SOURCES": "INTERNAL",
     "GTIFF_IGNORE_READ_ERRORS": False,
 }
-
 
 _reserving = threading.Lock()
 _reserved = 0
@@ -36,20 +37,20 @@ _unreserved = 0
 
 @contextmanager
 def gdal() -> Iterator[None]:
-    """GDAL that reads the file it is given and no other, and looks for no credentials."""
+    """Settings under which GDAL reads the given file only and looks for no credentials."""
     from rasterio.errors import NotGeoreferencedWarning
 
     with _environment(), warnings.catch_warnings():
-        # Labels are published without georeferencing.
+        # The archive's labels have no georeferencing.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
 
 
 @contextmanager
 def gdal_cache(cache_bytes: int) -> Iterator[None]:
-    """Room in GDAL's cache of decoded blocks for a raster that is read or written meanwhile.
+    """Reserve room in GDAL's cache of decoded blocks for a raster that is read or written in the block.
 
-    The cache is one for all threads; its size is the sum of what is asked for at a time.
+    All threads share one cache, whose size is the sum of the current reservations.
     """
     _reserve(cache_bytes)
     try:
@@ -70,50 +71,53 @@ def _reserve(cache_bytes: int) -> None:
 
 
 def _environment() -> Any:
-    """The settings alone: what Python warns of belongs to all threads, a reading one must not change it."""
+    """The settings without the warning filter, which is shared by all threads and must not change in one."""
     import rasterio
     from rasterio.session import DummySession
 
-    # Setting the size takes blocks from the cache, so those who have asked for room keep it.
+    # Setting the size would evict blocks of those who reserved room.
     size = {} if _reserved else {"GDAL_CACHEMAX": CACHE_BYTES}
     return rasterio.Env(session=DummySession(), **size, **_GDAL_OPTIONS)
 
 
 def gdal_errors() -> tuple[type[Exception], ...]:
-    """What reading and writing a raster may raise."""
-    from rasterio._err import (
-        CPLE_BaseError,
-    )  # some of GDAL's errors reach Python bare, and have no public name
+    """The errors that reading or writing a raster may raise."""
+    # Some of GDAL's errors reach Python unwrapped, and their class has no public name.
+    from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
 
     return (OSError, RasterioError, CPLE_BaseError)
 
 
-def open_raster(path: str, files: ExitStack, error_class: type[ValueError] = ValueError) -> Any:
-    """An open GeoTIFF, closed with `files`.
+def open_raster(path: str, files: ExitStack, error_class: type[EuroMineError] = DataError) -> Any:
+    """Open a GeoTIFF that `files` closes.
 
-    Naming the driver matters: a VRT renamed .tif could read any file of the machine.
+    The driver is fixed to GTiff: a VRT renamed to .tif could read any file of the machine.
 
     Args:
         path: As GDAL takes it: a file, or one in a zip (`/vsizip/...`).
-        files: Closes it.
-        error_class: What to raise.
+        files: Closes the raster.
+        error_class: The error to raise.
 
     Raises:
-        ValueError: (`error_class`) It cannot be read, or is no GeoTIFF.
+        DataError: (`error_class`) The file cannot be read, or is not a GeoTIFF.
     """
     import rasterio
 
     try:
         if not path.startswith("/vsizip/"):
-            Path(path).open("rb").close()  # for the system's own words on why not
+            Path(path).open("rb").close()  # GDAL does not pass on the system's reason
         with gdal():
             dataset = rasterio.open(path, driver="GTiff")
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-        raise error_class(f"{shown(path)}: cannot be read ({error.strerror}); expected a GeoTIFF.") from error
+        raise error_class(
+            f"{shown(path)}: found no readable file ({error.strerror}); expected a GeoTIFF."
+        ) from error
     except gdal_errors() as error:
-        raise error_class(f"{shown(path)}: is no GeoTIFF, or a damaged one; expected a GeoTIFF.") from error
-    # Entered as a context, a dataset would change GDAL's settings until the end of the scene.
+        raise error_class(
+            f"{shown(path)}: found a file that is damaged or not a GeoTIFF; expected a GeoTIFF."
+        ) from error
+    # As a context manager, a dataset would also change GDAL's settings until it is closed.
     files.callback(dataset.close)
     return dataset
 
@@ -122,65 +126,87 @@ def read_raster(
     dataset: Any,
     path: str,
     window: tuple[tuple[int, int], tuple[int, int]],
-    error_class: type[ValueError] = ValueError,
+    error_class: type[EuroMineError] = DataError,
     *,
     indexes: Sequence[int] | None = None,
 ) -> NDArray[Any]:
-    """A window of all bands, or of those at `indexes`, counted from 1.
+    """Read a window of all bands, or of those at `indexes`.
 
     Args:
         dataset: The open raster.
         path: Its path, for errors.
         window: `(first row, end of rows), (first column, end of columns)`.
-        error_class: What to raise.
+        error_class: The error to raise.
         indexes: Bands, counted from 1.
 
     Returns:
         `(bands, height, width)` in the file's type.
 
     Raises:
-        ValueError: (`error_class`) The file is truncated or damaged.
+        DataError: (`error_class`) The file is truncated or damaged.
     """
+    with _damage_as(error_class, path, window):
+        return dataset.read(indexes, window=window)
+
+
+def read_mask(
+    dataset: Any,
+    path: str,
+    window: tuple[tuple[int, int], tuple[int, int]],
+    error_class: type[EuroMineError] = DataError,
+) -> NDArray[np.uint8]:
+    """Read a window of the mask of the first band: `(height, width)` uint8, 0 without data.
+
+    Args and errors as for `read_raster`.
+    """
+    with _damage_as(error_class, path, window):
+        return dataset.read_masks(1, window=window)
+
+
+@contextmanager
+def _damage_as(
+    error_class: type[EuroMineError], path: str, window: tuple[tuple[int, int], tuple[int, int]]
+) -> Iterator[None]:
     try:
         with _environment():
-            return dataset.read(indexes, window=window)
+            yield
     except gdal_errors() as error:
         raise error_class(
-            f"{shown(path)}: cannot be read at rows {window[0][0]} to {window[0][1]}, so it is truncated or "
-            f"damaged; expected a whole GeoTIFF."
+            f"{shown(path)}: found truncated or damaged data at rows {window[0][0]} to {window[0][1]}; "
+            "expected a whole GeoTIFF."
         ) from error
 
 
-def check_blocks(dataset: Any, path: str, error_class: type[ValueError] = ValueError) -> None:
-    """Refuse, before anything is read, a raster whose strips or tiles are too large to decode.
+def check_blocks(dataset: Any, path: str, error_class: type[EuroMineError] = DataError) -> None:
+    """Refuse a raster whose strips or tiles are too large to decode, before any is read.
 
     Raises:
-        ValueError: (`error_class`) They are.
+        DataError: (`error_class`) They are too large.
     """
     block = block_bytes(dataset)
     if block > _LARGEST_BLOCK:
         rows, columns = dataset.block_shapes[0]
         bands = dataset.count if is_pixel_interleaved(dataset) else 1
         raise error_class(
-            f"{shown(path)}: is stored in blocks of {rows} x {columns} x {bands}, {block // 2**20} MB each; "
-            f"expected at most {_LARGEST_BLOCK // 2**20} MB (gdal_translate -co TILED=YES writes small ones)."
+            f"{shown(path)}: found blocks of {rows} x {columns} x {bands}, {block // 2**20} MB each; "
+            f"expected at most {_LARGEST_BLOCK // 2**20} MB. Rewrite it with gdal_translate -co TILED=YES."
         )
 
 
 def block_bytes(dataset: Any) -> int:
-    """How much GDAL decodes at once."""
+    """The size of a decoded block, the least that GDAL reads at once."""
     rows, columns = dataset.block_shapes[0]
     bands = dataset.count if is_pixel_interleaved(dataset) else 1
     return int(rows * columns * bands * np.dtype(dataset.dtypes[0]).itemsize)
 
 
 def is_pixel_interleaved(dataset: Any) -> bool:
-    """Whether a block of a raster holds all of its bands."""
+    """Whether a block holds all bands of the raster, not one of them."""
     return str(dataset.profile.get("interleave")).lower() == "pixel"
 
 
 def crs_name(crs: Any) -> str:
-    """`EPSG:4326`, or the WKT of a system that no code describes exactly."""
+    """`EPSG:4326`, or the WKT of a coordinate system that no EPSG code describes exactly."""
     from rasterio.crs import CRS
 
     with gdal():
@@ -191,5 +217,5 @@ def crs_name(crs: Any) -> str:
 
 
 def shown(path: str) -> str:
-    """A path as a person knows it: without GDAL's marks around a zip."""
+    """A path for messages: without GDAL's syntax for files in a zip."""
     return path.removeprefix("/vsizip/{").replace("}/", "/", 1) if path.startswith("/vsizip/{") else path

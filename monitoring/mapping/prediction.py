@@ -26,7 +26,8 @@ from transformers import PreTrainedModel
 
 from euromine.modeling import SEGMENTATION, EuroMineImageProcessor
 from euromine.monitoring.scenes.alignment import ReadsWindows
-from euromine.monitoring.scenes.scene import Scene, SceneOptions, open_scene
+from euromine.monitoring.scenes.scene import Scene, open_scene
+from euromine.monitoring.scenes.scene_options import SceneOptions
 from euromine.support.errors import SceneError
 from euromine.support.workers import prefetch, run_on_dask
 

@@ -1,1 +1,1 @@
-"""A user's images: bands, reflectance, STAC sidecars, grids, alignment."""
+"""A user's image: bands, reflectance, STAC sidecar, grids, alignment."""

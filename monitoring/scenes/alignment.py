@@ -1,4 +1,4 @@
-"""Scenes of several years on one grid: cut where their pixels are the same, resampled where they are not."""
+"""Scenes of several years on one grid: cropped if their pixels coincide, else resampled."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ from euromine.support.rasters import crs_name, gdal, gdal_errors
 from .grids import Grid
 from .scene import Scene
 
-# Pixels around a window of which a resampled one needs its neighbours.
+# Extra source pixels read around a window for its resampling.
 _MARGIN = 4
-# Points along a border by which it is followed into another coordinate system.
+# Points per edge when bounds are transformed to another coordinate system.
 _DENSITY = 21
-# What a resampled pixel may lie off its exact place, in pixels: GDAL's default of an eighth would show where
-# two windows meet.
+# Largest error of GDAL's approximate transform, in pixels. Its default of an eighth would show where windows
+# meet.
 _TOLERANCE = 0.01
 
 
 class ReadsWindows(Protocol):
-    """What a network is shown of: a `Scene`, or an `AlignedScene`."""
+    """A source of windows for a network: `Scene` or `AlignedScene`."""
 
     @property
     def grid(self) -> Grid:
-        """Where its pixels lie."""
+        """The grid of its pixels."""
 
     def read(self, window: Window, bands: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """A window of some bands, and where it has data."""
+        """Read a window of some bands; see `Scene.read`."""
 
     def cache_rows(self, rows: int) -> None:
-        """Keep so many rows in memory."""
+        """Reserve memory for windows of this height; see `Scene.cache_rows`."""
 
 
 class AlignedScene:
-    """A scene as if it lay on a grid of another: the same pixels shifted, or resampled bilinearly.
+    """A view of a scene on another grid: shifted by whole pixels where possible, else resampled bilinearly.
 
     Attributes:
-        scene: The open scene, which stays another's to close.
-        grid: Where its pixels lie now.
-        is_resampled: Whether its own pixels are others.
+        scene: The open scene; closing it is left to the caller.
+        grid: The grid of the view.
+        is_resampled: Whether the view is resampled.
     """
 
     def __init__(self, scene: Scene, grid: Grid) -> None:
@@ -59,12 +59,12 @@ class AlignedScene:
 
     @property
     def path(self) -> Path:
-        """Its file."""
+        """The scene's file."""
         return self.scene.path
 
     @property
     def how(self) -> str:
-        """How it came to the grid, for people; "" where it lies on it."""
+        """How the scene was brought to the grid, for the user; "" if its pixels are unchanged."""
         if not self.is_resampled:
             return ""
         if self.scene.grid.crs != self.grid.crs:
@@ -72,21 +72,21 @@ class AlignedScene:
         return "resampled bilinearly from other pixels of the same coordinate system"
 
     def cache_rows(self, rows: int) -> None:
-        """As `Scene.cache_rows`; a resampled one may cross its own rows, and keeps what it can."""
+        """Reserve memory as `Scene.cache_rows`, twice as much where windows may lie askew to the rows."""
         self.scene.cache_rows(rows if not self.is_resampled else 2 * rows)
 
     def read(self, window: Window, bands: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """As `Scene.read`, with no data where the scene does not reach.
+        """Read a window of some bands. There is no data outside the scene.
 
         Args:
             window: Inside the grid.
             bands: Their names.
 
         Returns:
-            (bands, height, width) float32 digital numbers, and which pixels (height, width) have data.
+            (bands, height, width) float32 digital numbers, and a mask (height, width) of pixels with data.
 
         Raises:
-            SceneError: As `Scene.read`, or the scene cannot be brought to the grid.
+            SceneError: See `Scene.read`; or the scene cannot be resampled to the grid.
         """
         height, width = int(window.height), int(window.width)
         image = np.zeros((len(bands), height, width), np.float32)
@@ -106,7 +106,7 @@ class AlignedScene:
         return self._resample(values, known, source, window, image)
 
     def _source_window(self, window: Window) -> Window | None:
-        """The part of the scene that a window of the grid needs; None where there is none."""
+        """The window of the scene that covers a window of the grid; None if they do not overlap."""
         if self._shift is not None:
             top, left = int(window.row_off) + self._shift[0], int(window.col_off) + self._shift[1]
             bottom, right = top + int(window.height), left + int(window.width)
@@ -131,7 +131,7 @@ class AlignedScene:
         window: Window,
         image: NDArray[np.float32],
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Bilinear, of known pixels alone: a mask as one more band would blur into them."""
+        """Resample bilinearly, with NaN without data, so that it does not bleed into valid pixels."""
         values[:, ~known] = np.nan
         image.fill(np.nan)
         from_grid, to_grid = self.scene.grid.window(source), self.grid.window(window)
@@ -151,8 +151,9 @@ class AlignedScene:
                 )
         except (*gdal_errors(), CRSError) as error:
             raise SceneError(
-                f"{self.path}: cannot be brought from {_short(crs_name(from_grid.crs))} to "
-                f"{_short(crs_name(to_grid.crs))} ({error}); expected a scene on a common grid (gdalwarp)."
+                f"{self.path}: found pixels in {_short(crs_name(from_grid.crs))} that cannot be resampled to "
+                f"{_short(crs_name(to_grid.crs))} ({error}); expected a scene on the grid of the first. "
+                "Bring it there with gdalwarp."
             ) from error
         valid = np.asarray(np.isfinite(image).all(axis=0))
         image[:, ~valid] = 0
@@ -160,15 +161,15 @@ class AlignedScene:
 
 
 def series_grid(scenes: Sequence[Scene]) -> Grid:
-    """The grid of a series: the first scene's pixels, where all scenes reach.
+    """The common grid of a series: the part of the first scene's grid that all scenes cover.
 
-    Scenes whose pixels differ count by the smallest upright box around them, beyond which they have no data.
+    A scene whose pixels do not coincide with the first's counts by its bounding box on the first's grid.
 
     Args:
-        scenes: Open, at least one.
+        scenes: Open scenes, at least one.
 
     Raises:
-        SceneError: They have no ground in common.
+        SceneError: The scenes do not overlap.
     """
     first = scenes[0]
     left, top, right, bottom = 0, 0, first.grid.width, first.grid.height
@@ -191,13 +192,16 @@ def series_grid(scenes: Sequence[Scene]) -> Grid:
 
 def _apart(scene: Scene, first: Scene) -> SceneError:
     return SceneError(
-        f"{scene.path}: has no ground in common with {first.path} or the years between; expected scenes of "
-        f"one place ({scene.grid}; {first.grid})."
+        f"{scene.path}: found no overlap with {first.path} and the years between ({scene.grid}; "
+        f"{first.grid}); expected scenes of one place."
     )
 
 
 def _bounds_in(grid: Grid, other: Grid) -> tuple[float, float, float, float] | None:
-    """The box around a grid in pixels of another: left, top, right, bottom; None where it has no place."""
+    """The bounding box (left, top, right, bottom) of a grid in pixels of another.
+
+    None if it cannot be transformed to the other's coordinate system.
+    """
     corners = [
         grid.transform * corner for corner in ((0, 0), (grid.width, 0), (0, grid.height), grid.shape[::-1])
     ]
@@ -218,5 +222,5 @@ def _bounds_in(grid: Grid, other: Grid) -> tuple[float, float, float, float] | N
 
 
 def _short(crs: str) -> str:
-    """A code, or the name in a WKT."""
+    """A code as it is; for a WKT, the name in it."""
     return crs if len(crs) < 40 or crs.count('"') < 2 else crs.split('"', 2)[1]

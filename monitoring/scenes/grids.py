@@ -1,9 +1,8 @@
-"""Where a raster's pixels lie: its coordinate system, its transform and its size."""
+"""The pixel grid of a raster: coordinate reference system, transform and size."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,20 +10,19 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
-from euromine.support.errors import GridError
 from euromine.support.rasters import crs_name
 
-# Scenes of one place may differ by the rounding of who exported them, never by a visible part of a pixel.
-LARGEST_SHIFT = 0.1
+# In pixels. Exporters round transforms differently; a larger shift would show.
+_LARGEST_SHIFT = 0.1
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The pixels of a raster on the ground.
+    """The pixel grid of a raster.
 
     Attributes:
-        crs: The coordinate system.
-        transform: Pixel (column, row) lies at `transform * (column, row)`.
+        crs: Coordinate reference system.
+        transform: Maps (column, row) to coordinates, (0, 0) to the outer corner of the first pixel.
         width: Columns.
         height: Rows.
     """
@@ -46,24 +44,20 @@ class Grid:
 
     @property
     def profile(self) -> dict[str, Any]:
-        """What rasterio is told to write a raster on this grid."""
+        """Keyword arguments with which `rasterio.open` creates a raster on this grid."""
         return {"crs": self.crs, "transform": self.transform, "width": self.width, "height": self.height}
 
     def window(self, window: Window) -> Grid:
-        """The grid of a part of this raster."""
+        """The grid of a window of this raster."""
         shifted = self.transform * Affine.translation(window.col_off, window.row_off)
         return Grid(self.crs, shifted, int(window.width), int(window.height))
 
-    def is_same(self, other: Grid) -> bool:
-        """Whether two rasters have the same pixels, but for the rounding of their exporters."""
-        return self.shape == other.shape and self.shift(other) == (0, 0)
-
     def shift(self, other: Grid) -> tuple[int, int] | None:
-        """Where the other raster begins in this one, in whole pixels.
+        """The offset of another grid in whole pixels of this one.
 
         Returns:
-            (row, column) of its first pixel, negative if it begins before this one; None if the two have
-            other coordinate systems, pixels of another size or pixels that lie between each other's.
+            (row, column) of the other grid's first pixel, negative if it lies before this grid's; None if the
+            coordinate systems or pixel sizes differ, or the pixels do not coincide.
         """
         if self.crs != other.crs:
             return None
@@ -72,7 +66,7 @@ class Grid:
         for corner in ((0, 0), (other.width, 0), (0, other.height), (other.width, other.height)):
             x, y = to_pixels * corner
             apart = max(abs(x - corner[0] - column), abs(y - corner[1] - row))
-            if not apart <= LARGEST_SHIFT:
+            if not apart <= _LARGEST_SHIFT:
                 return None
         return row, column
 
@@ -83,30 +77,3 @@ class Grid:
             f"{self.height} x {self.width} pixels of {size:g} in {crs_name(self.crs)[:40]} "
             f"from {x:.10g}, {y:.10g}"
         )
-
-
-def common_grid(grids: Sequence[Grid]) -> Grid:
-    """What all of several rasters cover, on the first's pixels.
-
-    Raises:
-        GridError: They have other coordinate systems or pixels, or nothing in common.
-    """
-    first = grids[0]
-    top, left, bottom, right = 0, 0, first.height, first.width
-    for grid in grids[1:]:
-        if grid.crs != first.crs:
-            raise GridError(
-                f"one lies in {crs_name(grid.crs)} and one in {crs_name(first.crs)}; expected one coordinate "
-                f"system (gdalwarp brings a scene to another's)"
-            )
-        shift = first.shift(grid)
-        if shift is None:
-            raise GridError(
-                f"the pixels of one ({grid}) lie between those of another ({first}); expected one grid "
-                f"(gdalwarp -tap brings scenes to one)"
-            )
-        top, left = max(top, shift[0]), max(left, shift[1])
-        bottom, right = min(bottom, shift[0] + grid.height), min(right, shift[1] + grid.width)
-        if bottom <= top or right <= left:
-            raise GridError(f"one ({grid}) and another ({first}) have no pixel in common; expected one place")
-    return first.window(Window(left, top, right - left, bottom - top))

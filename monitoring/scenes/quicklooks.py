@@ -1,7 +1,6 @@
-"""Small pictures of a series' years, each stretched so that the ground is recognised.
+"""Quicklooks of a series' years, each with a contrast stretch of its own.
 
-Years differ by season, by atmosphere and by the processing of their products: a stretch in common leaves some
-of them green, dark or pale.
+Years differ in season, atmosphere and processing, so a common stretch would leave some of them dark or pale.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ from euromine.support.files import write_bytes
 from .alignment import ReadsWindows
 
 LONGEST_SIDE = 1024
-# Rows of the scene that are read at once, at least.
+# Rows of the scene read at once.
 _ROWS = 256
-# Shares of all pixels that are shown black and white: shadows and bare rock in the sun.
+# Percentiles shown as black and as white.
 _DARKEST, _BRIGHTEST = 1.0, 99.0
-# A slight lift of the shadows, as maps have it.
+# Lifts the shadows slightly.
 _GAMMA = 0.8
 _NO_DATA = 128
 
 
 @dataclass(frozen=True)
 class Quicklook:
-    """A thinned scene.
+    """A downsampled scene.
 
     Attributes:
         values: (height, width, bands) float32 digital numbers; NaN without data.
@@ -43,11 +42,11 @@ class Quicklook:
 
     @classmethod
     def of(cls, scene: ReadsWindows, bands: Sequence[str]) -> Quicklook:
-        """The means of squares of a scene's pixels, the longest side at most `LONGEST_SIDE`.
+        """Downsample a scene by averaging square blocks, to a longest side of at most `LONGEST_SIDE`.
 
         Args:
             scene: Read in strips from the top.
-            bands: Red, green and blue, or one for grey.
+            bands: Red, green and blue; or one band for a grey image.
         """
         height, width = scene.grid.shape
         side = math.ceil(max(height, width) / LONGEST_SIDE)
@@ -57,12 +56,12 @@ class Quicklook:
         for top in range(0, height, rows):
             window = Window(0, top, width, min(rows, height - top))
             image, valid = scene.read(window, bands)
-            strips.append(_thinned(image, valid, side))
+            strips.append(_block_means(image, valid, side))
         return cls(np.concatenate(strips))
 
 
 def write_quicklook(quicklook: Quicklook, path: Path) -> None:
-    """Write a thinned scene as PNG, at once: each band from dark to bright, unknown ground grey.
+    """Write a PNG, atomically: each band stretched to the full range, grey where there is no data.
 
     Raises:
         OSError: The file cannot be written.
@@ -80,8 +79,8 @@ def write_quicklook(quicklook: Quicklook, path: Path) -> None:
     write_bytes(path, data.getvalue())
 
 
-def _thinned(image: NDArray[np.float32], valid: NDArray[np.bool_], side: int) -> NDArray[np.float32]:
-    """(bands, height, width) -> the means (height / side, width / side, bands) of what is known."""
+def _block_means(image: NDArray[np.float32], valid: NDArray[np.bool_], side: int) -> NDArray[np.float32]:
+    """(bands, height, width) -> means (height / side, width / side, bands) of valid pixels, else NaN."""
     bands, height, width = image.shape
     rows, columns = math.ceil(height / side), math.ceil(width / side)
     padding = ((0, rows * side - height), (0, columns * side - width))

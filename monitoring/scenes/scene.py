@@ -20,7 +20,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.windows import Window
 
 from euromine.dataset_script.archive import is_archive_image
-from euromine.dataset_script.bands import BANDS
+from euromine.dataset_script.archive_bands import BANDS
 from euromine.support.errors import SceneError
 from euromine.support.rasters import (
     check_blocks,
@@ -57,11 +57,11 @@ class Scene:
         nodata: The number that marks pixels without data, None if there is none.
     """
 
-    def __init__(self, path: str | os.PathLike[str], options: SceneOptions = SceneOptions()) -> None:
+    def __init__(self, path: str | os.PathLike[str], options: SceneOptions) -> None:
         """Open a GeoTIFF and read its metadata.
 
         Raises:
-            SceneError: The file is not a GeoTIFF, is not georeferenced, or its metadata contradict themselves.
+            SceneError: The file is not a georeferenced GeoTIFF, or its metadata contradict themselves.
         """
         self.path, self.options = Path(path), options
         self._shown = str(path)
@@ -119,8 +119,8 @@ class Scene:
         unnamed = len(self.bands) - len(named)
         others = f" and {_counted(unnamed, 'other')} without a known name" if unnamed else ""
         raise SceneError(
-            f"{self._shown}: found no band {', '.join(missing)} (it has {', '.join(named)}{others}); expected "
-            f"{', '.join(bands)}. Name the bands with --bands."
+            f"{self._shown}: found no band {', '.join(missing)} (it has {', '.join(named)}{others}); "
+            f"expected {', '.join(bands)}. Name the bands with --bands."
         )
 
     def reflectance(self, bands: Sequence[str]) -> Reflectance:
@@ -262,7 +262,7 @@ def open_scene(path: str | os.PathLike[str], options: SceneOptions | None = None
         options: Metadata that the file does not have, or that should replace its own.
 
     Raises:
-        SceneError: The file is not a GeoTIFF, is not georeferenced, or its metadata contradict themselves.
+        SceneError: The file is not a georeferenced GeoTIFF, or its metadata contradict themselves.
     """
     return Scene(path, options or SceneOptions())
 
@@ -270,12 +270,14 @@ def open_scene(path: str | os.PathLike[str], options: SceneOptions | None = None
 def _check_header(dataset: Any, shown: str) -> None:
     kinds = {np.dtype(name).kind for name in dataset.dtypes}
     if not kinds <= set("iuf"):
-        raise SceneError(f"{shown}: found {', '.join(sorted(set(dataset.dtypes)))}; expected integers or floats.")
+        raise SceneError(
+            f"{shown}: found {', '.join(sorted(set(dataset.dtypes)))}; expected integers or floats."
+        )
     check_blocks(dataset, shown, SceneError)
     if not dataset.crs:
         raise SceneError(
-            f"{shown}: found no coordinate reference system; expected one, such as EPSG:32633. Assign it with "
-            "gdal_edit.py -a_srs."
+            f"{shown}: found no coordinate reference system; expected one, such as EPSG:32633. Assign it "
+            "with gdal_edit.py -a_srs."
         )
     determinant = dataset.transform.determinant
     if dataset.transform.is_identity or not math.isfinite(determinant) or determinant == 0:
@@ -324,4 +326,3 @@ def _digital_numbers(raw: NDArray[Any], reflectance: Reflectance) -> NDArray[np.
 
 def _counted(count: int, thing: str) -> str:
     return f"1 {thing}" if count == 1 else f"{count} {thing}s"
-

@@ -1,0 +1,180 @@
+"""How the numbers in a scene's file become reflectance, and where this is known from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from euromine.support.errors import SceneError
+
+from .band_names import REFLECTANCE_BANDS
+from .scene_options import SceneOptions
+from .sentinel2_products import baseline_name, baseline_offset, parse_baseline, product_baseline
+from .sidecar import Sidecar, number_or_none
+
+DIGITAL_NUMBERS = 10_000.0
+"""Digital numbers per reflectance in the benchmark's imagery."""
+
+_UNSCALED_TYPES = frozenset(map(np.dtype, ("int16", "uint16", "int32", "uint32")))
+
+
+@dataclass(frozen=True)
+class Reflectance:
+    """How the numbers of a scene become reflectance: `(number + offset) * scale`.
+
+    Attributes:
+        scale: By band.
+        offset: By band, in the file's numbers.
+        source: Where both are known from, for the user.
+    """
+
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+    source: str
+
+    def __str__(self) -> str:
+        scales, offsets = sorted(set(self.scale)), sorted(set(self.offset))
+        numbers = [
+            " to ".join(f"{value:g}" for value in values[:: len(values) - 1 or 1])
+            for values in (scales, offsets)
+        ]
+        return f"scale {numbers[0]}, offset {numbers[1]} ({self.source})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReflectanceMetadata:
+    """All that may decide the scale and offset of a scene.
+
+    Attributes:
+        path: The scene's file.
+        shown: Its path as the user gave it.
+        dtype: The type of its numbers.
+        scales: GDAL's scale of each band, 1 where there is none.
+        offsets: GDAL's offset of each band in reflectance, 0 where there is none.
+        tags: The file's metadata by upper-case key.
+        item: The STAC item beside it.
+        options: Given by the user.
+        is_archive_image: Whether it lies in an archive in the published layout.
+    """
+
+    path: Path
+    shown: str
+    dtype: np.dtype[Any]
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    tags: Mapping[str, str]
+    item: Sidecar
+    options: SceneOptions
+    is_archive_image: bool
+
+
+def scene_reflectance(
+    metadata: ReflectanceMetadata, bands: Sequence[str], indexes: Sequence[int]
+) -> Reflectance:
+    """How the numbers of some bands become reflectance.
+
+    For scale and offset alike, the first source that knows decides: the user's options; GDAL's scale and
+    offset in the file; for the scale then a STAC item, the product's quantification value, or that integers
+    are reflectance times 10,000; for the offset the processing baseline in a STAC item, in the product's
+    metadata or in its name, or the layout of the published archive, which has no offset.
+
+    Radar and terrain keep the units that the model was trained in.
+
+    Args:
+        metadata: Of the scene.
+        bands: Their names.
+        indexes: Their places in the file, counted from 1.
+
+    Raises:
+        SceneError: No source knows.
+    """
+    scales = [float(metadata.scales[index - 1]) for index in indexes]
+    offsets = [float(metadata.offsets[index - 1]) for index in indexes]
+    optical = [band in REFLECTANCE_BANDS for band in bands]
+    for band, scale, is_optical in zip(bands, scales, optical, strict=True):
+        if not is_optical and scale == 0:
+            raise SceneError(f"{metadata.shown}: found a scale of 0 for {band}; expected any other number.")
+    if not any(optical):
+        return Reflectance(
+            tuple(scale / DIGITAL_NUMBERS for scale in scales),
+            tuple(offset / scale for scale, offset in zip(scales, offsets, strict=True)),
+            "as GDAL gives them",
+        )
+    is_scaled = any(scale != 1 for scale, is_optical in zip(scales, optical, strict=True) if is_optical)
+    scale, scale_source = _scale(metadata, scales if is_scaled else None, len(bands))
+    offset, offset_source = _offset(metadata, scales, offsets, scale, is_scaled or any(offsets))
+    for place, is_optical in enumerate(optical):
+        if not is_optical:
+            scale[place] = scales[place] / DIGITAL_NUMBERS
+            offset[place] = offsets[place] / scales[place]
+    return Reflectance(tuple(scale), tuple(offset), f"scale: {scale_source}; offset: {offset_source}")
+
+
+def _scale(metadata: ReflectanceMetadata, in_file: list[float] | None, count: int) -> tuple[list[float], str]:
+    """The scale of each band and its source."""
+    if metadata.options.scale is not None:
+        return [metadata.options.scale] * count, "option"
+    if in_file is not None:
+        return list(in_file), "GDAL's in the file"
+    known, source = _known_scale(metadata)
+    return [known] * count, source
+
+
+def _offset(
+    metadata: ReflectanceMetadata,
+    scales: list[float],
+    offsets: list[float],
+    scale: list[float],
+    is_in_file: bool,
+) -> tuple[list[float], str]:
+    """The offset of each band, in the file's numbers, and its source."""
+    count = len(scale)
+    if metadata.options.offset is not None:
+        return [metadata.options.offset] * count, "option"
+    if is_in_file:
+        return [each / (by or 1) for each, by in zip(offsets, scales, strict=True)], "GDAL's in the file"
+    if metadata.dtype.kind == "f" and set(scale) == {1.0}:
+        return [0.0] * count, "none in reflectance"
+    known, source = _known_offset(metadata)
+    return [known] * count, source
+
+
+def _known_scale(metadata: ReflectanceMetadata) -> tuple[float, str]:
+    if metadata.item.scale is not None:
+        return metadata.item.scale, metadata.item.source
+    for tag in ("QUANTIFICATION_VALUE", "BOA_QUANTIFICATION_VALUE"):
+        value = number_or_none(metadata.tags.get(tag))
+        if value:
+            return 1 / value, f"{tag} in the file"
+    if metadata.dtype in _UNSCALED_TYPES:
+        return 1 / DIGITAL_NUMBERS, "whole numbers are reflectance x 10000"
+    raise SceneError(
+        f"{metadata.shown}: found {metadata.dtype} numbers and no scale; expected a scale in the metadata. "
+        "Give --scale 1 for reflectance from 0 to 1, or --scale 0.0001 for reflectance x 10000."
+    )
+
+
+def _known_offset(metadata: ReflectanceMetadata) -> tuple[float, str]:
+    if metadata.item.offset is not None:
+        return metadata.item.offset, metadata.item.source
+    tags, path = metadata.tags, metadata.path
+    for baseline, source in (
+        (parse_baseline(tags.get("PROCESSING_BASELINE")), "in the file's metadata"),
+        (product_baseline(tags.get("PRODUCT_URI", "")), "in the file's metadata"),
+        (product_baseline(path.name), "in its name"),
+        (product_baseline("/".join(path.absolute().parts[:-1])), "in its folder's name"),
+    ):
+        if baseline:
+            return baseline_offset(baseline), f"processing baseline {baseline_name(baseline)} {source}"
+    if metadata.is_archive_image:
+        return 0.0, "layout of the published archive"
+    raise SceneError(
+        f"{metadata.shown}: found no processing baseline; expected one, because Sentinel-2 products from "
+        "baseline 04.00 on (since 25 January 2022, and older ones reprocessed) have 1000 added to their "
+        "numbers. Give --offset -1000 if 1000 was added, --offset 0 if not, or put a STAC item "
+        f"{path.stem}.json beside the file."
+    )

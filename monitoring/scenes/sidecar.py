@@ -1,0 +1,200 @@
+"""The STAC item beside a scene's file: scale, offset, nodata, band names, year."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from euromine.support.errors import SceneError
+
+from .band_names import REFLECTANCE_BANDS, canonical_band
+from .sentinel2_products import (
+    baseline_name,
+    baseline_offset,
+    parse_baseline,
+    product_baseline,
+    year_of_timestamp,
+)
+
+logger = logging.getLogger(__name__)
+
+_LARGEST_ITEM = 8 * 2**20
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """Scene metadata in a STAC item; None or empty where it has none.
+
+    Attributes:
+        source: The item's name in messages; "" without an item.
+        scale: Reflectance per number.
+        offset: To add to the file's numbers.
+        nodata: The number of pixels without data.
+        bands: Names of the file's bands.
+        year: Of the acquisition.
+    """
+
+    source: str = ""
+    scale: float | None = None
+    offset: float | None = None
+    nodata: float | None = None
+    bands: tuple[str | None, ...] = ()
+    year: int | None = None
+
+
+def sidecar_paths(scene: Path) -> tuple[Path, ...]:
+    """Where a STAC item of a scene may lie: scene.json and scene.tif.json."""
+    return scene.with_suffix(".json"), scene.with_name(f"{scene.name}.json")
+
+
+def read_sidecar(scene: Path) -> Sidecar:
+    """The metadata in the STAC item beside a scene; empty without one.
+
+    JSON files that hold something else are ignored. One that cannot be read is logged as a warning.
+
+    Raises:
+        SceneError: The item contradicts itself.
+    """
+    for path in sidecar_paths(scene):
+        item = _read_json(path)
+        if (
+            isinstance(item, dict)
+            and item.get("type") == "Feature"
+            and isinstance(item.get("properties"), dict)
+        ):
+            return _parse_item(item, path, scene)
+    return Sidecar()
+
+
+def number_or_none(value: Any) -> float | None:
+    """A finite number, also from text; None for anything else."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        if path.stat().st_size > _LARGEST_ITEM:
+            reason = f"larger than {_LARGEST_ITEM // 2**20} MB"
+        else:
+            return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+        reason = "not valid JSON"
+    logger.warning("%s: ignored as a STAC item of the scene (%s).", path, reason)
+    return None
+
+
+def _parse_item(item: Mapping[str, Any], path: Path, scene: Path) -> Sidecar:
+    properties = item["properties"]
+    assets = [
+        asset
+        for key, asset in _mapping(item.get("assets")).items()
+        if isinstance(asset, dict) and _holds_reflectance(key, asset)
+    ]
+    own = [asset for asset in assets if Path(str(asset.get("href", ""))).name == scene.name]
+    rasters = [raster for asset in own or assets for raster in _raster_bands(asset)]
+    scale, added, nodata = (_only_number(rasters, key) for key in ("scale", "offset", "nodata"))
+    names: tuple[str | None, ...] = ()
+    if len(own) == 1:
+        names = tuple(canonical_band(str(band.get("name", ""))) for band in _described_bands(own[0]))
+    return Sidecar(
+        source=f"STAC item {path.name}",
+        scale=scale,
+        offset=_item_offset(item, path, scale, added),
+        nodata=nodata,
+        bands=names,
+        year=year_of_timestamp(str(properties.get("datetime") or "")),
+    )
+
+
+def _item_offset(
+    item: Mapping[str, Any], path: Path, scale: float | None, added: float | None
+) -> float | None:
+    """The offset to the file's numbers by the item's raster extension or processing baseline.
+
+    Some of Earth Search's items still give an offset of -0.1 that their files no longer have;
+    `earthsearch:boa_offset_applied` is then true, and takes precedence.
+
+    Args:
+        item: The STAC item.
+        path: Its file, for errors.
+        scale: By the raster extension.
+        added: The offset by the raster extension, in reflectance.
+
+    Raises:
+        SceneError: The offset and the processing baseline contradict each other.
+    """
+    applied = item["properties"].get("earthsearch:boa_offset_applied")
+    baseline = _item_baseline(item)
+    if applied is True:
+        return 0.0
+    if added is not None and scale and (baseline is None or applied is None):
+        offset = added / scale
+        if baseline is not None and not math.isclose(offset, baseline_offset(baseline), abs_tol=0.5):
+            raise SceneError(
+                f"{path}: found an offset of {added:g} and processing baseline {baseline_name(baseline)}, "
+                "which contradict each other; expected an offset that fits the baseline. Give --offset -1000 "
+                "if 1000 was added to the numbers, --offset 0 if not."
+            )
+        return round(offset, 6)
+    return None if baseline is None else baseline_offset(baseline)
+
+
+def _item_baseline(item: Mapping[str, Any]) -> tuple[int, int] | None:
+    properties = item["properties"]
+    if baseline := parse_baseline(properties.get("s2:processing_baseline")):
+        return baseline
+    for key in ("s2:product_uri", "sentinel:product_id", "id"):
+        if baseline := product_baseline(str(properties.get(key, item.get(key, "")))):
+            return baseline
+    return None
+
+
+def _only_number(rasters: list[dict[str, Any]], key: str) -> float | None:
+    """The number that all bands agree on."""
+    found = {number for raster in rasters if (number := number_or_none(raster.get(key))) is not None}
+    return found.pop() if len(found) == 1 else None
+
+
+def _holds_reflectance(key: str, asset: Mapping[str, Any]) -> bool:
+    """Whether an asset holds reflectance bands, not water vapour, classes or a preview."""
+    described = [str(band.get("name", "")) for band in _described_bands(asset)]
+    roles = [role for role in _list(asset.get("roles")) if isinstance(role, str)]
+    return {"visual", "overview", "thumbnail"}.isdisjoint(roles) and any(
+        canonical_band(name) in REFLECTANCE_BANDS for name in (key.removesuffix("-jp2"), *described)
+    )
+
+
+def _described_bands(asset: Mapping[str, Any]) -> list[dict[str, Any]]:
+    described = asset.get("eo:bands") or asset.get("bands")
+    return [band for band in _list(described) if isinstance(band, dict)]
+
+
+def _raster_bands(asset: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The raster extension's fields of an asset's bands, in both versions of the extension."""
+    bands = [*_list(asset.get("raster:bands")), *_list(asset.get("bands")), asset]
+    return [
+        {str(key).removeprefix("raster:"): value for key, value in band.items()}
+        for band in bands
+        if isinstance(band, dict)
+    ]
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,19 @@
+"""Scene metadata given by the user."""
+
+import pytest
+
+from euromine.monitoring.scenes.scene_options import SceneOptions
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"scale": 0}, "scale: found 0; expected a number above 0"),
+        ({"scale": float("nan")}, "scale: found nan"),
+        ({"offset": float("inf")}, "offset: found inf; expected a number"),
+        ({"offset": -0.1}, "offset: found -0.1, which looks like reflectance"),
+    ],
+)
+def test_impossible_options_are_refused(fields: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SceneOptions(**fields)
