@@ -1,1 +1,79 @@
-"""From the published archive to parquet shards: reading, cutting, simulating, counting."""
+"""The published archive, the dataset built from it, and its rows."""
+
+from typing import TYPE_CHECKING
+
+from euromine.support.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .archive import Archive as Archive
+    from .archive_bands import BANDS as BANDS
+    from .archive_writing import write_site as write_site
+    from .area_tables import make_tables as make_tables
+    from .build_record import BuildRecord as BuildRecord
+    from .build_record import read_build_record as read_build_record
+    from .builder import EuroMine as EuroMine
+    from .cells import decode_image as decode_image
+    from .cells import decode_label as decode_label
+    from .patches import Patch as Patch
+    from .patches import patch_grid as patch_grid
+    from .patches import stitch as stitch
+    from .reading import read_batches as read_batches
+    from .reading import read_dataset as read_dataset
+    from .shards import build_dataset as build_dataset
+    from .site_areas import measure_archive as measure_archive
+    from .site_scene import Scene as Scene
+    from .site_scene import Site as Site
+    from .splits import split_sites as split_sites
+    from .statistics import BandStatistics as BandStatistics
+    from .statistics import statistics_of as statistics_of
+
+__all__ = [
+    "BANDS",
+    "Archive",
+    "BandStatistics",
+    "BuildRecord",
+    "EuroMine",
+    "Patch",
+    "Scene",
+    "Site",
+    "build_dataset",
+    "decode_image",
+    "decode_label",
+    "make_tables",
+    "measure_archive",
+    "patch_grid",
+    "read_batches",
+    "read_build_record",
+    "read_dataset",
+    "split_sites",
+    "statistics_of",
+    "stitch",
+    "write_site",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Archive": ".archive",
+        "BANDS": ".archive_bands",
+        "BandStatistics": ".statistics",
+        "BuildRecord": ".build_record",
+        "EuroMine": ".builder",
+        "Patch": ".patches",
+        "Scene": ".site_scene",
+        "Site": ".site_scene",
+        "build_dataset": ".shards",
+        "decode_image": ".cells",
+        "decode_label": ".cells",
+        "make_tables": ".area_tables",
+        "measure_archive": ".site_areas",
+        "patch_grid": ".patches",
+        "read_batches": ".reading",
+        "read_build_record": ".build_record",
+        "read_dataset": ".reading",
+        "split_sites": ".splits",
+        "statistics_of": ".statistics",
+        "stitch": ".patches",
+        "write_site": ".archive_writing",
+    },
+)
