@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -22,7 +22,8 @@ from .area_estimation import CHANGE_CLASSES, FOOTPRINT_CLASSES, Confusion
 from .switch_rates import SwitchRates
 
 CALIBRATION_NAME = "calibration.json"
-_FORMAT, _VERSION = "euromine-calibration", 1
+_FORMAT: Final = "euromine-calibration"
+_VERSION: Final = 1
 
 
 @dataclass(frozen=True, eq=False)

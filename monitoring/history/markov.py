@@ -246,14 +246,7 @@ class _Chain:
         years = len(probability)
         forward = self._forward(probability)
         backward = list(self._backward(probability))[::-1]
-        # Given the images: the probability of a step from other to mine, and of one from mine to other.
-        gains, losses = [], []
-        for year, step in enumerate(self._steps):
-            likelihood = self._likelihood(probability[year + 1])
-            other, mine = (likelihood[state] * backward[year + 1][state] for state in (0, 1))
-            gain, loss = step[0, 1] * mine, step[1, 0] * other
-            gains.append(gain / (gain + step[0, 0] * other))
-            losses.append(loss / (loss + step[1, 1] * mine))
+        gains, losses = self._switches(probability, backward)
         places: dict[int, dict[int, list[int]]] = {}
         for place, (first, second) in enumerate(pairs):
             places.setdefault(first, {}).setdefault(second, []).append(place)
@@ -270,6 +263,20 @@ class _Chain:
                     np.multiply(other, gained, out=result[2 * place])
                     np.multiply(mine, lost, out=result[2 * place + 1])
         result[:, np.isnan(probability).all(axis=0)] = np.nan
+
+    def _switches(
+        self, probability: Float, backward: Sequence[tuple[Any, Any]]
+    ) -> tuple[list[Any], list[Any]]:
+        """The probabilities of a step from other to mine, and of one from mine to other, given all images."""
+        gains: list[Any] = []
+        losses: list[Any] = []
+        for year, step in enumerate(self._steps):
+            likelihood = self._likelihood(probability[year + 1])
+            other, mine = (likelihood[state] * backward[year + 1][state] for state in (0, 1))
+            gain, loss = step[0, 1] * mine, step[1, 0] * other
+            gains.append(gain / (gain + step[0, 0] * other))
+            losses.append(loss / (loss + step[1, 1] * mine))
+        return gains, losses
 
     def _forward(self, probability: Float) -> list[tuple[Float, Float]]:
         """P(state, images so far), scaled to a sum of 1 (Rabiner 1989, eq. 19-20); other and mine by year."""

@@ -89,7 +89,9 @@ def _outlines(features: Any, source: Path) -> Any:
         )
     others = int((~shapely.is_missing(geometry)).sum()) - len(np.unique(owners))
     if others:
-        logger.warning("%s: left out %d features that are not polygons.", source, others)
+        logger.warning(
+            "%s: left out %d of %d features, which are not polygons.", source, others, len(features)
+        )
     columns = features.drop(columns=features.geometry.name).iloc[owners].reset_index(drop=True)
     return geopandas.GeoDataFrame(
         {**{name: columns[name] for name in columns.columns}, "permit": owners},

@@ -15,7 +15,5 @@ def test_a_change_map_tells_gain_from_loss_and_keeps_what_is_unknown():
 
 
 def test_footprints_of_two_shapes_are_refused():
-    with pytest.raises(
-        ValueError, match=r"second: found the shape \(3, 4\); expected \(4, 3\)"
-    ):
+    with pytest.raises(ValueError, match=r"second: found the shape \(3, 4\); expected \(4, 3\)"):
         change_map(np.zeros((4, 3), np.uint8), np.zeros((3, 4), np.uint8))

@@ -72,7 +72,7 @@ def test_points_beside_outlines_are_left_out_with_a_warning(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         permits = read_permits(written(frame.to_crs("EPSG:4326"), tmp_path / "permits.geojson"), UTM)
     assert len(permits) == 1
-    assert "left out 1 features that are not polygons" in caplog.text
+    assert "left out 1 of 3 features, which are not polygons" in caplog.text
 
 
 def test_a_layer_is_chosen_where_one_alone_has_outlines(tmp_path):
