@@ -12,16 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from euromine.metrics.annual_f1.annual_f1 import annual_scores
-from euromine.metrics.ca_tiou.ca_tiou import agreement_scores
-from euromine.metrics.counts import (
+from euromine.metrics.averaging import (
     Averaging,
-    Counts,
-    CountTable,
     ScoreFunction,
     average_scores,
     percentile_interval,
     resample_scores,
 )
+from euromine.metrics.ca_tiou.ca_tiou import agreement_scores
+from euromine.metrics.counts import Counts, CountTable
 from euromine.metrics.interval_f1.interval_f1 import interval_list, interval_scores
 from euromine.support.errors import ArgumentError, RecordError
 from euromine.support.records import read_record

@@ -1,7 +1,7 @@
-"""The `evaluate` module that the three metrics have in common: it counts each example and keeps the counts.
+"""Base class of the three `evaluate` metrics, which count each example and keep only the counts.
 
-The file is edited as `metrics/series_metric.py`; `python -m euromine.metrics.synchronise` copies it into the
-folder of each metric, because such a folder is published alone.
+Edit `metrics/series_metric.py`; `python -m euromine.metrics.synchronise` copies it into the folder of each
+metric, which is published on its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import evaluate
 import numpy as np
 from numpy.typing import NDArray
 
-from .counts import Averaging, Counts, CountTable, Scores, SiteCounts, average_scores
+from .averaging import Averaging, Scores, average_scores
+from .counts import Counts, CountTable, SiteCounts
 
 FEATURES = datasets.Features(
     {
@@ -28,7 +29,7 @@ FEATURES = datasets.Features(
         "years": datasets.Sequence(datasets.Value("int32")),
     }
 )
-"""What one example is made of."""
+"""Arguments of one example."""
 
 CITATION = """\
 @article{yu2026eurominenet,
@@ -41,23 +42,23 @@ CITATION = """\
   doi = {10.1016/j.isprsjprs.2026.04.046},
 }
 """
-"""The paper that the three metrics come from."""
+"""The paper that defines the three metrics."""
 
 
-# Abstract also because evaluate.load takes the first class of a module that is not for the metric itself.
+# Abstract also because evaluate.load takes a module's first metric class that is not abstract.
 class SeriesMetric(evaluate.Metric, abc.ABC):
-    """A metric over series of class maps that counts pixels as they come and keeps nothing but the counts.
+    """A metric over series of class maps that counts pixels on arrival and keeps only the counts.
 
-    `evaluate` would write every map to an Arrow file and read all of them back: this class replaces `add`,
-    `add_batch` and `compute`, so no file and no lock is ever made, and memory is bounded by one example.
+    `evaluate` itself writes every map to an Arrow file and reads all of them back. This class replaces `add`,
+    `add_batch` and `compute`: no file or lock is created, and one example bounds the memory.
 
     Args:
-        config_name: One of `config_names`; the first one when it is left out.
-        num_process: 1. Metrics of several processes are brought together with `merge`.
-        **options: What else `evaluate.Metric` takes; of no effect here.
+        config_name: One of `config_names`; default the first.
+        num_process: Must be 1. Use `merge` to combine the metrics of several processes.
+        **options: Other arguments of `evaluate.Metric`, without effect here.
 
     Raises:
-        ValueError: There is no such configuration, or `num_process` is not 1.
+        ValueError: The configuration is unknown, or `num_process` is not 1.
     """
 
     metric_name: ClassVar[str]
@@ -66,13 +67,13 @@ class SeriesMetric(evaluate.Metric, abc.ABC):
     def __init__(self, config_name: str | None = None, num_process: int = 1, **options: Any) -> None:
         if config_name is not None and config_name not in self.config_names:
             raise ValueError(
-                f"{self.metric_name} has no configuration {config_name!r}, expected "
+                f"config_name: found {config_name!r} for {self.metric_name}; expected "
                 f"{' or '.join(repr(name) for name in self.config_names)}."
             )
         if num_process != 1:
             raise ValueError(
-                f"num_process is {num_process}, expected 1: count in each process and bring the metrics "
-                "together with merge()."
+                f"num_process: found {num_process}; expected 1. Count in each process and combine the "
+                "metrics with merge()."
             )
         super().__init__(config_name=config_name or self.config_names[0], **options)
         # evaluate derives the name from the class: CATIoU would become "cat_io_u".
@@ -83,7 +84,7 @@ class SeriesMetric(evaluate.Metric, abc.ABC):
         return self._counts.examples
 
     def __bool__(self) -> bool:
-        # Without this an empty metric, having the length 0, would be false.
+        # Otherwise an empty metric, of length 0, would be false.
         return True
 
     def __getstate__(self) -> dict[str, Any]:
@@ -93,12 +94,12 @@ class SeriesMetric(evaluate.Metric, abc.ABC):
         }
 
     def _build_data_dir(self) -> str:
-        """The folder where evaluate would keep its Arrow files: named as it asks, never made."""
+        """Folder for evaluate's Arrow files, which is never created."""
         return str(Path(self._data_dir_root) / self.name / self.config_name)
 
     @abc.abstractmethod
     def _info(self) -> evaluate.MetricInfo:
-        """What the metric is, what it takes and whom to cite."""
+        """Description, inputs and citation of the metric."""
 
     @abc.abstractmethod
     def _count(self, prediction: NDArray[Any], reference: NDArray[Any], name: str) -> tuple[Counts, Counts]:
@@ -113,7 +114,7 @@ class SeriesMetric(evaluate.Metric, abc.ABC):
         """Counts (..., years, fields) and (..., years, years, fields) -> scores (...) and (..., *)."""
 
     def _axes(self, years: Sequence[int]) -> dict[str, list[int]]:
-        """What the entries of the listed scores stand for."""
+        """Labels of the entries of scores that are lists."""
         return {"years": list(years)}
 
     def add(
@@ -131,13 +132,13 @@ class SeriesMetric(evaluate.Metric, abc.ABC):
             prediction: The predicted maps, (years, height, width).
             reference: The reference maps, (years, height, width); 255 is ignored.
             site: The name of the site.
-            years: The calendar years, ascending; numbered from 0 when they are left out.
-            **plural: `predictions`, `references` and `sites` are taken for `prediction`, `reference` and
-                `site`, as `evaluate.combine` calls them.
+            years: The calendar years, ascending; default numbers from 0.
+            **plural: `predictions`, `references` and `sites` stand for `prediction`, `reference` and `site`,
+                as `evaluate.combine` names them.
 
         Raises:
             ValueError: As `add_batch`.
-            TypeError: There is no such argument.
+            TypeError: An argument is unknown.
         """
         one = {
             "predictions": plural.pop("predictions", prediction),
@@ -145,55 +146,58 @@ class SeriesMetric(evaluate.Metric, abc.ABC):
             "sites": plural.pop("sites", site),
         }
         if plural:
-            raise TypeError(f"add() has no argument {next(iter(plural))!r}.")
+            raise TypeError(
+                f"add(): found the argument {next(iter(plural))!r}; "
+                "expected prediction, reference, site or years."
+            )
         for name in ("predictions", "references"):
             if one[name] is None:
-                raise ValueError(f"The {name.removesuffix('s')} is missing, expected (years, height, width).")
+                raise ValueError(f"{name.removesuffix('s')}: found None; expected (years, height, width).")
         batch = {name: None if value is None else [value] for name, value in one.items()}
         self._add_to(self._counts, **batch, years=None if years is None else [years])
 
     def add_batch(
         self, *, predictions: Any = None, references: Any = None, sites: Any = None, years: Any = None
     ) -> None:
-        """Counts a batch of examples; a batch that is refused leaves nothing behind.
+        """Counts a batch of examples, or none of them if one is refused.
 
         Args:
-            predictions: (batch, years, height, width), or one (years, height, width) an example; 0, 1 and
+            predictions: (batch, years, height, width), or one (years, height, width) per example; 0, 1 and
                 255 as integers or booleans, in NumPy arrays, torch tensors or nested lists.
             references: The same; 255 is ignored.
-            sites: One name an example, or one name for all of them.
-            years: The calendar years, ascending: one list for all examples or one an example; numbered
-                from 0 when they are left out.
+            sites: One name per example, or one name for all.
+            years: The calendar years, ascending: one list for all examples or one per example; default
+                numbers from 0.
 
         Raises:
-            ValueError: Something is missing, of another shape or number than the rest, or holds something
-                else than classes.
+            ValueError: An argument is missing, shapes or numbers of examples differ, or a value is not a
+                class.
         """
         for name, values in (("predictions", predictions), ("references", references)):
             if values is None:
-                raise ValueError(f"The {name} are missing, expected one (years, height, width) an example.")
+                raise ValueError(f"{name}: found None; expected one (years, height, width) per example.")
         self._add_to(self._counts, predictions, references, sites, years)
 
     def merge(self, other: SeriesMetric) -> None:
-        """Adds what another metric of the same kind has counted, in this process or (pickled) in another.
+        """Adds the counts of another metric of the same kind, which may come pickled from another process.
 
         Args:
             other: A metric of the same name and configuration; it keeps its counts.
 
         Raises:
-            ValueError: It counts something else.
+            ValueError: The name or the configuration differs.
         """
         if (other.metric_name, other.config_name) != (self.metric_name, self.config_name):
             raise ValueError(
-                f"Cannot merge {other.metric_name} ({other.config_name}) into {self.metric_name} "
-                f"({self.config_name}), expected the same metric and configuration."
+                f"other: found {other.metric_name} ({other.config_name}); expected {self.metric_name} "
+                f"({self.config_name})."
             )
         counts = self._copy_of_counts()
         counts.update(other._counts)
         self._counts = counts
 
     def table(self) -> CountTable:
-        """The counts of all that was added, by site, year and pair of years.
+        """Counts of everything added, by site, year and pair of years.
 
         Raises:
             ValueError: Nothing was added.
@@ -213,39 +217,38 @@ class SeriesMetric(evaluate.Metric, abc.ABC):
         confidence: float = 0.95,
         seed: int = 0,
     ) -> dict[str, Any]:
-        """Scores all that was added, and forgets it.
+        """Scores everything added, and forgets it.
 
         Args:
             predictions: A last batch, as in `add_batch`.
             references: Its references.
             sites: Its sites.
             years: Its years.
-            average: "site": every score is the mean of the sites' scores, weighted by their pixels (the
-                references that are not 255, all years together). "pooled": the counts of all sites are
-                summed as if they were one.
-            zero_division: The score where there are pixels but nothing to divide by; nan leaves it out of
-                the means.
-            bootstrap: How many times the sites are resampled for intervals of confidence; 0 for none.
-            confidence: The share of the resampled scores that an interval covers.
-            seed: The seed of the resampling.
+            average: "site": every score is the mean of the sites' scores, weighted by their valid pixels
+                (reference not 255) over all years. "pooled": scores of the counts summed over all sites.
+            zero_division: The score where there are valid pixels but the denominator is 0; nan leaves it out
+                of the means.
+            bootstrap: Number of resamples of the sites for confidence intervals; 0 for none.
+            confidence: Share of the resampled scores that an interval covers.
+            seed: Seed of the resampling.
 
         Returns:
-            The scores, in floats and lists of floats; nan where nothing defines one. After an error
-            everything added before is still there.
+            The scores as floats and lists of floats, nan where undefined. An error keeps everything added
+            before.
 
         Raises:
-            ValueError: As `add_batch`; or nothing was added, an argument is none of those above, or sites
-                are missing.
+            ValueError: As `add_batch`; or nothing was added, an argument has another value than those above,
+                or sites are missing.
         """
         averaging = Averaging(average, zero_division, bootstrap, confidence, seed)
         counts = self._copy_of_counts()
         if predictions is not None or references is not None:
             for name, values in (("predictions", predictions), ("references", references)):
                 if values is None:
-                    raise ValueError(f"The {name} are missing, expected as many as there are of the other.")
+                    raise ValueError(f"{name}: found None; expected predictions and references together.")
             self._add_to(counts, predictions, references, sites, years)
         elif sites is not None or years is not None:
-            raise ValueError("Sites and years came without predictions, expected them in add_batch.")
+            raise ValueError("predictions: found None beside sites or years; expected them together.")
         table = counts.table()
 
         def score(by_year: Counts, by_pair: Counts) -> Scores:
@@ -261,13 +264,13 @@ class SeriesMetric(evaluate.Metric, abc.ABC):
         return copy
 
     def _add_to(self, counts: SiteCounts, predictions: Any, references: Any, sites: Any, years: Any) -> None:
-        """Counts a batch into `counts`, once all of its examples are found right."""
+        """Counts a batch into `counts` after checking all of its examples."""
         prediction_list = _examples(predictions, "predictions")
         reference_list = _examples(references, "references")
         if len(prediction_list) != len(reference_list):
             raise ValueError(
-                f"There are {len(prediction_list)} predictions and {len(reference_list)} references, "
-                "expected as many of each."
+                f"references: found {len(reference_list)} for {len(prediction_list)} predictions; "
+                "expected as many."
             )
         site_list = _sites(sites, len(prediction_list))
         years_list = _years(years, len(prediction_list))
@@ -276,26 +279,28 @@ class SeriesMetric(evaluate.Metric, abc.ABC):
             name = f"example {index}"
             by_year, by_pair = self._count(prediction, reference, name)
             if not len(by_year):
-                raise ValueError(f"There is no map in {name}, expected at least one year.")
+                raise ValueError(f"{name}: found no map; expected at least one year.")
             series = years_list[index]
             if series is not None and len(series) != len(by_year):
-                raise ValueError(f"There are {len(series)} years for the {len(by_year)} maps of {name}.")
+                raise ValueError(
+                    f"years: found {len(series)} for {name}; expected {len(by_year)}, one per map."
+                )
             batch.add(site_list[index], series, by_year, by_pair)
         counts.update(batch)
 
 
 def _examples(batch: Any, name: str) -> list[NDArray[Any]]:
-    """A batch in one array, or a list of examples -> one array an example."""
+    """A batch in one array, or a list of examples -> one array per example."""
     if hasattr(batch, "__array__"):
-        array = _as_array(batch, f"The batch of {name}")
+        array = _as_array(batch, name)
         if array.ndim != 4:
             raise ValueError(
-                f"The batch of {name} has the shape {array.shape}, expected (batch, years, height, width)."
+                f"{name}: found the shape {array.shape}; expected (batch, years, height, width)."
             )
         return list(array)
     if not isinstance(batch, Sequence) or isinstance(batch, str):
-        raise ValueError(f"The {name} are a {type(batch).__name__}, expected an array or a list of arrays.")
-    return [_as_array(example, f"Example {index} of the {name}") for index, example in enumerate(batch)]
+        raise ValueError(f"{name}: found a {type(batch).__name__}; expected an array or a list of arrays.")
+    return [_as_array(example, f"example {index} of the {name}") for index, example in enumerate(batch)]
 
 
 def _as_array(values: Any, name: str) -> NDArray[Any]:
@@ -305,35 +310,35 @@ def _as_array(values: Any, name: str) -> NDArray[Any]:
     try:
         return np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{name} cannot be made an array, expected maps of one size: {error}.") from error
+        raise ValueError(f"{name}: found no array ({error}); expected maps of one size.") from error
 
 
 def _sites(sites: Any, examples: int) -> list[str | None]:
-    """One name for all, one an example, or none -> one an example."""
+    """One name for all, one per example, or none -> one per example."""
     if sites is None:
         return [None] * examples
     names = [sites] * examples if np.ndim(sites) == 0 else list(sites)
     if len(names) != examples:
-        raise ValueError(f"There are {len(names)} sites for {examples} examples, expected one an example.")
+        raise ValueError(f"sites: found {len(names)} for {examples} examples; expected one per example.")
     for name in names:
         if not isinstance(name, str):
-            raise ValueError(f"The sites hold {name!r}, expected the name of a site.")
+            raise ValueError(f"sites: found {name!r}; expected the name of a site.")
     return [str(name) for name in names]
 
 
 def _years(years: Any, examples: int) -> list[tuple[int, ...] | None]:
-    """One series for all, one an example, or none -> one an example."""
+    """One series for all, one per example, or none -> one per example."""
     if years is None:
         return [None] * examples
     try:
         series_list = list(years)
     except TypeError:
-        raise ValueError(f"The years are {years!r}, expected a list of years.") from None
+        raise ValueError(f"years: found {years!r}; expected a list of years.") from None
     if all(np.ndim(entry) == 0 for entry in series_list):
         return [_ascending(series_list)] * examples
     if len(series_list) != examples:
         raise ValueError(
-            f"There are {len(series_list)} series of years for {examples} examples, expected one an example."
+            f"years: found {len(series_list)} series for {examples} examples; expected one per example."
         )
     return [_ascending(series) for series in series_list]
 
@@ -342,7 +347,7 @@ def _ascending(series: Any) -> tuple[int, ...]:
     try:
         years = tuple(operator.index(year) for year in series)
     except TypeError:
-        raise ValueError(f"The years are {series!r}, expected whole numbers.") from None
+        raise ValueError(f"years: found {series!r}; expected whole numbers.") from None
     if any(year >= following for year, following in itertools.pairwise(years)):
-        raise ValueError(f"The years are {list(years)}, expected them ascending, each once.")
+        raise ValueError(f"years: found {list(years)}; expected ascending years, each once.")
     return years

@@ -1,7 +1,6 @@
-"""Copies what the metrics share beside each of them: `python -m euromine.metrics.synchronise [--check]`.
+"""Copy the shared files into each metric's folder: `python -m euromine.metrics.synchronise [--check]`.
 
-A metric's folder is published alone, as a Space, and `evaluate` follows imports inside the folder only; so
-each folder has its own copy of the files that are edited here.
+Each folder is published on its own, as a Space, and `evaluate` follows imports within a folder only.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ logger = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent
 METRICS = ("annual_f1", "ca_tiou", "interval_f1")
-SHARED_FILES = ("app.py", "counts.py", "requirements.txt", "series_metric.py")
+SHARED_FILES = ("app.py", "averaging.py", "counts.py", "requirements.txt", "series_metric.py")
 
 
 def outdated_copies(folder: Path = FOLDER) -> list[tuple[Path, Path]]:
-    """Lists the copies that are missing or differ from what is edited.
+    """Lists the copies that are missing or differ from the edited file.
 
     Args:
-        folder: The folder that holds the shared files and the folders of the metrics.
+        folder: The folder with the shared files and the metrics' folders.
 
     Returns:
         The edited file and its copy, for each such copy.
@@ -37,13 +36,13 @@ def outdated_copies(folder: Path = FOLDER) -> list[tuple[Path, Path]]:
 
 
 def synchronise(folder: Path = FOLDER) -> list[Path]:
-    """Renews the outdated copies.
+    """Updates the outdated copies.
 
     Args:
         folder: As in `outdated_copies`.
 
     Returns:
-        The copies that were renewed.
+        The updated copies.
     """
     outdated = outdated_copies(folder)
     for source, copy in outdated:
@@ -54,18 +53,18 @@ def synchronise(folder: Path = FOLDER) -> list[Path]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Renews the copies, or with `--check` only says whether they are outdated.
+    """Updates the copies, or with `--check` only lists those that are outdated.
 
     Returns:
         The exit status: 1 if `--check` found an outdated copy.
     """
     parser = argparse.ArgumentParser(prog="python -m euromine.metrics.synchronise", description=main.__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing, fail if a copy is outdated")
+    parser.add_argument("--check", action="store_true", help="change nothing and fail if a copy is outdated")
     check = parser.parse_args(arguments).check
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     outdated = [copy for _, copy in outdated_copies()] if check else synchronise()
     for copy in outdated:
-        logger.info("%s %s", "outdated:" if check else "renewed:", copy.relative_to(FOLDER))
+        logger.info("%s %s", "outdated:" if check else "updated:", copy.relative_to(FOLDER))
     return int(check and bool(outdated))
 
 

@@ -1,1 +1,1 @@
-"""Annual F1: how well is the footprint of each year mapped?"""
+"""Annual F1: F1 of each year's footprint."""

@@ -1,6 +1,6 @@
-"""Annual F1: how well the footprint of each year is mapped, and the mean over the years.
+"""Annual F1: F1 of each year's footprint, and its mean over the years.
 
-The OF1 of the EuroMineNet benchmark's Table 4, doi:10.1016/j.isprsjprs.2026.04.046.
+OF1 of the EuroMineNet benchmark, Table 4, doi:10.1016/j.isprsjprs.2026.04.046.
 """
 
 from __future__ import annotations
@@ -12,37 +12,35 @@ import evaluate
 import numpy as np
 from numpy.typing import NDArray
 
+from .averaging import Scores, binary_scores, mean_of_defined
 from .counts import (
     Counts,
     CountTable,
-    Scores,
-    binary_scores,
     count_confusion,
-    mean_of_defined,
     pack_footprints,
 )
 from .series_metric import CITATION, FEATURES, SeriesMetric
 
 _DESCRIPTION = """\
-F1, precision, recall and IoU of the footprint class, year by year. OF1 is the mean of the years' F1;
-the pooled scores come from the counts of all years together.
+F1, precision, recall and IoU of the footprint class by year. OF1 is the mean of the years' F1; pooled scores
+come from the counts of all years together.
 """
 
 _INPUTS = """
-One example is the series of one patch or scene: predictions and references (years, height, width) of 0, 1
-and 255 (ignored in references), sites the name of its site, years its calendar years (optional).
+An example is the series of a patch or scene: predictions and references (years, height, width) of 0, 1 and
+255 (ignored in references), sites the name of its site, years its calendar years (optional).
 
 Returns of1, of1_pooled, precision_pooled, recall_pooled, iou_pooled; f1, precision, recall and iou, one
-entry a year; years, pixels, sites (the same by site) and, with bootstrap=N, confidence_intervals.
+entry per year; years, pixels, sites (the same per site) and, with bootstrap=N, confidence_intervals.
 """
 
 
 def annual_scores(confusion: Counts, zero_division: float) -> Scores:
-    """Scores the counts of one or many sites.
+    """Scores the counts of one site or several.
 
     Args:
         confusion: (..., years, 4), from `count_confusion`.
-        zero_division: The score of a year with pixels but nothing to divide by.
+        zero_division: The score of a year with valid pixels but a denominator of 0.
 
     Returns:
         `of1` and the `_pooled` scores (...); `f1`, `precision`, `recall` and `iou` (..., years).
@@ -62,8 +60,7 @@ def annual_scores(confusion: Counts, zero_division: float) -> Scores:
 class AnnualF1(SeriesMetric):
     """F1, precision, recall and IoU of each year's footprint.
 
-    Pixels whose reference is 255 are ignored, and a year that is 255 all over is missing: it counts in no
-    mean.
+    Pixels whose reference is 255 are ignored. A year of 255 only is missing and left out of every mean.
 
     Example:
         >>> metric = AnnualF1()
@@ -82,7 +79,7 @@ class AnnualF1(SeriesMetric):
     def _count(self, prediction: NDArray[Any], reference: NDArray[Any], name: str) -> tuple[Counts, Counts]:
         predicted, actual, valid = pack_footprints(prediction, reference, name)
         pairs = len(predicted) * (len(predicted) - 1) // 2
-        # Years alone are counted: the pairs have no field.
+        # Nothing is counted by pair.
         return count_confusion(predicted, actual, valid), np.empty((pairs, 0), np.int64)
 
     def _pixels(self, table: CountTable) -> Counts:

@@ -1,7 +1,7 @@
-"""The Space of a metric: upload predictions and references, read the scores.
+"""The Space of a metric: upload predictions and references, get the scores.
 
-The file is edited as `metrics/app.py`; `python -m euromine.metrics.synchronise` copies it into the folder of
-each metric, because such a folder is published alone.
+Edit `metrics/app.py`; `python -m euromine.metrics.synchronise` copies it into the folder of each metric,
+which is published on its own.
 """
 
 from __future__ import annotations
@@ -24,39 +24,40 @@ def score_file(module: str, path: str, configuration: str, average: str, bootstr
     """Scores an uploaded file.
 
     Args:
-        module: The path of the metric's module.
-        path: A NumPy .npz file with `predictions` and `references` (batch, years, height, width) and, if
-            they are known, `sites` (batch,) and `years` (years,).
+        module: Path of the metric's module.
+        path: NumPy .npz file with `predictions` and `references` (batch, years, height, width) and,
+            optionally, `sites` (batch,) and `years` (years,).
         configuration: One of the metric's configurations.
         average: "site" or "pooled".
-        bootstrap: The number of resamples.
+        bootstrap: Number of resamples.
 
     Returns:
-        What the metric computes.
+        The scores.
 
     Raises:
-        ValueError: The file is no .npz file, lacks an array or has one that the metric does not take.
+        ValueError: The file is not a readable .npz file, or an array is missing, unknown or refused by the
+            metric.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise ValueError(
-            f"{Path(path).name} cannot be read, expected arrays in a NumPy .npz file: {error}."
+            f"{Path(path).name}: found no readable arrays ({error}); expected a NumPy .npz file."
         ) from error
     missing = [name for name in INPUTS[:2] if name not in arrays]
     unknown = [name for name in arrays if name not in INPUTS]
     if missing or unknown:
         raise ValueError(
-            f"{Path(path).name} holds {sorted(arrays)}, expected predictions and references, and of the rest "
-            "no more than sites and years."
+            f"{Path(path).name}: found {sorted(arrays)}; expected predictions and references, and optionally "
+            "sites and years."
         )
     metric = evaluate.load(module, configuration)
     return metric.compute(**arrays, average=average, bootstrap=int(bootstrap))
 
 
 def build(folder: Path = FOLDER) -> gradio.Interface:
-    """Builds the page of the metric that the folder holds."""
+    """Builds the page of the metric in a folder."""
     import gradio
 
     module = next(folder / f"{name}.py" for name in METRICS if (folder / f"{name}.py").is_file())
@@ -65,7 +66,7 @@ def build(folder: Path = FOLDER) -> gradio.Interface:
 
     def score(path: str | None, configuration: str, average: str, bootstrap: float) -> dict[str, Any]:
         if path is None:
-            raise gradio.Error("No file was uploaded, expected a NumPy .npz file.")
+            raise gradio.Error("No file was uploaded. Upload a NumPy .npz file.")
         try:
             return score_file(str(module), path, configuration, average, bootstrap)
         except ValueError as error:
@@ -75,16 +76,23 @@ def build(folder: Path = FOLDER) -> gradio.Interface:
         fn=score,
         inputs=[
             gradio.File(
-                label="predictions, references, sites and years in one .npz file", file_types=[".npz"]
+                label="NumPy .npz file with predictions, references and, optionally, sites and years",
+                file_types=[".npz"],
             ),
             gradio.Dropdown(configurations, value=configurations[0], label="configuration"),
             gradio.Radio(["site", "pooled"], value="site", label="average"),
-            gradio.Slider(0, 10_000, value=0, step=100, label="bootstrap: resamples of the sites"),
+            gradio.Slider(
+                0,
+                10_000,
+                value=0,
+                step=100,
+                label="bootstrap resamples of the sites (0: no confidence intervals)",
+            ),
         ],
         outputs=gradio.JSON(label="scores"),
         title=metric.name,
         description=metric.description,
-        # The page's text is the README without its front matter.
+        # The README without its front matter.
         article=(folder / "README.md").read_text(encoding="utf-8").split("---", 2)[-1],
         flagging_mode="never",
     )

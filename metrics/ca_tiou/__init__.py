@@ -1,1 +1,1 @@
-"""CA-TIoU: do predicted footprints agree where the ground did not change?"""
+"""CA-TIoU: agreement of predicted footprints where the ground did not change."""

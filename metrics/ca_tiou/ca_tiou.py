@@ -1,4 +1,4 @@
-"""CA-TIoU: how far a series of predicted footprints agrees with itself where the ground did not change.
+"""CA-TIoU: agreement of a series of predicted footprints where the ground did not change.
 
 Change-aware temporal IoU of the EuroMineNet benchmark, doi:10.1016/j.isprsjprs.2026.04.046.
 """
@@ -12,49 +12,46 @@ import evaluate
 import numpy as np
 from numpy.typing import NDArray
 
+from .averaging import Scores, binary_scores, mean_of_defined, ratio
 from .counts import (
     Bits,
     Counts,
     CountTable,
-    Scores,
-    binary_scores,
     count_bits,
     count_confusion,
     count_in_blocks,
-    mean_of_defined,
     pack_footprints,
     pair_indices,
-    ratio,
 )
 from .series_metric import CITATION, FEATURES, SeriesMetric
 
 _DESCRIPTION = """\
 Change-aware temporal IoU (CA-TIoU) of footprint series. For each pair of years it is the intersection over
-the union of the two predictions, among the pixels whose reference is the same in both years: what differs
-there is flicker, not change. LCA-TIoU is its mean over neighbouring years, GCA-TIoU over all pairs of years.
-A constant map scores 1.0, so the mean F1 of the years stands beside it.
+the union of the two predictions, among the pixels whose reference is the same in both years: differences
+there are flicker, not change. LCA-TIoU is its mean over neighbouring years, GCA-TIoU over all pairs of years.
+A constant map scores 1.0, so the mean F1 of the years is reported with it.
 """
 
 _INPUTS = """
-One example is the series of one patch or scene: predictions and references (years, height, width) of 0, 1
-and 255 (ignored in references), sites the name of its site, years its calendar years (optional).
+An example is the series of a patch or scene: predictions and references (years, height, width) of 0, 1 and
+255 (ignored in references), sites the name of its site, years its calendar years (optional).
 
 Returns lca_tiou, gca_tiou, of1 (mean F1 of the years), matrix (years, years), years, pixels, sites (the
-same by site) and, with bootstrap=N, confidence_intervals.
+same per site) and, with bootstrap=N, confidence_intervals.
 """
 
 
 def count_agreement(predicted: Bits, actual: Bits, valid: Bits) -> Counts:
-    """Counts how two years' predictions agree where the reference is the same in both.
+    """Counts agreement between the predictions of two years where the reference is the same in both.
 
     Args:
         predicted: The predicted footprints among the valid pixels, (years, words).
         actual: The reference's footprints among them, (years, words).
-        valid: The pixels that count, (years, words).
+        valid: The valid pixels, (years, words).
 
     Returns:
-        (pairs, 3), the pairs in the order of `itertools.combinations`: pixels whose reference is the same,
-        and the intersection and the union of the predictions inside them.
+        (pairs, 3), in the order of `itertools.combinations`: pixels whose reference is the same, and the
+        intersection and the union of the predictions within them.
     """
     first, second = pair_indices(len(valid))
     unchanged = valid[first] & valid[second] & ~(actual[first] ^ actual[second])
@@ -65,13 +62,13 @@ def count_agreement(predicted: Bits, actual: Bits, valid: Bits) -> Counts:
 
 
 def neighbouring(present: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which pairs of years follow each other, with no present year between them.
+    """Marks pairs of years with no present year between them.
 
     Args:
-        present: The years of which there is anything, (..., years).
+        present: The years with valid pixels, (..., years).
 
     Returns:
-        (..., years, years), true above the diagonal alone.
+        (..., years, years), true above the diagonal only.
     """
     rank = np.cumsum(present, axis=-1)
     both = present[..., :, None] & present[..., None, :]
@@ -79,7 +76,7 @@ def neighbouring(present: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def agreement_scores(by_year: Counts, by_pair: Counts, zero_division: float) -> Scores:
-    """Scores the counts of one or many sites.
+    """Scores the counts of one site or several.
 
     Args:
         by_year: (..., years, 4), from `count_confusion`.
@@ -95,7 +92,7 @@ def agreement_scores(by_year: Counts, by_pair: Counts, zero_division: float) -> 
     years = by_year.shape[-2]
     above = np.triu(np.ones((years, years), bool), 1)
     matrix = np.where(above, upper, np.swapaxes(upper, -1, -2))
-    # A year agrees with itself wherever it predicts anything.
+    # A year agrees with itself if it predicts anything.
     diagonal = np.arange(years)
     matrix[..., diagonal, diagonal] = ratio(predicted, predicted, pixels, zero_division)
     return {
@@ -107,17 +104,17 @@ def agreement_scores(by_year: Counts, by_pair: Counts, zero_division: float) -> 
 
 
 def _mean_of_pairs(scores: NDArray[np.float64], chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The mean of (..., years, years) over the chosen pairs that are defined."""
+    """Mean of (..., years, years) over the chosen pairs that are defined."""
     kept = np.where(chosen, scores, np.nan)
     return mean_of_defined(kept.reshape(*kept.shape[:-2], -1))
 
 
 class CATIoU(SeriesMetric):
-    """CA-TIoU of footprint series, with the mean annual F1 beside it.
+    """CA-TIoU of footprint series, with the mean annual F1.
 
-    Pixels whose reference is 255 are ignored, and a year that is 255 all over is missing. Neighbours are
-    the years that follow each other in a site's own series, whatever the gap between them: where the ground
-    did not change, neither may the map, however long it took.
+    Pixels whose reference is 255 are ignored, and a year of 255 only is missing. Neighbours are consecutive
+    years of a site's own series, whatever the gap between them: where the ground did not change, the map must
+    not change either.
 
     Example:
         >>> metric = CATIoU()

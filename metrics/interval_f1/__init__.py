@@ -1,1 +1,1 @@
-"""Interval F1: how well is the change between two years mapped?"""
+"""Interval F1: F1 of the change between two years."""

@@ -1,6 +1,6 @@
-"""Interval F1: how well the change between two years is mapped, by the interval between them.
+"""Interval F1: F1 of the change between two years, by the interval between them.
 
-The scores of the EuroMineNet benchmark's Tables 5 (change detection) and 6 (post-classification),
+Scores of the EuroMineNet benchmark, Tables 5 (change detection) and 6 (post-classification),
 doi:10.1016/j.isprsjprs.2026.04.046.
 """
 
@@ -14,16 +14,14 @@ import evaluate
 import numpy as np
 from numpy.typing import NDArray
 
+from .averaging import Scores, binary_scores, mean_of_defined
 from .counts import (
     Bits,
     Counts,
     CountTable,
-    Scores,
-    binary_scores,
     count_bits,
     count_confusion,
     count_in_blocks,
-    mean_of_defined,
     pack,
     pack_footprints,
     pair_indices,
@@ -32,23 +30,24 @@ from .counts import (
 from .series_metric import CITATION, FEATURES, SeriesMetric
 
 _DESCRIPTION = """\
-F1 of the change class by the interval of years between two dates, from change maps or from series of
-footprints (post-classification); gain and loss of footprint apart as well. of1_pooled comes from the counts
-of all pairs of years together, of1_mean is the mean over the intervals.
+F1 of the change class by the interval between two years, from change maps or from series of footprints
+(post-classification), also for gain and loss separately. of1_pooled comes from the counts of all pairs of
+years together, of1_mean is the mean over the intervals.
 """
 
 _INPUTS = """
-One example is the series of one patch or scene. By configuration, predictions and references are
+An example is the series of a patch or scene. Predictions and references depend on the configuration:
 
-- "footprint" (default): footprints (years, height, width) both; change is where two years differ;
+- "footprint" (default): both footprints (years, height, width); change is where two years differ;
 - "change": change maps (pairs, height, width), in the order of itertools.combinations of the years, against
   footprints (years, height, width);
-- "change_to_change": change maps (pairs, height, width) both; without gain and loss;
+- "change_to_change": both change maps (pairs, height, width); without gain and loss;
 
-of 0, 1 and 255 (ignored in references). sites is the name of its site, years its calendar years (optional).
+Values are 0, 1 and 255 (ignored in references). sites is the name of its site, years its calendar years
+(optional).
 
-Returns of1_pooled, of1_mean; f1, precision, recall and iou, one entry an interval; intervals; the same of
-gain and loss (gain_f1, ...); pixels, sites (the same by site) and, with bootstrap=N, confidence_intervals.
+Returns of1_pooled, of1_mean; f1, precision, recall and iou, one entry per interval; intervals; the same for
+gain and loss (gain_f1, ...); pixels, sites (the same per site) and, with bootstrap=N, confidence_intervals.
 """
 
 # The counted fields of a pair of years: the confusion of change, of gain and of loss.
@@ -56,15 +55,15 @@ _CHANGE, _GAIN, _LOSS = slice(0, 4), slice(4, 8), slice(8, 12)
 
 
 def count_changes_between_footprints(predicted: Bits, actual: Bits, valid: Bits) -> Counts:
-    """Counts the change that a predicted series of footprints implies against the reference's.
+    """Counts the change between predicted footprints against that between the reference's.
 
     Args:
         predicted: The predicted footprints among the valid pixels, (years, words).
         actual: The reference's footprints among them, (years, words).
-        valid: The pixels that count, (years, words).
+        valid: The valid pixels, (years, words).
 
     Returns:
-        (pairs, 12): the confusion of change, of gain and of loss; a pixel counts where both years do.
+        (pairs, 12): the confusion of change, gain and loss, over the pixels valid in both years.
     """
     first, second = pair_indices(len(valid))
     both = valid[first] & valid[second]
@@ -80,16 +79,16 @@ def count_changes_between_footprints(predicted: Bits, actual: Bits, valid: Bits)
 def count_changes_of_footprints(predicted_change: Bits, actual: Bits, valid: Bits) -> Counts:
     """Counts predicted change maps against the change between the reference's footprints.
 
-    A change map has no direction: what it marks counts as gain where the reference's first year has no
-    footprint, which is all that can be gained there, and as loss where it has one.
+    A change map has no direction: its pixels count as gain where the reference's first year has no footprint,
+    and as loss where it has one.
 
     Args:
         predicted_change: The predicted change, (pairs, words).
         actual: The reference's footprints, (years, words).
-        valid: The pixels that count, (years, words).
+        valid: The valid pixels, (years, words).
 
     Returns:
-        (pairs, 12): the confusion of change, of gain and of loss; a pixel counts where both years do.
+        (pairs, 12): the confusion of change, gain and loss, over the pixels valid in both years.
     """
     first, second = pair_indices(len(valid))
     both = valid[first] & valid[second]
@@ -106,24 +105,24 @@ def _count_directions(gains: tuple[Bits, Bits], losses: tuple[Bits, Bits], both:
     pixels = count_bits(both)
     gain = [count_bits(gains[0] & gains[1]), count_bits(gains[0]), count_bits(gains[1]), pixels]
     loss = [count_bits(losses[0] & losses[1]), count_bits(losses[0]), count_bits(losses[1]), pixels]
-    # A change found is one whatever its direction; gained and lost pixels are different ones.
+    # A change counts as found whatever its direction; no pixel is both gained and lost.
     hits = count_bits((gains[0] | losses[0]) & (gains[1] | losses[1]))
     change = [hits, gain[1] + loss[1], gain[2] + loss[2], pixels]
     return np.stack([*change, *gain, *loss], axis=-1)
 
 
 def interval_scores(years: Sequence[int], by_pair: Counts, zero_division: float) -> Scores:
-    """Scores the counts of one or many sites.
+    """Scores the counts of one site or several.
 
     Args:
         years: The calendar years, ascending.
-        by_pair: (..., years, years, 4 or 12), above the diagonal: the confusion of change and, if they are
-            known, of gain and of loss.
-        zero_division: The score of an interval with pixels but nothing to divide by.
+        by_pair: (..., years, years, 4 or 12), above the diagonal: the confusion of change and, if known, of
+            gain and loss.
+        zero_division: The score of an interval with valid pixels but a denominator of 0.
 
     Returns:
         `of1_pooled` and `of1_mean` (...), `f1`, `precision`, `recall` and `iou` (..., intervals); the same
-        with `gain_` and `loss_` before.
+        prefixed with `gain_` and `loss_`.
     """
     interval = interval_of_pairs(years)
     intervals = interval_list(years)
@@ -139,7 +138,7 @@ def interval_scores(years: Sequence[int], by_pair: Counts, zero_division: float)
 
 
 def _scores_of_intervals(confusion: Counts, zero_division: float) -> Scores:
-    """(..., intervals, 4) -> the scores of each interval and of all together."""
+    """(..., intervals, 4) -> scores of each interval and of all together."""
     by_interval = binary_scores(confusion, zero_division)
     return {
         "of1_pooled": binary_scores(confusion.sum(axis=-2), zero_division)["f1"],
@@ -149,25 +148,25 @@ def _scores_of_intervals(confusion: Counts, zero_division: float) -> Scores:
 
 
 def interval_of_pairs(years: Sequence[int]) -> NDArray[np.int64]:
-    """The years between each pair of years: (years, years), 0 on and below the diagonal."""
+    """Interval of each pair of years, (years, years); 0 on and below the diagonal."""
     calendar = np.asarray(years, np.int64)
     return np.triu(calendar[None, :] - calendar[:, None])
 
 
 def interval_list(years: Sequence[int]) -> list[int]:
-    """The intervals that occur between the years, ascending."""
+    """Intervals between the years, ascending."""
     intervals: list[int] = np.unique(interval_of_pairs(years)).tolist()
     return [interval for interval in intervals if interval]
 
 
 class IntervalF1(SeriesMetric):
-    """F1 of change by the interval between two years, with gain and loss apart.
+    """F1 of change by the interval between two years, also for gain and loss.
 
-    A pixel counts for a pair of years if its reference is not 255 in either.
+    A pixel counts for a pair of years if its reference is 255 in neither.
 
     Args:
-        config_name: "footprint" (default), "change" or "change_to_change": what predictions and references
-            are, see `inputs_description`.
+        config_name: "footprint" (default), "change" or "change_to_change": the kind of predictions and
+            references, see `inputs_description`.
         **options: As `SeriesMetric`.
 
     Example:
@@ -196,7 +195,7 @@ class IntervalF1(SeriesMetric):
             _require_pairs(prediction, reference, name)
             predicted, actual, valid = pack_footprints(prediction, reference, name)
             by_pair = count_confusion(predicted, actual, valid)
-            # The reference is known by pair alone: no year has pixels of its own.
+            # The reference is given by pair, so no pixels are counted by year.
             return np.empty((_years_of_pairs(len(by_pair)), 0), np.int64), by_pair
         return count_bits(valid)[:, None], by_pair
 
@@ -219,12 +218,12 @@ def _pack_changes_and_footprints(
     pairs = math.comb(len(reference), 2) if reference.ndim == 3 else 0
     if prediction.shape != (pairs, *reference.shape[1:]):
         raise ValueError(
-            f"The prediction of {name} has the shape {prediction.shape}, its reference {reference.shape}; "
-            "expected (pairs, height, width), one change map for each pair of the reference's years, and "
-            "(years, height, width)."
+            f"{name}: found a prediction of shape {prediction.shape} and a reference of shape "
+            f"{reference.shape}; expected (pairs, height, width), one change map for each pair of the "
+            "reference's years, and (years, height, width)."
         )
-    predicted, decided = pack(prediction, f"The prediction of {name}")
-    actual, valid = pack(reference, f"The reference of {name}")
+    predicted, decided = pack(prediction, f"prediction of {name}")
+    actual, valid = pack(reference, f"reference of {name}")
     first, second = pair_indices(len(reference))
     require_decided(decided, valid[first] & valid[second], name)
     return predicted, actual, valid
@@ -234,11 +233,11 @@ def _require_pairs(prediction: NDArray[Any], reference: NDArray[Any], name: str)
     pairs = len(reference) if reference.ndim else 0
     if math.comb(_years_of_pairs(pairs), 2) != pairs:
         raise ValueError(
-            f"The reference of {name} has the shape {reference.shape}, expected one change map for each pair "
+            f"reference of {name}: found the shape {reference.shape}; expected one change map for each pair "
             "of a series' years: 1, 3, 6, 10, ... 45 maps for 2, 3, 4, 5, ... 10 years."
         )
 
 
 def _years_of_pairs(pairs: int) -> int:
-    """How many years have so many pairs, rounded down."""
+    """Number of years with this many pairs, rounded down."""
     return (1 + math.isqrt(1 + 8 * pairs)) // 2

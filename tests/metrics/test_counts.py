@@ -1,9 +1,8 @@
-"""Packing, counting and averaging of pixel counts."""
+"""Packing and counting of pixels."""
 
 import itertools
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,29 +36,3 @@ def test_pairs_come_in_the_order_of_combinations():
     for years in range(6):
         pairs = list(zip(*counts.pair_indices(years), strict=True))
         assert pairs == list(itertools.combinations(range(years), 2))
-
-
-def test_no_resample_loses_a_count():
-    # Counts beyond the 53 bits of a float would round if they were summed as floats.
-    table = counts.CountTable(
-        ("a", "b"), (0,), np.array([[[2**53 + 1]], [[2]]]), np.empty((2, 1, 1, 0), np.int64)
-    )
-    seen = []
-
-    def score(by_year, by_pair):
-        seen.append(by_year)
-        return {"score": by_year[..., 0, 0].astype(float)}
-
-    averaging = counts.Averaging(average="pooled", bootstrap=20)
-    counts.average_scores(table, np.array([1, 1]), score, averaging)
-    drawn = {int(value) for value in seen[-1].ravel()}
-    assert drawn == {2 * (2**53 + 1), 2**53 + 3, 4}
-
-
-@pytest.mark.parametrize("weights", [1, np.array([1, 2, 3])])
-def test_a_mean_leaves_nan_out(weights):
-    values = np.array([[1.0, np.nan, 3.0], [np.nan] * 3])
-    mean = counts.mean_of_defined(values, weights)
-    share = 1 / 2 if isinstance(weights, int) else 3 / 4
-    assert mean[0] == pytest.approx(1 + 2 * share)
-    assert np.isnan(mean[1])

@@ -126,7 +126,7 @@ def test_an_empty_batch_adds_nothing_and_a_score_forgets_all(metric):
     metric.add_batch(predictions=predictions, references=references, sites=sites)
     assert len(metric) == 12
     metric.compute()
-    with pytest.raises(ValueError, match="Nothing was added"):
+    with pytest.raises(ValueError, match="examples: found none; expected some before a score"):
         metric.compute()
 
 
@@ -146,77 +146,104 @@ GOOD = {
     "sites": ["A", "B"],
 }
 REFUSED = {
-    "nothing": (dict.fromkeys(GOOD), "Nothing was added"),
-    "no references": ({"references": None}, "The references are missing"),
-    "no predictions": ({"predictions": None}, "The predictions are missing"),
-    "sites alone": ({"predictions": None, "references": None}, "Sites and years came without predictions"),
-    "no sites": ({"sites": None}, "Some examples came without a site, which average='site' needs"),
-    "one site too few": ({"sites": ["A"]}, "There are 1 sites for 2 examples"),
-    "numbered sites": ({"sites": [1, 2]}, "The sites hold 1, expected the name of a site"),
+    "nothing": (dict.fromkeys(GOOD), "examples: found none; expected some before a score"),
+    "no references": (
+        {"references": None},
+        "references: found None; expected predictions and references together",
+    ),
+    "no predictions": (
+        {"predictions": None},
+        "predictions: found None; expected predictions and references together",
+    ),
+    "sites alone": (
+        {"predictions": None, "references": None},
+        "predictions: found None beside sites or years",
+    ),
+    "no sites": ({"sites": None}, "sites: found examples without one; expected one each for average='site'"),
+    "one site too few": ({"sites": ["A"]}, "sites: found 1 for 2 examples; expected one per example"),
+    "numbered sites": ({"sites": [1, 2]}, "sites: found 1; expected the name of a site"),
     "logits": (
         {"predictions": np.ones((2, 3, 4, 4))},
-        "is of type float64, expected the classes 0, 1 and 255",
+        "prediction of example 0: found the type float64; expected the classes 0, 1 and 255",
     ),
-    "tensor of logits": ({"predictions": torch.ones(2, 3, 4, 4)}, "is of type float32"),
-    "texts": ({"predictions": [[[["1"]]]] * 2, "references": [[[[1]]]] * 2}, "is of type <U1"),
+    "tensor of logits": ({"predictions": torch.ones(2, 3, 4, 4)}, "found the type float32"),
+    "texts": ({"predictions": [[[["1"]]]] * 2, "references": [[[[1]]]] * 2}, "found the type <U1"),
     "a wrong value": (
         {"predictions": np.full((2, 3, 4, 4), 2)},
-        "example 0 holds the values 2, expected 0, 1 and 255",
+        "prediction of example 0: found the values 2; expected 0, 1 and 255",
     ),
     "a wrong byte": (
         {"references": np.full((2, 3, 4, 4), 2, np.uint8)},
-        "holds the values 2, expected 0, 1 and 255",
+        "reference of example 0: found the values 2; expected 0, 1 and 255",
     ),
     "many wrong values": (
         {"references": np.arange(96).reshape(2, 3, 4, 4) - 8},
-        "The reference of example 0 holds the values -8, -7, -6, -5, -4, ..., expected",
+        "reference of example 0: found the values -8, -7, -6, -5, -4, ...; expected",
     ),
     "an undecided prediction": (
         {"predictions": np.full((2, 3, 4, 4), 255)},
-        "The prediction of example 0 is 255 in 48 pixels whose reference is 0 or 1",
+        "prediction of example 0: found 255 in 48 pixels whose reference is 0 or 1",
     ),
     "another shape": (
         {"predictions": np.ones((2, 3, 4, 5), int)},
-        "has the shape (3, 4, 5), its reference (3, 4, 4); expected the same",
+        "found a prediction of shape (3, 4, 5) and a reference of shape (3, 4, 4); expected the same",
     ),
     "another number": (
         {"predictions": np.ones((1, 3, 4, 4), int)},
-        "There are 1 predictions and 2 references",
+        "references: found 2 for 1 predictions; expected as many",
     ),
-    "no batch": ({"predictions": np.ones((3, 4, 4), int)}, "has the shape (3, 4, 4), expected (batch, years"),
+    "no batch": (
+        {"predictions": np.ones((3, 4, 4), int)},
+        "predictions: found the shape (3, 4, 4); expected (batch, years",
+    ),
     "maps without years": (
         {"predictions": [np.ones((4, 4), int)] * 2, "references": [np.ones((4, 4), int)] * 2},
-        "has the shape (4, 4), expected (years, height, width)",
+        "found the shape (4, 4); expected (years, height, width)",
     ),
     "no year": (
         {"predictions": np.ones((2, 0, 4, 4), int), "references": np.ones((2, 0, 4, 4), int)},
-        "There is no map in example 0",
+        "example 0: found no map; expected at least one year",
     ),
     "no pixel": (
         {"predictions": np.ones((2, 3, 0, 4), int), "references": np.ones((2, 3, 0, 4), int)},
-        "has the shape (3, 0, 4), expected (years, height, width) with pixels in it",
+        "found the shape (3, 0, 4); expected (years, height, width) with pixels in it",
     ),
     "ragged lists": (
         {"predictions": [[[[1], [1, 0]]]] * 2},
-        "Example 0 of the predictions cannot be made an array",
+        "example 0 of the predictions: found no array (",
     ),
-    "a dictionary": ({"predictions": {}}, "The predictions are a dict, expected an array"),
-    "too few years": ({"years": [2015, 2016]}, "There are 2 years for the 3 maps of example 0"),
-    "years of one example": ({"years": [[2015, 2016, 2017]]}, "There are 1 series of years for 2 examples"),
-    "descending years": ({"years": [2017, 2016, 2015]}, "expected them ascending, each once"),
-    "a doubled year": ({"years": [2015, 2015, 2016]}, "expected them ascending, each once"),
+    "a dictionary": ({"predictions": {}}, "predictions: found a dict; expected an array"),
+    "too few years": ({"years": [2015, 2016]}, "years: found 2 for example 0; expected 3, one per map"),
+    "years of one example": (
+        {"years": [[2015, 2016, 2017]]},
+        "years: found 1 series for 2 examples; expected one per example",
+    ),
+    "descending years": (
+        {"years": [2017, 2016, 2015]},
+        "years: found [2017, 2016, 2015]; expected ascending years, each once",
+    ),
+    "a doubled year": (
+        {"years": [2015, 2015, 2016]},
+        "years: found [2015, 2015, 2016]; expected ascending years, each once",
+    ),
     "fractional years": ({"years": [2015.0, 2016.0, 2017.5]}, "expected whole numbers"),
-    "one year": ({"years": 2015}, "The years are 2015, expected a list"),
-    "another average": ({"average": "macro"}, "average is 'macro', expected 'site' or 'pooled'"),
-    "another zero_division": ({"zero_division": 0.5}, "zero_division is 0.5, expected 0, 1 or nan"),
-    "a warning zero_division": ({"zero_division": "warn"}, "zero_division is 'warn', expected 0, 1 or nan"),
-    "a negative bootstrap": ({"bootstrap": -1}, "bootstrap is -1, expected a number of resamples"),
-    "a fractional bootstrap": ({"bootstrap": 0.5}, "bootstrap is 0.5, expected a number of resamples"),
-    "a wrong confidence": ({"bootstrap": 9, "confidence": 95}, "confidence is 95, expected a share"),
-    "a bootstrap of one site": ({"bootstrap": 9, "sites": "A"}, "needs two or more, found 1"),
+    "one year": ({"years": 2015}, "years: found 2015; expected a list"),
+    "another average": ({"average": "macro"}, "average: found 'macro'; expected 'site' or 'pooled'"),
+    "another zero_division": ({"zero_division": 0.5}, "zero_division: found 0.5; expected 0, 1 or nan"),
+    "a warning zero_division": (
+        {"zero_division": "warn"},
+        "zero_division: found 'warn'; expected 0, 1 or nan",
+    ),
+    "a negative bootstrap": ({"bootstrap": -1}, "bootstrap: found -1; expected a number of resamples"),
+    "a fractional bootstrap": ({"bootstrap": 0.5}, "bootstrap: found 0.5; expected a number of resamples"),
+    "a wrong confidence": ({"bootstrap": 9, "confidence": 95}, "confidence: found 95; expected a share"),
+    "a bootstrap of one site": (
+        {"bootstrap": 9, "sites": "A"},
+        "sites: found 1 with valid pixels; expected at least two for a bootstrap",
+    ),
     "a bootstrap without sites": (
         {"bootstrap": 9, "sites": None, "average": "pooled"},
-        "Some examples came without a site, which a bootstrap needs",
+        "sites: found examples without one; expected one each for a bootstrap",
     ),
 }
 
@@ -238,27 +265,27 @@ def test_a_refused_batch_leaves_what_was_there(metric):
     metric.add_batch(predictions=predictions, references=references, sites=sites)
     spoilt = predictions.copy()
     spoilt[-1, 0, 0, 0] = 7
-    with pytest.raises(ValueError, match="example 11 holds the values 7"):
+    with pytest.raises(ValueError, match="prediction of example 11: found the values 7"):
         metric.add_batch(predictions=spoilt, references=references, sites=sites)
     assert metric.compute() == expected
 
 
 def test_calendar_years_come_for_all_examples_or_for_none(metric):
     metric.add(prediction=[[[1]]], reference=[[[1]]], site="A", years=[2015])
-    with pytest.raises(ValueError, match="Some examples came with years and some without"):
+    with pytest.raises(ValueError, match="years: found with some examples and not with others"):
         metric.add(prediction=[[[1]]], reference=[[[1]]], site="B")
     assert len(metric) == 1
 
 
 def test_add_names_what_is_missing_or_unknown(metric):
-    with pytest.raises(ValueError, match="The reference is missing"):
+    with pytest.raises(ValueError, match="reference: found None"):
         metric.add(prediction=[[[1]]])
-    with pytest.raises(TypeError, match="no argument 'region'"):
+    with pytest.raises(TypeError, match="found the argument 'region'; expected prediction"):
         metric.add(prediction=[[[1]]], reference=[[[1]]], region="B")
 
 
 def test_add_batch_names_what_is_missing(metric):
-    with pytest.raises(ValueError, match="The predictions are missing"):
+    with pytest.raises(ValueError, match="predictions: found None"):
         metric.add_batch(references=[[[[1]]]])
 
 
@@ -273,7 +300,7 @@ def test_add_batch_names_what_is_missing(metric):
             (4, 4, 4),
             "expected one change map for each pair of a series' years",
         ),
-        ("change_to_change", (3, 4, 4), (3, 4, 5), "expected the same (years, height, width) of both"),
+        ("change_to_change", (3, 4, 4), (3, 4, 5), "expected the same (years, height, width)"),
     ],
 )
 def test_change_maps_must_be_those_of_all_pairs(config_name, prediction, reference, sentence):
@@ -285,17 +312,21 @@ def test_a_change_may_be_undecided_only_where_a_year_is_ignored():
     reference = np.array([[[0, 255]], [[1, 1]]], np.uint8)
     metric = IntervalF1("change")
     metric.add(prediction=[[[1, 255]]], reference=reference)
-    with pytest.raises(ValueError, match="is 255 in 1 pixels whose reference is 0 or 1"):
+    with pytest.raises(
+        ValueError, match="prediction of example 0: found 255 in 1 pixels whose reference is 0 or 1"
+    ):
         metric.add(prediction=[[[255, 255]]], reference=reference)
 
 
 def test_there_is_no_other_configuration_and_no_second_process():
-    with pytest.raises(ValueError, match="interval_f1 has no configuration 'pairs', expected 'footprint' or"):
+    with pytest.raises(
+        ValueError, match="config_name: found 'pairs' for interval_f1; expected 'footprint' or"
+    ):
         IntervalF1("pairs")
-    with pytest.raises(ValueError, match="num_process is 2, expected 1"):
+    with pytest.raises(ValueError, match="num_process: found 2; expected 1"):
         CATIoU(num_process=2)
     with pytest.raises(
-        ValueError, match=r"Cannot merge interval_f1 \(change\) into interval_f1 \(footprint\)"
+        ValueError, match=r"other: found interval_f1 \(change\); expected interval_f1 \(footprint\)"
     ):
         IntervalF1().merge(IntervalF1("change"))
 
@@ -406,5 +437,5 @@ def test_the_counts_can_be_read_before_they_are_scored_and_are_gone_after():
     # True positives, predicted, actual and valid pixels.
     assert table.by_year.tolist() == [[[1, 2, 1, 2]]]
     metric.compute()
-    with pytest.raises(ValueError, match="Nothing was added"):
+    with pytest.raises(ValueError, match="examples: found none; expected some before a score"):
         metric.table()

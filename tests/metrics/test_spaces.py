@@ -13,7 +13,15 @@ import yaml
 from euromine.metrics.synchronise import FOLDER, METRICS
 
 PUBLISHED = {
-    metric: ["README.md", "app.py", "counts.py", "requirements.txt", "series_metric.py", f"{metric}.py"]
+    metric: [
+        "README.md",
+        "app.py",
+        "averaging.py",
+        "counts.py",
+        "requirements.txt",
+        "series_metric.py",
+        f"{metric}.py",
+    ]
     for metric in METRICS
 }
 
@@ -70,8 +78,9 @@ def test_the_page_says_what_is_wrong_with_a_file(outcomes, metric):
     _, (result, _) = outcomes
     nothing, wrong, text = result[metric]["refusals"]
     assert nothing.startswith("No file was uploaded")
-    assert wrong.startswith("wrong.npz holds ['labels', 'predictions'], expected predictions and references")
-    assert text.startswith("text.npz cannot be read, expected arrays in a NumPy .npz file")
+    assert wrong.startswith("wrong.npz: found ['labels', 'predictions']; expected predictions and references")
+    assert text.startswith("text.npz: found no readable arrays (")
+    assert text.endswith("); expected a NumPy .npz file.")
 
 
 def test_no_file_of_predictions_is_left_behind(outcomes):

@@ -1,4 +1,4 @@
-"""The copies of what the metrics share."""
+"""The copies of the files that the metrics share."""
 
 import shutil
 
@@ -34,10 +34,10 @@ def test_a_check_finds_an_outdated_copy_and_changes_nothing(folder):
     assert outdated.read_text() == "edited in the wrong place"
 
 
-def test_synchronising_renews_outdated_copies_alone(folder):
+def test_synchronising_updates_only_outdated_copies(folder):
     (folder / "counts.py").write_text("edited in the right place")
-    renewed = synchronise.synchronise(folder)
-    assert renewed == [folder / metric / "counts.py" for metric in synchronise.METRICS]
+    updated = synchronise.synchronise(folder)
+    assert updated == [folder / metric / "counts.py" for metric in synchronise.METRICS]
     assert synchronise.synchronise(folder) == []
     assert not list(folder.glob("*/.*"))
 
