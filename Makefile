@@ -33,7 +33,7 @@ demo: setup
 
 # The site, in build/docs/html; every warning is an error.
 docs: setup
-	$(BIN)/sphinx-build -W --keep-going -n docs build/docs/html
+	$(BIN)/sphinx-build -W --keep-going -n -d build/docs/doctrees docs build/docs/html
 
 test: lint types suite
 

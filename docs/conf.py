@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 from importlib.metadata import version as installed_version
@@ -38,7 +39,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "off"
 
 # API pages list each subpackage's `__all__`.
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 autodoc_member_order = "groupwise"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
@@ -94,6 +95,27 @@ def resolve_root_links(_app: Sphinx, path: Path, _parent: str, content: list[str
     content[0] = re.sub(r"(\]\()((?![a-z]+:|#)[^)#\s]+)([^)]*\))", rewrite, content[0])
 
 
+def list_constants(_app: Sphinx, docname: str, source: list[str]) -> None:
+    """Add a subpackage's public constants to its page, as autodoc leaves out what has no docstring."""
+    found = re.search(r"automodule:: (euromine\.\w+)\n", source[0])
+    if docname.startswith("api/") and found:
+        module = importlib.import_module(found[1])
+        entries = [
+            f"\n.. py:data:: {found[1]}.{name}\n   :value: {getattr(module, name)!r}\n"
+            for name in getattr(module, "__all__", ())
+            if name.isupper()
+        ]
+        source[0] = source[0].replace(found[0], found[0] + "".join(entries))
+
+
+def choose_members(
+    _app: Sphinx, what: str, _name: str, obj: object, _skip: bool, _options: object
+) -> bool | None:
+    """Leave errors to the page that has all of them."""
+    is_error = what == "module" and getattr(obj, "__module__", None) == "euromine.support.errors"
+    return True if is_error else None
+
+
 def hide_inherited_fields(
     _app: Sphinx, what: str, _name: str, obj: object, _options: object, *_signature: str | None
 ) -> tuple[str, str] | None:
@@ -117,5 +139,7 @@ def setup(app: Sphinx) -> None:
     """Connect the functions above."""
     app.connect("include-read", strip_front_matter)
     app.connect("include-read", resolve_root_links)
+    app.connect("source-read", list_constants)
+    app.connect("autodoc-skip-member", choose_members)
     app.connect("autodoc-process-signature", hide_inherited_fields)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
