@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -158,34 +160,68 @@ def test_without_weasyprint_a_sentence_says_what_to_do(series, tmp_path, monkeyp
 # A browser
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-def test_a_browser_scrolls_down_only(page, tmp_path, width):
+def in_browser(page: str, folder: Path, width: int, script: str) -> Any:
+    """The value of a script about the page, shown in a window of some width.
+
+    The page itself runs no scripts: one around it looks inside.
+    """
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("needs Chromium")
-    # The page itself runs no scripts: one around it asks how wide it came out.
     escaped = page.replace("&", "&amp;").replace('"', "&quot;")
-    around = tmp_path / "around.html"
+    around = folder / "around.html"
     around.write_text(
         f'<!DOCTYPE html><meta charset="utf-8"><iframe width="{width}" height="800" style="border:0" '
         f'srcdoc="{escaped}"></iframe><p id="found"></p><script>addEventListener("load", () => {{'
         'const page = document.querySelector("iframe").contentDocument.documentElement;'
-        'const wide = [...page.querySelectorAll("body *")].filter('
-        'each => !each.closest(".wide, .map, .picture") && each.'
-        "getBoundingClientRect().right > page.clientWidth + 1"
-        ").map(each => each.className);"
-        'const blank = [...page.querySelectorAll("img")].filter(each => each.complete && !each.naturalWidth);'
-        'document.getElementById("found").textContent = JSON.stringify({shown: page.clientWidth,'
-        "scrolled: page.scrollWidth, wide, blank: blank.length});});</script>",
+        f"const found = (() => {{{script}}})();"
+        'document.getElementById("found").textContent = JSON.stringify(found);});</script>',
         encoding="utf-8",
     )
     flags = (
         "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
         "--disable-component-update --disable-sync --window-size=1400,900 --dump-dom"
     )
-    command = [chromium, *flags.split(), f"--user-data-dir={tmp_path / 'profile'}", around.as_uri()]
+    command = [chromium, *flags.split(), f"--user-data-dir={folder / 'profile'}", around.as_uri()]
     dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-    found = json.loads(re.search(r'<p id="found">(.*?)</p>', dom, re.S)[1].replace("&quot;", '"'))
+    return json.loads(re.search(r'<p id="found">(.*?)</p>', dom, re.S)[1].replace("&quot;", '"'))
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_scrolls_down_only(page, tmp_path, width):
+    script = """
+        const wide = [...page.querySelectorAll("body *")].filter(
+            each => !each.closest(".wide, .map, .picture")
+                && each.getBoundingClientRect().right > page.clientWidth + 1
+        ).map(each => each.className);
+        const blank = [...page.querySelectorAll("img")].filter(each => each.complete && !each.naturalWidth);
+        return {shown: page.clientWidth, scrolled: page.scrollWidth, wide, blank: blank.length};
+    """
+    found = in_browser(page, tmp_path, width, script)
     scroll_bar = 20
     assert width - scroll_bar <= found["shown"] <= width
     assert found == {"shown": found["shown"], "scrolled": found["shown"], "wide": [], "blank": 0}
+
+
+def test_captions_are_read_without_scrolling_their_tables(page, tmp_path):
+    script = """
+        return [...page.querySelectorAll(".wide caption")].map(each => {
+            const room = each.closest(".wide").getBoundingClientRect().right;
+            return each.getBoundingClientRect().right <= room + 1;
+        });
+    """
+    found = in_browser(page, tmp_path, 390, script)
+    assert len(found) == 3
+    assert all(found)
+
+
+def test_a_box_hides_the_outline_of_its_year(page, tmp_path):
+    script = """
+        const shown = () => [...page.querySelectorAll("svg.over > g")].map(
+            each => getComputedStyle(each).display !== "none"
+        );
+        const before = shown();
+        page.querySelector("#show-2016").click();
+        return [before, shown()];
+    """
+    assert in_browser(page, tmp_path, 1280, script) == [[True, True, True], [True, False, True]]
