@@ -1,4 +1,4 @@
-"""All architectures by name, and their registration with transformers' Auto classes."""
+"""Architectures by name, and their registration with transformers' Auto classes."""
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -55,7 +55,7 @@ from .tinycd import TinyCDForChangeDetection
 SEGMENTATION = "segmentation"
 CHANGE_DETECTION = "change-detection"
 
-# One line a network; those of the footprint mappers are in `segmenters.py`.
+# One line per network; the footprint mappers are in `segmenters.py`.
 CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {
     "a2net": A2NetForChangeDetection,
     "afcf3d": AFCF3DForChangeDetection,
@@ -81,16 +81,16 @@ CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {
 
 
 class AutoModelForChangeDetection(_BaseAutoModelClass):
-    """Loads any of the change detectors by its configuration, as transformers' Auto classes do."""
+    """Loads a change detector by its configuration, as transformers' Auto classes do."""
 
-    # The base class has None here, for its subclasses to fill.
+    # None in the base class.
     _model_mapping = _LazyAutoMapping(CONFIG_MAPPING_NAMES, OrderedDict())  # type: ignore[assignment]
 
 
 def register(model_class: type[MultispectralModel], task: str) -> None:
-    """Make a network known to transformers: its configuration, AutoModel and the task's Auto class.
+    """Register a network with AutoConfig, AutoModel and the Auto class of its task.
 
-    A checkpoint that it saves carries its own code, so that `trust_remote_code=True` loads it elsewhere.
+    Its checkpoints then include its code, so that `trust_remote_code=True` loads them without this package.
     """
     config_class = model_class.config_class
     AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
@@ -107,22 +107,22 @@ for _model_class in CHANGE_DETECTORS.values():
     register(_model_class, CHANGE_DETECTION)
 register(PostClassification, CHANGE_DETECTION)
 
-# One processor serves all. A checkpoint of transformers' own networks carries it as remote code, too.
+# One processor serves all networks; checkpoints of transformers' own include it as remote code, too.
 EuroMineImageProcessor.register_for_auto_class()
-# `AutoImageProcessor.register` itself asks for torchvision before transformers 5.23; what it would do is
-# typed for the pairs of classes that it was written for.
+# Before transformers 5.23 `AutoImageProcessor.register` needs torchvision, so this does its work; the
+# mapping is typed for other values.
 _processors: Any = {"pil": EuroMineImageProcessor, "torchvision": EuroMineImageProcessor}
 IMAGE_PROCESSOR_MAPPING.register(MultispectralConfig, _processors, exist_ok=True)
 
 
 def list_models(task: str | None = None) -> list[str]:
-    """The names that `create_model` takes, sorted.
+    """Names that `create_model` accepts, sorted.
 
     Args:
         task: "segmentation", "change-detection", or None for both.
 
     Raises:
-        ValueError: There is no such task.
+        ValueError: The task is unknown.
     """
     by_task = {
         SEGMENTATION: [*SEGMENTERS, *NATIVE_SEGMENTERS],
@@ -143,24 +143,23 @@ def create_model(
     stem_init: str | None = "semantic",
     **config: Any,
 ) -> PreTrainedModel:
-    """A network by its name, for any bands.
+    """Create a network by name, for any bands.
 
     Args:
         name: One of `list_models()`.
         bands: Names of the input channels, in the order of `pixel_values`; default EuroMineNet's ten, or
-            band_1, band_2, ... where `num_channels` is given.
+            band_1, band_2, ... if `num_channels` is given.
         pretrained: False for fresh weights; True for the weights that the benchmark starts from; or a Hub
-            repository, a local folder or a file with a checkpoint of this architecture or with weights for
-            its encoder alone.
-        stem_init: How a first layer for red, green and blue becomes one for `bands`: "semantic", "cyclic" or
-            "random" (`stem.py`); None where the checkpoint is one for these bands.
+            repository, local folder or file with a checkpoint of this architecture or of its encoder.
+        stem_init: How to adapt a first layer for red, green and blue to `bands`: "semantic", "cyclic" or
+            "random" (`stem.py`); None if the checkpoint is for these bands.
         **config: Other fields of the network's configuration.
 
     Returns:
-        The network, in training mode, as its configuration's own class.
+        The network in training mode.
 
     Raises:
-        ValueError: There is no network, band or field of this name, or the checkpoint does not fit.
+        ValueError: The name, a band or a field is unknown, or the checkpoint does not fit.
         OSError: The checkpoint cannot be found or read.
     """
     if name not in (names := list_models()):
@@ -170,7 +169,6 @@ def create_model(
             f"name: found unknown architecture {name!r}{hint}; expected one of {', '.join(names)}."
         )
     check_stem_rule(stem_init)
-    # The names of the inputs from whichever of the two was given.
     given = None if bands is None else checked_bands(bands)
     inputs = MultispectralConfig(bands=given, num_channels=config.pop("num_channels", None)).bands or ()
     model: MultispectralModel | NativeSegmenter
@@ -193,11 +191,11 @@ def create_model(
 
 
 def published_weights(name: str, model: PreTrainedModel) -> tuple[str, ...]:
-    """The Hub repositories that `create_model(name, pretrained=True)` starts from, if any.
+    """Hub repositories of the weights that `create_model(name, pretrained=True)` loads, if any.
 
     Args:
         name: One of `list_models()`.
-        model: The network of this name, whose encoder's depth may tell which weights.
+        model: The network of this name, whose encoder's depth may select the weights.
     """
     if native := NATIVE_SEGMENTERS.get(name):
         return (native.checkpoint,)
@@ -205,14 +203,14 @@ def published_weights(name: str, model: PreTrainedModel) -> tuple[str, ...]:
 
 
 def convert_state_dict(name: str, reference: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict of the published network `name` under our names: `convert_reference` by name.
+    """Convert the state dict of the published network `name` to this package's names.
 
     Args:
-        name: One of our networks with a published one behind it, such as "tinycd" or "unet".
+        name: A network that reproduces a published one, such as "tinycd" or "unet".
         reference: The published network's state dict, complete.
 
     Raises:
-        ValueError: There is no such network, or the checkpoint is not one of it.
+        ValueError: The name is unknown, or the state dict is of another network.
     """
     networks = {**SEGMENTERS, **CHANGE_DETECTORS}
     if name not in networks or not networks[name].reference_keys:
@@ -224,7 +222,7 @@ def convert_state_dict(name: str, reference: Mapping[str, Tensor]) -> dict[str, 
 def _check_fields(
     name: str, config_class: type[PreTrainedConfig], given: Mapping[str, Any], own_fields: Sequence[str] = ()
 ) -> None:
-    """Refuse fields that the configuration does not have: it would keep them and never read them."""
+    """Refuse unknown fields, which a configuration would keep but never read."""
     known = {each.name for each in fields(config_class)} | {
         *config_class.attribute_map,
         *own_fields,

@@ -1,29 +1,29 @@
-"""Names of the bands that a network takes as its inputs."""
+"""Names of the bands that networks take as input channels."""
 
 from difflib import get_close_matches
 from typing import Any
 
-# The ten bands of EuroMineNet, in the order of the archive.
+# EuroMineNet's ten bands, in the order of the archive.
 BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 
-# What a `bands` field may name: Sentinel-2's thirteen, Sentinel-1's two polarisations, the terrain; and
-# band_1, band_2, ... for inputs of other sensors, which no stem rule can recognise.
+# Sentinel-2's thirteen bands, Sentinel-1's two polarisations and elevation. Other sensors' inputs are band_1,
+# band_2, ..., which stem rules treat alike.
 KNOWN_BANDS = ("B01", *BANDS[:8], "B09", "B10", *BANDS[8:], "VV", "VH", "DEM")
 
 
 def numbered_bands(count: int) -> tuple[str, ...]:
-    """Names for `count` inputs of which nothing is known but their number: band_1, band_2, ..."""
+    """Names for `count` unknown inputs: band_1, band_2, ..."""
     return tuple(f"band_{number}" for number in range(1, count + 1))
 
 
 def checked_bands(bands: Any) -> tuple[str, ...]:
-    """The names of a network's inputs as a tuple.
+    """Band names as a tuple, checked.
 
     Args:
         bands: A sequence of band names.
 
     Raises:
-        ValueError: There is none, one stands twice, or one is not a known name.
+        ValueError: There are no bands, or one is unknown or repeated.
     """
     if isinstance(bands, str):
         raise ValueError(f"bands: found the text {bands!r}; expected a list such as {list(BANDS[:3])}.")

@@ -1,4 +1,4 @@
-"""What every network written here shares: checks of the input, padding, PyTorch's own initialisation."""
+"""Base classes of the networks: input checks, padding and initialisation."""
 
 import math
 from collections.abc import Iterable
@@ -24,15 +24,17 @@ _LAYERS = (
     nn.ConvTranspose3d,
 )
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
-# What tells `from_pretrained` where a checkpoint is.
+# Arguments of `from_pretrained` that locate a checkpoint.
 _WHERE = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 
 
 class PaddedModel(PreTrainedModel):
-    """Checks and padding with which a network takes images of any height and width.
+    """A network that checks its input and pads it, and so takes images of any height and width.
 
-    A network says to which multiple of pixels its sides must be padded (`size_multiple`), which side it
-    needs at least (`minimum_size`), and which of its parameters reach no output (`unused`, prefixes).
+    Attributes:
+        size_multiple: Multiple of pixels to which sides are padded.
+        minimum_size: Least side in pixels; shorter sides are padded to it.
+        unused: Prefixes of parameters that do not affect the output.
     """
 
     config_class: type[PreTrainedConfig] = PreTrainedConfig
@@ -42,14 +44,16 @@ class PaddedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """As transformers', which forgets that parameters are frozen and fills another network at random.
+        """As in transformers, but unused parameters stay frozen and other architectures are refused.
+
+        Transformers itself would fill tensors that it does not find at random.
 
         Raises:
             ValueError: The checkpoint is of another architecture.
-            OSError: There is none, or it cannot be read.
+            OSError: The checkpoint cannot be found or read.
         """
         source = args[0] if args else kwargs.get("pretrained_model_name_or_path")
-        # The Auto classes choose by the configuration, and hand it over.
+        # The Auto classes choose the network by its configuration and pass that.
         if source is not None and kwargs.get("config") is None:
             where = {key: kwargs[key] for key in _WHERE if key in kwargs}
             stored, _ = PreTrainedConfig.get_config_dict(source, **where)
@@ -62,19 +66,19 @@ class PaddedModel(PreTrainedModel):
         return loaded
 
     def freeze_unused(self) -> None:
-        """Ask no gradient of what reaches no output: distributed training would wait for it."""
+        """Freeze unused parameters: distributed training would wait for their gradients."""
         for name, parameter in self.named_parameters():
             if name.startswith(self.unused):
                 parameter.requires_grad_(False)
 
     def get_input_embeddings(self) -> None:  # type: ignore[override]
-        """None: no token is embedded. Sharded training (FSDP2) asks."""
+        """None, as there are no token embeddings; sharded training (FSDP2) asks for them."""
 
     def check_channels(self, channels: int) -> None:
-        """Refuse images of another number of bands.
+        """Refuse images with another number of bands.
 
         Raises:
-            ValueError: `channels` is not what the configuration names.
+            ValueError: `channels` differs from `config.num_channels`.
         """
         if channels != self.config.num_channels:
             raise ValueError(
@@ -83,10 +87,10 @@ class PaddedModel(PreTrainedModel):
             )
 
     def pad(self, images: Tensor) -> Tensor:
-        """Images (batch, channels, height, width) grown to sides that the network takes.
+        """Pad images (batch, channels, height, width) to sides that the network takes.
 
-        The border is repeated to the right and below, so that no edge of zeros is seen; the caller crops
-        what comes out to the size that went in.
+        Border pixels are repeated to the right and at the bottom, which avoids an edge of zeros. The caller
+        crops the output to the original size.
         """
         height, width = images.shape[-2:]
         bottom, right = (self._padded(side) - side for side in (height, width))
@@ -95,16 +99,16 @@ class PaddedModel(PreTrainedModel):
         return F.pad(images, (0, right, 0, bottom), mode="replicate")
 
     def _padded(self, side: int) -> int:
-        # A program exported with open sides decides a comparison, but would carry a maximum along.
+        # In a program exported with dynamic sides a comparison is resolved, a maximum would remain.
         if side < self.minimum_size:
             side = self.minimum_size
         return side + -side % self.size_multiple
 
 
 class MultispectralModel(PaddedModel):
-    """The base of the project's networks.
+    """Base class of the networks written for this project.
 
-    A subclass names its configuration and builds its layers between `super().__init__(config)` and
+    A subclass sets `config_class` and builds its layers between `super().__init__(config)` and
     `self.post_init()`.
     """
 
@@ -112,57 +116,57 @@ class MultispectralModel(PaddedModel):
     main_input_name = "pixel_values"
     base_model_prefix = ""
 
-    # The auto class that a checkpoint's remote code offers beside AutoModel, where transformers has one.
+    # Auto class for a checkpoint's remote code in addition to AutoModel.
     task_auto_class: ClassVar[str | None] = None
-    # The Hub repository that `create_model(..., pretrained=True)` starts from, where there is one.
+    # Hub repository of the weights that `create_model(..., pretrained=True)` loads.
     checkpoint: ClassVar[str | None] = None
-    # The published network's tensors: (pattern, replacement) in turn give our names; what matches
-    # `reference_unused` reaches no output there and does not exist here (`conversion.py`).
+    # Renaming of the published network's tensors, applied in turn, and patterns of those that affect no
+    # output and do not exist here (`conversion.py`).
     reference_keys: ClassVar[tuple[tuple[str, str], ...]] = ()
     reference_unused: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: MultispectralConfig) -> None:
         super().__init__(config)
-        # The configuration's own fields are optional until it is built, these are not.
+        # The configuration's fields are typed as optional.
         self.num_labels: int = config.num_labels or 2
         self.num_channels: int = config.num_channels or len(BANDS)
 
     @property
     def checkpoints(self) -> tuple[str, ...]:
-        """The Hub repositories that `create_model(..., pretrained=True)` starts from, if any."""
+        """Hub repositories of the weights that `create_model(..., pretrained=True)` loads, if any."""
         return () if self.checkpoint is None else (self.checkpoint,)
 
     @classmethod
     def prepare_reference(cls, reference: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The published network's tensors before they are renamed: taken apart where ours stand alone."""
+        """Split joint tensors of the published network, before renaming."""
         return reference
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
-        """As transformers', with the task's auto class beside AutoModel in a remote-code checkpoint."""
+        """As in transformers, but a checkpoint with code also names the Auto class of its task."""
         if self._auto_class is not None and self.task_auto_class is not None:
             reference = f"{type(self).__module__.rpartition('.')[2]}.{type(self).__name__}"
             self.config.auto_map = {self.task_auto_class: reference}
         super().save_pretrained(*args, **kwargs)
 
     def load_pretrained(self, source: str, stem_init: str | None) -> None:
-        """Start from a checkpoint of this network instead of fresh weights.
+        """Load a checkpoint of this network.
 
-        A network that can start from others' weights overrides this.
+        Networks that can load other weights override this.
 
         Args:
             source: A Hub repository or a local path.
-            stem_init: How a first layer for red, green and blue becomes one for the network's bands.
+            stem_init: How to adapt a first layer for red, green and blue to the network's bands.
 
         Raises:
             ValueError: The checkpoint does not fit (`stem.load_checkpoint`).
-            OSError: There is none, or it cannot be read.
+            OSError: The checkpoint cannot be found or read.
         """
         load_checkpoint(self, source, self.config.bands, stem_init)
 
     def _init_weights(self, module: nn.Module) -> None:
-        """PyTorch's own start, with which the benchmark's networks begin unless they say otherwise.
+        """Initialise a module as PyTorch does.
 
-        A network with a start of its own overrides this and calls `super()._init_weights(module)` for the
+        Networks with another initialisation override this and call `super()._init_weights(module)` for the
         rest.
         """
         if isinstance(module, _LAYERS):
@@ -189,15 +193,15 @@ def init_convolutions(
     fan: Literal["fan_in", "fan_out"] = "fan_out",
     zero_bias: bool = False,
 ) -> None:
-    """Draw a convolution within some parts of a network from N(0, 2 / fan), for ReLUs behind it.
+    """Initialise convolutions in parts of a network from N(0, 2 / fan), for ReLUs after them.
 
-    He, Zhang, Ren, Sun, "Delving deep into rectifiers", ICCV 2015; torchvision's networks start so.
+    He, Zhang, Ren, Sun, "Delving deep into rectifiers", ICCV 2015, as in torchvision's networks.
 
     Args:
-        module: Any module of the network, as `_init_weights` is given one after the other.
-        parts: Where its convolutions start so. Transposed ones are left as they are.
-        fan: "fan_out" counts the values that one value goes to, "fan_in" those that one comes from.
-        zero_bias: Whether a bias starts at zero; else it is left as it is.
+        module: Any module of the network, the argument of `_init_weights`.
+        parts: Parts whose convolutions are initialised, except transposed ones.
+        fan: "fan_out" counts the outputs that an input reaches, "fan_in" the inputs of an output.
+        zero_bias: Whether to set biases to zero instead of leaving them.
     """
     if isinstance(module, nn.Conv2d) and any(module is each for part in parts for each in part.modules()):
         init.kaiming_normal_(module.weight, mode=fan, nonlinearity="relu")
@@ -206,12 +210,12 @@ def init_convolutions(
 
 
 def resize_and_crop(maps: Tensor, padded: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """Maps of any resolution over a padded image -> maps of the image, pixel by pixel.
+    """Resize maps to the padded image and crop them to the image.
 
     Args:
         maps: (batch, channels, any height, any width) over the whole padded image.
         padded: Height and width of the padded image.
-        size: Height and width of the image, in its upper left.
+        size: Height and width of the image, in the upper left of the padded one.
     """
     if tuple(maps.shape[-2:]) != padded:
         maps = F.interpolate(maps, size=padded, mode="bilinear", align_corners=False)
@@ -221,8 +225,8 @@ def resize_and_crop(maps: Tensor, padded: tuple[int, int], size: tuple[int, int]
 def two_class_logits(change: Tensor) -> Tensor:
     """Logits of two classes [0, z] from one channel z.
 
-    Their softmax is the sigmoid of z and their cross-entropy its binary cross-entropy, exactly: the form
-    of the networks that end in one sigmoid.
+    For networks that end in one sigmoid: their softmax equals the sigmoid of z, and their cross-entropy the
+    binary cross-entropy of z.
 
     Args:
         change: z, (batch, 1, height, width).

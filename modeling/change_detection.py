@@ -1,4 +1,4 @@
-"""The base classes of the change detectors: encode a year once, decode any pair of years."""
+"""Base classes of the change detectors: encode a year once, decode any pair of years."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ from .configuration import ChangeDetectionConfig
 from .heap import keep_freed_memory
 from .losses import check_labels, masked_cross_entropy
 
-# What a decoder gives: the change logits alone, or with the maps of deep supervision behind them.
+# Change logits, alone or followed by the maps of deep supervision.
 ChangeMaps = Tensor | tuple[Tensor, ...]
-# One year's features: a tensor or a tuple of tensors, the images first in each.
+# One year's features; the first dimension of each tensor counts images.
 Features = Tensor | tuple[Tensor, ...]
 
-# How many pairs of a series an accelerator decodes at once unless a number is asked for.
+# Default number of pairs of a series decoded at once on an accelerator.
 ACCELERATOR_CHUNK = 9
 
 
 @dataclass
 class ChangeDetectionOutput(ModelOutput):
-    """What a change detector gives.
+    """Output of a change detector.
 
     Attributes:
-        loss: Mean cross-entropy of the pixels that are not ignored, where labels were given.
-        logits: (batch, 2, height, width): no change, change. Raw, no softmax.
-        auxiliary_logits: Maps of deep supervision, each (batch, 2, height, width), where the network has any.
+        loss: Mean cross-entropy of the pixels that are not ignored, if labels were given.
+        logits: (batch, 2, height, width): no change, change; no softmax.
+        auxiliary_logits: Maps of deep supervision, each (batch, 2, height, width), if the network has any.
     """
 
     loss: Tensor | None = None
@@ -39,16 +39,18 @@ class ChangeDetectionOutput(ModelOutput):
 
 
 def year_pairs(years: int) -> list[tuple[int, int]]:
-    """All pairs of `years` years, the earlier first, in the order of the benchmark: 45 for ten years."""
+    """All pairs of year indices, the earlier first, in the order of the benchmark: 45 for ten years."""
     return list(combinations(range(years), 2))
 
 
 class ChangeDetector(MultispectralModel):
-    """A network that finds the change between two dates. A subclass gives `compare`.
+    """A network that finds the change between two dates. Subclasses implement `compare`.
 
-    `encodes_years` says whether a date is encoded without a look at the other one; where it is not, a
-    series is compared pair by pair. `cpu_chunk` is how many pairs of a series a CPU decodes at once: as a
-    rule one patch keeps its cores busy, and the maps of more spill its caches (benchmark/series.py).
+    Attributes:
+        encodes_years: Whether each date is encoded independently of the other; if not, a series is compared pair
+            by pair.
+        cpu_chunk: Number of pairs of a series that a CPU decodes at once. One is usually best: a patch keeps the
+            cores busy, and the maps of several spill the caches (benchmark/series_speed.py).
     """
 
     config_class = ChangeDetectionConfig
@@ -56,50 +58,51 @@ class ChangeDetector(MultispectralModel):
     cpu_chunk: ClassVar[int] = 1
 
     def compare(self, image_1: Tensor, image_2: Tensor) -> ChangeMaps:
-        """Two dates, each (batch, channels, height, width) of a side that the network takes -> logits.
+        """Two dates, each (batch, channels, height, width), already padded -> logits.
 
         Returns:
             Change logits (batch, 2, height, width), or a tuple of them and the auxiliary maps.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say how it compares two dates")
+        raise NotImplementedError(f"{type(self).__name__} does not implement compare")
 
     def compare_pairs(self, images: Tensor, first: Tensor, second: Tensor) -> ChangeMaps:
-        """Pairs of images, by their numbers -> logits.
+        """Pairs of images, by index -> logits.
 
         Args:
-            images: (images, channels, height, width) of a side that the network takes.
-            first: (pairs,), int64: the number of each pair's earlier image.
-            second: (pairs,), int64: the number of its later one.
+            images: (images, channels, height, width), already padded.
+            first: (pairs,), int64: index of each pair's earlier image.
+            second: (pairs,), int64: index of its later image.
 
         Returns:
-            What `compare` gives for these pairs.
+            As `compare`, for these pairs.
         """
-        # Not images[first]: on a CPU with several threads its gradient is summed in an order of chance.
+        # Not images[first]: on a CPU with several threads its gradient is summed in a random order.
         return self.compare(images.index_select(0, first), images.index_select(0, second))
 
     def forward(
         self, pixel_values: Tensor, labels: Tensor | None = None, pairs: Tensor | None = None
     ) -> ChangeDetectionOutput:
-        """Find the change between two dates, or within some pairs of many images.
+        """Find the change between two dates, or within pairs of many images.
 
-        With `pairs`, logits and loss are those of a batch of these pairs, and so are the gradients, but a
-        network that encodes years alone sees each image once, in how many pairs it may be. In training, batch
-        norms of the encoder then take their statistics over all images together, each counted once; a batch
-        of pairs takes them over the first dates and over the second dates apart.
+        With `pairs`, logits, loss and gradients are those of a batch of these pairs, but a network that encodes
+        years independently encodes each image only once. In training, batch norms of the encoder then compute
+        their statistics over all images, each counted once; for a batch of pairs they do so over the first dates
+        and over the second dates separately.
 
         Args:
             pixel_values: (batch, 2, channels, height, width), float, normalised; any height and width. With
                 `pairs`: (images, channels, height, width), the years of any number of patches.
             labels: (batch or pairs, height, width), int64, 0 no change, 1 change, 255 ignored.
-            pairs: (pairs, 2), int64: the numbers of two images each, as they stand in `pixel_values`.
+            pairs: (pairs, 2), int64: indices of two images each in `pixel_values`.
 
         Returns:
-            Logits (batch or pairs, 2, height, width), auxiliary logits where the network has them and, with
-            labels, the mean cross-entropy over all pixels that are not ignored, to which
-            `config.auxiliary_loss_weight` adds the auxiliary maps' mean.
+            Logits (batch or pairs, 2, height, width), auxiliary logits if the network has them and, with
+            labels, the mean cross-entropy over all pixels that are not ignored, plus the auxiliary maps' mean
+            times `config.auxiliary_loss_weight`.
 
         Raises:
-            ValueError: Not two dates, another number of bands, or labels or pairs that do not fit.
+            ValueError: There are not two dates, the bands are of another number, or labels or pairs do not
+                fit.
         """
         if pairs is not None:
             _check_pairs(pairs, pixel_values)
@@ -137,24 +140,25 @@ class ChangeDetector(MultispectralModel):
         chunk: int | None = None,
         transform: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
-        """The change between any two years of a series.
+        """Predict the change between any two years of a series.
 
-        A network that encodes years alone sees each year once, however many pairs ask for it, and years that
-        no pair asks for not at all. The result equals a call of the network for each pair, to float rounding.
+        A network that encodes years independently encodes each year of `pairs` once. The result equals one call
+        of the network per pair, to float rounding.
 
         Args:
             pixel_values: (batch, years, channels, height, width), float, normalised.
-            pairs: Which years to compare, as indices; default all, the earlier first (`year_pairs`).
-            chunk: How many pairs are decoded at once, of each series of the batch: the memory it takes grows
-                with it. Default `cpu_chunk`, 1 for most, on a CPU and 9 elsewhere.
+            pairs: Indices of the years to compare; default all, the earlier first (`year_pairs`).
+            chunk: Number of pairs of each series to decode at once; memory grows with it. Default
+                `cpu_chunk`, mostly 1, on a CPU and 9 elsewhere.
             transform: Applied to each chunk's logits (batch, pairs, 2, height, width) before the next is
-                decoded, to keep less than logits: `lambda logits: logits.argmax(2)`.
+                decoded, to keep less than the logits: `lambda logits: logits.argmax(2)`.
 
         Returns:
-            Logits (batch, pairs, 2, height, width), or what `transform` makes of them, along dimension 1.
+            Logits (batch, pairs, 2, height, width), or the transformed chunks, concatenated along dimension 1.
 
         Raises:
-            ValueError: Another number of dimensions or bands, no pairs, or a pair that is no pair of years.
+            ValueError: The number of dimensions or bands does not fit, there are no pairs, or a pair does not
+                hold two indices of years.
         """
         if pixel_values.ndim != 5:
             raise ValueError(
@@ -192,11 +196,11 @@ class ChangeDetector(MultispectralModel):
     def _pair_decoder(
         self, images: dict[int, Tensor], chunk: int
     ) -> Callable[[list[int], list[int]], ChangeMaps]:
-        """A function from the pairs' first and second years to their maps, the pairs outermost.
+        """Build a function from the pairs' first and second years to their maps, pairs outermost.
 
         Args:
-            images: (batch, channels, height, width) by year, of a side that the network takes.
-            chunk: How many years may be encoded at once.
+            images: (batch, channels, height, width) by year, already padded.
+            chunk: Maximum number of years to encode at once.
         """
 
         def decode(first: list[int], second: list[int]) -> ChangeMaps:
@@ -210,15 +214,15 @@ class ChangeDetector(MultispectralModel):
 
 
 def _joined(tensors: Sequence[Tensor]) -> Tensor:
-    """Tensors one after the other in the batch; a single one is not copied."""
+    """Concatenate tensors along the batch; a single one is not copied."""
     return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
 
 
 def _check_pairs(pairs: Tensor, images: Tensor) -> None:
-    """Refuse what are no images or no pairs of them; numbers are looked at where labels would be.
+    """Refuse pairs that do not fit the images; values are checked only on the CPU, as for labels.
 
     Raises:
-        ValueError: Another number of dimensions, another type, no pair, or a number without an image.
+        ValueError: Shape or type do not fit, there is no pair, or an index has no image.
     """
     if images.ndim != 4:
         raise ValueError(
@@ -237,23 +241,23 @@ def _check_pairs(pairs: Tensor, images: Tensor) -> None:
 
 
 class SiameseChangeDetector(ChangeDetector):
-    """A network whose encoder sees one date at a time. A subclass gives `encode` and `decode`."""
+    """A network whose encoder sees one date at a time. Subclasses implement `encode` and `decode`."""
 
     encodes_years: ClassVar[bool] = True
 
     def encode(self, pixel_values: Tensor) -> Features:
-        """One date (batch, channels, height, width) of a side that the network takes -> its features."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how it encodes a date")
+        """One date (batch, channels, height, width), already padded -> its features."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement encode")
 
     def decode(self, features_1: Features, features_2: Features) -> ChangeMaps:
-        """Two dates' features -> change logits (batch, 2, height, width), and auxiliary maps if any."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how it decodes two dates")
+        """Two dates' features -> change logits (batch, 2, height, width) and auxiliary maps, if any."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement decode")
 
     def compare(self, image_1: Tensor, image_2: Tensor) -> ChangeMaps:
         """Encode both dates and decode them.
 
-        The dates are encoded one after the other, as the published networks do: in one batch, training
-        would take a batch norm's statistics over both.
+        The dates are encoded one after the other, as in the published networks: in one batch, batch norms
+        would compute their statistics over both in training.
         """
         return self.decode(self.encode(image_1), self.encode(image_2))
 
@@ -269,9 +273,9 @@ class SiameseChangeDetector(ChangeDetector):
         return self.decode(chosen(first), chosen(second))
 
     def decode_main(self, features_1: Features, features_2: Features) -> Tensor:
-        """Two dates' features -> change logits (batch, 2, height, width), those of `decode`.
+        """Two dates' features -> the change logits of `decode`, (batch, 2, height, width).
 
-        A network whose auxiliary maps take work that its logits do not need leaves that work out here.
+        Networks override this to skip work that only the auxiliary maps need.
         """
         maps = self.decode(features_1, features_2)
         return maps if isinstance(maps, Tensor) else maps[0]
@@ -287,7 +291,7 @@ class SiameseChangeDetector(ChangeDetector):
             encoded = self.encode(_joined([images[year] for year in part]))
             is_tuple = not isinstance(encoded, Tensor)
             maps = (encoded,) if isinstance(encoded, Tensor) else encoded
-            # Of each map a year's share, which is no copy.
+            # Views of each year's maps.
             shares = (each.unflatten(0, (len(part), -1)).unbind() for each in maps)
             features |= dict(zip(part, zip(*shares, strict=True), strict=True))
 

@@ -1,4 +1,4 @@
-"""What every network of the benchmark is told: its bands and its classes."""
+"""Base classes of the configurations: bands and classes."""
 
 from typing import Any
 
@@ -8,27 +8,27 @@ from .bands import BANDS, checked_bands, numbered_bands
 
 
 class MultispectralConfig(PreTrainedConfig):
-    """Fields that all networks of this project share.
+    """Fields common to all networks of this project.
 
     Attributes:
-        bands: Names of the input channels, in the order of `pixel_values`. The number of channels follows.
-        num_channels: The number of input channels, always `len(bands)`; given alone, without names, the
-            channels are called band_1, band_2, ...
-        stem_init: How a three-band pretrained stem becomes one of `bands`: "semantic", "cyclic" or "random"
-            (`stem.py`). It says how training started and does nothing afterwards.
-        semantic_loss_ignore_index: The label that the loss leaves out.
+        bands: Names of the input channels, in the order of `pixel_values`.
+        num_channels: Number of input channels, always `len(bands)`. Given without `bands`, the channels are
+            named band_1, band_2, ...
+        stem_init: How a pretrained stem for red, green and blue was adapted to `bands`: "semantic", "cyclic"
+            or "random" (`stem.py`). A record without effect on a loaded network.
+        semantic_loss_ignore_index: The label that the loss ignores.
 
     Raises:
-        ValueError: A band is unknown or named twice, or `num_channels` contradicts `bands`.
+        ValueError: A band is unknown or repeated, or `num_channels` contradicts `bands`.
     """
 
     bands: tuple[str, ...] | list[str] | None = None
-    # Unknown only until `bands` is: whoever reads a configuration finds a number.
+    # A number as soon as the configuration is built.
     num_channels: int = None  # type: ignore[assignment]
     stem_init: str = "semantic"
     semantic_loss_ignore_index: int = 255
 
-    # The names of the two classes, set by the base class of each task.
+    # Names of the two classes, by task.
     _class_names = ("0", "1")
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -50,17 +50,17 @@ class MultispectralConfig(PreTrainedConfig):
 
 
 class SegmentationConfig(MultispectralConfig):
-    """The base of the footprint mappers' configurations: background 0, mine 1."""
+    """Base of the footprint mappers' configurations: background 0, mine 1."""
 
     _class_names = ("background", "mine")
 
 
 class ChangeDetectionConfig(MultispectralConfig):
-    """The base of the change detectors' configurations: no change 0, change 1.
+    """Base of the change detectors' configurations: no change 0, change 1.
 
     Attributes:
         auxiliary_loss_weight: Weight of the mean loss of the deep-supervision maps. 0 reproduces the
-            benchmark, whose loss sees the main map alone.
+            benchmark, whose loss uses only the main map.
     """
 
     auxiliary_loss_weight: float = 0.0

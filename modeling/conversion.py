@@ -1,8 +1,7 @@
-"""The original authors' checkpoints -> ours.
+"""Convert the original authors' checkpoints.
 
-Every network names, as class attributes, how its tensors are called in the published network
-(`reference_keys`) and which published tensors reach no output (`reference_unused`). Here is what applies
-them, strictly: no key of ours may stay unfilled and no key of theirs may be left over unnamed.
+Each network maps published tensor names to its own in `reference_keys`; `reference_unused` matches published
+tensors that do not affect the output. Conversion is strict: missing and unknown keys are errors.
 """
 
 import re
@@ -15,7 +14,7 @@ from .base import MultispectralModel
 
 
 def rename_key(key: str, rules: tuple[tuple[str, str], ...]) -> str:
-    """A published tensor's name in ours: every rule (pattern, replacement) is applied in turn, `re.sub`."""
+    """Rename a published tensor: each rule (pattern, replacement) is applied in turn by `re.sub`."""
     for pattern, replacement in rules:
         key = re.sub(pattern, replacement, key)
     return key
@@ -24,17 +23,17 @@ def rename_key(key: str, rules: tuple[tuple[str, str], ...]) -> str:
 def convert_reference(
     model_class: type[MultispectralModel], reference: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """The state dict of a published network under the names of `model_class`.
+    """Convert the state dict of a published network to the names of `model_class`.
 
     Args:
         model_class: The network.
         reference: The published network's state dict, complete.
 
     Returns:
-        The tensors of ours, none copied; what reaches no output is left out.
+        The network's state dict; no tensor is copied.
 
     Raises:
-        ValueError: A key is unknown, two become one, or one of ours stays unfilled; the keys are named.
+        ValueError: Keys are unknown or missing, or two become the same. The message lists them.
     """
     with torch.device("meta"):
         expected = model_class(model_class.config_class()).state_dict().keys()

@@ -1,4 +1,4 @@
-"""Memory that a series of predictions frees and needs again."""
+"""Tuning of the C library's heap."""
 
 import torch
 

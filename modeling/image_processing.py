@@ -1,7 +1,7 @@
-"""Raw Sentinel-2 numbers -> what a network takes, and a network's logits -> masks.
+"""Image processor: from digital numbers to network inputs, and from logits to masks.
 
-The same class normalises in training, in evaluation and on a user's own scene, so a checkpoint is saved
-with it (`preprocessor_config.json`): which bands the network takes, and the statistics it was trained with.
+Training, evaluation and prediction on a user's scene normalise with the same class, so each checkpoint includes
+its settings (`preprocessor_config.json`): the network's bands and the statistics it was trained with.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,9 +17,9 @@ from transformers.image_processing_utils import BaseImageProcessor
 
 from .bands import BANDS, checked_bands
 
-# Mean and standard deviation of the ten bands over the training sites, in digital numbers (reflectance
-# times 10,000). The benchmark's code did not reset its pixel count before the second pass, so the standard
-# deviations that it published and trained with are the true ones divided by the square root of two.
+# Mean and standard deviation of the ten bands over the training sites, in digital numbers (reflectance times
+# 10,000). The benchmark's code does not reset its pixel count before the second pass, so its published standard
+# deviations are the true ones divided by the square root of two.
 _MEAN = (
     1089.74398414,
     1004.04424665,
@@ -63,7 +63,7 @@ PRESETS: dict[str, dict[str, tuple[float, float]]] = {
 
 
 class ImageProcessorArguments(TypedDict, total=False):
-    """The fields of `EuroMineImageProcessor`, which `from_pretrained` may override."""
+    """Fields of `EuroMineImageProcessor` that `from_pretrained` may override."""
 
     bands: Sequence[str]
     source_bands: Sequence[str]
@@ -76,23 +76,21 @@ class ImageProcessorArguments(TypedDict, total=False):
 
 
 class EuroMineImageProcessor(BaseImageProcessor):
-    """Selects bands by name and normalises them; makes masks of logits.
+    """Selects bands by name and normalises them; turns logits into masks.
 
     Attributes:
-        bands: Names of the bands that the network takes, in its order.
-        source_bands: Names of the bands of the images that arrive, in theirs; more or other orders than
-            `bands` are fine, as long as all of `bands` are among them.
-        statistics: The preset that mean and std come from: "corrected" or "paper"; any other name says only
-            where given ones come from.
-        mean: Mean of each of `bands`, in the units of the images (digital numbers).
+        bands: Names of the network's bands, in its order.
+        source_bands: Names of the bands of the input images, in their order; must include `bands`.
+        statistics: Preset of mean and std: "corrected" or "paper". Any other name only documents the source
+            of given ones.
+        mean: Mean of each of `bands`, in digital numbers.
         std: Standard deviation of each of `bands`.
         do_normalize: Whether to subtract the mean and divide by the standard deviation.
-        scale: What arriving numbers are multiplied by before, where they are in other units than the
-            statistics.
-        offset: What is added after that, as the -1000 of Sentinel-2's processing baseline 04.00.
+        scale: Factor applied to the images first, if their units differ from those of the statistics.
+        offset: Added after scaling, such as the -1000 of Sentinel-2's processing baseline 04.00.
 
     Raises:
-        ValueError: A band is unknown, named twice or missing from the images or the preset, or statistics
+        ValueError: A band is unknown, repeated or missing from the images or the preset, or the statistics
             do not fit the bands.
 
     Example:
@@ -101,7 +99,7 @@ class EuroMineImageProcessor(BaseImageProcessor):
         torch.Size([1, 3, 160, 160])
     """
 
-    # transformers types this as the class of its own arguments, which it only asks for its annotations.
+    # transformers types this as its own class, but only reads the annotations.
     valid_kwargs = ImageProcessorArguments  # type: ignore[assignment]
 
     def __init__(
@@ -141,16 +139,16 @@ class EuroMineImageProcessor(BaseImageProcessor):
     def from_statistics(
         cls, statistics: str | Mapping[str, Any], bands: Sequence[str] | None = None, **kwargs: Any
     ) -> "EuroMineImageProcessor":
-        """A processor with the statistics of a preset or of a training set of one's own.
+        """Create a processor from a preset or from the statistics of another training set.
 
         Args:
-            statistics: "corrected", "paper", or a mapping with `bands`, `mean` and `std`, one number a band,
+            statistics: "corrected", "paper", or a mapping with `bands`, `mean` and `std`, one number per band,
                 and optionally a `name`.
-            bands: The bands that the network takes; default all that the statistics know.
+            bands: The network's bands; default all bands of the statistics.
             **kwargs: Other fields of the processor.
 
         Raises:
-            ValueError: There is no such preset, or the mapping lacks a key or a band.
+            ValueError: The preset is unknown, or the mapping lacks a key or a band.
         """
         if isinstance(statistics, str):
             known = _known_preset(statistics)
@@ -183,19 +181,19 @@ class EuroMineImageProcessor(BaseImageProcessor):
 
         Args:
             images: (..., channels, height, width), integers or floats in the units of the statistics, NumPy
-                or torch on any device: an image, a batch, a series of years or a batch of those; or a list of
-                equally large ones, which is stacked.
-            bands: Names of these images' channels, where they are not `source_bands`.
-            labels: (..., height, width) integers that belong to the images, passed on as int64.
-            return_tensors: "pt" or "np"; default the kind that came.
+                or torch on any device: an image, a batch, a series of years or a batch of series; or a list
+                of equal shapes, which is stacked.
+            bands: Names of these images' channels; default `source_bands`.
+            labels: (..., height, width) integers for the images, returned as int64.
+            return_tensors: "pt" or "np"; default the type of the input.
 
         Returns:
             `pixel_values` float32 (..., bands, height, width), a single image as a batch of one, torch
-            tensors on the device where they were; and `labels` (..., height, width) int64 where given.
+            tensors on their device; and `labels` (..., height, width) int64, if given.
 
         Raises:
-            ValueError: A band is unknown or missing, the number of channels or dimensions does not fit, sizes
-                differ in a list, or a float image holds NaN or infinite numbers.
+            ValueError: A band is unknown or missing, the number of channels or dimensions does not fit, the
+                shapes in a list differ, or a float image holds NaN or infinite numbers.
         """
         if return_tensors not in (None, "pt", "np"):
             raise ValueError(f'return_tensors: found {return_tensors!r}; expected "pt", "np" or None.')
@@ -223,20 +221,20 @@ class EuroMineImageProcessor(BaseImageProcessor):
         target_sizes: Sequence[tuple[int, int]] | Tensor | None = None,
         probabilities: bool = False,
     ) -> list[Tensor]:
-        """Logits -> maps of classes.
+        """Turn logits into class maps.
 
         Args:
-            outputs: What the network gave, or its logits (batch, classes, height, width).
-            target_sizes: (height, width) of each map; default the logits' own. Logits are resized
-                bilinearly before the class is taken, as transformers does.
-            probabilities: Give each class's probability instead.
+            outputs: Output of the network, or its logits (batch, classes, height, width).
+            target_sizes: (height, width) of each map; default that of the logits. Logits are resized
+                bilinearly before the argmax, as in transformers.
+            probabilities: Return each class's probability instead.
 
         Returns:
-            For each image its map (height, width) uint8, or (classes, height, width) float32 with
+            For each image a map (height, width) uint8, or (classes, height, width) float32 with
             `probabilities`, on the logits' device.
 
         Raises:
-            ValueError: There are no such logits, or another number of sizes than images.
+            ValueError: `outputs` has no such logits, or the number of sizes is not that of the images.
         """
         if probabilities:
             return [F.softmax(logits.float(), dim=0) for logits in _resized(outputs, target_sizes)]
@@ -248,19 +246,19 @@ class EuroMineImageProcessor(BaseImageProcessor):
         target_sizes: Sequence[tuple[int, int]] | Tensor | None = None,
         probabilities: bool = False,
     ) -> list[Tensor]:
-        """Change logits -> maps of change.
+        """Turn change logits into change maps.
 
         Args:
-            outputs: What the network gave, or its logits (batch, 2, height, width).
-            target_sizes: (height, width) of each map; default the logits' own.
-            probabilities: Give the probability of change instead.
+            outputs: Output of the network, or its logits (batch, 2, height, width).
+            target_sizes: (height, width) of each map; default that of the logits.
+            probabilities: Return the probability of change instead.
 
         Returns:
-            For each pair its map (height, width), uint8 0 or 1, or float32 with `probabilities`, on the
-            logits' device.
+            For each pair a map (height, width), uint8 0 or 1, or float32 with `probabilities`, on the logits'
+            device.
 
         Raises:
-            ValueError: There are no such logits, or another number of sizes than pairs.
+            ValueError: `outputs` has no such logits, or the number of sizes is not that of the pairs.
         """
         maps = self.post_process_semantic_segmentation(outputs, target_sizes, probabilities)
         return [each[1] for each in maps] if probabilities else maps
@@ -269,7 +267,7 @@ class EuroMineImageProcessor(BaseImageProcessor):
         """(x * scale + offset - mean) / std as one subtraction and one division in float32."""
         center, spread = self._center_and_spread()
         if isinstance(images, Tensor):
-            # Converting first is twelve times quicker than letting the subtraction promote int16.
+            # Converting first is twelve times as fast as letting the subtraction promote int16.
             values = images.to(torch.float32, copy=True)
             if center is not None and spread is not None:
                 values.sub_(torch.from_numpy(center).to(values.device))
@@ -292,7 +290,7 @@ class EuroMineImageProcessor(BaseImageProcessor):
 
 
 def _default_source(bands: Sequence[str]) -> Sequence[str]:
-    """The ten bands where they hold all that the network takes, otherwise what it takes."""
+    """EuroMineNet's ten bands if they include the network's, otherwise the network's."""
     return BANDS if set(bands) <= set(BANDS) else bands
 
 
@@ -334,7 +332,7 @@ def _per_band(what: str, values: Any, bands: Sequence[str]) -> list[float]:
 
 
 def _stacked(given: Any, what: str, dimensions: int) -> NDArray[Any] | Tensor:
-    """An array, or a list of equal ones, as one array; a single image or label as a batch of one."""
+    """One array from an array or a list of equal shapes; a single image or label becomes a batch of one."""
     if isinstance(given, (list, tuple)) and given and not np.isscalar(given[0]):
         arrays = [_checked(each, what, dimensions) for each in given]
         if len(sizes := {tuple(each.shape) for each in arrays}) > 1:
@@ -368,7 +366,7 @@ def _checked(given: Any, what: str, dimensions: int) -> NDArray[Any] | Tensor:
 
 
 def _selected(array: NDArray[Any] | Tensor, positions: list[int]) -> NDArray[Any] | Tensor:
-    """The channels at `positions`; a run of neighbours as a view."""
+    """Channels at `positions`; a contiguous run is a view."""
     first, last = positions[0], positions[-1]
     if positions == list(range(first, last + 1)):
         return array[..., first : last + 1, :, :]
@@ -384,7 +382,7 @@ def _as_kind(array: NDArray[Any] | Tensor, return_tensors: str | None) -> NDArra
 
 
 def _resized(outputs: Any, target_sizes: Sequence[tuple[int, int]] | Tensor | None) -> list[Tensor]:
-    """Each image's logits (classes, height, width) at its target size."""
+    """Logits (classes, height, width) of each image at its target size."""
     logits = outputs if isinstance(outputs, Tensor) else getattr(outputs, "logits", None)
     if not isinstance(logits, Tensor) or logits.ndim != 4:
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(outputs).__name__

@@ -6,17 +6,17 @@ from torch.nn import functional as F
 
 
 class ConvNormActivation(nn.Module):
-    """A convolution, a batch norm and, if any, an activation.
+    """A convolution, a batch norm and, optionally, an activation.
 
     Args:
-        in_channels: Channels that come in.
-        out_channels: Channels that go out.
-        kernel_size: Side of the kernel; odd, so that the padding keeps the size at stride 1.
+        in_channels: Input channels.
+        out_channels: Output channels.
+        kernel_size: Side of the kernel; odd, so that padding keeps the size at stride 1.
         stride: Stride of the convolution.
         groups: Groups of the convolution; `in_channels` makes it depthwise.
-        dilation: Dilation of the kernel, which the padding follows.
-        activation: The class of the activation; None for none.
-        bias: Whether the convolution has a bias, which the batch norm makes idle.
+        dilation: Dilation of the kernel; padding is adapted to it.
+        activation: Class of the activation; None for none.
+        bias: Whether the convolution has a bias, which the batch norm makes redundant.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class ConvNormActivation(nn.Module):
         )
         self.norm = BatchNorm2d(out_channels)
         if activation is nn.ReLU:
-            # Nothing else reads what the batch norm gives, and the backward pass needs the result alone.
+            # Nothing else reads the batch norm's output, and the backward pass needs only the result.
             self.activation: nn.Module = nn.ReLU(inplace=True)
         else:
             self.activation = nn.Identity() if activation is None else activation()
@@ -54,13 +54,13 @@ class ConvNormActivation(nn.Module):
 
 
 class StochasticDepth(nn.Module):
-    """Drops a residual branch for some samples of the batch, in training alone.
+    """Drops a residual branch for some samples of the batch, in training only.
 
-    What is kept is divided by the share that is kept, so that the mean stays. Huang et al., "Deep networks
-    with stochastic depth", ECCV 2016.
+    Kept branches are divided by the share kept, which preserves the mean. Huang et al., "Deep networks with
+    stochastic depth", ECCV 2016.
 
     Args:
-        rate: The probability that a sample's branch is dropped, 0 to below 1.
+        rate: Probability of dropping a sample's branch, at least 0 and below 1.
     """
 
     def __init__(self, rate: float) -> None:
@@ -79,15 +79,14 @@ class StochasticDepth(nn.Module):
         return branch * (kept / kept_share)
 
     def extra_repr(self) -> str:
-        """What `print(model)` shows."""
+        """Text for `print(model)`."""
         return f"rate={self.rate}"
 
 
 class PooledBatchNorm2d(nn.BatchNorm2d):
-    """A batch norm that also trains on one value a channel, as a pooling branch sees with batch size 1.
+    """A batch norm that also trains on one value per channel, as in a pooling branch with batch size 1.
 
-    One value has no variance: there the running statistics are used, as in evaluation, and left alone.
-    Elsewhere it is the plain batch norm.
+    A single value has no variance, so the running statistics are used, as in evaluation, and not updated.
     """
 
     def forward(self, features: Tensor) -> Tensor:
@@ -100,11 +99,11 @@ class PooledBatchNorm2d(nn.BatchNorm2d):
 
 
 class BatchNorm2d(PooledBatchNorm2d):
-    """The batch norm of networks that take any size and may checkpoint their gradients.
+    """A batch norm for networks that take images of any size and may checkpoint gradients.
 
-    A batch of one image may shrink to a single value a channel anywhere in a deep network, not in a pooling
-    branch alone. And a forward pass that is repeated for the backward pass (gradient checkpointing) gives the
-    same again, but does not count the batch twice in the running statistics.
+    A batch of one image may shrink to a single value per channel anywhere in a deep network. When gradient
+    checkpointing repeats a forward pass, the result is the same and the running statistics do not count the batch
+    twice.
     """
 
     def forward(self, features: Tensor) -> Tensor:
@@ -112,22 +111,21 @@ class BatchNorm2d(PooledBatchNorm2d):
         repeated = (
             self.training
             and not torch.compiler.is_compiling()
-            # No public function tells whether the backward pass is under way; -1 says that none is.
+            # -1 outside a backward pass; there is no public function for it.
             and torch._C._current_graph_task_id() != -1
         )
         if not repeated or features.numel() == features.shape[1]:
             return super().forward(features)
-        # The statistics are handed over although momentum 0 leaves them as they are: the repetition must
-        # save the same tensors as the first pass.
+        # Momentum 0 leaves the statistics unchanged, but the repeated pass must save the same tensors as the first.
         return F.batch_norm(
             features, self.running_mean, self.running_var, self.weight, self.bias, True, 0.0, self.eps
         )
 
 
 class MutualGate(nn.Module):
-    """A finer and a coarser map, each multiplied by a convolution of the other, joined.
+    """Joins a finer and a coarser map, each multiplied by a convolution of the other.
 
-    Feng et al., "ICIF-Net", IEEE TGRS 2022; DMINet's authors use it too.
+    Feng et al., "ICIF-Net", IEEE TGRS 2022; also in DMINet.
     """
 
     def __init__(self, width: int) -> None:
@@ -147,13 +145,13 @@ class MutualGate(nn.Module):
 
 
 def conv_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d, features: Tensor) -> Tensor:
-    """A convolution and the batch norm behind it; in evaluation one convolution with weights that do both.
+    """A convolution followed by a batch norm, fused into one convolution in evaluation.
 
-    That saves a pass over the maps and costs one over the weights: right where the maps are the larger.
+    Fusing saves a pass over the maps and costs one over the weights, which pays if the maps are larger.
 
     Args:
-        conv: Without a bias.
-        norm: With running statistics and weights.
+        conv: A convolution without bias.
+        norm: A batch norm with weights.
         features: (batch, channels, height, width).
     """
     if norm.training or norm.running_mean is None or norm.running_var is None:
@@ -164,9 +162,9 @@ def conv_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d, features: Tensor) -> Tensor
 
 
 def linear_of_pixels(layer: nn.Linear, pixels: Tensor) -> Tensor:
-    """A linear layer on pixels, as a convolution of each row of them.
+    """A linear layer on pixels, computed as a convolution over rows.
 
-    With a few dozen channels a CPU takes half as long for it as for the matrix product.
+    With a few dozen channels a CPU takes half as long as for the matrix product.
 
     Args:
         layer: From in to out channels.
@@ -181,15 +179,15 @@ def linear_of_pixels(layer: nn.Linear, pixels: Tensor) -> Tensor:
 
 
 def join_skip(features: Tensor, skip: Tensor) -> Tensor:
-    """The way up of a bilinear U-Net: double the side, fit it to the skip's, put both side by side.
+    """Decoder step of a bilinear U-Net: double the side, fit it to the skip, concatenate.
 
     Args:
         features: (batch, channels, height, width), about half the skip's side.
         skip: (batch, skip channels, height, width) of the encoder.
 
     Returns:
-        (batch, skip channels + channels, height, width) of the skip's side, the skip first. Where the
-        doubled map is smaller it lies in the middle of zeros, where it is larger its middle is taken.
+        (batch, skip channels + channels, height, width) of the skip's side, the skip first. A smaller doubled map
+        is centred in zeros, a larger one is cropped to its centre.
     """
     features = F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=True)
     rows, columns = (s - f for s, f in zip(skip.shape[-2:], features.shape[-2:], strict=True))

@@ -1,4 +1,4 @@
-"""The loss of both tasks: cross-entropy that leaves ignored pixels out."""
+"""Loss of both tasks: cross-entropy without ignored pixels."""
 
 import torch
 from torch import Tensor
@@ -8,17 +8,17 @@ from torch.nn import functional as F
 def check_labels(labels: Tensor, size: tuple[int, int, int], num_labels: int, ignore_index: int) -> None:
     """Refuse labels that the loss cannot take.
 
-    Values are looked at on the CPU in eager mode only: elsewhere the look itself would stop the device or
-    break the graph.
+    Values are checked only on the CPU in eager mode: elsewhere the check would synchronise the device or break
+    the graph.
 
     Args:
         labels: (batch, height, width), int64.
         size: Number, height and width of the images.
         num_labels: Number of classes.
-        ignore_index: The label that is left out.
+        ignore_index: The label that is ignored.
 
     Raises:
-        ValueError: Another type, another size, or a value that is neither a class nor `ignore_index`.
+        ValueError: Type or size do not fit, or a value is neither a class nor `ignore_index`.
     """
     if labels.dtype != torch.int64:
         raise ValueError(f"labels: found {labels.dtype}; expected torch.int64.")
@@ -34,13 +34,13 @@ def check_labels(labels: Tensor, size: tuple[int, int, int], num_labels: int, ig
 
 
 def masked_cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
-    """Mean cross-entropy over the pixels that are not ignored; 0, with a gradient, where all are.
+    """Mean cross-entropy over the pixels that are not ignored; 0, with a gradient, if all are.
 
     Args:
-        logits: (batch, classes, height, width); of another size than the labels they are resized first,
-            bilinearly, as transformers' own networks do.
+        logits: (batch, classes, height, width); resized bilinearly to the labels' size, as in transformers'
+            networks.
         labels: (batch, height, width), int64.
-        ignore_index: The label that is left out.
+        ignore_index: The label that is ignored.
     """
     if logits.shape[-2:] != labels.shape[-2:]:
         logits = F.interpolate(logits, size=labels.shape[-2:], mode="bilinear", align_corners=False)
