@@ -10,10 +10,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from euromine.support.errors import ArchiveError, ArgumentError, DataError
+
 if TYPE_CHECKING:
     from .archive import Archive
 
 logger = logging.getLogger(__name__)
+
+_LISTS = '{"train": [...], "validation": [...], "test": [...]} with lists of site names'
 
 SPLITS = ("train", "validation", "test")
 
@@ -41,7 +45,7 @@ def split_sites(splits: str | os.PathLike[str]) -> dict[str, list[str]]:
             `corrected` has Greece_3 in the place of the second Germany_13.
 
     Returns:
-        `{"train": [...], "validation": [...], "test": [...]}` in the order of the lists.
+        The names in the order of the lists, by split ("train", "validation", "test").
 
     Raises:
         ValueError: If `splits` is no known name and no file, or if the file does not hold what it should.
@@ -78,10 +82,10 @@ def assign_splits(site_names: Iterable[str], splits: str | os.PathLike[str]) -> 
 
     unlisted = sorted(present - listed - skippable)
     if unlisted:
-        raise ValueError(
-            f"The splits '{os.fspath(splits)}' do not list {_sites(len(unlisted))} of the archive: "
-            f"{', '.join(unlisted)}; expected every site in one of {', '.join(SPLITS)} (a JSON file "
-            f'{{"train": [...], "validation": [...], "test": [...]}} gives your own lists).'
+        raise ArgumentError(
+            f"splits: found no split for {_sites(len(unlisted))} of the archive in '{os.fspath(splits)}': "
+            f"{', '.join(unlisted)}; expected every site in one of {', '.join(SPLITS)}. A JSON file "
+            '{"train": [...], "validation": [...], "test": [...]} gives your own lists.'
         )
     skipped = sorted((present & skippable) - listed)
     if skipped:
@@ -105,9 +109,9 @@ def sites_of_splits(archive: Archive, splits: str | os.PathLike[str]) -> dict[st
     """
     assignment = {split: sites for split, sites in assign_splits(archive.sites, splits).items() if sites}
     if not assignment:
-        raise ValueError(
-            f"{archive.path}: none of its {len(archive.sites)} sites is in a split of '{os.fspath(splits)}'; "
-            "expected at least one."
+        raise ArchiveError(
+            f"{archive.path}: found none of its {len(archive.sites)} sites in a split of "
+            f"'{os.fspath(splits)}'; expected at least one."
         )
     return assignment
 
@@ -129,15 +133,17 @@ def _read_splits(path: Path) -> dict[str, list[str]]:
     try:
         pairs = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once_each)
     except FileNotFoundError as error:
-        raise ValueError(
-            f"The splits '{path}' are no file; expected 'corrected', 'official' or a JSON file."
+        raise ArgumentError(
+            f"splits: found no file '{path}'; expected 'corrected', 'official' or a JSON file."
         ) from error
     except OSError as error:
-        raise ValueError(
-            f"{path}: cannot be read ({error.strerror}); expected a JSON file of splits."
+        raise DataError(
+            f"{path}: found a file that cannot be read ({error.strerror}); expected a JSON file of splits."
         ) from error
-    except ValueError as error:  # wrong JSON, wrong UTF-8 and a doubled key alike
-        raise ValueError(f"{path}: is no valid JSON ({error}).") from error
+    except KeyError as error:
+        raise DataError(f"{path}: found the key {error} twice; expected {_LISTS}.") from None
+    except (ValueError, RecursionError) as error:  # damaged JSON or damaged UTF-8
+        raise DataError(f"{path}: found text that is not valid JSON ({error}); expected {_LISTS}.") from error
     return _checked(pairs, path)
 
 
@@ -145,24 +151,27 @@ def _once_each(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object whose keys differ: of two equal ones, JSON would quietly keep the last."""
     doubled = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
     if doubled:
-        raise ValueError(f"the key '{doubled[0]}' stands there twice")
+        raise KeyError(doubled[0])
     return dict(pairs)
 
 
 def _checked(lists: Any, path: Path) -> dict[str, list[str]]:
-    expected = 'expected {"train": [...], "validation": [...], "test": [...]} with lists of site names'
     if not isinstance(lists, dict):
-        raise ValueError(f"{path}: holds a JSON {type(lists).__name__}; {expected}.")
+        raise DataError(f"{path}: found a JSON {type(lists).__name__}; expected {_LISTS}.")
     if set(lists) != set(SPLITS):
-        raise ValueError(f"{path}: has the keys {', '.join(map(repr, lists)) or 'of no split'}; {expected}.")
+        raise DataError(
+            f"{path}: found the keys {', '.join(map(repr, lists)) or 'of no split'}; expected {_LISTS}."
+        )
     for split, sites in lists.items():
         if not isinstance(sites, list) or not all(isinstance(site, str) for site in sites):
-            raise ValueError(f"{path}: '{split}' is no list of strings; {expected}.")
+            raise DataError(
+                f"{path}: found something else than a list of strings in '{split}'; expected {_LISTS}."
+            )
     counts = Counter(site for sites in lists.values() for site in sites)
     doubled = sorted(site for site, count in counts.items() if count > 1)
     if doubled:
-        raise ValueError(
-            f"{path}: lists {', '.join(doubled)} more than once; expected each site in one split and once."
+        raise DataError(
+            f"{path}: found {', '.join(doubled)} more than once; expected each site in one split and once."
         )
     return {split: list(lists[split]) for split in SPLITS}
 
