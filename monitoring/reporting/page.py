@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from importlib.metadata import version
 from pathlib import Path
@@ -76,6 +77,8 @@ def render_report(series: SeriesFolder, *, static: bool = False) -> str:
 
 
 def _pdf_of(page: str) -> bytes:
+    # The style sheet is written for browsers: WeasyPrint warns about each rule that it ignores.
+    logging.getLogger("weasyprint").setLevel(logging.ERROR)
     try:
         import weasyprint
         from weasyprint.urls import URLFetcher

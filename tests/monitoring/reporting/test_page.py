@@ -136,10 +136,12 @@ def test_a_map_that_is_gone_is_named(tmp_path):
 # PDF
 
 
-def test_the_pdf_has_pages_with_the_same_words(series, tmp_path):
+def test_the_pdf_has_pages_with_the_same_words(series, tmp_path, caplog):
     pytest.importorskip("weasyprint")
+    caplog.set_level("INFO")
     path = write_report(series, tmp_path / "report.pdf", pdf=True)
     assert path.read_bytes().startswith(b"%PDF-")
+    assert not [record for record in caplog.records if record.name.startswith("weasyprint")]
     if shutil.which("pdftotext"):
         text = subprocess.run(
             ["pdftotext", "-layout", path, "-"], capture_output=True, text=True, check=True
