@@ -50,7 +50,7 @@ def publish_dataset(
     revision: Revision = None,
 ) -> None:
     """Publish a built dataset: its zstd shards, its card and picture, its statistics."""
-    from euromine.hub.dataset_contents import dataset_contents
+    from euromine.hub.built_dataset import dataset_contents
 
     _publish(lambda name: dataset_contents(folder, name), repository, dry_run, force, private, revision)
 
@@ -65,7 +65,7 @@ def publish_model(
     revision: Revision = None,
 ) -> None:
     """Publish a trained model: weights, configuration, image processor, remote code, card with scores."""
-    from euromine.hub.model_contents import model_contents
+    from euromine.hub.trained_model import model_contents
 
     _publish(lambda name: model_contents(folder, name), repository, dry_run, force, private, revision)
 
@@ -80,7 +80,7 @@ def publish_metric(
     revision: Revision = None,
 ) -> None:
     """Publish a metric as a Space, from which evaluate.load reads it."""
-    from euromine.hub.metric_contents import metric_contents
+    from euromine.hub.metric_space import metric_contents
 
     _publish(
         lambda repository: metric_contents(name, repository), repository, dry_run, force, private, revision

@@ -43,6 +43,8 @@ def _network_errors() -> tuple[type[Exception], ...]:
 
 
 NETWORK_ERRORS = _network_errors()
+HUB_ERRORS: tuple[type[Exception], ...] = (HfHubHTTPError, *NETWORK_ERRORS)
+"""Everything that a request to the Hub may fail with."""
 
 
 def with_retries(attempt: Callable[[], _Result], what: str, waits: Sequence[int] = WAITS) -> _Result:
@@ -56,7 +58,7 @@ def with_retries(attempt: Callable[[], _Result], what: str, waits: Sequence[int]
     for wait in waits:
         try:
             return attempt()
-        except (HfHubHTTPError, *NETWORK_ERRORS) as error:
+        except HUB_ERRORS as error:
             if not _may_pass(error):
                 raise
             logger.warning("Failed %s (%s); trying again in %d s.", what, _words(error), wait)

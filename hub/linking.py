@@ -25,8 +25,8 @@ from euromine.support.errors import DatasetError
 from euromine.support.files import explain_full_disk, link_or_copy, write_text
 from euromine.support.records import read_record, record_to_json
 
+from .built_dataset import data_files, dataset_contents
 from .contents import CARD
-from .dataset_contents import data_files, dataset_contents
 
 NAME = "euromine"
 _STORE = ".euromine"

@@ -1,8 +1,8 @@
-"""Checkpoints that are complete or absent, and files that are whole or absent, whenever a process dies.
+"""Checkpoints that are complete or absent, whenever a process dies.
 
-A checkpoint is written beside its place, lists its own files with their sizes, is flushed to the disk and
-only then given its name. It counts as one if what it lists is there: deleted or copied half, it does not.
-Names that begin with an underscore are never uploaded by transformers' Trainer.
+A checkpoint is written to a staging folder, with a list of its files and their sizes, flushed to the disk and
+only then renamed. It counts as complete if all listed files are there in full, so a checkpoint that was half
+deleted or half copied does not. Trainer never uploads names that begin with an underscore.
 """
 
 import json
@@ -17,14 +17,14 @@ STAGING = "_incomplete"
 _TRASH = "_deleted-"
 _MANIFEST = "complete.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
-# Without these training cannot go on as if it had never stopped.
+# Training cannot resume exactly without these.
 _NEEDED = ("trainer_state.json", "scheduler.pt")
-# One of these: FSDP saves an optimiser under other names, whole or in parts.
+# Or without one of these: FSDP saves an optimiser under other names, whole or in parts.
 _OPTIMISER = ("optimizer.pt", "optimizer.bin", "optimizer_0")
 
 
 def publish(staged: Path, target: Path) -> None:
-    """Give a checkpoint that was written at `staged` its name, all at once."""
+    """Move a checkpoint that was written at `staged` to its final name, atomically."""
     files = {
         str(path.relative_to(staged)): path.stat().st_size
         for path in sorted(staged.rglob("*"))
@@ -40,7 +40,7 @@ def publish(staged: Path, target: Path) -> None:
 
 
 def is_complete(checkpoint: Path) -> bool:
-    """Whether all that a checkpoint lists is there in its full size."""
+    """Whether all files that a checkpoint lists are there in their full size."""
     try:
         files = json.loads((checkpoint / _MANIFEST).read_text(encoding="utf-8"))
         return all((checkpoint / name).stat().st_size == size for name, size in files.items())
@@ -49,14 +49,14 @@ def is_complete(checkpoint: Path) -> bool:
 
 
 def all_checkpoints(output_dir: Path) -> list[Path]:
-    """The folders that bear a checkpoint's name, complete or not, by step."""
+    """The folders named as checkpoints, complete or not, by step."""
     named = {path: _NAME.fullmatch(path.name) for path in output_dir.glob("checkpoint-*") if path.is_dir()}
     steps = {path: int(match[1]) for path, match in named.items() if match}
     return sorted(steps, key=steps.__getitem__)
 
 
 def last_complete_checkpoint(output_dir: Path) -> Path | None:
-    """The last checkpoint from which training can go on, if there is one."""
+    """The last checkpoint that training can resume from; None without any."""
     for checkpoint in reversed(all_checkpoints(output_dir)):
         needed = all((checkpoint / name).exists() for name in _NEEDED)
         if needed and any((checkpoint / name).exists() for name in _OPTIMISER) and is_complete(checkpoint):
@@ -76,7 +76,7 @@ def rotate(output_dir: Path, limit: int | None, best: str | None) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a file or a folder; a folder loses its name first, so that no half of it is ever found."""
+    """Delete a file or folder. A folder is renamed first, so that nobody finds half of it."""
     if path.is_dir():
         doomed = path.with_name(_TRASH + path.name)
         if doomed.exists():
@@ -88,7 +88,7 @@ def remove(path: Path) -> None:
 
 
 def clean(output_dir: Path) -> None:
-    """Delete what a process that died left of its work."""
+    """Delete the unfinished files of a process that died."""
     for pattern in (f"{STAGING}*", f"{_TRASH}*", "_*.part"):
         for path in output_dir.glob(pattern):
             if path.is_dir():
@@ -98,7 +98,7 @@ def clean(output_dir: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Have a file or a folder's names on the disk, as far as the file system knows how."""
+    """Flush a file, or a folder's entries, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,11 +1,11 @@
-"""Rows -> batches of integers, as small as they are stored; what becomes floats does so on the device.
+"""Rows -> batches of integers, which become floats on the device only.
 
-A row of ten bands is half a megabyte as int16 and twice that as float32: batches travel as they lie in the
-file, and are flipped, turned and normalised where the network runs.
+Ten bands of a patch are half a megabyte as int16 and twice that as float32, so batches keep the stored type
+and are flipped, rotated and normalised where the network runs.
 
-All pixels of a patch are trained on: those that a neighbouring patch owns are as good as its own, and a
-scene under 160 pixels, which is repeated to fill its patch, shows its border from two sides. Scores count
-owned pixels alone.
+Training uses all pixels of a patch: those that a neighbouring patch owns are as good as its own, and a scene
+under 160 pixels, which is repeated to fill its patch, shows its border from two sides. Scores count owned
+pixels alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,13 +22,13 @@ Row = Mapping[str, Any]
 
 
 class SeriesCollator:
-    """Puts rows of any of the three configs together.
+    """Collates rows of any of the three configs.
 
     Args:
-        sites: Names of the sites that are scored; a batch names a site by its position here.
-        years: The longest series that is scored: shorter ones are filled up, so that every batch, and every
-            process's batch, has the same shape.
-        whole_patches: Whether every patch is scored as if it owned all of its pixels, as the paper does.
+        sites: Names of the sites that are scored; batches hold the position of a site's name here.
+        years: The longest series that is scored. Shorter ones are padded, so that the batches of all
+            processes have the same shape.
+        whole_patches: Score every patch as if it owned all of its pixels, as the paper does.
     """
 
     def __init__(self, sites: Sequence[str] = (), years: int = 0, whole_patches: bool = False) -> None:
@@ -38,13 +38,13 @@ class SeriesCollator:
         self._position = {site: position for position, site in enumerate(self.sites)}
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, Tensor]:
-        """Rows of `annual`, `pairs` or `series`, or samples of `PatchSeries` -> a batch.
+        """Collate rows of `annual`, `pairs` or `series`, or samples of `PatchSeries`.
 
         Returns:
             annual: `pixel_values` int16 (batch, channels, height, width), `labels` uint8 (batch, height,
-            width). pairs: (batch, 2, channels, height, width), and the change as labels. series:
+            width). pairs: (batch, 2, channels, height, width), with the change as labels. series:
             `pixel_values` (batch, years, channels, height, width), `labels` (batch, years, height, width)
-            with 255 in years that a series lacks, `years` int32 (batch, years) with -1 there, `own` int64
+            with 255 in missing years, `years` int32 (batch, years) with -1 there, `own` int64
             (batch, 4) and `site` int64 (batch,). Samples of `PatchSeries`: `pixel_values` (images, channels,
             height, width), all years of all patches; `labels` (pairs, height, width), all their changes;
             `pairs` int64 (pairs, 2), the numbers of two images each; `patches` int64 (images,), the number of
@@ -73,11 +73,11 @@ class SeriesCollator:
         }
 
     def _counted(self, row: Row) -> list[int]:
-        """The box of a patch that is scored: top, left, bottom, right."""
+        """The scored box of a patch: top, left, bottom, right."""
         return [0, 0, *np.shape(row["labels"])[-2:]] if self.whole_patches else list(row["own"])
 
     def _filled(self, rows: Sequence[Row], name: str, fill: int, dtype: Any = None) -> Tensor:
-        """The rows' entries, each (years, ...), filled up to the same number of years."""
+        """The rows' entries, each (years, ...), padded to the same number of years."""
         arrays = [np.asarray(row[name], dtype) for row in rows]
         years = max([self.years, *(len(array) for array in arrays)])
         filled = np.full((len(rows), years, *arrays[0].shape[1:]), fill, arrays[0].dtype)
@@ -92,14 +92,14 @@ def _stacked(rows: Sequence[Row], name: str) -> Tensor:
 
 
 def draw_turns(samples: int) -> list[int]:
-    """For each sample one of the eight ways to lay a square, from torch's generator."""
+    """One of the eight symmetries of a square for each sample, drawn from torch's generator."""
     return torch.randint(8, (samples,)).tolist()
 
 
 def turned(maps: Tensor, turn: int) -> Tensor:
     """Maps (..., side, side) after `turn % 4` quarter turns, mirrored first where `turn` is 4 or more.
 
-    All leading dimensions, so both dates of a pair, are turned alike.
+    All leading dimensions are turned alike, and so both dates of a pair.
     """
     if turn >= 4:
         maps = maps.flip(-1)
@@ -109,13 +109,13 @@ def turned(maps: Tensor, turn: int) -> Tensor:
 def augmented(
     pixel_values: Tensor, labels: Tensor, pairs: Tensor | None = None, patches: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Each sample flipped and turned in one of eight ways, its labels alike.
+    """Each sample under one of the eight symmetries of a square, its labels alike.
 
     Args:
         pixel_values: (batch, ..., side, side), any type, on any device.
         labels: (batch, side, side).
-        pairs: Where each label belongs to a pair of images instead: (labels, 2), the images' numbers.
-        patches: Where several images make a sample: (batch,), the number of each image's sample, from 0.
+        pairs: Indices of two images (labels, 2), where a label belongs to a pair of images.
+        patches: Index of each image's sample (batch,), where a sample has several images.
     """
     if patches is None:
         turns = draw_turns(len(pixel_values))
@@ -129,11 +129,11 @@ def augmented(
 
 
 def without_unowned(maps: Tensor, own: Tensor) -> Tensor:
-    """A copy of maps (batch, n, height, width) with 255 outside of each sample's box.
+    """A copy of maps (batch, n, height, width) with 255 outside each sample's box.
 
     Args:
         maps: uint8.
-        own: (batch, 4): top, left, bottom and right of the pixels that the patch owns.
+        own: (batch, 4), the box of owned pixels: top, left, bottom, right.
     """
     top, left, bottom, right = (side[:, None] for side in own.to(maps.device).unbind(1))
     rows = torch.arange(maps.shape[-2], device=maps.device)

@@ -202,9 +202,9 @@ def _read(
             script.dataset, config, years=script.years, columns=columns, revision=script.dataset_revision
         )
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"--dataset: {one_line(error)}") from error
+        raise FileNotFoundError(f"--dataset: {one_line(error).rstrip('.')}.") from error
     except ConnectionError as error:
-        raise ConnectionError(f"--dataset: {one_line(error)}") from error
+        raise ConnectionError(f"--dataset: {one_line(error).rstrip('.')}.") from error
 
 
 def _of_two_years(series: datasets.Dataset) -> datasets.Dataset:

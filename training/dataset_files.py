@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi, hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RemoteEntryNotFoundError
+from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundError
 
 from euromine.dataset_script.build_record import BUILD_FILE, build_record_from_bytes
-from euromine.hub.connection import NETWORK_ERRORS
+from euromine.hub.connection import HUB_ERRORS
 from euromine.support.errors import DatasetError, one_line
 
 from .arguments import ScriptArguments
@@ -18,6 +18,7 @@ from .arguments import ScriptArguments
 logger = logging.getLogger(__name__)
 
 _STATISTICS = "statistics.json"
+_NOT_FETCHED: tuple[type[Exception], ...] = (LocalEntryNotFoundError, *HUB_ERRORS)
 
 
 def band_statistics(script: ScriptArguments) -> Mapping[str, Any] | None:
@@ -60,7 +61,7 @@ def dataset_revision(script: ScriptArguments) -> str | None:
         return None
     try:
         return HfApi().dataset_info(script.dataset, revision=script.dataset_revision).sha
-    except (HfHubHTTPError, *NETWORK_ERRORS) as error:
+    except HUB_ERRORS as error:
         logger.warning(
             "The commit of %s is unknown (%s): the results name the revision %s.",
             script.dataset,
@@ -81,7 +82,7 @@ def _text_of(script: ScriptArguments, name: str) -> str | None:
         )
     except RemoteEntryNotFoundError:
         return None
-    except (LocalEntryNotFoundError, HfHubHTTPError, *NETWORK_ERRORS) as error:
+    except _NOT_FETCHED as error:
         logger.warning(
             "%s of %s could not be fetched (%s): training goes on without it.",
             name,

@@ -1,4 +1,4 @@
-"""A network's maps of a whole series, and the scores that they get."""
+"""A network's maps of whole series, and their scores."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -16,8 +16,8 @@ from euromine.modeling.auto import CHANGE_DETECTION, SEGMENTATION
 from euromine.modeling.change_detection import ChangeDetector, year_pairs
 from euromine.modeling.image_processing import EuroMineImageProcessor
 
-# Which scores of which metric are named in logs, and under what names. Changes between a footprint mapper's
-# maps are post-classification.
+# The headline scores of each task: by metric, the metric's name of a score and the name in logs and records.
+# Changes between the maps of a footprint mapper are post-classification.
 HEADLINES: dict[str, dict[str, dict[str, str]]] = {
     SEGMENTATION: {
         "annual_f1": {
@@ -35,7 +35,7 @@ HEADLINES: dict[str, dict[str, dict[str, str]]] = {
 
 
 def task_of(model: PreTrainedModel) -> str:
-    """Whether a network maps footprints or finds changes."""
+    """The task of a network: "segmentation" or "change-detection"."""
     return CHANGE_DETECTION if hasattr(model, "predict_series") else SEGMENTATION
 
 
@@ -46,29 +46,28 @@ def predict_series(
     images: NDArray[Any] | Tensor,
     chunk: int | None = None,
 ) -> Tensor:
-    """A network's maps of series of years.
+    """Predict maps of series of years.
 
-    A footprint mapper sees all years of the batch at once; a change detector encodes each year once where
-    it can, and compares all pairs of years. The network is used as it stands: in evaluation mode if a person
-    wants that, and in the precision of the autocast around this call.
+    A footprint mapper takes all years of the batch at once. A change detector encodes each year once where
+    it can, and compares all pairs of years. The caller sets evaluation mode and autocast.
 
     Args:
         model: A footprint mapper or a change detector.
         image_processor: Its image processor.
         images: (batch, years, channels, height, width), digital numbers, NumPy or torch on any device.
-        chunk: How many pairs of years a change detector decodes at once; default its own.
+        chunk: Number of pairs of years that a change detector decodes at once; default its own.
 
     Returns:
         uint8 on the network's device: footprints (batch, years, height, width), or changes (batch, pairs,
         height, width) with the pairs in the order of `itertools.combinations`.
 
     Raises:
-        ValueError: The images are no series, or have other bands than the processor expects.
+        ValueError: The images have another shape, or other bands than the processor expects.
     """
     if images.ndim != 5:
         raise ValueError(
-            f"images have the shape {tuple(images.shape)}, "
-            "(batch, years, channels, height, width) was expected"
+            f"images: found the shape {tuple(images.shape)}; expected "
+            "(batch, years, channels, height, width)."
         )
     series = images if isinstance(images, Tensor) else torch.from_numpy(np.ascontiguousarray(images))
     pixel_values: Tensor = image_processor(series.to(model.device)).pixel_values
@@ -91,13 +90,13 @@ class SeriesScores:
 
     Args:
         task: "segmentation" or "change-detection".
-        sites: Names of the sites, in the order of the collator's.
+        sites: Names of the sites, in the collator's order.
         average: "site" or "pooled".
 
     Attributes:
-        details: All scores of the last split, by metric, lists by year and interval among them.
-        counts: What they were computed from, by metric: the pixels of each site.
-        bootstrap: How often sites are resampled for intervals of confidence; 0 for none.
+        details: All scores of the last split, by metric, including lists by year and interval.
+        counts: The counted pixels of each site that these come from, by metric.
+        bootstrap: Number of resamples of the sites for confidence intervals; 0 for none.
     """
 
     def __init__(self, task: str, sites: Sequence[str], average: str = "site") -> None:
@@ -118,11 +117,11 @@ class SeriesScores:
 
         Args:
             prediction: Maps (batch, years or pairs, height, width) as predictions; references (batch, years,
-                height, width), sites (batch,) and years (batch, years; -1 where there is none) as labels.
+                height, width), sites (batch,) and years (batch, years; -1 for a missing year) as labels.
             compute_result: Whether this is the last batch.
 
         Returns:
-            The scores of `HEADLINES`; nothing before the last batch.
+            The scores of `HEADLINES`; empty before the last batch.
         """
         references, sites, years = (_to_numpy(part) for part in prediction.label_ids)
         predictions = _to_numpy(prediction.predictions)
@@ -142,7 +141,7 @@ class SeriesScores:
         return self.compute() if compute_result else {}
 
     def compute(self) -> dict[str, float]:
-        """Score all that was counted, and forget it."""
+        """Score everything counted so far, and reset the counts."""
         self.counts = {name: metric.table() for name, metric in self._metrics.items()}
         self.details = {
             name: metric.compute(average=self.average, bootstrap=self.bootstrap)

@@ -8,8 +8,8 @@ from transformers import TrainingArguments
 from transformers.trainer_utils import HubStrategy
 
 from euromine.hub.contents import Contents
-from euromine.hub.model_contents import model_contents, results_among
 from euromine.hub.publishing import full_name, make_repository, plan_publication, publish
+from euromine.hub.trained_model import model_contents, results_among
 from euromine.support.errors import ArgumentError, EuroMineError, one_line
 from euromine.support.run_records import RESULTS_FILE
 

@@ -1,9 +1,9 @@
-"""The licences of the weights that training can begin from, as their pages on the Hub state them."""
+"""The licences of pretrained weights that training can start from, as their pages on the Hub state them."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-# Under these, weights that were trained further may be given on under a licence of one's own.
+# Licences that let fine-tuned weights be released under another licence.
 PERMISSIVE = {"apache-2.0": "Apache-2.0", "bsd-3-clause": "BSD-3-Clause", "mit": "MIT"}
 OWN = "apache-2.0"
 _UNKNOWN = "unknown"
@@ -11,13 +11,13 @@ _UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class WeightsLicence:
-    """Under what a model's weights stand.
+    """The licence of a model's weights.
 
     Attributes:
-        identifier: The Hub's identifier of it.
-        name: For "other", an identifier of one's own.
-        link: For "other", where it can be read.
-        sentence: What a card says.
+        identifier: The Hub's identifier.
+        name: A name of our own where the identifier is "other".
+        link: Its text, where the identifier is "other".
+        sentence: The sentence for the model card.
     """
 
     identifier: str
@@ -28,7 +28,7 @@ class WeightsLicence:
 
 @dataclass(frozen=True)
 class _Terms:
-    """A checkpoint's licence: the identifier on its page; what that calls `other`, and where it is."""
+    """A checkpoint's licence: the identifier on its page, and title, name and link where that is `other`."""
 
     identifier: str
     title: str = ""
@@ -38,12 +38,12 @@ class _Terms:
 
 _SEGFORMER = _Terms(
     "other",
-    "the NVIDIA Source Code License for SegFormer, for research and evaluation alone",
+    "the NVIDIA Source Code License for SegFormer, for research and evaluation only",
     "nvidia-source-code-license-segformer",
     "https://github.com/NVlabs/SegFormer/blob/master/LICENSE",
 )
-# Identifiers as the model pages give them (of SegFormer b3 and ResNet-50s, as those of their siblings do).
-# `other` without a title: the page says no more; titles and links are those that the authors' code names.
+# Identifiers from the model pages (for SegFormer b3 and ResNet-50s from their siblings' pages). Titles and
+# links of `other` come from the authors' code; without a title, nothing more is stated anywhere.
 CHECKPOINTS = {
     **{
         f"nvidia/segformer-{size}-finetuned-ade-{side}-{side}": _SEGFORMER
@@ -69,14 +69,14 @@ CHECKPOINTS = {
 
 
 def weights_licence(pretrained: str | None) -> WeightsLicence:
-    """The licence of weights that were trained here from a checkpoint, or from none.
+    """The licence of weights that were trained from a checkpoint, or from scratch.
 
     Args:
-        pretrained: The repository, folder or file that training began from; several repositories are joined
-            by a comma and a space.
+        pretrained: The repository, folder or file that training started from; several repositories are
+            separated by a comma and a space.
     """
     if pretrained is None:
-        return WeightsLicence(OWN, None, None, "trained from fresh ones, Apache-2.0.")
+        return WeightsLicence(OWN, None, None, "trained from scratch, Apache-2.0.")
     sources = pretrained.split(", ")
     of_each = [CHECKPOINTS.get(source, _Terms(_UNKNOWN)) for source in sources]
     if all(terms.identifier in PERMISSIVE for terms in of_each):
@@ -84,26 +84,24 @@ def weights_licence(pretrained: str | None) -> WeightsLicence:
             f"`{origin_name(source)}` ({PERMISSIVE[terms.identifier]})"
             for source, terms in zip(sources, of_each, strict=True)
         )
-        return WeightsLicence(OWN, None, None, f"Apache-2.0; training began from {begun}.")
-    # The one that binds.
+        return WeightsLicence(OWN, None, None, f"Apache-2.0; training started from {begun}.")
+    # The first restrictive one.
     pretrained, terms = next(
         (source, terms)
         for source, terms in zip(sources, of_each, strict=True)
         if terms.identifier not in PERMISSIVE
     )
-    origin = f"training began from `{origin_name(pretrained)}`"
+    origin = f"training started from `{origin_name(pretrained)}`"
     page = None if Path(pretrained).exists() else f"https://huggingface.co/{pretrained}"
     if terms.title:
-        sentence = f"{origin}, and what these weights owe to it stands under {terms.title} ({terms.link})."
+        sentence = f"{origin}, so these weights are subject to {terms.title} ({terms.link})."
         return WeightsLicence("other", terms.name, terms.link, sentence)
-    known = (
-        "its page calls its licence `other`" if terms.identifier == "other" else "its licence is unknown here"
-    )
+    known = "its page states the licence `other`" if terms.identifier == "other" else "its licence is unknown"
     where = f" ({page})" if page else ""
-    sentence = f"{origin}; {known}{where}: find out before you use these weights for more than research."
+    sentence = f"{origin}; {known}{where}. Check it before using these weights for anything but research."
     return WeightsLicence("other", "as-the-base-model", page, sentence)
 
 
 def origin_name(pretrained: str) -> str:
-    """What training began from, without the place of a folder on somebody's machine."""
+    """The name of the checkpoint that training started from, without the path of a local folder."""
     return Path(pretrained).name if Path(pretrained).exists() else pretrained

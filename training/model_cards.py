@@ -1,4 +1,4 @@
-"""Model cards: what a network is, its scores and how they came about, in words, tables and a picture."""
+"""Model cards: a network's description, its scores and the protocol behind them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from euromine.modeling.auto import CHANGE_DETECTION
 from euromine.support import files
+from euromine.support.markdown import table
 from euromine.support.run_records import Protocol, RunResults
 
 from .licences import origin_name, weights_licence
@@ -15,21 +16,21 @@ from .licences import origin_name, weights_licence
 PICTURE = "predictions.png"
 _TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
 
-# How scores are named where people read them, and the kind that the Hub files them under.
+# The title of each score, and its metric type on the Hub.
 _SCORE_NAMES = {
-    "of1": ("OF1 (mean of the years' F1)", "f1"),
-    "of1_pooled": ("F1 of all years together", "f1"),
+    "of1": ("OF1 (mean F1 over years)", "f1"),
+    "of1_pooled": ("F1 pooled over years", "f1"),
     "precision": ("Precision", "precision"),
     "recall": ("Recall", "recall"),
     "iou": ("IoU", "mean_iou"),
     "gca_tiou": ("GCA-TIoU", "ca_tiou"),
     "lca_tiou": ("LCA-TIoU", "ca_tiou"),
-    "change_of1_pooled": ("Change F1, all intervals together (post-classification)", "f1"),
-    "change_of1_mean": ("Change F1, mean of the intervals (post-classification)", "f1"),
+    "change_of1_pooled": ("Change F1 pooled over intervals (post-classification)", "f1"),
+    "change_of1_mean": ("Change F1, mean over intervals (post-classification)", "f1"),
 }
 _CHANGE_SCORE_NAMES = {
-    "of1_pooled": ("Change F1, all intervals together", "f1"),
-    "of1_mean": ("Change F1, mean of the intervals", "f1"),
+    "of1_pooled": ("Change F1 pooled over intervals", "f1"),
+    "of1_mean": ("Change F1, mean over intervals", "f1"),
 }
 
 _USAGE = """\
@@ -43,12 +44,12 @@ model = {auto_class}.from_pretrained("{name}").eval()
 
 {example}"""
 _SEGMENTATION_EXAMPLE = """\
-image = np.zeros((10, 160, 160), np.int16)  # ten bands of any size, in the order of EuroMineNet
+image = np.zeros((10, 160, 160), np.int16)  # ten bands in EuroMineNet's order, any height and width
 with torch.no_grad():
     outputs = model(**image_processor(image, return_tensors="pt"))
 footprint = image_processor.post_process_semantic_segmentation(outputs, [image.shape[-2:]])[0]"""
 _CHANGE_EXAMPLE = """\
-years = np.zeros((10, 10, 160, 160), np.int16)  # ten years of ten bands, in the order of EuroMineNet
+years = np.zeros((10, 10, 160, 160), np.int16)  # ten years of ten bands, in EuroMineNet's order
 series = image_processor(years[None], return_tensors="pt").pixel_values
 with torch.no_grad():
     logits = model.predict_series(series)  # all 45 pairs of years, each year encoded once
@@ -59,8 +60,8 @@ def write_card(folder: Path, results: RunResults, picture: bytes | None = None) 
     """Write `README.md`, and the picture beside it.
 
     Args:
-        folder: Where the model lies.
-        results: What `metrics.json` holds.
+        folder: The model's folder.
+        results: The results of its run.
         picture: A PNG of predictions.
     """
     if picture is not None:
@@ -101,8 +102,9 @@ def make_card(results: RunResults, with_picture: bool) -> str:
         description=_description(results),
         picture=PICTURE if with_picture else None,
         picture_caption=(
-            f"Patches {'' if split else 'that were trained on, '}in natural colour, the truth, and the "
-            "prediction: white right, black rightly left out, red too much, green missed, grey unknown."
+            f"{'Patches' if split else 'Training patches'} in natural colour, the reference, and the "
+            "prediction: true positives white, true negatives black, false positives red, false negatives "
+            "green, unknown pixels grey."
         ),
         scored_split=split,
         scored_sites=len(protocol.sites[split]) if split else 0,
@@ -121,7 +123,7 @@ def make_card(results: RunResults, with_picture: bool) -> str:
 
 
 def score_table(results: RunResults, split: str) -> str:
-    """The scores of a split, with their intervals of confidence where there are any."""
+    """The scores of a split, with their confidence intervals where there are any."""
     names = _names(results)
     scores = results.scores[split]
     intervals = results.confidence.get(split, {})
@@ -134,7 +136,7 @@ def score_table(results: RunResults, split: str) -> str:
 
 
 def part_table(results: RunResults, split: str) -> str:
-    """F1 by year for a footprint mapper, and by interval for both kinds."""
+    """F1 by interval and, for a footprint mapper, by year."""
     details = results.details.get(split)
     if not details:
         return ""
@@ -152,30 +154,13 @@ def part_table(results: RunResults, split: str) -> str:
         for place, years in enumerate(interval["intervals"])
     ]
     if rows:
-        header = ("years between", "change F1", "precision", "recall", "gain F1", "loss F1")
+        header = ("interval (years)", "change F1", "precision", "recall", "gain F1", "loss F1")
         tables.append(table(header, rows))
     return "\n\n".join(tables)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: bool = True) -> str:
-    """A Markdown table, aligned to be read as it stands: all but the first column to the right if numbers."""
-    lines = [tuple(header), *(tuple(row) for row in rows)]
-    widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(header))]
-    ruled = ["-" * (width - 1) + (":" if numbers and place else "-") for place, width in enumerate(widths)]
-    lines.insert(1, tuple(ruled))
-    return "\n".join(
-        "| "
-        + " | ".join(
-            cell.rjust(width) if numbers and place else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        + " |"
-        for line in lines
-    )
-
-
 def usage(results: RunResults) -> str:
-    """How to load and use the model, in code."""
+    """Code that loads and uses the model."""
     changes = results.task == CHANGE_DETECTION
     return _USAGE.format(
         name=results.model.repository or results.model.folder,
@@ -185,7 +170,7 @@ def usage(results: RunResults) -> str:
 
 
 def _title(results: RunResults) -> str:
-    """A model's own name: its repository's, or what it is."""
+    """The model's name: its repository's, or its architecture's."""
     repository = results.model.repository
     return repository.split("/")[-1] if repository else f"euromine-{results.architecture}"
 
@@ -203,7 +188,7 @@ def _interval(limits: Sequence[float | None] | None) -> str:
 
 
 def _repositories(pretrained: str | None) -> str | list[str] | None:
-    """The Hub repositories that training began from, as a card's metadata names them."""
+    """The Hub repositories that training started from, for the card's metadata."""
     sources = pretrained.split(", ") if pretrained else []
     named = [each for each in sources if re.fullmatch(r"[\w.-]+/[\w.-]+", each) and not Path(each).exists()]
     return named if len(named) > 1 else next(iter(named), None)
@@ -237,38 +222,39 @@ def _description(results: RunResults) -> str:
     model = results.model
     millions = f"{model.parameters / 1e6:.2f} million parameters"
     if results.task == CHANGE_DETECTION:
-        does = "finds what changed of a mine's footprint between any two years"
+        does = "detects changes of mining footprints between any two years"
     else:
-        does = "maps the footprint of mines in each year"
+        does = "maps mining footprints in each year"
     return (
-        f"`{results.architecture}` ({model.class_name}, {millions}): {does} of a Sentinel-2 series, "
-        "as EuroMineNet's benchmark of mines in the European Union sets it."
+        f"`{results.architecture}` ({model.class_name}, {millions}) {does} of a Sentinel-2 series, the task "
+        "of the EuroMineNet benchmark for mines in the European Union."
     )
 
 
 def _averaging(average: str) -> str:
     if average == "site":
-        return (
-            "Each site is scored from its own pixels, and the sites are averaged, weighted by their pixels."
-        )
-    return "The pixels of all sites are counted together."
+        return "Each site is scored on its own pixels; the score is the mean over sites, weighted by pixels."
+    return "The pixels of all sites are pooled."
 
 
 def _counting(protocol: str) -> str:
     if protocol == "paper":
         return (
-            "As the paper does, every pixel of a patch is counted: those where patches overlap more than "
-            "once, and those that fill a patch up too; unknown ones (255) not at all."
+            "As in the paper, every pixel of a patch is counted, so pixels where patches overlap count more "
+            "than once and padding counts too. Unknown pixels (255) are ignored."
         )
-    return "Pixels are counted once each, in the patch that owns them; unknown ones (255) not at all."
+    return "Each pixel is counted once, in the patch that owns it. Unknown pixels (255) are ignored."
 
 
 def _score_notes(changes: bool) -> str:
     if changes:
-        return "All pairs of a series' years are compared; a change has no direction in gain and loss F1."
+        return (
+            "All pairs of years of a series are compared. Change maps have no direction, so gain and loss F1 "
+            "take the direction of predicted changes from the reference."
+        )
     return (
-        "CA-TIoU says how little a map flickers where the ground does not change: a map that is always the "
-        "same scores 1, so read it beside F1. Change F1 is that of the differences between the yearly maps."
+        "CA-TIoU measures temporal consistency where the ground does not change. A constant map scores 1, so "
+        "read it together with F1. Change F1 is computed from the differences between the annual maps."
     )
 
 
@@ -276,8 +262,8 @@ def _selection(results: RunResults) -> str:
     training = results.training
     if training.best_step is not None:
         return (
-            f"The checkpoint of step {training.best_step} of {training.steps} was chosen by "
-            f"{training.selected_by} on the validation split. The test split was scored once, after that."
+            f"The checkpoint of step {training.best_step} of {training.steps} was selected by "
+            f"{training.selected_by} on the validation split. The test split was scored once, afterwards."
         )
     return (
         f"Nothing was selected: this is the last checkpoint, of step {training.steps}. "
@@ -301,36 +287,36 @@ def _protocol_rows(results: RunResults) -> list[tuple[str, str]]:
         "learning rate": f"{arguments['learning_rate']:g}, {arguments['lr_scheduler_type']}",
         "batch": str(training.batch_size),
         "steps": f"{training.steps} ({training.epochs:g} epochs)",
-        "augmentation": "flips and quarter turns" if protocol.augmentation else "none",
+        "augmentation": "flips and 90-degree rotations" if protocol.augmentation else "none",
         "precision": training.precision,
         "seed": str(arguments["seed"]),
-        "began from": origin_name(protocol.pretrained) if protocol.pretrained else "fresh weights",
+        "started from": origin_name(protocol.pretrained) if protocol.pretrained else "random weights",
         "hardware": results.hardware,
         "versions": ", ".join(f"{name} {version}" for name, version in results.versions.items()),
     }
     if results.task == CHANGE_DETECTION:
-        rows["pairs"] = f"{protocol.pairs_per_patch} a patch and epoch, {protocol.interval_sampling}"
+        rows["pairs"] = f"{protocol.pairs_per_patch} per patch and epoch, {protocol.interval_sampling}"
         if protocol.training == "series":
-            rows["pairs"] += ", those of a patch together: each of its years is encoded once"
+            rows["pairs"] += "; the pairs of a patch share a batch, and each of its years is encoded once"
             rows["batch"] += " patches"
     return list(rows.items())
 
 
 def _dataset_name(protocol: Protocol) -> str:
-    """A repository's name; of a folder its last part: where it lay concerns nobody else."""
+    """A repository's name, or the last part of a folder's path."""
     return str(protocol.dataset if protocol.dataset_revision else Path(protocol.dataset).name)
 
 
 def _limitations(results: RunResults) -> list[str]:
     limitations = [
-        "Trained on mines of the European Union at 10 m: other climates, other sensors and pits of a few "
-        "pixels are outside of what it has seen.",
-        "Labels are footprints as experts drew them from the imagery, not concessions or legal boundaries.",
-        "Haze, snow and a season unlike the training images' mislead it; nothing in it masks clouds.",
-        "One training run with one seed: other seeds give other scores.",
+        "Trained on mines in the European Union at 10 m resolution. Other climates, other sensors and pits "
+        "of a few pixels are outside the training data.",
+        "Labels are footprints that experts drew on the imagery, not concessions or legal boundaries.",
+        "Haze, snow and seasons unlike those of the training images degrade the maps; clouds are not masked.",
+        "The scores come from one training run with one seed; other seeds give other scores.",
     ]
     if results.task == CHANGE_DETECTION:
-        limitations.append("It says where a footprint changed, not whether it grew or was reclaimed.")
+        limitations.append("It detects where a footprint changed, not whether it grew or was reclaimed.")
     if results.protocol.simulated:
-        limitations.insert(0, "Trained on simulated data: not to be used on real mines.")
+        limitations.insert(0, "Trained on simulated data: do not use it on real mines.")
     return limitations

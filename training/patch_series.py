@@ -1,4 +1,4 @@
-"""Patches to train on with several pairs of their years at once, of which each year is read once."""
+"""Training samples of patches with several pairs of years, each year read once."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,8 +13,8 @@ from euromine.dataset_script.label_changes import change_between
 class PatchSeries(Dataset[dict[str, Any]]):
     """The years of a patch and the changes between some of them.
 
-    A sample is asked for by the rows of its pairs, as `SeriesSampler` names them, and holds the years that
-    stand in these pairs, however many there are.
+    A sample is indexed by the rows of its pairs, as `SeriesSampler` draws them, and holds the years that
+    occur in these pairs, however many.
 
     Args:
         pairs: Rows of `pairs` with `patch_id`, `year_1` and `year_2`.
@@ -35,14 +35,14 @@ class PatchSeries(Dataset[dict[str, Any]]):
         return self._patches
 
     def __getitem__(self, rows: Sequence[int]) -> dict[str, Any]:
-        """The sample of some pairs of one patch.
+        """The sample with some pairs of one patch.
 
         Args:
             rows: Rows of `pairs`.
 
         Returns:
-            `images` int16 (years, 10, side, side), the years ascending; `pairs` int64 (pairs, 2), the places
-            of two years among them; `changes` uint8 (pairs, side, side): 0 no change, 1 change, 255 unknown.
+            `images` int16 (years, 10, side, side), the years ascending; `pairs` int64 (pairs, 2), indices of
+            two of these years; `changes` uint8 (pairs, side, side): 0 no change, 1 change, 255 unknown.
         """
         years, places = np.unique(self._ends[list(rows)], return_inverse=True)
         pairs = places.reshape(-1, 2).astype(np.int64)

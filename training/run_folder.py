@@ -140,24 +140,25 @@ def _select_only_on_validation(training: TrainingArguments, splits: Splits) -> N
 
 def _check_same_run(output_dir: Path, before: RunRecord | None, now: RunRecord, resume: bool) -> None:
     """Refuse to mix two runs in one folder."""
-    way_out = "Pass --restart to begin anew there, or another --output_dir to keep both."
     if before is None:
         if checkpoints.all_checkpoints(output_dir):
-            raise ArgumentError(
-                f"--output_dir {output_dir}: found checkpoints of another program; expected an empty folder "
-                f"or a run of this script. {way_out}"
+            raise _another_run_error(
+                output_dir, "checkpoints of another program", "an empty folder or a run of this script"
             )
         return
     if not resume:
-        raise ArgumentError(
-            f"--no_resume: found a run in {output_dir} already; expected a folder without one. {way_out}"
+        raise _another_run_error(output_dir, "a run, with --no_resume", "a folder without one")
+    if differences := _differences(before, now):
+        raise _another_run_error(
+            output_dir, f"a run with {', '.join(differences[:_MOST_DIFFERENCES])}", "the same run"
         )
-    differences = _differences(before, now)
-    if differences:
-        raise ArgumentError(
-            f"--output_dir {output_dir}: found a run with {', '.join(differences[:_MOST_DIFFERENCES])}; "
-            f"expected the same run. {way_out}"
-        )
+
+
+def _another_run_error(output_dir: Path, found: str, expected: str) -> ArgumentError:
+    return ArgumentError(
+        f"--output_dir {output_dir}: found {found}; expected {expected}. Pass --restart to begin anew there, "
+        "or another --output_dir to keep both."
+    )
 
 
 def _differences(before: RunRecord, now: RunRecord) -> list[str]:

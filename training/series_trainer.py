@@ -1,4 +1,4 @@
-"""transformers' Trainer for series of years: scores over all of them, training that resumes exactly."""
+"""transformers' Trainer for series of years: evaluation over whole series, training that resumes exactly."""
 
 import logging
 import random
@@ -18,6 +18,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback, Tra
 from euromine.modeling.change_detection import year_pairs
 from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.support import files
+from euromine.support.errors import ModelError
 
 from . import checkpoints
 from .collation import IGNORED, SeriesCollator, augmented, without_unowned
@@ -29,7 +30,11 @@ logger = logging.getLogger(__name__)
 
 
 class SeriesTrainer(Trainer):
-    """Trains on single images, pairs of them or all pairs of a patch's years, and scores whole series.
+    """Trains on single images, pairs or all pairs of a patch's years, and evaluates on whole series.
+
+    The order of rows depends on the seed and the epoch; flips, dropout and everything else that is random
+    depend on the seed and the step. No step therefore depends on what happened before it, and training that
+    was killed and resumed finishes, on a CPU, bit-identical to training that was not.
 
     Args:
         model: A footprint mapper or a change detector.
@@ -37,15 +42,11 @@ class SeriesTrainer(Trainer):
         image_processor: Normalises on the device, and is saved with every checkpoint.
         train_dataset: Rows of `annual` or `pairs`, or `PatchSeries`.
         eval_dataset: Rows of `series`, the validation split.
-        collator: Puts both together.
+        collator: Collates the samples of both.
         scores: The metrics.
-        sampler: In which order rows are trained on; default all of them, shuffled.
-        augmentation: Whether training samples are flipped and turned.
+        sampler: The order of training rows; default all of them, shuffled.
+        augmentation: Whether training samples are flipped and rotated.
         callbacks: Other callbacks.
-
-    The order of the rows depends on the seed and the epoch; flips, dropout and all else that is drawn depend
-    on the seed and the step. Nothing therefore hangs on what happened before a step, and training that was
-    killed and resumed ends, on a CPU, with the very bits of training that was not.
     """
 
     def __init__(
@@ -85,9 +86,9 @@ class SeriesTrainer(Trainer):
 
     @property
     def network(self) -> PreTrainedModel:
-        """The model, as no wrapper."""
+        """The model without wrappers."""
         if not isinstance(self.model, PreTrainedModel):
-            raise TypeError(f"the trainer's model is a {type(self.model).__name__}, no PreTrainedModel")
+            raise TypeError(f"model: found a {type(self.model).__name__}; expected a PreTrainedModel.")
         return self.model
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[Any]:
@@ -100,7 +101,7 @@ class SeriesTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """The network's loss on a batch of integers, augmented and normalised where it lies."""
+        """The network's loss on a batch of integers, augmented and normalised on the batch's device."""
         pixel_values, labels, pairs = inputs["pixel_values"], inputs["labels"], inputs.get("pairs")
         if self.augmentation and model.training:
             pixel_values, labels = augmented(pixel_values, labels, pairs, inputs.get("patches"))
@@ -118,24 +119,24 @@ class SeriesTrainer(Trainer):
         prediction_loss_only: bool,
         ignore_keys: list[str] | None = None,
     ) -> tuple[None, Tensor, Any]:
-        """Map the series of a batch.
+        """Predict the maps of a batch of series.
 
         Args:
-            model: The network as it is wrapped.
+            model: The network with its wrappers.
             inputs: A batch of series from the collator.
-            prediction_loss_only: Not looked at: series have no loss.
-            ignore_keys: Not looked at.
+            prediction_loss_only: Ignored, as series have no loss.
+            ignore_keys: Ignored.
 
         Returns:
-            No loss; maps uint8 (batch, years or pairs, height, width), 255 where the patch does not own a
-            pixel or there is no such year; and labels: references (batch, years, height, width) alike, site
-            (batch,), years (batch, years). The sample is the first dimension of all, so that several
-            processes gather them and drop what fills the last batch.
+            No loss; maps uint8 (batch, years or pairs, height, width), 255 in pixels that the patch does not
+            own and in missing years; and labels: references (batch, years, height, width) alike, site
+            (batch,), years (batch, years). All have the sample as their first dimension, so that several
+            processes can gather them and drop the samples that fill the last batch.
         """
         inputs = self._prepare_inputs(inputs)
         self.settle_divided_network()
         own, years = inputs["own"], inputs["years"]
-        # Autocast wraps `forward` alone, which a change detector does not go through here.
+        # Accelerate's autocast wraps `forward` alone, which a change detector does not go through here.
         with self.accelerator.autocast():
             maps = predict_series(self.network, self.image_processor, inputs["pixel_values"])
         present = years >= 0
@@ -146,10 +147,10 @@ class SeriesTrainer(Trainer):
         return None, maps, (references, inputs["site"], years)
 
     def settle_divided_network(self) -> None:
-        """Make up for what FSDP2 leaves out where it has divided a network's weights among processes.
+        """Let `predict_series` and checkpoints work on a network whose weights FSDP2 has divided.
 
-        It gathers them for `forward`, and is told here that `predict_series` needs them, too. And it makes
-        the network one of a class of its own, which no checkpoint could name.
+        FSDP2 gathers the weights for `forward`; this registers `predict_series` as well. It also gives the
+        network a class of its own, which no checkpoint could name; this restores the name.
         """
         network = self.network
         if not isinstance(network, FSDPModule):
@@ -166,20 +167,20 @@ class SeriesTrainer(Trainer):
             register_fsdp_forward_method(network, "predict_series")
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        """As Trainer's, for networks whose tensors have other names on disk, too."""
+        """As Trainer's, also for networks whose tensors have other names on disk."""
         if isinstance(self.model, FSDPModule) or self.is_deepspeed_enabled:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
         load_weights(self.network, resume_from_checkpoint)
 
     def _load_best_model(self) -> None:
-        """As Trainer's, for networks whose tensors have other names on disk, too."""
+        """As Trainer's, also for networks whose tensors have other names on disk."""
         if isinstance(self.model, FSDPModule) or self.is_deepspeed_enabled:
             super()._load_best_model()
             return
         best = str(self.state.best_model_checkpoint)
         logger.info(
-            "taking the best checkpoint, %s (%s %.4f)",
+            "Loading the best checkpoint, %s (%s %.4f).",
             best,
             self.args.metric_for_best_model,
             self.state.best_metric,
@@ -190,7 +191,7 @@ class SeriesTrainer(Trainer):
         return super()._get_output_dir(trial) if self._staging is None else str(self._staging)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """As Trainer's, beside its place first: `checkpoint-N` is complete or is not there."""
+        """As Trainer's, in a staging folder first: `checkpoint-N` is complete or does not exist."""
         output_dir = Path(super()._get_output_dir(trial))
         staging = output_dir / checkpoints.STAGING
         name = f"checkpoint-{self.state.global_step}"
@@ -204,7 +205,7 @@ class SeriesTrainer(Trainer):
                 super()._save_checkpoint(model, trial)
             finally:
                 self._staging = None
-            # The best one's name was looked for in the wrong place.
+            # Trainer has looked for the best checkpoint in the staging folder.
             best = output_dir / f"checkpoint-{self.state.best_global_step}"
             if best.name == name or best.is_dir():
                 self.state.best_model_checkpoint = str(best)
@@ -217,14 +218,14 @@ class SeriesTrainer(Trainer):
         self.accelerator.wait_for_everyone()
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
-        """Nothing: `publishing.py` has made the repository, and sends the finished model there."""
+        """Do nothing: `hub_push.py` has made the repository and sends the finished model there."""
         self.hub_model_id: str | None = self.args.hub_model_id  # type: ignore[assignment]
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        """Nothing: no checkpoint is published."""
+        """Do nothing: no checkpoint is published."""
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """As Trainer's; where `output_dir` is left out, each file of the final model is put there at once."""
+        """As Trainer's; without `output_dir`, each file of the final model is written atomically."""
         self.settle_divided_network()
         if output_dir is not None:
             super().save_model(output_dir, _internal_call)
@@ -235,7 +236,7 @@ class SeriesTrainer(Trainer):
             super().save_model(str(staging), _internal_call=True)
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
-                # Pickled, with the paths of this machine; what there is to know is in run.json.
+                # A pickle with the paths of this machine; run.json has the arguments.
                 (staging / TRAINING_ARGS_NAME).unlink()
                 for path in staging.iterdir():
                     path.replace(final / path.name)
@@ -243,37 +244,37 @@ class SeriesTrainer(Trainer):
         self.accelerator.wait_for_everyone()
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the project writes its own card, which Trainer's would replace."""
+        """Do nothing: Trainer's card would replace the project's own."""
 
 
 def load_weights(model: PreTrainedModel, folder: str) -> None:
-    """Load a checkpoint's weights into a network that stands already.
+    """Load a checkpoint's weights into an existing network.
 
-    Trainer loads the file as it is, and leaves out without a word what is called otherwise there: all of
-    SegFormer, for one. `from_pretrained` knows the names.
+    Trainer loads the file directly and silently skips tensors with other names there, such as all of
+    SegFormer's. `from_pretrained` translates the names.
 
     Args:
         model: The network.
         folder: A checkpoint of the same network.
 
     Raises:
-        ValueError: A tensor is missing or left over.
+        ModelError: A tensor is missing or left over.
     """
     loading: Any = type(model).from_pretrained(folder, dtype=model.dtype, output_loading_info=True)
     loaded, found = loading
     problems = {name: sorted(keys) for name, keys in found.items() if name.endswith("_keys") and keys}
     if problems:
-        raise ValueError(f"{folder} holds no checkpoint of this network: {problems}")
+        raise ModelError(f"{folder}: found {problems}; expected a checkpoint of this network.")
     model.load_state_dict(loaded.state_dict())
 
 
 def data_seed(args: TrainingArguments) -> int:
-    """The seed of the order of the rows."""
+    """The seed of the order of rows."""
     return args.seed if args.data_seed is None else args.data_seed
 
 
 class _Draws(TrainerCallback):
-    """Ties all that is drawn to the seed, the epoch and the step."""
+    """Makes everything random depend on the seed, the epoch and the step alone."""
 
     def __init__(self, sampler: EpochSampler) -> None:
         self.sampler = sampler
@@ -289,5 +290,5 @@ class _Draws(TrainerCallback):
         sequence = np.random.SeedSequence([args.seed, state.global_step, args.process_index])
         seeds = sequence.generate_state(3)
         random.seed(int(seeds[0]))
-        np.random.seed(int(seeds[1]))  # noqa: NPY002 - what others draw from it is to be resumable, too
+        np.random.seed(int(seeds[1]))  # noqa: NPY002 - for libraries that draw from it
         torch.manual_seed(int(seeds[2]))

@@ -86,7 +86,7 @@ def test_a_run_without_held_out_sites_has_a_picture_too(publisher: Worker, hub: 
     train(publisher, built, tmp_path / "run", "--hub_model_id", "mines/unscored")
     card = hub.read("model", "mines/unscored", "README.md").decode()
     assert "(predictions.png)" in card
-    assert "Patches that were trained on, in natural colour" in card
+    assert "Training patches in natural colour" in card
     assert errors_of(card, "model") == []
     assert hub.read("model", "mines/unscored", "predictions.png").startswith(b"\x89PNG")
 

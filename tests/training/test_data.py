@@ -190,7 +190,7 @@ def test_a_file_that_a_dataset_lacks_is_not_confused_with_a_hub_out_of_reach(
     monkeypatch.setattr(dataset_files, "hf_hub_download", fail)
     assert dataset_files.band_statistics(segmentation("mines/euromine")) is None
     warning = (
-        f"statistics.json of mines/euromine could not be fetched ({error}): training continues without it."
+        f"statistics.json of mines/euromine could not be fetched ({error}): training goes on without it."
     )
     assert [record.getMessage() for record in caplog.records] == ([warning] if warned else [])
 

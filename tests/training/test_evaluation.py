@@ -65,7 +65,7 @@ def test_changes_of_a_series_are_those_of_its_pairs_one_by_one():
 
 
 def test_images_that_are_no_series_are_refused(tiny_segformer):
-    with pytest.raises(ValueError, match=r"\(batch, years, channels, height, width\) was expected"):
+    with pytest.raises(ValueError, match=r"images: found the shape .*; expected \(batch, years, channels"):
         predict_series(tiny_segformer(), PROCESSOR, random_images(3)[0])
 
 
