@@ -1,1 +1,56 @@
-"""A trained network and scenes of a mine -> maps, areas, polygons, changes, a report."""
+"""A trained network and images of a mine -> maps, areas, changes, polygons and a report."""
+
+from typing import TYPE_CHECKING
+
+from euromine.support.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from euromine.support.errors import SceneError as SceneError
+
+    from .history.markov import change_probability as change_probability
+    from .history.markov import posterior as posterior
+    from .history.series_settings import SeriesSettings as SeriesSettings
+    from .history.smoothing import smooth as smooth
+    from .history.switch_rates import SwitchRates as SwitchRates
+    from .mapping.loading import load_model as load_model
+    from .mapping.many_scenes import predict_scenes as predict_scenes
+    from .mapping.scene_maps import predict_scene as predict_scene
+    from .monitor import MineMonitor as MineMonitor
+    from .result import SeriesResult as SeriesResult
+    from .scenes.scene import open_scene as open_scene
+    from .scenes.scene_options import SceneOptions as SceneOptions
+
+__all__ = [
+    "MineMonitor",
+    "SceneError",
+    "SceneOptions",
+    "SeriesResult",
+    "SeriesSettings",
+    "SwitchRates",
+    "change_probability",
+    "load_model",
+    "open_scene",
+    "posterior",
+    "predict_scene",
+    "predict_scenes",
+    "smooth",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "MineMonitor": ".monitor",
+        "SceneError": "euromine.support.errors",
+        "SceneOptions": ".scenes.scene_options",
+        "SeriesResult": ".result",
+        "SeriesSettings": ".history.series_settings",
+        "SwitchRates": ".history.switch_rates",
+        "change_probability": ".history.markov",
+        "load_model": ".mapping.loading",
+        "open_scene": ".scenes.scene",
+        "posterior": ".history.markov",
+        "predict_scene": ".mapping.scene_maps",
+        "predict_scenes": ".mapping.many_scenes",
+        "smooth": ".history.smoothing",
+    },
+)

@@ -1,28 +1,34 @@
-"""The same in Python: a trained network, and what it makes of a place over the years."""
+"""Trained networks in Python: one scene mapped, or a site over its years."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from euromine.modeling import SEGMENTATION
+from euromine.modeling.auto import SEGMENTATION
+from euromine.support.errors import ModelError
 
-from .history.series import SeriesSettings, by_year, find_scenes, make_series
+from .history.series import make_series
+from .history.series_settings import SeriesSettings
+from .history.smoothing import Method
+from .history.switch_rates import SwitchRates
+from .history.yearly_images import find_scenes, scenes_by_year
 from .mapping.loading import LoadedModel, load_model
-from .mapping.prediction import predict_probability
+from .mapping.prediction import OVERLAP, WINDOW, predict_probability
 from .result import SeriesResult
-from .scenes.scene import SceneOptions, open_scene, parse_bands
+from .scenes.band_names import parse_bands
+from .scenes.scene import open_scene
+from .scenes.scene_options import SceneOptions
 
 
 class MineMonitor:
-    """A footprint mapper, a change detector or one of each, ready for a person's own images.
+    """A footprint mapper, a change detector or one of each, ready for a user's own images.
 
     Attributes:
         models: The loaded models.
@@ -46,9 +52,9 @@ class MineMonitor:
         """Load one model or two.
 
         Args:
-            model: A footprint mapper or a change detector: a folder, or a repository of the Hub.
-            change_model: A change detector beside a mapper.
-            device: Where to; by default a GPU if there is one.
+            model: A footprint mapper or a change detector: a folder or a Hub repository.
+            change_model: A change detector beside a footprint mapper.
+            device: Where the models run; by default a GPU if there is one.
 
         Raises:
             ModelError: A model cannot be loaded.
@@ -60,28 +66,54 @@ class MineMonitor:
         return f"MineMonitor({', '.join(loaded.source for loaded in self.models)})"
 
     def predict(
-        self, scene: str | os.PathLike[str], *, progress: bool = False, **settings: Any
+        self,
+        scene: str | os.PathLike[str],
+        *,
+        bands: str | Sequence[str] | None = None,
+        scale: float | None = None,
+        offset: float | None = None,
+        nodata: float | None = None,
+        window: int = WINDOW,
+        overlap: int = OVERLAP,
+        batch_size: int | None = None,
+        progress: bool = False,
     ) -> NDArray[np.float32]:
         """The probability of a mine in each pixel of one scene.
 
+        For scenes that do not fit in memory, `euromine predict` and `predict_scenes` write maps instead.
+
         Args:
-            scene: A GeoTIFF of any size; `prediction.predict_scene` writes maps of one that fits no memory.
+            scene: A GeoTIFF.
+            bands: Names of the file's bands in order, as a sequence or separated by commas; None for those in
+                its metadata. As for `scale`, `offset` and `nodata`, see `SceneOptions`.
+            scale: Reflectance is `(number + offset) * scale`; None for the metadata's.
+            offset: As above.
+            nodata: The number of pixels without data; None for the metadata's.
+            window: The largest side of a window in pixels, a multiple of 32.
+            overlap: Pixels that neighbouring windows share.
+            batch_size: Windows per call of the network; None for 1, or 8 on a GPU.
             progress: Whether to show a progress bar.
-            **settings: `bands`, `scale`, `offset`, `nodata` of the scene, where it does not say them itself;
-                `window`, `overlap` and `batch_size`.
 
         Returns:
             (height, width) float32, NaN without data.
 
         Raises:
             SceneError: The scene cannot be read, lacks a band or does not say what its numbers mean.
-            ValueError: There is no footprint mapper.
+            ModelError: There is no footprint mapper.
+            ArgumentError: An option is out of range.
         """
         mapper = next((loaded for loaded in self.models if loaded.task == SEGMENTATION), None)
         if mapper is None:
-            raise ValueError(f"{self} maps no footprints, a footprint mapper was expected")
-        with open_scene(scene, _scene_options(settings)) as opened:
-            blocks = predict_probability(mapper.model, mapper.image_processor, opened, **settings)
+            raise ModelError(f"{self}: found no footprint mapper; expected one to predict a scene.")
+        with open_scene(scene, _scene_options(bands, scale, offset, nodata)) as opened:
+            blocks = predict_probability(
+                mapper.model,
+                mapper.image_processor,
+                opened,
+                window=window,
+                overlap=overlap,
+                batch_size=batch_size,
+            )
             with tqdm(total=opened.grid.height, unit="row", disable=not progress) as bar:
                 rows = []
                 for _, block in blocks:
@@ -95,37 +127,80 @@ class MineMonitor:
         out: str | os.PathLike[str],
         *,
         years: Iterable[int] | None = None,
+        smoothing: Method = "median",
+        rates: SwitchRates | None = None,
+        change_by: str = "footprints",
+        pairs: str = "all",
+        threshold: float = 0.5,
+        minimum_mapping_unit: float = 0.0,
+        permits: str | os.PathLike[str] | None = None,
+        site: str | None = None,
+        simulated: bool | None = None,
+        bands: str | Sequence[str] | None = None,
+        scale: float | None = None,
+        offset: float | None = None,
+        nodata: float | None = None,
+        window: int = WINDOW,
+        overlap: int = OVERLAP,
+        batch_size: int | None = None,
         progress: bool = False,
-        **settings: Any,
     ) -> SeriesResult:
-        """Map a place over its years, as `euromine series` does.
+        """Map a site over its years, as `euromine series` does.
 
         Args:
-            scenes: A folder with an image for each year, or the images' paths; each tells its year.
-            out: The folder to make, or to complete.
+            scenes: A folder with one image per year, or the images' paths. The year is in a file's name or
+                metadata.
+            out: The folder to create or to complete.
             years: The years of interest; default all.
+            smoothing: "viterbi", "median" or "none". This and the next eight are fields of `SeriesSettings`,
+                which says more.
+            rates: Switch rates that replace those of the calibration.
+            change_by: "footprints" or "posterior".
+            pairs: "all", "consecutive" or "first-last".
+            threshold: The probability above which a pixel is mined.
+            minimum_mapping_unit: Hectares; smaller polygons are left out.
+            permits: A vector file of permitted outlines.
+            site: The site's name; None for that of the image folder.
+            simulated: Whether the images are simulated; None to look for the note of `euromine simulate`.
+            bands: Names of the files' bands in order, as for `predict`.
+            scale: As for `predict`.
+            offset: As for `predict`.
+            nodata: As for `predict`.
+            window: As for `predict`.
+            overlap: As for `predict`.
+            batch_size: As for `predict`.
             progress: Whether to show progress bars.
-            **settings: The fields of `SeriesSettings`; `bands`, `scale`, `offset` and `nodata` of the images,
-                where they do not say them themselves.
 
         Raises:
-            SceneError: An image cannot be read, or does not fit.
-            ValueError: The models, the years or the settings do not fit.
-            OSError: The folder cannot be written to, or has not the space.
+            SceneError: An image cannot be read, or does not fit the others.
+            EuroMineError: Models, years, permits and settings do not go together.
+            OSError: The folder cannot be written to, or the disk is full.
         """
-        options = _scene_options(settings)
+        settings = SeriesSettings(
+            smoothing=smoothing,
+            rates=rates,
+            change_by=change_by,
+            pairs=pairs,
+            threshold=threshold,
+            minimum_mapping_unit=minimum_mapping_unit,
+            permits=None if permits is None else Path(permits),
+            site=site,
+            simulated=simulated,
+            window=window,
+            overlap=overlap,
+            batch_size=batch_size,
+        )
+        options = _scene_options(bands, scale, offset, nodata)
         chosen = None if years is None else sorted({int(year) for year in years})
         if isinstance(scenes, str | os.PathLike):
             found = find_scenes(scenes, chosen, options)
         else:
-            found = by_year(scenes, chosen, options)
-        if settings.get("permits") is not None:
-            settings["permits"] = Path(settings["permits"])
+            found = scenes_by_year(scenes, chosen, options)
         made = make_series(
             self.models,
             found,
             out,
-            SeriesSettings(**settings),
+            settings,
             options=options,
             missing_years=[year for year in chosen or () if year not in found],
             progress=progress,
@@ -133,12 +208,8 @@ class MineMonitor:
         return SeriesResult(made.path)
 
 
-def _scene_options(settings: dict[str, Any]) -> SceneOptions:
-    """What is told of scenes, taken out of `settings`."""
-    bands = settings.pop("bands", None)
-    if isinstance(bands, str):
-        bands = parse_bands(bands)
-    return SceneOptions(
-        bands=None if bands is None else tuple(bands),
-        **{name: settings.pop(name) for name in ("scale", "offset", "nodata") if name in settings},
-    )
+def _scene_options(
+    bands: str | Sequence[str] | None, scale: float | None, offset: float | None, nodata: float | None
+) -> SceneOptions:
+    names = parse_bands(bands) if isinstance(bands, str) else bands
+    return SceneOptions(None if names is None else tuple(names), scale, offset, nodata)

@@ -1,4 +1,4 @@
-"""`pipeline("mine-footprint", model=...)`: one scene, or a list of them, by transformers' own call.
+"""`transformers.pipeline("mine-footprint", model=...)`, for one scene or a list of scenes.
 
 Importing this module registers the task with transformers.
 """
@@ -19,13 +19,17 @@ from rasterio.windows import Window
 from transformers import AutoModelForSemanticSegmentation, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from euromine.modeling import EuroMineImageProcessor
+from euromine.modeling.image_processing import EuroMineImageProcessor
+from euromine.support.errors import ArgumentError, ModelError, SceneError
 
 from .history.area_series import areas_by_year
-from .mapping.prediction import NODATA, OVERLAP, WINDOW, predict_probability
+from .mapping.prediction import OVERLAP, WINDOW, predict_probability
+from .mapping.scene_maps import NODATA
 from .scenes.alignment import ReadsWindows
+from .scenes.band_names import parse_bands
 from .scenes.grids import Grid
-from .scenes.scene import Scene, SceneOptions, open_scene, parse_bands
+from .scenes.scene import Scene, open_scene
+from .scenes.scene_options import SceneOptions
 
 TASK = "mine-footprint"
 
@@ -34,10 +38,10 @@ _FORWARD = ("window", "overlap")
 
 
 class ArrayScene:
-    """An image in memory, read as a scene is.
+    """An image in memory that is read like a `Scene`.
 
     Attributes:
-        grid: Its pixels, which lie nowhere.
+        grid: Its pixels, without a coordinate system.
     """
 
     def __init__(self, image: NDArray[Any], bands: Sequence[str]) -> None:
@@ -48,25 +52,27 @@ class ArrayScene:
             bands: The names of its bands.
 
         Raises:
-            ValueError: It has other dimensions or another number of bands.
+            SceneError: The image has other dimensions or another number of bands.
         """
         image = np.asarray(image)
         if image.ndim != 3 or len(image) != len(bands) or 0 in image.shape or image.dtype.kind not in "iuf":
-            raise ValueError(
-                f"the image is {image.dtype} {image.shape}, numbers ({len(bands)}, height, width) were "
-                f"expected: {', '.join(bands)}"
+            raise SceneError(
+                f"image: found {image.dtype} {image.shape}; expected numbers ({len(bands)}, height, width) "
+                f"for the bands {', '.join(bands)}."
             )
         self._image, self._bands = image, list(bands)
         self.grid = Grid(CRS(), Affine.identity(), image.shape[2], image.shape[1])
 
     def cache_rows(self, rows: int) -> None:
-        """It is in memory already."""
+        """The whole image is in memory already."""
 
     def read(self, window: Window, bands: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """As `Scene.read`."""
         missing = [band for band in bands if band not in self._bands]
         if missing:
-            raise ValueError(f"the image has no band {', '.join(missing)}, only {', '.join(self._bands)}")
+            raise SceneError(
+                f"image: found the bands {', '.join(self._bands)}; expected {', '.join(missing)} as well."
+            )
         top, left = int(window.row_off), int(window.col_off)
         part = self._image[:, top : top + int(window.height), left : left + int(window.width)]
         image = part[[self._bands.index(band) for band in bands]].astype(np.float32)
@@ -76,17 +82,17 @@ class ArrayScene:
 
 
 class MineFootprintPipeline(Pipeline):
-    """Maps the footprint in a scene.
+    """Maps the mine footprint in a scene.
 
-    Takes a GeoTIFF's path, an open rasterio dataset of a file, an open `Scene`, or an array (bands, height,
-    width) of digital numbers (reflectance times 10,000), or a list of those. Of an array the bands are the
-    processor's `source_bands` unless `bands` names them.
+    Takes a GeoTIFF's path, a rasterio dataset or `Scene` that is open, or an array (bands, height, width) of
+    digital numbers (reflectance times 10,000); or a list of those. The bands of an array are the processor's
+    `source_bands` unless `bands` names them.
 
-    Options: `threshold` (0.5), `window` and `overlap` in pixels; of scenes that do not say them themselves
-    `bands`, `scale`, `offset` and `nodata`, as for `euromine predict`.
+    Options: `threshold` (0.5); `window` and `overlap` in pixels; and, where a file's own metadata do not
+    apply, `bands`, `scale`, `offset` and `nodata` as for `euromine predict`.
 
-    Gives a dictionary: `mask` uint8 (height, width) 1 mine, 0 none, 255 without data; `probability` float32
-    (height, width), NaN without data; `area_ha`, the mined area on the ground, or None for an array.
+    Returns a dictionary: `mask` uint8 (height, width), 1 mine, 0 other, 255 without data; `probability`
+    float32 (height, width), NaN without data; `area_ha`, the mined area on the ground, None for an array.
 
     Example:
         >>> import euromine.monitoring.pipeline  # doctest: +SKIP
@@ -94,7 +100,7 @@ class MineFootprintPipeline(Pipeline):
         >>> pipeline("mine-footprint", model="runs/segformer-b0")("scene.tif")["area_ha"]  # doctest: +SKIP
     """
 
-    # transformers types these by their default, None, and the parameters of the three steps not at all.
+    # transformers types these by their default, None, and does not type the parameters of the three steps.
     _load_processor = False  # type: ignore[assignment]
     _load_image_processor = True  # type: ignore[assignment]
     _load_video_processor = False  # type: ignore[assignment]
@@ -104,9 +110,8 @@ class MineFootprintPipeline(Pipeline):
     def _sanitize_parameters(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         known = {*_SCENE, *_FORWARD, "threshold"}
         if unknown := set(options) - known:
-            raise ValueError(
-                f"{TASK} knows no option {', '.join(sorted(unknown))}, one of {', '.join(sorted(known))} "
-                "was expected"
+            raise ArgumentError(
+                f"{TASK}: found the option {', '.join(sorted(unknown))}; expected {', '.join(sorted(known))}."
             )
         return (
             {name: options[name] for name in _SCENE if name in options},
@@ -114,28 +119,30 @@ class MineFootprintPipeline(Pipeline):
             {"threshold": options["threshold"]} if "threshold" in options else {},
         )
 
-    def preprocess(self, input_: Any, **options: Any) -> dict[str, Any]:
-        """Whatever came, as something that is read in windows."""
-        processor = self._processor()
-        bands = options.get("bands")
-        if isinstance(bands, str):
-            bands = parse_bands(bands)
+    def preprocess(  # type: ignore[override]
+        self,
+        input_: Any,
+        bands: str | Sequence[str] | None = None,
+        scale: float | None = None,
+        offset: float | None = None,
+        nodata: float | None = None,
+    ) -> dict[str, Any]:
+        """Open the input as something that is read in windows."""
+        names = parse_bands(bands) if isinstance(bands, str) else bands
         if isinstance(input_, Scene):
             return {"scene": input_, "is_ours": False}
         if isinstance(input_, np.ndarray | torch.Tensor):
-            return {
-                "scene": ArrayScene(np.asarray(input_), bands or processor.source_bands),
-                "is_ours": False,
-            }
-        # Of an open dataset the file that it reads.
+            scene = ArrayScene(np.asarray(input_), names or self._processor().source_bands)
+            return {"scene": scene, "is_ours": False}
+        # An open dataset stands for its file.
         path = input_ if isinstance(input_, os.PathLike) else getattr(input_, "name", input_)
         if not isinstance(path, str | os.PathLike):
-            raise ValueError(
-                f"{TASK} was given a {type(input_).__name__}, a GeoTIFF's path, an open dataset or an "
-                "array (bands, height, width) was expected"
+            raise SceneError(
+                f"scene: found a {type(input_).__name__}; expected the path of a GeoTIFF, an open dataset or "
+                "an array (bands, height, width)."
             )
-        options["bands"] = None if bands is None else tuple(bands)
-        return {"scene": open_scene(Path(path), SceneOptions(**options)), "is_ours": True}
+        options = SceneOptions(None if names is None else tuple(names), scale, offset, nodata)
+        return {"scene": open_scene(Path(path), options), "is_ours": True}
 
     def _forward(  # type: ignore[override]
         self, input_tensors: dict[str, Any], window: int = WINDOW, overlap: int = OVERLAP
@@ -154,27 +161,27 @@ class MineFootprintPipeline(Pipeline):
     ) -> dict[str, Any]:
         """The mask and its area."""
         if not 0 <= threshold < 1:
-            raise ValueError(
-                f"threshold is {threshold}, a probability of at least 0 and below 1 was expected"
+            raise ArgumentError(
+                f"threshold: found {threshold}; expected a probability of at least 0 and below 1."
             )
         probability, grid = model_outputs["probability"], model_outputs["grid"]
         mask = (probability > threshold).astype(np.uint8)
         mask[np.isnan(probability)] = NODATA
-        # Of one map the year does not matter.
+        # A single map's year does not matter.
         area = float(areas_by_year(mask[None], [0], grid)[0].area_ha) if grid.crs else None
         return {"mask": mask, "probability": probability, "area_ha": area}
 
     def _processor(self) -> EuroMineImageProcessor:
         if not isinstance(self.image_processor, EuroMineImageProcessor):
-            raise ValueError(
-                f"the image processor is a {type(self.image_processor).__name__}, the "
-                "EuroMineImageProcessor that a checkpoint was saved with was expected"
+            raise ModelError(
+                f"image_processor: found a {type(self.image_processor).__name__}; expected the "
+                "EuroMineImageProcessor that a checkpoint is saved with."
             )
         return self.image_processor
 
 
 def register() -> None:
-    """Make the task known to `transformers.pipeline`; done by importing this module."""
+    """Register the task with `transformers.pipeline`. Importing this module does it."""
     if TASK not in PIPELINE_REGISTRY.supported_tasks:
         PIPELINE_REGISTRY.register_pipeline(
             TASK,

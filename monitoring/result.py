@@ -9,16 +9,16 @@ from .history.folder import SeriesFolder
 
 
 class SeriesResult(SeriesFolder):
-    """The maps, tables and polygons that `euromine series` left in a folder, and their report.
+    """The maps, tables and polygons that `euromine series` wrote to a folder, and their report.
 
-    Nothing but the manifest is read before it is asked for, and nothing is kept in memory.
+    Only the manifest is read at once. Nothing else is read before it is asked for, or kept in memory.
 
     Attributes:
         path: The folder.
-        manifest: The model, data and settings that made it.
+        manifest: The models, images and settings behind the series.
 
     Raises:
-        RecordError: The folder holds no series, or one that was stopped.
+        RecordError: The folder holds no series, or an unfinished one.
     """
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Path:

@@ -1,4 +1,4 @@
-"""A series' folder, read: maps as arrays when they are asked for, tables, polygons, the report."""
+"""A series' folder, read: maps as arrays, tables and polygons, each when it is asked for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pandas
 from numpy.typing import NDArray
+from pandas.errors import EmptyDataError, ParserError
 
+from euromine.support.errors import ArgumentError, DataError, RecordError
 from euromine.support.rasters import gdal, gdal_errors, open_raster
 
 from .file_names import (
@@ -24,28 +26,29 @@ from .file_names import (
     probability_name,
 )
 from .manifest import Manifest, read_manifest
+from .vector_files import require_geopandas
 
 
 class SeriesFolder:
-    """What `euromine series` left in a folder.
+    """The maps, tables and polygons that `euromine series` wrote to a folder.
 
-    Nothing but the manifest is read before it is asked for, and nothing is kept in memory.
+    Only the manifest is read at once. Nothing else is read before it is asked for, or kept in memory.
 
     Attributes:
         path: The folder.
-        manifest: What model, data and settings made it.
+        manifest: The models, images and settings behind the series.
 
     Raises:
-        ValueError: The folder holds no series, or one that was stopped.
+        RecordError: The folder holds no series, or an unfinished one.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.manifest: Manifest = read_manifest(self.path)
         if not self.manifest.complete:
-            raise ValueError(
-                f"{self.path} holds a series that was stopped; run the same `euromine series` again, "
-                "it continues where it was"
+            raise RecordError(
+                f"{self.path}: found an unfinished series; expected a complete one. Run the same "
+                "`euromine series` again to resume it."
             )
 
     def __repr__(self) -> str:
@@ -66,7 +69,7 @@ class SeriesFolder:
         """A year's footprint (height, width): 1 mined, 0 not, 255 unknown.
 
         Raises:
-            ValueError: There is none of this year.
+            DataError: There is none of this year.
         """
         return self._read(footprint_name(year), f"footprint of {year}")
 
@@ -74,7 +77,7 @@ class SeriesFolder:
         """A year's probability of being mined (height, width), before smoothing; NaN where unknown.
 
         Raises:
-            ValueError: There is none of this year.
+            DataError: There is none of this year.
         """
         return self._read(probability_name(year), f"probability of {year}")
 
@@ -84,7 +87,7 @@ class SeriesFolder:
         0 none, 1 gain, 2 loss, 3 change of unknown direction, 255 unknown.
 
         Raises:
-            ValueError: There is none of these years.
+            DataError: There is none of these years.
         """
         return self._read(change_name(year_1, year_2), f"change from {year_1} to {year_2}")
 
@@ -100,21 +103,21 @@ class SeriesFolder:
 
     @property
     def areas(self) -> pandas.DataFrame:
-        """Mined area by year, in hectares (`areas.YearArea`).
+        """Mined area by year, in hectares (`area_series.YearArea`).
 
         Raises:
-            ValueError: There is none, because no footprints were mapped.
+            DataError: No footprints were mapped, or the table is damaged.
         """
         return self._table(AREAS)
 
     @property
     def changes(self) -> pandas.DataFrame:
-        """Gained and lost area by pair of years, in hectares (`areas.PairChange`)."""
+        """Gained and lost area by pair of years, in hectares (`area_series.PairChange`)."""
         return self._table(CHANGES_TABLE)
 
     @property
     def permits(self) -> pandas.DataFrame | None:
-        """What lies outside the permits, the largest first; None where no permits were given."""
+        """Mined ground outside the permits, the largest first; None where no permits were given."""
         return self._table(PERMITS_TABLE) if (self.path / PERMITS_TABLE).exists() else None
 
     def polygons(self, kind: str = "footprints") -> Any:
@@ -124,52 +127,61 @@ class SeriesFolder:
             kind: "footprints" or "changes".
 
         Raises:
-            ValueError: There is no such kind, or the series has none.
-            ImportError: geopandas is missing.
+            ArgumentError: There is no such kind.
+            DataError: The series has no polygons.
+            MissingExtraError: geopandas is not installed.
         """
         if kind not in ("footprints", "changes"):
-            raise ValueError(f"kind is {kind!r}, 'footprints' or 'changes' was expected")
+            raise ArgumentError(f"kind: found {kind!r}; expected 'footprints' or 'changes'.")
         path = self.path / f"{kind}.gpkg"
         if not path.exists():
-            raise ValueError(f"{self.path} holds no {path.name}: it was made without the extra 'polygons'")
-        import geopandas
-
-        return geopandas.read_file(path)
+            raise DataError(
+                f"{self.path}: found no {path.name}; expected polygons. Install euromine[polygons] and run "
+                "`euromine series` again."
+            )
+        return require_geopandas().read_file(path)
 
     def read_map(self, name: str, size: tuple[int, int] | None = None) -> NDArray[Any]:
-        """A map of the folder by its file's name.
+        """A map by its file name.
 
         Args:
             name: Such as "footprint_2015.tif".
-            size: Height and width to thin it to, by the most frequent value of what falls together; default
-                as it is.
+            size: Height and width to reduce it to, by the most frequent value; default its own.
+
+        Returns:
+            (height, width) in the file's type.
 
         Raises:
-            ValueError: There is no such file, or it is damaged.
+            DataError: There is no such file, or it is damaged.
         """
         from rasterio.enums import Resampling
 
         path = str(self.path / name)
         with ExitStack() as files:
-            dataset = open_raster(path, files)
+            dataset = open_raster(path, files, DataError)
             try:
                 with gdal():
                     return np.asarray(dataset.read(1, out_shape=size, resampling=Resampling.mode))
             except gdal_errors() as error:
-                raise ValueError(f"{path}: is damaged; run `euromine series` again") from error
+                raise DataError(
+                    f"{path}: found a truncated or damaged map; expected a whole one. "
+                    "Run `euromine series` again."
+                ) from error
 
     def _read(self, name: str, what: str) -> Any:
         if not (self.path / name).exists():
-            raise ValueError(
-                f"{self.path} holds no {what} ({name}); its years are {', '.join(map(str, self.years))}"
-            )
+            years = ", ".join(map(str, self.years))
+            raise DataError(f"{self.path}: found no {what} ({name}); expected one of its years, {years}.")
         return self.read_map(name)
 
     def _table(self, name: str) -> pandas.DataFrame:
         path = self.path / name
         if not path.exists():
-            raise ValueError(f"{self.path} holds no {name}, which a series with a footprint mapper has")
+            raise DataError(f"{self.path}: found no {name}; expected a series with a footprint mapper.")
         try:
             return pandas.read_csv(path)
-        except ValueError as error:
-            raise ValueError(f"{path} is no table ({error}); run `euromine series` again") from None
+        except (ParserError, EmptyDataError, UnicodeDecodeError) as error:
+            raise DataError(
+                f"{path}: found no table ({error}); expected comma-separated values. "
+                "Run `euromine series` again."
+            ) from None

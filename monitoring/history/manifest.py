@@ -1,40 +1,50 @@
-"""series.json: what a series' folder holds, and what model, data and settings made it."""
+"""`series.json`: the contents of a series' folder, and the models, images and settings behind them."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from euromine.support.errors import RecordError
 from euromine.support.files import write_json
+from euromine.support.records import read_record
 
 NAME = "series.json"
 FORMAT = "euromine-series"
 VERSION = 1
 
-# What a task is called in a manifest.
+# Tasks in a manifest.
 FOOTPRINTS, CHANGES = "footprints", "changes"
+
+_ADVICE = "Run `euromine series` again."
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What tells a manifest from other JSON objects."""
+
+    format: str | None = None
+    version: int | None = None
 
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """A model that took part.
+    """A model that a series was made with.
 
     Attributes:
         task: "footprints" or "changes".
-        source: The Hub repository, or the name of the folder it came from.
-        architecture: Its model type.
-        parameters: How many parameters it has.
-        bands: The bands it takes.
-        simulated: Whether it was trained on simulated data; None where its checkpoint does not say.
-        dataset: What it was trained on, where its checkpoint says.
-        scores: Scores by name on `scored_split`, as its checkpoint says them.
-        scored_split: The split of these scores.
-        scored_sites: How many sites that split has.
+        source: The Hub repository, or the name of the folder that it was loaded from.
+        architecture: Its architecture.
+        parameters: Number of its parameters.
+        bands: The bands that it reads.
         digest: Hash of its weights and settings.
+        simulated: Whether it was trained on simulated data; None if unknown.
+        dataset: The dataset that it was trained on, if known.
+        scores: Its scores on `scored_split`, by name.
+        scored_split: The split of these scores.
+        scored_sites: Number of sites in that split.
     """
 
     task: str
@@ -52,18 +62,18 @@ class ModelRecord:
 
 @dataclass(frozen=True)
 class SceneRecord:
-    """A year's image.
+    """The image of a year.
 
     Attributes:
         year: Its year.
-        path: The file's name: where it lay concerns nobody else.
-        size: Bytes of the file; with `modified` it tells whether a stopped run may continue.
-        modified: Time of its last modification, in nanoseconds.
+        path: The file's name, without its folder, which concerns nobody else.
+        size: Size of the file in bytes. With `modified` it decides whether a series is still up to date.
+        modified: Time of the last modification, in nanoseconds.
         bands: Names of the file's bands.
-        decisions: How scale and offset were decided, and what is doubtful, a sentence each.
+        decisions: How scale and offset were decided, and what is doubtful about them, a sentence each.
         crs: The file's own coordinate system.
-        resampled: How it came to the series' grid: "" if it lies on it.
-        known_share: Share of the series' grid with data, 0 to 1.
+        resampled: How it was brought to the series' grid; "" if it lies on that grid.
+        known_share: Share of the series' grid with data, 0 to 1; None if unknown.
         quicklook_bands: The bands of the picture, red, green and blue; one for grey.
     """
 
@@ -81,10 +91,10 @@ class SceneRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a series' folder holds.
+    """The contents of a series' folder.
 
     Attributes:
-        site: Name of the place.
+        site: Name of the site.
         years: The years, sorted.
         pairs: The pairs of years with a change map, the earlier first.
         crs: The coordinate system of all maps, a code or WKT.
@@ -93,12 +103,12 @@ class Manifest:
         height: Rows.
         models: The models.
         scenes: The years' images.
-        settings: Smoothing, switch rates, threshold, smallest mapping unit, permits, window and overlap.
-        confusion: Pixels of the sites where the model's errors were counted, by mapped and by labelled class,
-            other before mine; None where the model has no calibration.
+        settings: Smoothing, switch rates, threshold, minimum mapping unit, permits, window and overlap.
+        confusion: Pixels of the calibration's sites by mapped and by labelled class, other before mine; None
+            where the model has no calibration that applies.
         missing_years: Years that were asked for and have no image.
         simulated: Whether the images are simulated.
-        caveats: What the areas rest on less than it seems (`areas.area_caveats`), a sentence each.
+        caveats: Reasons to distrust the areas (`area_caveats`), a sentence each.
         complete: Whether the run reached its end.
         created: When it did, ISO 8601 in UTC.
         versions: Versions of the libraries.
@@ -124,7 +134,7 @@ class Manifest:
 
     @property
     def maps_footprints(self) -> bool:
-        """Whether a footprint mapper took part."""
+        """Whether a footprint mapper is among the models."""
         return any(model.task == FOOTPRINTS for model in self.models)
 
     def write(self, folder: Path) -> None:
@@ -133,35 +143,21 @@ class Manifest:
 
 
 def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
-    """Read the manifest of a series' folder.
+    """Read the manifest in a series' folder.
 
     Raises:
-        ValueError: The folder holds no series, or the file is none that this version writes.
+        RecordError: The folder holds no series, or its manifest is damaged or of another version.
     """
     path = Path(folder) / NAME
     if not path.is_file():
-        raise ValueError(f"{folder} holds no {NAME}, a folder that `euromine series` made was expected")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(
-            f"{path} is no JSON ({error}), a manifest of `euromine series` was expected"
-        ) from None
-    if not isinstance(values, Mapping) or values.get("format") != FORMAT:
-        raise ValueError(f"{path} has no format {FORMAT!r}, a manifest of `euromine series` was expected")
-    if values.get("version") != VERSION:
-        raise ValueError(
-            f"{path} is of the version {values.get('version')}, {VERSION} was expected; make the series again"
+        raise RecordError(f"{folder}: found no {NAME}; expected a folder that `euromine series` made.")
+    header = read_record(_Header, path, advice=_ADVICE)
+    if header.format != FORMAT:
+        raise RecordError(
+            f"{path}: found the format {header.format!r}; expected {FORMAT!r}. Run `euromine series` again."
         )
-    try:
-        fields = {name: value for name, value in values.items() if name not in ("format", "version")}
-        a, b, c, d, e, f = map(float, fields["transform"])
-        fields["transform"] = (a, b, c, d, e, f)
-        fields["pairs"] = [(int(first), int(second)) for first, second in fields["pairs"]]
-        fields["models"] = [ModelRecord(**model) for model in fields["models"]]
-        fields["scenes"] = [SceneRecord(**scene) for scene in fields["scenes"]]
-        return Manifest(**fields)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} lacks or has other fields than a manifest ({error}); make it again"
-        ) from None
+    if header.version != VERSION:
+        raise RecordError(
+            f"{path}: found version {header.version}; expected {VERSION}. Run `euromine series` again."
+        )
+    return read_record(Manifest, path, advice=_ADVICE)

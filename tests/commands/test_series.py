@@ -11,6 +11,7 @@ import torch
 from rasterio import Affine
 
 from euromine.modeling import EuroMineImageProcessor, create_model
+from euromine.support.errors import ArgumentError, RecordError
 
 YEARS = (2015, 2016)
 
@@ -51,7 +52,7 @@ def images(tmp_path):
 
 
 def euromine(*arguments):
-    """What a person types, in a process of its own."""
+    """The command in a process of its own."""
     command = [sys.executable, "-m", "euromine.commands", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
@@ -71,25 +72,25 @@ def test_a_folder_of_images_becomes_a_page(checkpoint, images, tmp_path):
     assert (out / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
-def test_images_that_do_not_say_what_their_numbers_mean_are_refused_in_a_sentence(
-    checkpoint, images, tmp_path
-):
+def test_images_without_band_names_are_refused_in_a_sentence(checkpoint, images, tmp_path):
     done = euromine("series", checkpoint, images, "--out", tmp_path / "out")
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert re.fullmatch(
-        r"euromine: .*mine_2015-08-01\.tif: has 10 bands without names; expected .*--bands\.", last
+        r"euromine: .*mine_2015-08-01\.tif: found 10 bands without names; expected B02, .*--bands\.", last
     )
     assert "Traceback" not in done.stderr
 
 
-def test_slips_are_answered_before_anything_is_loaded(tmp_path):
+def test_mistakes_are_reported_before_anything_is_loaded(tmp_path):
     from euromine.commands.report import report
     from euromine.commands.series import series
 
-    with pytest.raises(ValueError, match="is no folder, one with a GeoTIFF for each year was expected"):
+    with pytest.raises(ArgumentError, match="found no such folder; expected a folder with one GeoTIFF per y"):
         series("model", tmp_path / "nothing", tmp_path / "out")
-    with pytest.raises(ValueError, match="--years 2016-2015 runs backwards"):
+    with pytest.raises(ArgumentError, match="--smooth: found 'mean'; expected viterbi, median or none"):
+        series("model", tmp_path, tmp_path / "out", smooth="mean")
+    with pytest.raises(ArgumentError, match="--years: found 2016-2015; expected ascending years"):
         series("model", tmp_path, tmp_path / "out", years="2016-2015")
-    with pytest.raises(ValueError, match=r"holds no series\.json"):
+    with pytest.raises(RecordError, match=r"found no series\.json"):
         report(tmp_path)

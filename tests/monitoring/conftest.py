@@ -1,4 +1,4 @@
-"""Scenes and networks whose maps can be told beforehand."""
+"""Scenes and networks whose maps are known beforehand, and a small site with its series."""
 
 import json
 import math
@@ -17,8 +17,18 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
-from euromine.modeling import BANDS, EuroMineImageProcessor
+from euromine.modeling import (
+    BANDS,
+    CHANGE_DETECTION,
+    SEGMENTATION,
+    EuroMineImageProcessor,
+    create_model,
+)
+from euromine.monitoring.mapping.loading import LoadedModel
+from euromine.monitoring.result import SeriesResult
 from euromine.monitoring.scenes.grids import Grid
+
+from .history.site_images import PLAIN, YEARS, image_of, series_of, write_site
 
 TRANSFORM = Affine(10, 0, 300_000, 0, -10, 5_000_000)
 
@@ -26,13 +36,13 @@ WriteScene = Callable[..., Path]
 
 
 class PointwiseConfig(PreTrainedConfig):
-    """Of `Pointwise`."""
+    """The configuration of `Pointwise`."""
 
     model_type = "pointwise"
 
 
 class Pointwise(PreTrainedModel):
-    """A network whose logits are a function of the pixel values given on the spot."""
+    """A network whose logits are any function of the pixel values."""
 
     config_class = PointwiseConfig
 
@@ -51,13 +61,13 @@ class Pointwise(PreTrainedModel):
 
 @pytest.fixture
 def network() -> Callable[[Callable[[Tensor], Tensor]], Pointwise]:
-    """A network that answers with the logits (batch, height, width) of a function of its pixel values."""
+    """A network from a function of pixel values to logits (batch, height, width)."""
     return lambda answer: Pointwise(answer).eval()
 
 
 @pytest.fixture
 def raw_processor() -> Callable[..., EuroMineImageProcessor]:
-    """An image processor that hands digital numbers on as they are."""
+    """An image processor that leaves digital numbers unchanged."""
     return lambda bands=BANDS: EuroMineImageProcessor(bands=bands, do_normalize=False)
 
 
@@ -68,7 +78,7 @@ def grid() -> Callable[[int, int], Grid]:
 
 @pytest.fixture
 def write_scene(tmp_path: Path) -> WriteScene:
-    """Writes bands (count, height, width) as a GeoTIFF, named where nothing else is said."""
+    """Writes bands (count, height, width) as a GeoTIFF, by default with their names."""
 
     def write(
         name: str,
@@ -103,7 +113,7 @@ def write_scene(tmp_path: Path) -> WriteScene:
 
 @pytest.fixture
 def digital_numbers() -> Callable[[int, int], NDArray[np.uint16]]:
-    """Ten bands (10, height, width) of noise, none of it 0."""
+    """Ten bands (10, height, width) of noise without zeros."""
     return lambda height, width: (
         np.random.default_rng(height * 1000 + width).integers(1, 4000, (10, height, width)).astype(np.uint16)
     )
@@ -125,3 +135,68 @@ def logit_of() -> Callable[[float], float]:
         raise AssertionError(f"no float32 has the sigmoid {probability}")
 
     return search
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory) -> Path:
+    """A site's folder with an image of each year."""
+    return write_site(tmp_path_factory.mktemp("place") / "Mine_7")
+
+
+@pytest.fixture(scope="session")
+def mapper() -> LoadedModel:
+    """A tiny footprint mapper whose answers are far from one half in both directions."""
+    torch.manual_seed(3)
+    model = create_model(
+        "segformer-b0",
+        hidden_sizes=[8, 8, 8, 8],
+        depths=[1, 1, 1, 1],
+        num_attention_heads=[1, 1, 1, 1],
+        decoder_hidden_size=8,
+    ).eval()
+    processor = EuroMineImageProcessor()
+    with torch.no_grad():
+        pixel_values = processor(image_of(2016), return_tensors="pt").pixel_values
+        logits = model(pixel_values=pixel_values).logits
+        margin = logits[:, 1] - logits[:, 0]
+        model.decode_head.classifier.weight.mul_(4 / margin.std())
+        model.decode_head.classifier.bias[1] -= 4 / margin.std() * margin.median()
+    return LoadedModel("runs/tiny-mapper", SEGMENTATION, model, processor)
+
+
+@pytest.fixture(scope="session")
+def detector() -> LoadedModel:
+    """A tiny change detector that finds change in about a third of the pixels."""
+    torch.manual_seed(5)
+    model = create_model("siamunet-diff", widths=(4, 4, 4, 4)).eval()
+    processor = EuroMineImageProcessor()
+    with torch.no_grad():
+        series = processor(
+            np.stack([image_of(year) for year in YEARS])[None], return_tensors="pt"
+        ).pixel_values
+        logits = model.predict_series(series)
+        margin = (logits[:, :, 1] - logits[:, :, 0]).flatten()
+        last = [layer for layer in model.modules() if getattr(layer, "out_channels", None) == 2][-1]
+        last.bias[1] -= margin.quantile(0.7)
+    return LoadedModel("runs/tiny-detector", CHANGE_DETECTION, model, processor)
+
+
+@pytest.fixture(scope="session")
+def plain_probability(mapper) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+    """The mapper's probabilities of a whole image, by transformers' own way."""
+
+    def probability(image: NDArray[Any]) -> NDArray[np.float32]:
+        with torch.no_grad():
+            outputs = mapper.model(**mapper.image_processor(image, return_tensors="pt"))
+        maps = mapper.image_processor.post_process_semantic_segmentation(
+            outputs, [image.shape[-2:]], probabilities=True
+        )
+        return maps[0][1].numpy()
+
+    return probability
+
+
+@pytest.fixture(scope="session")
+def made(place, mapper, tmp_path_factory) -> SeriesResult:
+    """The series of the site, without smoothing."""
+    return series_of([mapper], place, tmp_path_factory.mktemp("series") / "out", smoothing="none", **PLAIN)

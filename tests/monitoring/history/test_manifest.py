@@ -1,4 +1,4 @@
-"""series.json: it comes back as it was written, and what is none is refused in one sentence."""
+"""series.json: it comes back as it was written, and anything else is refused in one sentence."""
 
 import json
 
@@ -6,6 +6,7 @@ import pytest
 
 from euromine.monitoring.history.manifest import Manifest, ModelRecord, SceneRecord, read_manifest
 from euromine.monitoring.result import SeriesResult
+from euromine.support.errors import RecordError
 
 YEARS = [2015, 2016]
 
@@ -32,28 +33,36 @@ def manifest(**fields) -> Manifest:
 
 
 def test_a_folder_without_a_series_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"holds no series.json, a folder that `euromine series` made was"):
+    with pytest.raises(
+        RecordError, match=r"found no series\.json; expected a folder that `euromine series` made\."
+    ):
         SeriesResult(tmp_path)
 
 
 def test_a_stopped_series_says_how_to_go_on(tmp_path):
     manifest(complete=False).write(tmp_path)
-    with pytest.raises(ValueError, match="a series that was stopped; run the same `euromine series` again"):
+    with pytest.raises(
+        RecordError, match=r"found an unfinished series; expected .* Run the same `euromine series`"
+    ):
         SeriesResult(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("{", "is no JSON"),
-        ("[]", "has no format 'euromine-series'"),
-        ('{"format": "euromine-series", "version": 99}', "is of the version 99, 1 was expected"),
-        ('{"format": "euromine-series", "version": 1}', "lacks or has other fields than a manifest"),
+        (
+            "{",
+            r"series\.json: found text that is not JSON \(.*\); expected a JSON object\. Run `eurom",
+        ),
+        ("[]", r"series\.json: found a list; expected an object\."),
+        ('{"format": "other"}', "found the format 'other'; expected 'euromine-series'"),
+        ('{"format": "euromine-series", "version": 99}', "found version 99; expected 1"),
+        ('{"format": "euromine-series", "version": 1}', "found no site; expected a string"),
     ],
 )
 def test_a_manifest_that_is_none_is_named(tmp_path, text, sentence):
     (tmp_path / "series.json").write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(RecordError, match=sentence):
         read_manifest(tmp_path)
 
 

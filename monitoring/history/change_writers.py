@@ -1,0 +1,40 @@
+"""Which change maps are missing, and the files they are written to."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from euromine.monitoring.mapping.geotiffs import CogWriter, read_record
+
+from .file_names import change_name
+from .map_records import change_record
+from .map_values import NODATA
+from .series_plan import SeriesPlan
+
+
+def missing_pairs(plan: SeriesPlan) -> list[tuple[int, int]]:
+    """The pairs whose change map is missing, or was made of something else."""
+    return [
+        pair
+        for pair in plan.pairs
+        if read_record(plan.folder / change_name(*pair)) != change_record(plan, pair)
+    ]
+
+
+def change_writer(plan: SeriesPlan, pair: tuple[int, int]) -> CogWriter:
+    """The file of a pair's change map, to be entered as a context and written from the top."""
+    return CogWriter(
+        plan.folder / change_name(*pair),
+        plan.grid,
+        np.uint8,
+        NODATA,
+        resampling="mode",
+        description=f"change from {pair[0]} to {pair[1]}",
+        record=change_record(plan, pair),
+    )
+
+
+def places_of(pairs: list[tuple[int, int]], years: list[int]) -> list[tuple[int, int]]:
+    """Pairs of years as pairs of places among the years."""
+    places = {year: place for place, year in enumerate(years)}
+    return [(places[first], places[second]) for first, second in pairs]

@@ -1,0 +1,88 @@
+"""Calibration and scores of a checkpoint, from the files beside its weights."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from euromine.modeling.auto import SEGMENTATION
+from euromine.monitoring.mapping.checkpoint_files import checkpoint_file
+from euromine.monitoring.mapping.loading import LoadedModel
+from euromine.support.errors import RecordError
+from euromine.support.records import read_record
+from euromine.support.run_records import RESULTS_FILE, RunResults
+
+from .calibration import CALIBRATION_NAME, Calibration
+from .manifest import CHANGES, FOOTPRINTS, ModelRecord
+
+logger = logging.getLogger(__name__)
+
+_SHOWN_SCORES = ("of1", "of1_pooled", "gca_tiou")
+
+
+def load_calibration(mapper: LoadedModel, digest: str) -> Calibration | None:
+    """The calibration beside a footprint mapper; None where there is none for these weights.
+
+    Raises:
+        RecordError: The file is damaged.
+    """
+    path = checkpoint_file(
+        mapper.source,
+        CALIBRATION_NAME,
+        otherwise="switch rates are unknown and areas have no confidence intervals",
+    )
+    if path is None:
+        return None
+    calibration = Calibration.load(path)
+    if calibration.digest != digest:
+        logger.warning(
+            "%s was counted with other weights than those of %s, so it is not used. "
+            "Run `euromine calibrate` again.",
+            path,
+            mapper.source,
+        )
+        return None
+    return calibration
+
+
+def model_record(loaded: LoadedModel, digest: str, calibration: Calibration | None) -> ModelRecord:
+    """The manifest's entry of a model.
+
+    Args:
+        loaded: The model.
+        digest: Its `model_digest`.
+        calibration: The footprint mapper's calibration, if it has one.
+    """
+    is_mapper = loaded.task == SEGMENTATION
+    results = _results(loaded)
+    protocol = results.protocol if results else None
+    split = results.scored_split if results else None
+    simulated = protocol.simulated if protocol else None
+    if calibration is not None and is_mapper:
+        simulated = bool(simulated) or calibration.simulated
+    scores = results.scores[split] if results and split else {}
+    return ModelRecord(
+        task=FOOTPRINTS if is_mapper else CHANGES,
+        source=Path(loaded.source).name if Path(loaded.source).is_dir() else loaded.source,
+        architecture=results.architecture if results else loaded.model.config.model_type,
+        parameters=sum(parameter.numel() for parameter in loaded.model.parameters()),
+        bands=list(loaded.image_processor.bands),
+        digest=digest[:16],
+        simulated=simulated,
+        dataset=Path(protocol.dataset).name if protocol else None,
+        scores={name: scores[name] for name in _SHOWN_SCORES if name in scores},
+        scored_split=split,
+        scored_sites=len(protocol.sites.get(split, ())) if protocol and split else None,
+    )
+
+
+def _results(loaded: LoadedModel) -> RunResults | None:
+    """The results of the training run, if the checkpoint holds them."""
+    path = checkpoint_file(loaded.source, RESULTS_FILE, otherwise="the report shows no scores of this model")
+    if path is None:
+        return None
+    try:
+        return read_record(RunResults, path)
+    except RecordError as error:
+        logger.warning("%s The report shows no scores of this model.", error)
+        return None

@@ -1,0 +1,80 @@
+"""What made each map of a series: a tag by which later runs recognise maps that are up to date."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any, cast
+
+from euromine.modeling.auto import CHANGE_DETECTION, SEGMENTATION
+from euromine.support.rasters import crs_name
+
+from .series_plan import SeriesPlan
+
+
+def probability_record(plan: SeriesPlan, year: int) -> dict[str, Any]:
+    """What makes the map of a year's probability."""
+    return _record(
+        plan,
+        model=plan.digests[SEGMENTATION],
+        window=plan.settings.window,
+        overlap=plan.settings.overlap,
+        **_scene(plan, year),
+    )
+
+
+def footprint_record(plan: SeriesPlan) -> dict[str, Any]:
+    """What makes the footprints of all years, and the maps of first and last years."""
+    return _record(
+        plan,
+        probabilities=[_digest(probability_record(plan, year)) for year in plan.years],
+        years=plan.years,
+        smoothing=plan.smoothing,
+        rates=asdict(plan.rates) if plan.rates and plan.smoothing == "viterbi" else None,
+        threshold=plan.settings.threshold,
+    )
+
+
+def change_record(plan: SeriesPlan, pair: tuple[int, int]) -> dict[str, Any]:
+    """What makes the change map of a pair of years."""
+    made_of: dict[str, Any] = {"pair": pair}
+    if plan.mapper is not None:
+        made_of["footprints"] = _digest(footprint_record(plan))
+    if plan.detector is not None:
+        made_of |= {
+            "model": plan.digests[CHANGE_DETECTION],
+            "window": plan.settings.window,
+            "overlap": plan.settings.overlap,
+            "scenes": [_scene(plan, year) for year in pair],
+        }
+    elif plan.is_posterior:
+        assert plan.rates is not None
+        made_of["rates"] = asdict(plan.rates)
+    return _record(plan, **made_of)
+
+
+def _record(plan: SeriesPlan, **made_of: Any) -> dict[str, Any]:
+    """As JSON gives it back, without tuples."""
+    grid = plan.grid
+    record = {
+        "euromine": version("euromine"),
+        "grid": [crs_name(grid.crs), *grid.transform[:6], grid.width, grid.height],
+        **made_of,
+    }
+    return cast("dict[str, Any]", json.loads(json.dumps(record)))
+
+
+def _scene(plan: SeriesPlan, year: int) -> dict[str, Any]:
+    aligned = plan.scenes[year]
+    return {
+        "scene": aligned.scene.fingerprint(),
+        "reflectance": asdict(plan.reflectances[year]),
+        "how": aligned.how,
+    }
+
+
+def _digest(record: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:32]

@@ -1,0 +1,61 @@
+"""The maps of a series' folder, read back in rows or one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from euromine.monitoring.scenes.grids import Grid
+from euromine.support.errors import DataError
+from euromine.support.rasters import open_raster, read_raster
+
+# Bytes of arrays that a step over rows of several maps holds at once.
+ROWS_MEMORY = 128 * 2**20
+
+
+def row_blocks(
+    folder: Path, names: Sequence[str], grid: Grid, extra_bytes: int = 0
+) -> Iterator[NDArray[Any]]:
+    """Rows of several maps from the top: (maps, rows, width).
+
+    Args:
+        folder: Where the maps are.
+        names: Their files, one or more.
+        grid: Their grid.
+        extra_bytes: Bytes per pixel that the caller needs beside the maps.
+    """
+    per_row = (5 * len(names) + extra_bytes) * grid.width
+    step = max(1, min(grid.height, ROWS_MEMORY // per_row))
+    for top in range(0, grid.height, step):
+        window = Window(0, top, grid.width, min(step, grid.height - top))
+        yield np.stack([read_rows(folder / name, window) for name in names])
+
+
+def read_rows(path: Path, window: Window) -> NDArray[Any]:
+    """The rows of a window over a map's whole width, (rows, width)."""
+    with ExitStack() as files:
+        dataset = open_raster(str(path), files, DataError)
+        top, height = int(window.row_off), int(window.height)
+        return read_raster(dataset, str(path), ((top, top + height), (0, dataset.width)), DataError)[0]
+
+
+class MapFiles(Sequence[NDArray[np.uint8]]):
+    """Maps (height, width) of a folder, each read when it is indexed."""
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        self._paths = [folder / name for name in names]
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: Any) -> Any:
+        with ExitStack() as files:
+            path = str(self._paths[index])
+            dataset = open_raster(path, files, DataError)
+            return read_raster(dataset, path, ((0, dataset.height), (0, dataset.width)), DataError)[0]

@@ -1,0 +1,135 @@
+"""The manifest of a planned series, and of the finished one."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from euromine.support.errors import RecordError
+from euromine.support.rasters import crs_name
+
+from .folder import SeriesFolder
+from .manifest import NAME, Manifest, SceneRecord
+from .series_outputs import map_names, quicklook_bands
+from .series_plan import SeriesPlan
+
+_LIBRARIES = ("euromine", "torch", "transformers", "rasterio", "numpy")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What becomes known of a series while it is made.
+
+    Attributes:
+        known_shares: The share of the grid with data by year.
+        doubts: What makes a year's reflectance doubtful, by year; None where nothing does.
+        caveats: Reasons to distrust the areas, a sentence each.
+    """
+
+    known_shares: Mapping[int, float]
+    doubts: Mapping[int, str | None]
+    caveats: list[str]
+
+
+def planned_manifest(plan: SeriesPlan) -> Manifest:
+    """The manifest before the first map."""
+    grid = plan.grid
+    a, b, c, d, e, f = (float(value) for value in grid.transform[:6])
+    confusion = plan.footprint_confusion
+    return Manifest(
+        site=plan.site,
+        years=plan.years,
+        pairs=plan.pairs,
+        crs=crs_name(grid.crs),
+        transform=(a, b, c, d, e, f),
+        width=grid.width,
+        height=grid.height,
+        models=plan.model_records,
+        scenes=[_scene_record(plan, year) for year in plan.years],
+        settings=_settings(plan),
+        confusion=confusion.pooled().tolist() if confusion is not None else None,
+        missing_years=list(plan.missing_years),
+        simulated=plan.simulated,
+        versions={
+            "Python": platform.python_version(),
+            **{name: version(name) for name in _LIBRARIES},
+        },
+    )
+
+
+def finished_manifest(planned: Manifest, findings: Findings) -> Manifest:
+    """The manifest of a series that is complete now."""
+    scenes = []
+    for scene in planned.scenes:
+        doubt = findings.doubts.get(scene.year)
+        decisions = [*scene.decisions, *([doubt] if doubt else [])]
+        scenes.append(replace(scene, known_share=findings.known_shares.get(scene.year), decisions=decisions))
+    return replace(
+        planned,
+        scenes=scenes,
+        caveats=findings.caveats,
+        complete=True,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def is_finished(plan: SeriesPlan, planned: Manifest) -> bool:
+    """Whether the folder holds this very series, whole."""
+    try:
+        found = SeriesFolder(plan.folder).manifest
+    except RecordError:
+        return False
+    as_planned = replace(
+        found,
+        caveats=[],
+        complete=False,
+        created="",
+        versions=planned.versions,
+        scenes=[replace(scene, known_share=None, decisions=scene.decisions[:1]) for scene in found.scenes],
+    )
+    return (
+        as_planned == planned
+        and not _permits_are_newer(plan)
+        and all((plan.folder / name).exists() for name in map_names(plan))
+    )
+
+
+def _permits_are_newer(plan: SeriesPlan) -> bool:
+    permits = plan.settings.permits
+    return permits is not None and permits.stat().st_mtime > (plan.folder / NAME).stat().st_mtime
+
+
+def _scene_record(plan: SeriesPlan, year: int) -> SceneRecord:
+    aligned, decision = plan.scenes[year], str(plan.reflectances[year])
+    scene = aligned.scene
+    status = scene.path.stat()
+    return SceneRecord(
+        year=year,
+        path=scene.path.name,
+        size=status.st_size,
+        modified=status.st_mtime_ns,
+        bands=[name or "?" for name in scene.bands],
+        decisions=[f"{decision[0].upper()}{decision[1:]}."],
+        crs=crs_name(scene.grid.crs),
+        resampled=aligned.how,
+        quicklook_bands=list(quicklook_bands(plan, scene)),
+    )
+
+
+def _settings(plan: SeriesPlan) -> dict[str, Any]:
+    settings = plan.settings
+    uses_rates = plan.smoothing == "viterbi" or settings.change_by == "posterior"
+    return {
+        "smoothing": plan.smoothing,
+        "rates": asdict(plan.rates) if plan.rates and uses_rates else None,
+        "change_by": "detector" if plan.detector else settings.change_by,
+        "threshold": settings.threshold,
+        "smallest_mapping_unit": settings.minimum_mapping_unit,
+        "permits": settings.permits.name if settings.permits else None,
+        "window": settings.window,
+        "overlap": settings.overlap,
+    }

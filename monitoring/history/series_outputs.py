@@ -1,0 +1,168 @@
+"""What follows from a series' maps: pictures, tables, polygons, permits; and what an earlier series left."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from tqdm import tqdm
+
+from euromine.monitoring.mapping.geotiffs import read_record
+from euromine.monitoring.scenes.quicklooks import Quicklook, write_quicklook
+from euromine.monitoring.scenes.scene import Scene
+from euromine.support.errors import MissingExtraError
+
+from .area_series import PairChange, YearArea, area_caveats, areas_by_year, changes_by_pair, write_areas
+from .file_names import (
+    AREAS,
+    CHANGES_TABLE,
+    FIRST_YEAR,
+    LAST_YEAR,
+    PERMIT_OUTLINES,
+    PERMITS_POLYGONS,
+    PERMITS_TABLE,
+    change_name,
+    footprint_name,
+    probability_name,
+    quicklook_name,
+)
+from .map_rows import MapFiles, row_blocks
+from .permits import outside_permits, write_findings
+from .polygons import change_polygons, footprint_polygons
+from .series_plan import SeriesPlan
+from .vector_files import require_geopandas, write_polygons
+
+logger = logging.getLogger(__name__)
+
+_NATURAL_COLOUR = ("B04", "B03", "B02")
+# What a series leaves in its folder, beside series.json and the table of changes that each one has.
+_PATTERNS = (
+    "footprint_*.tif",
+    "probability_*.tif",
+    "change_*.tif",
+    "*_year.tif",
+    "quicklook_*.png",
+    "footprints.*",
+    "changes.gpkg",
+    "changes.parquet",
+    PERMITS_TABLE,
+    PERMITS_POLYGONS,
+    PERMIT_OUTLINES,
+    AREAS,
+)
+
+
+def map_names(plan: SeriesPlan) -> list[str]:
+    """The files of all maps and pictures of a series."""
+    names = [quicklook_name(year) for year in plan.years]
+    names += [change_name(*pair) for pair in plan.pairs]
+    if plan.mapper is not None:
+        names += [name(year) for year in plan.years for name in (probability_name, footprint_name)]
+        names += [FIRST_YEAR, LAST_YEAR]
+    return names
+
+
+def quicklook_bands(plan: SeriesPlan, scene: Scene) -> tuple[str, ...]:
+    """Natural colour if the file has it, else three bands that the models read, else one."""
+    if set(_NATURAL_COLOUR) <= set(scene.bands):
+        return _NATURAL_COLOUR
+    return plan.bands[:3] if len(plan.bands) >= 3 else plan.bands[:1]
+
+
+def draw_quicklooks(plan: SeriesPlan, *, progress: bool = False) -> None:
+    """Draw the picture of each year."""
+    for year, aligned in tqdm(plan.scenes.items(), desc="pictures", unit="year", disable=not progress):
+        look = Quicklook.of(aligned, quicklook_bands(plan, aligned.scene))
+        write_quicklook(look, plan.folder / quicklook_name(year))
+
+
+def tabulate_areas(plan: SeriesPlan) -> list[str]:
+    """Write the tables of areas and of changes.
+
+    Returns:
+        The caveats of the areas, a sentence each.
+    """
+    caveats: list[str] = []
+    if plan.mapper is not None:
+        maps = row_blocks(plan.folder, [footprint_name(year) for year in plan.years], plan.grid)
+        areas = areas_by_year(maps, plan.years, plan.grid, site=plan.site, confusion=plan.footprint_confusion)
+        write_areas(areas, plan.folder / AREAS, YearArea)
+        if plan.footprint_confusion is not None:
+            caveats = area_caveats(areas, plan.footprint_confusion)
+    changes: list[PairChange] = []
+    if plan.pairs:
+        maps = row_blocks(plan.folder, [change_name(*pair) for pair in plan.pairs], plan.grid)
+        changes = changes_by_pair(
+            maps, plan.pairs, plan.grid, site=plan.site, confusion=plan.change_confusion
+        )
+    write_areas(changes, plan.folder / CHANGES_TABLE, PairChange)
+    return caveats
+
+
+def outline(plan: SeriesPlan, *, progress: bool = False) -> list[str]:
+    """Write the polygons of footprints and changes, and what lies outside the permits.
+
+    Returns:
+        The files that were written; none where geopandas is not installed.
+    """
+    try:
+        require_geopandas()
+    except MissingExtraError as error:
+        logger.warning("No polygons are written. %s", error)
+        return []
+    written: list[str] = []
+    unit = plan.settings.minimum_mapping_unit
+    footprints = changes = None
+    with tqdm(total=2, desc="polygons", unit="step", disable=not progress) as bar:
+        if plan.mapper is not None:
+            maps = MapFiles(plan.folder, [footprint_name(year) for year in plan.years])
+            footprints = footprint_polygons(
+                maps, plan.years, plan.grid, minimum_mapping_unit=unit, site=plan.site
+            )
+            written += _write_both(plan, footprints, "footprints")
+        bar.update()
+        if plan.pairs:
+            maps = MapFiles(plan.folder, [change_name(*pair) for pair in plan.pairs])
+            changes = change_polygons(maps, plan.pairs, plan.grid, minimum_mapping_unit=unit, site=plan.site)
+            written += _write_both(plan, changes, "changes")
+        bar.update()
+    if plan.permits is not None:
+        written += _compare_with_permits(plan, footprints, changes)
+    return written
+
+
+def _write_both(plan: SeriesPlan, frame: Any, stem: str) -> list[str]:
+    names = [f"{stem}.gpkg", f"{stem}.parquet"]
+    for name in names:
+        write_polygons(frame, plan.folder / name)
+    return names
+
+
+def _compare_with_permits(plan: SeriesPlan, footprints: Any, changes: Any) -> list[str]:
+    findings = outside_permits(
+        footprints,
+        changes,
+        plan.permits,
+        pairs=plan.pairs,
+        minimum_mapping_unit=plan.settings.minimum_mapping_unit,
+    )
+    write_findings(findings, plan.folder / PERMITS_TABLE, plan.folder / PERMITS_POLYGONS)
+    write_polygons(plan.permits, plan.folder / PERMIT_OUTLINES)
+    return [PERMITS_TABLE, PERMITS_POLYGONS, PERMIT_OUTLINES]
+
+
+def remove_leftovers(plan: SeriesPlan, written: list[str]) -> None:
+    """Delete what an earlier series left in the folder and this one does not have.
+
+    Args:
+        plan: The series' plan.
+        written: The files of polygons and permits that this series wrote.
+    """
+    kept = {*map_names(plan), *written}
+    if plan.mapper is not None:
+        kept.add(AREAS)
+    for pattern in _PATTERNS:
+        for path in plan.folder.glob(pattern):
+            is_ours = path.suffix != ".tif" or read_record(path) is not None
+            if path.name not in kept and is_ours and path != plan.settings.permits:
+                path.unlink()

@@ -1,0 +1,219 @@
+"""What is decided, and checked, before the first map of a series is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from pathlib import Path
+from typing import Any
+
+from euromine.dataset_script.archive import is_simulated_image
+from euromine.modeling.auto import CHANGE_DETECTION, SEGMENTATION
+from euromine.monitoring.mapping.geotiffs import read_record
+from euromine.monitoring.mapping.loading import LoadedModel, model_digest
+from euromine.monitoring.scenes.alignment import AlignedScene, series_grid
+from euromine.monitoring.scenes.grids import Grid
+from euromine.monitoring.scenes.reflectance import Reflectance
+from euromine.monitoring.scenes.scene import Scene
+from euromine.support.errors import ArgumentError, ModelError, SceneError
+
+from .area_estimation import Confusion
+from .calibration import Calibration
+from .checkpoint_records import load_calibration, model_record
+from .manifest import ModelRecord
+from .permit_outlines import read_permits
+from .series_settings import SeriesSettings
+from .smoothing import Method
+from .switch_rates import SwitchRates
+from .vector_files import require_geopandas
+from .yearly_images import IMAGE_FOLDERS
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SeriesPlan:
+    """The decisions behind a series.
+
+    Attributes:
+        folder: The folder to fill.
+        settings: The user's settings.
+        site: The site's name.
+        simulated: Whether the images are simulated.
+        missing_years: Years that were asked for and have no image.
+        pairs: The pairs of years to compare, the earlier first.
+        bands: All bands that the models read.
+        grid: The grid of all maps.
+        scenes: The images on this grid by year, in ascending order.
+        reflectances: How each year's numbers become reflectance.
+        mapper: The footprint mapper, if there is one.
+        detector: The change detector, if there is one.
+        digests: Digests of the models by task.
+        model_records: The models' entries in the manifest.
+        smoothing: The method of smoothing.
+        rates: The switch rates, if they are known.
+        footprint_confusion: The mapper's errors on footprints made in the same way; None if unknown.
+        change_confusion: Its errors on changes by interval in years; None if unknown.
+        permits: The permitted outlines as a `geopandas.GeoDataFrame` on the grid's coordinate system.
+    """
+
+    folder: Path
+    settings: SeriesSettings
+    site: str
+    simulated: bool
+    missing_years: tuple[int, ...]
+    pairs: list[tuple[int, int]]
+    bands: tuple[str, ...]
+    grid: Grid
+    scenes: Mapping[int, AlignedScene]
+    reflectances: Mapping[int, Reflectance]
+    mapper: LoadedModel | None
+    detector: LoadedModel | None
+    digests: Mapping[str, str]
+    model_records: list[ModelRecord]
+    smoothing: Method
+    rates: SwitchRates | None
+    footprint_confusion: Confusion | None
+    change_confusion: Mapping[int, Confusion] | None
+    permits: Any | None
+
+    @property
+    def years(self) -> list[int]:
+        """The years, sorted."""
+        return list(self.scenes)
+
+    @property
+    def is_posterior(self) -> bool:
+        """Whether changes are inferred from the probabilities of all years."""
+        return self.detector is None and self.settings.change_by == "posterior"
+
+
+def plan_series(
+    models: Sequence[LoadedModel],
+    scenes: Mapping[int, Scene],
+    folder: Path,
+    settings: SeriesSettings,
+    missing_years: tuple[int, ...] = (),
+) -> SeriesPlan:
+    """Check everything that can be checked before the first map, and decide the rest.
+
+    Args:
+        models: A footprint mapper, a change detector, or one of each.
+        scenes: An open image per year, in ascending order.
+        folder: The folder to fill.
+        settings: The user's settings.
+        missing_years: Years that were asked for and have no image.
+
+    Raises:
+        SceneError: An image lacks a band, does not say what its numbers mean or shares no ground with the
+            others.
+        ArgumentError: Settings, models and years do not go together.
+        ModelError: Two models have the same task, or there is none.
+        PermitError: The permits cannot be read.
+        MissingExtraError: Permits or a minimum mapping unit need geopandas, which is not installed.
+    """
+    mapper, detector = _by_task(models)
+    years = list(scenes)
+    if detector is not None and len(years) < 2:
+        raise ArgumentError(
+            f"years: found {years[0]} alone; expected two or more, between which {detector.source} detects "
+            "changes."
+        )
+    if settings.permits is not None and mapper is None:
+        raise ArgumentError("permits: found a change detector alone; expected a footprint mapper as well.")
+    if settings.permits is not None or settings.minimum_mapping_unit:
+        require_geopandas()
+    used = [loaded for loaded in (mapper, detector) if loaded is not None]
+    bands = tuple(dict.fromkeys(band for loaded in used for band in loaded.image_processor.bands))
+    reflectances = {year: _reflectance(scene, bands) for year, scene in scenes.items()}
+    grid = series_grid(list(scenes.values()))
+    digests = {loaded.task: model_digest(loaded.model, loaded.image_processor) for loaded in used}
+    calibration = None if mapper is None else load_calibration(mapper, digests[SEGMENTATION])
+    rates = settings.rates or (calibration.rates if calibration else None)
+    smoothing = _smoothing(settings, mapper, len(years), rates)
+    if settings.change_by == "posterior" and rates is None:
+        raise ArgumentError(
+            "change_by: found 'posterior' without switch rates; expected a calibrated model or rates. "
+            "`euromine calibrate` counts them, --rates reads them from a file."
+        )
+    fitting = calibration if _fits(calibration, smoothing, settings) else None
+    compares_footprints = detector is None and settings.change_by == "footprints"
+    first = next(iter(scenes.values())).path
+    return SeriesPlan(
+        folder=folder,
+        settings=settings,
+        site=settings.site or _site_of(first),
+        simulated=is_simulated_image(first) if settings.simulated is None else settings.simulated,
+        missing_years=missing_years,
+        pairs=choose_pairs(years, settings.pairs),
+        bands=bands,
+        grid=grid,
+        scenes={year: AlignedScene(scene, grid) for year, scene in scenes.items()},
+        reflectances=reflectances,
+        mapper=mapper,
+        detector=detector,
+        digests=digests,
+        model_records=[model_record(loaded, digests[loaded.task], calibration) for loaded in used],
+        smoothing=smoothing,
+        rates=rates,
+        footprint_confusion=fitting.footprints.get(smoothing) if fitting else None,
+        change_confusion=fitting.changes.get(smoothing) if fitting and compares_footprints else None,
+        permits=None if settings.permits is None else read_permits(settings.permits, grid.crs),
+    )
+
+
+def choose_pairs(years: Sequence[int], which: str) -> list[tuple[int, int]]:
+    """The pairs of years to compare: "all", "consecutive" or "first-last"."""
+    if which == "all":
+        return list(combinations(years, 2))
+    if which == "consecutive":
+        return list(pairwise(years))
+    return [(years[0], years[-1])] if len(years) > 1 else []
+
+
+def _by_task(models: Sequence[LoadedModel]) -> tuple[LoadedModel | None, LoadedModel | None]:
+    """The footprint mapper and the change detector among one or two models."""
+    if not models:
+        raise ModelError("models: found none; expected a footprint mapper, a change detector or one of each.")
+    found: list[LoadedModel | None] = []
+    for task, name in ((SEGMENTATION, "footprint mapper"), (CHANGE_DETECTION, "change detector")):
+        of_task = [loaded for loaded in models if loaded.task == task]
+        if len(of_task) > 1:
+            sources = " and ".join(loaded.source for loaded in of_task)
+            raise ModelError(f"models: found {len(of_task)} {name}s, {sources}; expected one at most.")
+        found.append(of_task[0] if of_task else None)
+    mapper, detector = found
+    return mapper, detector
+
+
+def _reflectance(scene: Scene, bands: Sequence[str]) -> Reflectance:
+    if read_record(scene.path) is not None:
+        raise SceneError(f"{scene.path}: found a map that EuroMine made; expected imagery.")
+    return scene.reflectance(bands)
+
+
+def _smoothing(
+    settings: SeriesSettings, mapper: LoadedModel | None, years: int, rates: SwitchRates | None
+) -> Method:
+    if mapper is None or years < 2:
+        return "none"
+    if settings.smoothing == "viterbi" and rates is None:
+        raise ArgumentError(
+            f"smoothing: found 'viterbi' without switch rates beside {mapper.source}; expected a calibrated "
+            "model or rates. `euromine calibrate` counts them, --rates reads them from a file, and "
+            "--smooth median needs none."
+        )
+    return settings.smoothing
+
+
+def _fits(calibration: Calibration | None, smoothing: Method, settings: SeriesSettings) -> bool:
+    """Whether the errors in a calibration are those of maps that are made as these will be."""
+    if calibration is None:
+        return False
+    if smoothing == "viterbi":
+        return settings.rates in (None, calibration.rates)
+    return calibration.threshold == settings.threshold
+
+
+def _site_of(image: Path) -> str:
+    folder = image.absolute().parent
+    return folder.parent.name if folder.name in IMAGE_FOLDERS else folder.name

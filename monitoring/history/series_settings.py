@@ -1,0 +1,78 @@
+"""How a series is made: smoothing, change, threshold, permits, windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from euromine.monitoring.mapping.prediction import OVERLAP, WINDOW
+from euromine.monitoring.mapping.tiling import check_layout
+from euromine.support.errors import ArgumentError
+
+from .smoothing import METHODS, Method
+from .switch_rates import SwitchRates
+
+PAIRS = ("all", "consecutive", "first-last")
+CHANGE_BY = ("footprints", "posterior")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesSettings:
+    """How a series is made.
+
+    Attributes:
+        smoothing: "viterbi", "median" or "none". The median improves every score that was measured
+            (docs/benchmarks/smoothing.md); viterbi loses most changes of weak mappers.
+        rates: Switch rates that replace those of the calibration.
+        change_by: "footprints" compares the footprints of two years; "posterior" takes the change that is
+            more likely than not given all years, which needs switch rates. A change detector replaces both.
+        pairs: The pairs of years to compare: "all", "consecutive" or "first-last".
+        threshold: The probability above which a pixel is mined.
+        minimum_mapping_unit: Hectares; smaller polygons are left out.
+        permits: A vector file of permitted outlines.
+        site: The site's name; None for that of the image folder.
+        simulated: Whether the images are simulated; None to look for the note that `euromine simulate` leaves
+            in its archive.
+        window: The largest side of a window in pixels, a multiple of 32.
+        overlap: Pixels that neighbouring windows share.
+        batch_size: Windows per call of the footprint mapper; None for 1, or 8 on a GPU.
+
+    Raises:
+        ArgumentError: A setting is out of range.
+    """
+
+    smoothing: Method = "median"
+    rates: SwitchRates | None = None
+    change_by: str = "footprints"
+    pairs: str = "all"
+    threshold: float = 0.5
+    minimum_mapping_unit: float = 0.0
+    permits: Path | None = None
+    site: str | None = None
+    simulated: bool | None = None
+    window: int = WINDOW
+    overlap: int = OVERLAP
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("smoothing", self.smoothing, METHODS),
+            ("change_by", self.change_by, CHANGE_BY),
+            ("pairs", self.pairs, PAIRS),
+        ):
+            if value not in known:
+                *others, last = known
+                raise ArgumentError(f"{name}: found {value!r}; expected {', '.join(others)} or {last}.")
+        if not 0 <= self.threshold < 1:
+            raise ArgumentError(
+                f"threshold: found {self.threshold}; expected a probability of at least 0 and below 1."
+            )
+        if not self.minimum_mapping_unit >= 0:
+            raise ArgumentError(
+                f"minimum_mapping_unit: found {self.minimum_mapping_unit}; expected hectares of at least 0."
+            )
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ArgumentError(
+                f"batch_size: found {self.batch_size}; expected a whole number of at least 1."
+            )
+        check_layout(self.window, self.overlap)

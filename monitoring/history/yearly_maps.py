@@ -1,0 +1,146 @@
+"""The maps of single years: probability, footprint, and the first and last year in which a pixel is mined."""
+
+from __future__ import annotations
+
+import logging
+import math
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from euromine.monitoring.mapping.geotiffs import CogWriter, read_record
+from euromine.monitoring.mapping.loading import LoadedModel
+from euromine.monitoring.mapping.prediction import predict_probability
+from euromine.support.errors import SceneError
+from euromine.support.workers import prefetch
+
+from .file_names import FIRST_YEAR, LAST_YEAR, footprint_name, probability_name
+from .map_records import footprint_record, probability_record
+from .map_rows import row_blocks
+from .map_values import NEVER, NODATA, UNKNOWN_YEAR
+from .series_plan import SeriesPlan
+from .smoothing import smooth
+
+logger = logging.getLogger(__name__)
+
+
+def map_probability(plan: SeriesPlan, mapper: LoadedModel, year: int, *, progress: bool = False) -> None:
+    """Map the probability of a mine in one year, unless the folder holds that very map.
+
+    Raises:
+        SceneError: The image cannot be read, or has no data.
+        OSError: The map cannot be written.
+    """
+    path, record = plan.folder / probability_name(year), probability_record(plan, year)
+    if read_record(path) == record:
+        return
+    aligned = plan.scenes[year]
+    blocks = predict_probability(
+        mapper.model,
+        mapper.image_processor,
+        aligned,
+        window=plan.settings.window,
+        overlap=plan.settings.overlap,
+        batch_size=plan.settings.batch_size,
+    )
+    has_data = False
+    with (
+        CogWriter(
+            path,
+            plan.grid,
+            np.float32,
+            math.nan,
+            resampling="average",
+            description="probability of a mine",
+            record=record,
+        ) as writer,
+        tqdm(total=plan.grid.height, desc=f"map {year}", unit="row", disable=not progress) as bar,
+        closing(prefetch(blocks, 1)) as prefetched,
+    ):
+        for _, rows in prefetched:
+            has_data = has_data or not np.isnan(rows).all()
+            writer.write(rows)
+            bar.update(len(rows))
+        if not has_data:
+            raise no_data(aligned.path)
+    if doubt := aligned.scene.doubt():
+        logger.warning("%s: %s", aligned.path, doubt)
+
+
+def no_data(image: Path) -> SceneError:
+    """The error for an image without a single known pixel on the series' grid."""
+    return SceneError(
+        f"{image}: found only clouds or nodata where all years meet; expected pixels with data. "
+        "Leave its year out with --years."
+    )
+
+
+def map_footprints(plan: SeriesPlan, *, progress: bool = False) -> dict[int, float]:
+    """Map the footprints of all years, and each pixel's first and last mined year, in one pass over rows.
+
+    Returns:
+        The share of the grid with data by year.
+    """
+    record, seen = footprint_record(plan), np.zeros(len(plan.years), np.int64)
+    names = [*map(footprint_name, plan.years), FIRST_YEAR, LAST_YEAR]
+    is_there = all(read_record(plan.folder / name) == record for name in names)
+    with ExitStack() as files:
+        writers = [] if is_there else [files.enter_context(_writer(plan, name, record)) for name in names]
+        bar = files.enter_context(
+            tqdm(total=plan.grid.height, desc="footprints", unit="row", disable=not progress)
+        )
+        for probability in row_blocks(plan.folder, list(map(probability_name, plan.years)), plan.grid):
+            seen += (~np.isnan(probability)).sum(axis=(1, 2))
+            if writers:
+                footprints = smooth(
+                    probability,
+                    plan.smoothing,
+                    plan.rates,
+                    years=plan.years,
+                    threshold=plan.settings.threshold,
+                )
+                rows = [*footprints, *first_and_last_years(footprints, plan.years)]
+                for writer, each in zip(writers, rows, strict=True):
+                    writer.write(each)
+            bar.update(probability.shape[1])
+    pixels = plan.grid.width * plan.grid.height
+    return {year: count / pixels for year, count in zip(plan.years, seen.tolist(), strict=True)}
+
+
+def _writer(plan: SeriesPlan, name: str, record: dict[str, object]) -> CogWriter:
+    holds_years = name in (FIRST_YEAR, LAST_YEAR)
+    return CogWriter(
+        plan.folder / name,
+        plan.grid,
+        np.uint16 if holds_years else np.uint8,
+        UNKNOWN_YEAR if holds_years else NODATA,
+        resampling="mode",
+        description=Path(name).stem.replace("_", " "),
+        record=record,
+    )
+
+
+def first_and_last_years(
+    footprints: NDArray[np.uint8], years: list[int] | tuple[int, ...]
+) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    """The first and the last year in which each pixel is mined.
+
+    Args:
+        footprints: (years, height, width): 1 mined, 0 not, 255 unknown.
+        years: The years.
+
+    Returns:
+        Two maps (height, width) uint16: 0 never, 65535 where every year is unknown.
+    """
+    first = np.full(footprints.shape[1:], NEVER, np.uint16)
+    last = first.copy()
+    for year, footprint in zip(years, footprints, strict=True):
+        mined = footprint == 1
+        first[mined & (first == NEVER)] = year
+        last[mined] = year
+    unknown = (footprints == NODATA).all(axis=0)
+    first[unknown] = last[unknown] = UNKNOWN_YEAR
+    return first, last

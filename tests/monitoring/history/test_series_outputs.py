@@ -1,0 +1,57 @@
+"""Tables, polygons and permits of a series, and what stays in its folder."""
+
+import pytest
+
+from .site_images import CRS, HEIGHT, ORIGIN, PLAIN, WIDTH, YEARS, series_of
+
+
+def test_tables_hold_the_ground_areas_of_the_maps(made):
+    areas, changes = made.areas, made.changes
+    assert areas["site"].unique().tolist() == ["Mine_7"]
+    for row in areas.itertuples():
+        assert row.pixels == (made.footprint(row.year) == 1).sum()
+        assert row.area_ha == pytest.approx(row.pixels / 100)
+        assert row.known_share == 1
+    for row in changes.itertuples():
+        assert row.gain_ha == pytest.approx((made.change(row.year_1, row.year_2) == 1).sum() / 100)
+        assert row.loss_ha == pytest.approx((made.change(row.year_1, row.year_2) == 2).sum() / 100)
+
+
+def test_polygons_cover_what_the_maps_show(made):
+    pytest.importorskip("geopandas")
+    by_year = made.polygons().groupby("year")["area_ha"].sum()
+    for row in made.areas.itertuples():
+        assert by_year.get(row.year, 0) == pytest.approx(row.area_ha, rel=2e-3)
+    assert set(made.polygons("changes")["kind"]) <= {"gain", "loss"}
+    assert (made.path / "footprints.parquet").exists()
+
+
+def test_what_an_earlier_series_left_in_the_folder_goes(place, mapper, tmp_path):
+    series_of([mapper], place, tmp_path, smoothing="none", **PLAIN)
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+    series_of([mapper], place, tmp_path, [2015, 2018], smoothing="none", **PLAIN)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert "notes.txt" in names
+    assert not [name for name in names if "2016" in name]
+
+
+def test_permits_cut_out_what_they_allow(place, mapper, made, tmp_path):
+    geopandas = pytest.importorskip("geopandas")
+    from shapely.geometry import box
+
+    # The upper half of the scene is permitted.
+    half = box(ORIGIN[0], ORIGIN[1] - 10 * HEIGHT / 2, ORIGIN[0] + 10 * WIDTH, ORIGIN[1])
+    path = tmp_path / "permits.geojson"
+    geopandas.GeoDataFrame({"name": ["A"]}, geometry=[half], crs=CRS).to_crs("EPSG:4326").to_file(path)
+    result = series_of([mapper], place, tmp_path / "out", smoothing="none", permits=path, **PLAIN)
+    found = result.permits
+    mined = found[found["kind"] == "mined"].groupby("year")["area_ha"].sum()
+    for year in YEARS:
+        expected = (made.footprint(year)[HEIGHT // 2 :] == 1).sum() / 100
+        assert mined.get(year, 0) == pytest.approx(expected, rel=0.01, abs=0.05)
+    page = result.report().read_text(encoding="utf-8")
+    assert "Outside the permits" in page
+    assert 'class="permit"' in page
+    # Without permits nothing of theirs stays.
+    series_of([mapper], place, tmp_path / "out", smoothing="none", **PLAIN)
+    assert not list((tmp_path / "out").glob("permit*"))

@@ -1,0 +1,90 @@
+"""`MineMonitor`: scenes and series by a few lines of Python."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from euromine.monitoring import MineMonitor
+from euromine.support.errors import ModelError
+
+from .history.site_images import CRS, HEIGHT, ORIGIN, PLAIN, WIDTH, image_of
+
+
+def test_a_year_without_an_image_is_recorded(place, mapper, tmp_path):
+    monitor = MineMonitor([mapper])
+    result = monitor.series(place, tmp_path, years=range(2015, 2019), smoothing="none", **PLAIN)
+    assert result.years == [2015, 2016, 2018]
+    assert result.manifest.missing_years == [2017]
+
+
+def test_paths_do_as_well_as_a_folder(place, mapper, tmp_path):
+    paths = [place / "image" / "Year2018.tif", place / "image" / "Year2015.tif"]
+    result = MineMonitor([mapper]).series(paths, tmp_path, smoothing="none", **PLAIN)
+    assert result.years == [2015, 2018]
+
+
+def test_each_argument_reaches_the_series(place, mapper, tmp_path):
+    geopandas = pytest.importorskip("geopandas")
+    from shapely.geometry import box
+
+    everything = box(ORIGIN[0], ORIGIN[1] - 10 * HEIGHT, ORIGIN[0] + 10 * WIDTH, ORIGIN[1])
+    permits = tmp_path / "permits.geojson"
+    geopandas.GeoDataFrame(geometry=[everything], crs=CRS).to_crs("EPSG:4326").to_file(permits)
+    result = MineMonitor([mapper]).series(
+        place,
+        tmp_path / "out",
+        smoothing="median",
+        pairs="consecutive",
+        threshold=0.25,
+        minimum_mapping_unit=0.5,
+        permits=str(permits),
+        site="A mine",
+        simulated=True,
+        offset=0,
+        window=64,
+        overlap=32,
+    )
+    manifest = result.manifest
+    assert (manifest.site, manifest.simulated) == ("A mine", True)
+    assert manifest.pairs == [(2015, 2016), (2016, 2018)]
+    assert manifest.settings == {
+        "smoothing": "median",
+        "rates": None,
+        "change_by": "footprints",
+        "threshold": 0.25,
+        "smallest_mapping_unit": 0.5,
+        "permits": "permits.geojson",
+        "window": 64,
+        "overlap": 32,
+    }
+    assert all("offset: option" in scene.decisions[0] for scene in manifest.scenes)
+
+
+def test_python_gives_the_probability_of_one_scene(place, mapper, plain_probability):
+    path = place / "image" / "Year2016.tif"
+    probability = MineMonitor([mapper]).predict(path, **PLAIN)
+    np.testing.assert_allclose(probability, plain_probability(image_of(2016)), atol=1e-5)
+
+
+def test_a_change_detector_alone_maps_no_scene(place, detector):
+    with pytest.raises(ModelError, match=r"found no footprint mapper; expected one to predict a scene\."):
+        MineMonitor([detector]).predict(place / "image" / "Year2016.tif")
+
+
+def test_an_unknown_argument_is_refused(place, mapper, tmp_path):
+    with pytest.raises(TypeError, match="smallest_mapping_unit"):
+        MineMonitor([mapper]).series(place, tmp_path, smallest_mapping_unit=1)
+
+
+def test_importing_the_subpackage_loads_no_large_library():
+    large = ("torch", "rasterio", "transformers", "datasets", "pandas")
+    program = (
+        "import sys, euromine.monitoring as package\n"
+        "assert set(package.__all__) <= set(dir(package))\n"
+        f"print([name for name in {large} if name in sys.modules])\n"
+        "for name in package.__all__: getattr(package, name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
