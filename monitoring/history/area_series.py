@@ -341,5 +341,5 @@ def _check_classes(confusion: Confusion | None, classes: tuple[str, ...]) -> Non
 
 
 def _range(shares: Sequence[float] | Areas) -> str:
-    low, high = (f"{100 * value:.2g} %" for value in (min(shares), max(shares)))
+    low, high = (f"{100 * value:.2g}%" for value in (min(shares), max(shares)))
     return low if low == high else f"{low} to {high}"

@@ -36,7 +36,7 @@ _NOT_SMOOTHED = (
     "Longer intervals are less affected."
 )
 _VISIBLE_GROUND = (
-    "Footprints show what is visible from above: pits, dumps, ponds and plants. They do not show "
+    "The maps show ground that is visibly mined from above: pits, dumps, ponds and plants. They do not show "
     "concessions or legal boundaries."
 )
 

@@ -14,7 +14,7 @@ import pandas
 from euromine.monitoring.history.file_names import AREAS, CHANGES_TABLE
 from euromine.monitoring.history.folder import SeriesFolder
 from euromine.monitoring.history.manifest import Manifest, ModelRecord
-from euromine.support.errors import RecordError
+from euromine.support.errors import DataError
 
 from .cartography import MapFrame
 from .formatting import EN_DASH, hectare_range, listed
@@ -133,7 +133,7 @@ def read_report_data(folder: SeriesFolder) -> ReportData:
     """Read the tables of a series.
 
     Raises:
-        RecordError: A table is missing or damaged, or lacks a year or a pair of years.
+        DataError: A table is missing or damaged, or lacks a year or a pair of years.
     """
     manifest = folder.manifest
     areas = {}
@@ -167,14 +167,14 @@ def _rows(path: Path, table: pandas.DataFrame, names: Sequence[str]) -> list[lis
     """The rows of some columns; NaN where a cell is empty."""
     missing = [name for name in names if name not in table.columns]
     if missing:
-        raise RecordError(
+        raise DataError(
             f"{path}: found no column {listed(missing)}; expected the columns {listed(names)}. "
             "Run `euromine series` again."
         )
     try:
         rows: list[list[float]] = table[list(names)].astype(float).to_numpy().tolist()
     except ValueError as error:
-        raise RecordError(
+        raise DataError(
             f"{path}: found text among the numbers ({error}); expected numbers alone. "
             "Run `euromine series` again."
         ) from None
@@ -184,7 +184,7 @@ def _rows(path: Path, table: pandas.DataFrame, names: Sequence[str]) -> list[lis
 def _check_complete(path: Path, found: Collection[object], expected: Sequence[object]) -> None:
     missing = [key for key in expected if key not in found]
     if missing:
-        raise RecordError(
+        raise DataError(
             f"{path}: found no row for {missing[0]}; expected one for each of {listed(expected)}. "
             "Run `euromine series` again."
         )

@@ -138,7 +138,7 @@ def test_a_scene_of_another_share_of_mines_is_warned_of():
     usual[:, :6], rare[:, 0, :3] = 1, 1
     assert area_caveats(areas_by_year(usual, (2020,), METRES, confusion=confusion), confusion) == []
     (caveat,) = area_caveats(areas_by_year(rare, (2020,), METRES, confusion=confusion), confusion)
-    assert "Mines cover 0.25 % of the map here" in caveat
+    assert "Mines cover 0.25% of the map here" in caveat
     (caveat,) = area_caveats(areas_by_year(usual, (2020,), METRES), None)
     assert "without an interval" in caveat
 

@@ -19,7 +19,7 @@ from euromine.monitoring.reporting.sections import SECTIONS
 from euromine.monitoring.reporting.summary import summary
 from euromine.monitoring.reporting.years_section import years_section
 from euromine.monitoring.result import SeriesResult
-from euromine.support.errors import DataError, RecordError
+from euromine.support.errors import DataError
 
 from .written_series import DASH, YEARS, write_series
 
@@ -367,7 +367,7 @@ def test_a_damaged_table_is_named(tmp_path, name, old, new, sentence):
     text = (folder / name).read_text()
     assert old in text
     (folder / name).write_text(text.replace(old, new))
-    with pytest.raises(RecordError, match=sentence):
+    with pytest.raises(DataError, match=sentence):
         read_report_data(SeriesResult(folder))
 
 
