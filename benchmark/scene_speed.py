@@ -29,9 +29,10 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
 from euromine.modeling import BANDS, EuroMineImageProcessor, create_model
-from euromine.monitoring.mapping.prediction import OVERLAP, WINDOW, predict_scene
+from euromine.monitoring.mapping.prediction import OVERLAP, WINDOW
+from euromine.monitoring.mapping.scene_maps import predict_scene
 from euromine.monitoring.mapping.tiling import Tiling
-from euromine.monitoring.scenes.scene import SceneOptions
+from euromine.monitoring.scenes.scene_options import SceneOptions
 
 from .hardware import device_name
 

@@ -1,4 +1,4 @@
-"""`euromine predict`: scenes of any size to maps of the footprint, with a trained network."""
+"""`euromine predict`: footprint maps of scenes of any size."""
 
 import os
 from pathlib import Path
@@ -9,77 +9,83 @@ import typer
 
 def predict(
     model: Annotated[
-        str, typer.Argument(help="A checkpoint of train_seg.py: a folder, or a repository of the Hub.")
+        str, typer.Argument(help="A checkpoint of train_seg.py: a folder, or a repository on the Hub.")
     ],
     scenes: Annotated[list[Path], typer.Argument(help="GeoTIFFs of any size.")],
-    out: Annotated[Path, typer.Option(help="Folder of the maps.")],
+    out: Annotated[Path, typer.Option(help="Folder for the maps.")],
     probability: Annotated[
-        bool, typer.Option("--probability", help="Write <scene>_probability.tif as well.")
+        bool, typer.Option("--probability", help="Also write <scene>_probability.tif.")
     ] = False,
     bands: Annotated[
         str | None,
         typer.Option(
             metavar="NAMES",
-            help="Names of the scenes' bands in their order: B02,B03,-,B08; a dash for others.",
+            help="Names of the scenes' bands in order, such as B02,B03,-,B08; a dash for a band to ignore.",
         ),
     ] = None,
     scale: Annotated[
         float | None,
-        typer.Option(help="0.0001 for reflectance x 10000, 1 for reflectance; if the scenes do not say."),
+        typer.Option(
+            help="0.0001 if the scenes hold reflectance x 10000, 1 if they hold reflectance. "
+            "By default, as in their metadata."
+        ),
     ] = None,
     offset: Annotated[
         float | None,
         typer.Option(
-            help="Added to the scenes' numbers: -1000 where processing baseline 04.00 or later added 1000, "
-            "else 0; if the scenes do not say."
+            help="Number to add to the scenes' values: -1000 if processing baseline 04.00 or later added "
+            "1000, else 0. By default, as in their metadata."
         ),
     ] = None,
     nodata: Annotated[
-        float | None, typer.Option(help="The number of pixels without data; if the scenes do not say.")
+        float | None,
+        typer.Option(help="Value of pixels without data. By default, as in the scenes' metadata."),
     ] = None,
-    threshold: Annotated[float, typer.Option(min=0, max=1, help="Above this probability is mine.")] = 0.5,
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Pixels above this probability are mapped as mine.")
+    ] = 0.5,
     window: Annotated[
-        int, typer.Option(help="Largest side of the windows that the network sees, a multiple of 32.")
+        int, typer.Option(help="Largest side of the model's windows in pixels, a multiple of 32.")
     ] = 512,
-    overlap: Annotated[int, typer.Option(help="Pixels that neighbouring windows share.")] = 64,
+    overlap: Annotated[int, typer.Option(help="Pixels shared by neighbouring windows.")] = 64,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Windows at once; 1, or 8 on a GPU, if not given.")
+        int | None,
+        typer.Option(min=1, help="Windows per call of the model. By default 1, or 8 on a GPU."),
     ] = None,
     dask: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Hand the scenes to the Dask cluster at this address."),
+        typer.Option(metavar="ADDRESS", help="Map the scenes on the Dask cluster with this scheduler."),
     ] = None,
 ) -> None:
-    """Map the mining footprint in scenes: <scene>_footprint.tif, 1 mine, 0 none, 255 without data.
+    """Map the mining footprint in scenes: <scene>_footprint.tif, 1 mine, 0 no mine, 255 without data.
 
-    A run that was stopped goes on where it was. A scene that cannot be mapped does not stop the others. Many
-    scenes are shared out between processes by `accelerate launch -m euromine.commands predict ...`.
+    A stopped run resumes when it is started again. A scene that cannot be mapped does not stop the others.
+    `accelerate launch -m euromine.commands predict ...` shares many scenes between processes.
     """
-    from euromine.monitoring.mapping.prediction import (
-        predict_scenes,  # torch and transformers take seconds to import
-    )
+    # Imported here, because torch and transformers take seconds.
+    from euromine.monitoring.mapping.many_scenes import predict_scenes
     from euromine.monitoring.scenes.band_names import parse_bands
     from euromine.monitoring.scenes.scene_options import SceneOptions
 
-    options = SceneOptions(parse_bands(bands) if bands is not None else None, scale, offset, nodata)
+    names = parse_bands(bands) if bands is not None else None
     outcomes = predict_scenes(
         model,
         scenes,
         out,
-        dask=dask,
-        progress=True,
         probability=probability,
-        options=options,
+        options=SceneOptions(bands=names, scale=scale, offset=offset, nodata=nodata),
         threshold=threshold,
         window=window,
         overlap=overlap,
         batch_size=batch_size,
+        dask=dask,
+        progress=True,
     )
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     if int(os.environ.get("RANK", "0")) == 0:
         typer.echo(f"Mapped {len(outcomes) - len(failed)} of {len(outcomes)} scenes to {out}.")
         if failed:
-            names = ", ".join(Path(outcome.path).name for outcome in failed)
-            typer.echo(f"Not mapped, for the reasons above: {names}.", err=True)
+            not_mapped = ", ".join(Path(outcome.path).name for outcome in failed)
+            typer.echo(f"Not mapped, for the reasons above: {not_mapped}.", err=True)
     if failed:
         raise typer.Exit(1)

@@ -1,1 +1,1 @@
-"""A trained network over scenes of any size: windows, predictions, GeoTIFFs."""
+"""A trained model applied to scenes of any size: checkpoints, windows, prediction, GeoTIFFs."""

@@ -1,4 +1,4 @@
-"""Cloud-Optimised GeoTIFFs written row by row, checked, and there as a whole or not at all."""
+"""Cloud-Optimised GeoTIFFs of one band, written row by row, verified and renamed when complete."""
 
 from __future__ import annotations
 
@@ -20,38 +20,39 @@ from numpy.typing import DTypeLike, NDArray
 from rasterio.windows import Window
 
 from euromine.monitoring.scenes.grids import Grid
+from euromine.support.errors import DataError
 from euromine.support.files import full_disk_error, torn_file_error
 from euromine.support.rasters import gdal, gdal_cache, gdal_errors, open_raster
 
 BLOCK = 512
-"""Side of a tile."""
+"""Side of a tile in pixels."""
 
 TAG = "EUROMINE"
-"""The TIFF tag with what made a file, as JSON."""
+"""The TIFF tag with a JSON record of the model, scene and settings behind a map."""
 
-# What is written goes through GDAL's cache.
+# Room in GDAL's cache for the rows being written.
 _CACHE_BYTES = 16 * 2**20
 _CHECKED_ROWS = 512
 
 
 class CogWriter:
-    """A GeoTIFF of one band, written from the top to the bottom. Use it in a `with` statement.
+    """Writes a GeoTIFF of one band from top to bottom. Use it in a `with` statement.
 
-    Rows go to a temporary file; at the end of the statement they are copied to a Cloud-Optimised GeoTIFF,
-    which is read back and compared with what was written, and only then takes its name. After an error, or
-    in a process that dies, the old file stays or there is none.
+    Rows go to a temporary file. At the end of the block they are copied to a Cloud-Optimised GeoTIFF, which
+    is read back, compared with the rows and then renamed. After an error, or if the process dies, an
+    existing file is unchanged.
 
     Args:
-        path: The file to write; its folder is made if it is missing.
-        grid: Where its pixels lie.
-        dtype: Of its numbers.
-        nodata: What marks pixels without data.
-        resampling: How overviews are made: "mode" or "nearest" for classes, "average" for amounts.
-        description: Of its band.
-        record: What made it: JSON in a tag, for people and for `read_record`.
+        path: The file to write; its folder is created if it is missing.
+        grid: The grid of its pixels.
+        dtype: The type of its numbers.
+        nodata: The number of pixels without data.
+        resampling: Of the overviews: "mode" or "nearest" for classes, "average" for amounts.
+        description: Of the band.
+        record: The model, scene and settings behind the map, for `read_record`.
 
     Raises:
-        OSError: The folder cannot be written to, or has not the space.
+        OSError: The folder cannot be written to, or the disk is full.
     """
 
     def __init__(
@@ -79,14 +80,14 @@ class CogWriter:
             self._work.mkdir()
         except OSError as error:
             raise OSError(
-                f"{self.path.parent} cannot be written to ({error.strerror}); expected a folder of one's own",
+                f"{self.path.parent}: cannot be written to ({error.strerror}). Choose another folder."
             ) from error
         try:
             self._check_space()
-            with ExitStack() as room:
-                room.enter_context(gdal_cache(_CACHE_BYTES))
+            with ExitStack() as cache:
+                cache.enter_context(gdal_cache(_CACHE_BYTES))
                 self._dataset = self._create()
-                self._room = room.pop_all()
+                self._cache = cache.pop_all()
         except BaseException:
             _remove(self._work)
             raise
@@ -107,22 +108,22 @@ class CogWriter:
             if self._dataset is not None:
                 with contextlib.suppress(*gdal_errors()), gdal():
                     self._dataset.close()
-            self._room.close()
+            self._cache.close()
             _remove(self._work)
 
     def write(self, rows: NDArray[Any]) -> None:
         """Write the next rows.
 
         Args:
-            rows: (rows, width) of the file's type.
+            rows: (rows, width) in the file's type.
 
         Raises:
-            ValueError: They do not fit.
-            OSError: They cannot be written, for example on a full disk.
+            ValueError: The width or type does not fit.
+            OSError: The rows cannot be written, for example on a full disk.
         """
         if rows.ndim != 2 or rows.shape[1] != self.grid.width or rows.dtype != self.dtype:
             raise ValueError(
-                f"rows are {rows.dtype} {rows.shape}, {self.dtype} (rows, {self.grid.width}) was expected"
+                f"rows: found {rows.dtype} {rows.shape}; expected {self.dtype} (rows, {self.grid.width})."
             )
         rows = np.ascontiguousarray(rows)
         try:
@@ -151,7 +152,7 @@ class CogWriter:
 
     def _finish(self) -> None:
         if self._row != self.grid.height:
-            raise ValueError(f"{self.path}: {self._row} rows were written, {self.grid.height} were expected")
+            raise ValueError(f"{self.path}: found {self._row} rows written; expected {self.grid.height}.")
         copy = self._work / "copy.tif"
         try:
             with gdal():
@@ -164,7 +165,7 @@ class CogWriter:
                     copy,
                     driver="COG",
                     compress="deflate",
-                    # Twice as quick as the usual 6, and hardly larger.
+                    # Twice as fast as the default 6, and hardly larger.
                     level=1,
                     predictor="yes" if self.dtype.kind == "f" else "no",
                     blocksize=BLOCK,
@@ -173,9 +174,7 @@ class CogWriter:
                     num_threads="all_cpus",
                 )
             whole = self._read_back(copy) == self._checksum
-        except gdal_errors() as error:
-            raise torn_file_error(self.path) from error
-        except ValueError as error:  # it is no GeoTIFF when it is read back
+        except (*gdal_errors(), DataError) as error:  # DataError: the copy cannot be opened
             raise torn_file_error(self.path) from error
         if not whole:
             raise torn_file_error(self.path)
@@ -184,7 +183,7 @@ class CogWriter:
         copy.replace(self.path)
 
     def _read_back(self, path: Path) -> int:
-        """The checksum of a file's numbers: a full disk is no error to GDAL as it closes."""
+        """The checksum of a file's numbers. On closing a file, GDAL does not report a full disk."""
         checksum = 0
         with ExitStack() as files, gdal():
             dataset = open_raster(str(path), files)
@@ -195,35 +194,18 @@ class CogWriter:
         return checksum
 
     def _check_space(self) -> None:
-        """Refuse to begin where not even the rows have room."""
+        """Refuse to start if the disk has no room for the rows."""
         needed = self.grid.height * self.grid.width * self.dtype.itemsize
         if shutil.disk_usage(self._work).free < needed:
             raise full_disk_error(self.path.parent, self.path.name, needed=needed)
 
 
-def write_cog(
-    path: str | os.PathLike[str],
-    values: NDArray[Any],
-    grid: Grid,
-    nodata: float | None = None,
-    **options: Any,
-) -> None:
-    """Write an array (height, width) at once; options as for `CogWriter`.
-
-    Raises:
-        ValueError: It does not fit the grid.
-        OSError: It cannot be written.
-    """
-    with CogWriter(path, grid, values.dtype, nodata, **options) as writer:
-        writer.write(values)
-
-
 def read_record(path: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """What made a GeoTIFF, if `CogWriter` wrote it and said so; None for any other file, or none."""
+    """The record with which `CogWriter` wrote a GeoTIFF; None for any other file, or if there is none."""
     try:
         with ExitStack() as files:
             record = json.loads(open_raster(os.fspath(path), files).tags().get(TAG, "null"))
-    except ValueError:
+    except (DataError, json.JSONDecodeError):
         return None
     return record if isinstance(record, dict) else None
 

@@ -1,17 +1,33 @@
-"""A trained network of a person: from a folder or the Hub, with the image processor saved beside it."""
+"""A trained model and its image processor, from a folder or the Hub."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
+from huggingface_hub import hf_hub_download, is_offline_mode
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    StrictDataclassError,
+)
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoImageProcessor, AutoModelForSemanticSegmentation, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModelForSemanticSegmentation,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 
 from euromine.modeling import (
     CHANGE_DETECTION,
@@ -19,21 +35,28 @@ from euromine.modeling import (
     AutoModelForChangeDetection,
     EuroMineImageProcessor,
 )
-from euromine.support.errors import ModelError
+from euromine.support.errors import ArgumentError, ModelError
 
-# What the libraries raise over a checkpoint that is torn, incomplete or of something else.
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, StrictDataclassError)
+from .checkpoint_files import HTTP_ERROR
+
+_CONFIG, _PROCESSOR_CONFIG = "config.json", "preprocessor_config.json"
+_CHECKPOINT = "a checkpoint of train_seg.py or train_cd.py"
+_DOES = {SEGMENTATION: "maps footprints", CHANGE_DETECTION: "finds changes between two years"}
+_AUTO_CLASSES: dict[str, Any] = {
+    SEGMENTATION: AutoModelForSemanticSegmentation,
+    CHANGE_DETECTION: AutoModelForChangeDetection,
+}
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A network ready to predict.
+    """A model ready to predict.
 
     Attributes:
-        source: Where it came from: a folder or a Hub repository.
+        source: The folder or Hub repository that it was loaded from.
         task: "segmentation" or "change-detection".
         model: In evaluation mode.
-        image_processor: Saved with it.
+        image_processor: Saved with the model.
     """
 
     source: str
@@ -45,65 +68,43 @@ class LoadedModel:
 def load_model(
     source: str | os.PathLike[str], *, task: str | None = None, device: str | torch.device | None = None
 ) -> LoadedModel:
-    """A network and its image processor, by transformers' Auto classes.
+    """Load a model and its image processor by transformers' Auto classes.
 
-    No code that a checkpoint carries is run.
+    Code in a checkpoint is never run.
 
     Args:
-        source: A folder, or a repository of the Hub.
-        task: "segmentation" or "change-detection" if only one of them will do.
-        device: Where to; by default a GPU if there is one.
+        source: A folder, or a repository on the Hub.
+        task: "segmentation" or "change-detection" to refuse the other.
+        device: The device to use; None for a GPU if there is one.
 
     Raises:
-        ModelError: There is no such model, it is damaged, or one of another kind.
+        ModelError: There is no such checkpoint, it is incomplete or damaged, or is not of the task.
+        ArgumentError: The device cannot be used.
+        OSError: The Hub cannot be reached, or denies access.
     """
     name = os.fspath(source)
-    try:
-        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-    except _UNREADABLE as error:
+    config = _load_config(name)
+    found = _task_of(name, config)
+    if task is not None and task != found:
         raise ModelError(
-            f"{name}: no model can be loaded from it ({_first_line(error)}); expected a folder with "
-            "config.json "
-            f"and model.safetensors, or a repository of the Hub."
-        ) from error
-    classes = {
-        SEGMENTATION: AutoModelForSemanticSegmentation,
-        CHANGE_DETECTION: AutoModelForChangeDetection,
-    }
-    found = [each for each, auto_class in classes.items() if type(config) in _models_of(auto_class)]
-    if not found:
-        raise ModelError(
-            f"{name}: is a {config.model_type}, which neither maps footprints nor finds changes; expected a "
-            f"checkpoint of train_seg.py or train_cd.py."
+            f"{name}: found a {config.model_type}, which {_DOES[found]}; expected a model that {_DOES[task]}."
         )
-    if task is not None and task not in found:
-        told = {SEGMENTATION: "maps footprints", CHANGE_DETECTION: "finds changes between two years"}
-        raise ModelError(
-            f"{name}: is a {config.model_type}, which {told[found[0]]}; expected one that {told[task]}."
-        )
-    try:
-        processor = AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
-        if not isinstance(processor, EuroMineImageProcessor):
-            raise ModelError(
-                f"{name}: was saved with a {type(processor).__name__}; expected the "
-                "EuroMineImageProcessor of a "
-                f"network for the bands of Sentinel-2."
-            )
-        model = classes[found[0]].from_pretrained(name, trust_remote_code=False)
-    except ModelError:
-        raise
-    except _UNREADABLE as error:
-        raise ModelError(
-            f"{name}: its model or image processor cannot be loaded ({_first_line(error)}); expected a whole "
-            f"checkpoint with config.json, model.safetensors and preprocessor_config.json."
-        ) from error
+    image_processor = _load_image_processor(name)
+    model = _load_weights(name, found).eval()
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return LoadedModel(name, found[0], model.eval().to(device), processor)
+    try:
+        model = model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise ArgumentError(
+            f"device: found {str(device)!r}, which cannot be used ({_first_line(error)}); expected a device "
+            "of this machine, such as cpu or cuda."
+        ) from error
+    return LoadedModel(name, found, model, image_processor)
 
 
 def model_digest(model: PreTrainedModel, image_processor: EuroMineImageProcessor) -> str:
-    """A hash of all that a network's answers depend on: its weights, its settings and its processor's."""
+    """A SHA-256 of a model's weights, configuration and image processor."""
     digest = hashlib.sha256()
     config = {key: value for key, value in model.config.to_dict().items() if not key.startswith("_")}
     for settings in (config, image_processor.to_dict()):
@@ -114,9 +115,117 @@ def model_digest(model: PreTrainedModel, image_processor: EuroMineImageProcessor
     return digest.hexdigest()
 
 
+def _check_has_file(name: str, file: str) -> None:
+    """Refuse a source without a file of a checkpoint.
+
+    The Hub is asked here, because transformers' loaders report a Hub out of reach as a missing file.
+
+    Raises:
+        ModelError: There is no such folder or repository, or it has no such file.
+        OSError: The Hub cannot be reached, or denies access.
+    """
+    missing = ModelError(
+        f"{name}: found no {file}; expected a checkpoint with {_CONFIG}, {_PROCESSOR_CONFIG} and "
+        "model.safetensors."
+    )
+    if Path(name).is_dir():
+        if not (Path(name) / file).is_file():
+            raise missing
+        return
+    try:
+        hf_hub_download(name, file)
+    except HFValidationError as error:
+        raise ModelError(f"{name}: found no such folder; expected {_CHECKPOINT}.") from error
+    except GatedRepoError as error:
+        raise OSError(
+            f"{name}: the Hub denies access ({_first_line(error)}). Accept the repository's terms on its "
+            "page and log in with hf auth login."
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise ModelError(
+            f"{name}: found no such folder, nor such a repository on the Hub; expected {_CHECKPOINT}. "
+            "Log in with hf auth login if the repository is private."
+        ) from error
+    except LocalEntryNotFoundError as error:
+        raise _unreachable(name, error.__cause__ or error) from error
+    except EntryNotFoundError as error:
+        raise missing from error
+    except (HTTP_ERROR, OSError) as error:
+        raise _unreachable(name, error) from error
+
+
+def _unreachable(name: str, error: BaseException) -> OSError:
+    if is_offline_mode():
+        return OSError(
+            f"{name}: there is no such folder, and the Hub's cache on this machine does not hold the model. "
+            "Unset HF_HUB_OFFLINE to download it."
+        )
+    return OSError(
+        f"{name}: there is no such folder, and the Hub cannot be reached ({_first_line(error)}). Check the "
+        "connection, or give the folder of a checkpoint."
+    )
+
+
+def _load_config(name: str) -> PreTrainedConfig:
+    _check_has_file(name, _CONFIG)
+    try:
+        return AutoConfig.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError, StrictDataclassError) as error:
+        raise ModelError(
+            f"{name}: found a {_CONFIG} that cannot be loaded ({_first_line(error)}); expected {_CHECKPOINT}."
+        ) from error
+
+
+def _task_of(name: str, config: PreTrainedConfig) -> str:
+    for task, auto_class in _AUTO_CLASSES.items():
+        if type(config) in _models_of(auto_class):
+            return task
+    raise ModelError(
+        f"{name}: found a {config.model_type}, which neither maps footprints nor finds changes; "
+        f"expected {_CHECKPOINT}."
+    )
+
+
+def _load_image_processor(name: str) -> EuroMineImageProcessor:
+    _check_has_file(name, _PROCESSOR_CONFIG)
+    try:
+        image_processor = AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{name}: found a {_PROCESSOR_CONFIG} that cannot be loaded ({_first_line(error)}); "
+            f"expected {_CHECKPOINT}."
+        ) from error
+    if not isinstance(image_processor, EuroMineImageProcessor):
+        raise ModelError(
+            f"{name}: found a {type(image_processor).__name__}; expected the EuroMineImageProcessor that is "
+            "saved with a checkpoint."
+        )
+    return image_processor
+
+
+def _load_weights(name: str, task: str) -> PreTrainedModel:
+    try:
+        return _AUTO_CLASSES[task].from_pretrained(name, trust_remote_code=False)
+    # RuntimeError: weights of other sizes than the configuration's.
+    except (OSError, ValueError, RuntimeError, SafetensorError, HTTP_ERROR) as error:
+        for cause in _chain(error):
+            if isinstance(cause, (LocalEntryNotFoundError, HTTP_ERROR)):
+                raise _unreachable(name, cause) from error
+        raise ModelError(
+            f"{name}: found weights that cannot be loaded ({_first_line(error)}); expected the complete "
+            "model.safetensors that belongs to config.json."
+        ) from error
+
+
 def _models_of(auto_class: Any) -> Any:
-    """The models of an Auto class by configuration class: no public way asks for them."""
+    """The models of an Auto class by configuration class, which transformers offers by no public name."""
     return auto_class._model_mapping
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _first_line(error: BaseException) -> str:

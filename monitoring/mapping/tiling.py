@@ -1,10 +1,9 @@
-"""Overlapping windows over a scene of any size, and their answers blended without a seam.
+"""Overlapping windows over a scene of any size, and blending of their results without seams.
 
-Along either axis the scene is continued beyond its borders by half an overlap, and covered by windows of
-one size that begin at a fixed stride, so that no more than two meet at a pixel. The outer quarter of an
-overlap, where a network sees least around a pixel, is used of neither; over the middle half one fades into
-the other. Fading is `first + weight * (second - first)`: where the two agree, the result is that very
-number, with no rounding.
+Along each axis, the scene is extended beyond its borders by half an overlap and covered by windows of one
+size at a fixed stride, so that at most two windows meet at a pixel. The outer quarter of a window's overlap,
+where a network sees the least context, is discarded; over the middle half, one window fades into the next.
+The blend is `first + weight * (second - first)`, so where both agree the result is exactly their number.
 """
 
 from __future__ import annotations
@@ -16,19 +15,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# Windows begin and end at multiples of this, which is what networks halve their maps by: then each sees the
-# scene's pixels in the same places of its own grid.
+from euromine.support.errors import ArgumentError
+
+# Windows start and end at multiples of 32, the stride of most networks' deepest maps, so that a pixel lies in
+# the same place of their cells in every window.
 _MULTIPLE = 32
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Windows along one side of a scene, in pixels of the continued scene.
+    """Windows along one axis of a scene, in pixels of the extended scene.
 
     Attributes:
         length: Pixels of the scene.
         size: Pixels of each window.
-        stride: From the beginning of a window to that of the next.
+        stride: Pixels from the start of a window to the start of the next.
         count: Number of windows.
     """
 
@@ -39,7 +40,7 @@ class Axis:
 
     @classmethod
     def of(cls, length: int, window: int, overlap: int) -> Axis:
-        """The fewest windows of at most `window` pixels, as small as that many allow."""
+        """The smallest number of windows of at most `window` pixels, and then the smallest windows."""
         covered = length + 2 * (overlap // 2)
         count = max(1, math.ceil((covered - overlap) / (window - overlap)))
         needed = math.ceil((covered - overlap) / count) + overlap
@@ -48,12 +49,12 @@ class Axis:
 
     @property
     def overlap(self) -> int:
-        """Pixels that two neighbouring windows share."""
+        """Pixels shared by neighbouring windows."""
         return self.size - self.stride
 
     @property
     def margin(self) -> int:
-        """Pixels by which the scene is continued before its first."""
+        """Pixels by which the scene is extended before its first pixel."""
         return self.overlap // 2
 
     @property
@@ -62,11 +63,11 @@ class Axis:
         return self.overlap - 2 * (self.overlap // 4)
 
     def begin(self, number: int) -> int:
-        """Where window `number` begins to fade in: from here on it is looked at."""
+        """The first pixel where window `number` is used; there it begins to fade in."""
         return 0 if number == 0 else number * self.stride + self.overlap // 4
 
     def inside(self, number: int) -> NDArray[np.int64]:
-        """The scene's pixel that each pixel of a window shows: beyond a border the scene is mirrored."""
+        """The scene's pixel behind each pixel of a window; beyond its borders, the scene is mirrored."""
         places = np.arange(self.size) + number * self.stride - self.margin
         if self.length == 1:
             return np.zeros_like(places)
@@ -89,35 +90,44 @@ class Tiling:
 
     @classmethod
     def of(cls, height: int, width: int, window: int = 512, overlap: int = 64) -> Tiling:
-        """Windows over a scene.
+        """The windows over a scene.
 
         Args:
-            height: Pixels of the scene.
-            width: Pixels of the scene.
+            height: Of the scene, in pixels.
+            width: Of the scene, in pixels.
             window: The largest side of a window.
-            overlap: Pixels that neighbouring windows share; 0 for none, which shows seams.
+            overlap: Pixels shared by neighbouring windows; with 0, seams show.
 
         Raises:
-            ValueError: The window is no multiple of 32, or the overlap is more than half of it.
+            ArgumentError: The window is not a multiple of 32, or the overlap is more than half of it.
         """
-        if window < _MULTIPLE or window % _MULTIPLE:
-            raise ValueError(f"window is {window}, a multiple of {_MULTIPLE} was expected")
-        if not 0 <= overlap <= window // 2:
-            raise ValueError(f"overlap is {overlap}, 0 to half of the window ({window // 2}) was expected")
+        check_layout(window, overlap)
         return cls(Axis.of(height, window, overlap), Axis.of(width, window, overlap))
 
     def __len__(self) -> int:
         return self.rows.count * self.columns.count
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        """(row, column) of each window, in the order in which a `Blender` takes them."""
+        """(row, column) of each window, in the order that `Blender` expects."""
         for row in range(self.rows.count):
             for column in range(self.columns.count):
                 yield row, column
 
 
+def check_layout(window: int, overlap: int) -> None:
+    """Refuse sizes that windows cannot have.
+
+    Raises:
+        ArgumentError: The window is not a multiple of 32, or the overlap is more than half of it.
+    """
+    if window < _MULTIPLE or window % _MULTIPLE:
+        raise ArgumentError(f"window: found {window}; expected a multiple of {_MULTIPLE}.")
+    if not 0 <= overlap <= window // 2:
+        raise ArgumentError(f"overlap: found {overlap}; expected 0 to {window // 2}, half of the window.")
+
+
 class Blender:
-    """Puts the answers of windows together, in row order, holding no more than one row of windows.
+    """Blends the results of windows in row order, holding one row of windows in memory.
 
     Args:
         tiling: The windows.
@@ -133,18 +143,18 @@ class Blender:
     def add(
         self, row: int, column: int, values: NDArray[np.float32], valid: NDArray[np.bool_] | None = None
     ) -> tuple[int, NDArray[np.float32]] | None:
-        """Take the answer of one window; windows come in the order of the tiling.
+        """Add the result of one window, in the order of the tiling.
 
         Args:
-            row: Number of the window along the height.
-            column: Number of the window along the width.
+            row: The window's row in the tiling.
+            column: The window's column in the tiling.
             values: (rows.size, columns.size) float32.
-            valid: Where (rows.size, columns.size) the window shows data; None for everywhere.
+            valid: A mask (rows.size, columns.size) of pixels with data; None for all.
 
         Returns:
-            With the last window of a row: the first row of the scene that is complete with it, and all
-            complete ones (rows, width) float32, NaN where there are no data; these are the blender's own
-            memory, to be used before the next window. Else None.
+            After the last window of a row, the first scene row that it completes, and all completed rows
+            (rows, width) float32, NaN without data. They are a view of the blender's buffer, valid until the
+            next call. None after any other window.
         """
         axis = self._columns
         start, begin = column * axis.stride, axis.begin(column)
@@ -177,7 +187,7 @@ class Blender:
 
 
 def _fade(first: NDArray[np.float32], second: NDArray[np.float32], axis: int) -> None:
-    """Let `first` fade into the beginning of `second` along an axis, in place."""
+    """Blend `first` into the beginning of `second` along an axis, in place."""
     length = first.shape[axis]
     weights = ((np.arange(length, dtype=np.float32) + 0.5) / max(length, 1)).astype(np.float32)
     if axis == 0:

@@ -1,4 +1,4 @@
-"""`euromine predict`, as a person types it, with SegFormers of a few weights."""
+"""`euromine predict` on the command line, with tiny SegFormers."""
 
 import os
 import resource
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from euromine.commands import app
 from euromine.modeling import BANDS, EuroMineImageProcessor, create_model
-from euromine.monitoring.mapping.prediction import Outcome, _load
+from euromine.monitoring.mapping.many_scenes import _load
+from euromine.support.errors import EuroMineError
 
 TINY = {
     "hidden_sizes": [8, 8, 8, 8],
@@ -72,7 +73,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_scenes_are_mapped_as_the_network_says(model: Path, tmp_path: Path) -> None:
+def test_scenes_are_mapped_as_the_network_predicts(model: Path, tmp_path: Path) -> None:
     """A scene that fits one window: what the network makes of it whole, mirrored beyond its borders."""
     from transformers import AutoModelForSemanticSegmentation
 
@@ -122,7 +123,7 @@ def logit() -> float:
     return float(found)
 
 
-def test_options_say_what_a_scene_does_not(model: Path, tmp_path: Path) -> None:
+def test_options_replace_missing_metadata(model: Path, tmp_path: Path) -> None:
     """Reflectance from 0 to 1 in other bands' company gives the map that digital numbers give."""
     scene = write_scene(tmp_path / "mine.tif")
     with rasterio.open(scene) as dataset:
@@ -148,7 +149,7 @@ def test_options_say_what_a_scene_does_not(model: Path, tmp_path: Path) -> None:
     )
 
 
-def test_a_broken_scene_is_told_and_the_others_are_mapped(
+def test_a_broken_scene_is_reported_and_the_others_are_mapped(
     model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     good = [write_scene(tmp_path / f"good{number}.tif", seed=number) for number in range(2)]
@@ -174,12 +175,12 @@ def test_a_broken_scene_is_told_and_the_others_are_mapped(
     assert names(tmp_path / "maps") == ["good0_footprint.tif", "good1_footprint.tif"]
     sentences = [record.message for record in caplog.records if record.levelname == "ERROR"]
     for name, words in {
-        "floats": "holds float32 and does not say of what scale",
-        "few": "but not B8A, B11, B12; expected B02",
+        "floats": "found float32 numbers and no scale",
+        "few": "found no band B8A, B11, B12 (it has B02",
         "short": "damaged",
-        "vrt": "is no GeoTIFF, or a damaged one",
-        "empty": "has no pixel with data",
-        "nowhere": "has no coordinate reference system",
+        "vrt": "found a file that is damaged or not a GeoTIFF",
+        "empty": "found no pixel with data",
+        "nowhere": "found no coordinate reference system",
         "missing": "No such file or directory",
     }.items():
         told = [sentence for sentence in sentences if f"{name}.tif" in sentence]
@@ -188,7 +189,7 @@ def test_a_broken_scene_is_told_and_the_others_are_mapped(
         assert "\n" not in told[0]
 
 
-def test_a_run_that_was_stopped_goes_on(model: Path, tmp_path: Path) -> None:
+def test_a_stopped_run_resumes(model: Path, tmp_path: Path) -> None:
     scenes = [write_scene(tmp_path / f"mine{number}.tif", seed=number) for number in range(3)]
     out = tmp_path / "maps"
     assert run(model, *scenes[:2], "--out", out, "--offset", 0).exit_code == 0
@@ -198,7 +199,7 @@ def test_a_run_that_was_stopped_goes_on(model: Path, tmp_path: Path) -> None:
     assert {name: (out / name).stat().st_mtime_ns for name in before} == before
 
 
-def test_a_killed_run_leaves_whole_files_and_goes_on(model: Path, tmp_path: Path) -> None:
+def test_a_killed_run_leaves_whole_files_and_resumes(model: Path, tmp_path: Path) -> None:
     scenes = [write_scene(tmp_path / f"mine{number}.tif", 120, 150, seed=number) for number in range(5)]
     out = tmp_path / "maps"
     arguments = [model, *scenes, "--out", out, "--offset", 0, "--window", 32, "--overlap", 16]
@@ -242,7 +243,7 @@ def test_the_processes_of_accelerate_share_the_scenes_out(model: Path, tmp_path:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
     assert done.returncode != 0
     assert done.stdout.count("Mapped 4 of 5 scenes") == 1, done.stderr
-    assert done.stderr.count("broken.tif: is no GeoTIFF, or a damaged one") == 1
+    assert done.stderr.count("broken.tif: found a file that is damaged or not a GeoTIFF") == 1
     alone = tmp_path / "alone"
     assert run(model, *scenes, "--out", alone, "--offset", 0).exit_code == 0
     assert names(tmp_path / "maps") == names(alone)
@@ -272,7 +273,7 @@ def test_a_dask_cluster_gives_the_same_maps(model: Path, tmp_path: Path) -> None
 def sentence(*arguments: object) -> str:
     """What a run that fails as a whole says."""
     result = run(*arguments)
-    assert isinstance(result.exception, (ValueError, OSError)), result.output
+    assert isinstance(result.exception, (EuroMineError, OSError)), result.output
     assert "\n" not in str(result.exception)
     return str(result.exception)
 
@@ -283,15 +284,18 @@ def test_a_change_detector_is_refused(tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "mine.tif")
     told = sentence(tmp_path / "model", scene, "--out", tmp_path / "maps", "--offset", 0)
     assert told.endswith(
-        "is a euromine_fc-ef, which finds changes between two years; expected one that maps footprints."
+        "found a euromine_fc-ef, which finds changes between two years; "
+        "expected a model that maps footprints."
     )
 
 
-def test_what_is_no_model_is_told(model: Path, tmp_path: Path) -> None:
+def test_sources_that_are_not_models_are_refused(model: Path, tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "mine.tif")
     arguments = (scene, "--out", tmp_path / "maps", "--offset", 0)
-    assert "no model can be loaded from it" in sentence(tmp_path / "nothing", *arguments)
-    assert "no model can be loaded from it" in sentence("no/repository", *arguments)
+    assert "nothing: found no such folder; expected a checkpoint" in sentence(
+        tmp_path / "nothing", *arguments
+    )
+    assert "cache on this machine does not hold the model" in sentence("no/repository", *arguments)
 
     def broken(change: Callable[[Path], object]) -> str:
         copy = tmp_path / "copy"
@@ -314,22 +318,24 @@ def test_what_is_no_model_is_told(model: Path, tmp_path: Path) -> None:
     def lose(name: str) -> Callable[[Path], None]:
         return lambda folder: (folder / name).unlink()
 
-    assert "no model can be loaded from it" in broken(write_half)
-    assert "no model can be loaded from it" in broken(rename)  # its fields are not a BERT's
-    for change in (tear, lose("model.safetensors"), lose("preprocessor_config.json")):
-        assert "its model or image processor cannot be loaded" in broken(change)
+    assert "found a config.json that cannot be loaded" in broken(write_half)
+    assert "found a config.json that cannot be loaded" in broken(rename)  # its fields are not a BERT's
+    for change in (tear, lose("model.safetensors")):
+        assert "found weights that cannot be loaded" in broken(change)
+    for name in ("config.json", "preprocessor_config.json"):
+        assert f"found no {name}; expected a checkpoint with config.json" in broken(lose(name))
     assert not list((tmp_path / "maps").iterdir())
 
 
-def test_a_folder_that_cannot_be_written_to_is_told(model: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_to_is_reported(model: Path, tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "mine.tif")
     (tmp_path / "file").touch()
     told = sentence(model, scene, "--out", tmp_path / "file" / "maps", "--offset", 0)
-    assert "cannot be made" in told
-    assert "expected a folder of one's own" in told
+    assert "cannot be created" in told
+    assert "Choose another folder" in told
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(
+def test_a_full_disk_is_reported_and_leaves_nothing(
     model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     scene = write_scene(tmp_path / "mine.tif", 300, 300)
@@ -344,20 +350,17 @@ def test_a_full_disk_is_told_and_leaves_nothing(
     assert names(tmp_path / "maps") == []
 
 
-def test_wrong_options_are_told(model: Path, tmp_path: Path) -> None:
+def test_wrong_options_are_reported(model: Path, tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "mine.tif")
     out = ("--out", tmp_path / "maps")
-    assert "offset is -0.1, in reflectance as it seems" in sentence(model, scene, *out, "--offset", -0.1)
-    assert "unknown band 'bleu'" in sentence(model, scene, *out, "--bands", "bleu")
-    assert "window is 100" in sentence(model, scene, *out, "--window", 100)
+    assert "offset: found -0.1, which looks like reflectance" in sentence(
+        model, scene, *out, "--offset", -0.1
+    )
+    assert "'bleu'" in sentence(model, scene, *out, "--bands", "bleu")
+    assert "window: found 100" in sentence(model, scene, *out, "--window", 100)
     dask = pytest.importorskip("dask")
     with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
         assert "No Dask scheduler answers" in sentence(model, scene, *out, "--dask", "tcp://127.0.0.1:1")
-
-
-def test_an_outcome_is_a_map_or_a_sentence() -> None:
-    assert Outcome("a.tif", footprint="a_footprint.tif").error is None
-    assert Outcome("a.tif", error="why").footprint is None
 
 
 def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
@@ -369,4 +372,4 @@ def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
         )
     ).save_pretrained(tmp_path / "model")
     told = sentence(tmp_path / "model", write_scene(tmp_path / "mine.tif"), "--out", tmp_path / "maps")
-    assert "is a bert, which neither maps footprints nor finds changes" in told
+    assert "found a bert, which neither maps footprints nor finds changes" in told

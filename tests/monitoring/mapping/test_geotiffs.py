@@ -6,15 +6,23 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
+from numpy.typing import NDArray
 
-from euromine.monitoring.mapping.geotiffs import BLOCK, CogWriter, read_record, write_cog
+from euromine.monitoring.mapping.geotiffs import BLOCK, CogWriter, read_record
 from euromine.monitoring.scenes.grids import Grid
 
 MakeGrid = Callable[[int, int], Grid]
+
+
+def write(path: Path, values: NDArray[Any], grid: Grid, nodata: float | None = None, **options: Any) -> None:
+    """Write an array (height, width) in one go."""
+    with CogWriter(path, grid, values.dtype, nodata, **options) as writer:
+        writer.write(values)
 
 
 @dataclass(frozen=True)
@@ -85,13 +93,13 @@ def test_files_are_cloud_optimised(
     tmp_path: Path, grid: MakeGrid, size: tuple[int, int], levels: int
 ) -> None:
     values = np.random.default_rng(0).random(size, np.float32)
-    write_cog(tmp_path / "a.tif", values, grid(*size), np.nan, resampling="average")
+    write(tmp_path / "a.tif", values, grid(*size), np.nan, resampling="average")
     assert len(check_is_cloud_optimised(tmp_path / "a.tif")) == levels
 
 
 def test_numbers_place_and_gaps_come_back(tmp_path: Path, grid: MakeGrid) -> None:
     values = np.random.default_rng(0).integers(0, 3, (700, 300)).astype(np.uint8)
-    write_cog(tmp_path / "a.tif", values, grid(700, 300), 2, description="mine")
+    write(tmp_path / "a.tif", values, grid(700, 300), 2, description="mine")
     with rasterio.open(tmp_path / "a.tif") as dataset:
         np.testing.assert_array_equal(dataset.read(1), values)
         assert Grid.of(dataset) == grid(700, 300)
@@ -102,11 +110,11 @@ def test_numbers_place_and_gaps_come_back(tmp_path: Path, grid: MakeGrid) -> Non
 def test_overviews_leave_gaps_out(tmp_path: Path, grid: MakeGrid) -> None:
     amounts = np.full((1024, 1024), np.nan, np.float32)
     amounts[::2, ::2] = 3
-    write_cog(tmp_path / "amounts.tif", amounts, grid(1024, 1024), np.nan, resampling="average")
+    write(tmp_path / "amounts.tif", amounts, grid(1024, 1024), np.nan, resampling="average")
     classes = np.full((1024, 1024), 255, np.uint8)
     classes[::2] = 1
     classes[::8] = 0
-    write_cog(tmp_path / "classes.tif", classes, grid(1024, 1024), 255, resampling="mode")
+    write(tmp_path / "classes.tif", classes, grid(1024, 1024), 255, resampling="mode")
     for name, expected in (("amounts", {3.0}), ("classes", {0, 1})):
         with rasterio.open(tmp_path / f"{name}.tif", overview_level=0) as dataset:
             assert set(np.unique(dataset.read(1)).tolist()) == expected
@@ -123,9 +131,9 @@ def test_rows_come_in_any_portions(tmp_path: Path, grid: MakeGrid) -> None:
 
 def test_a_record_is_read_back_and_other_files_have_none(tmp_path: Path, grid: MakeGrid) -> None:
     record = {"model": "abc", "scale": [0.1, 1e-4], "note": "ä <&>", "none": None}
-    write_cog(tmp_path / "a.tif", np.zeros((5, 5), np.uint8), grid(5, 5), record=record)
+    write(tmp_path / "a.tif", np.zeros((5, 5), np.uint8), grid(5, 5), record=record)
     assert read_record(tmp_path / "a.tif") == record
-    write_cog(tmp_path / "b.tif", np.zeros((5, 5), np.uint8), grid(5, 5))
+    write(tmp_path / "b.tif", np.zeros((5, 5), np.uint8), grid(5, 5))
     (tmp_path / "c.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:40])
     for name in ("b.tif", "c.tif", "missing.tif"):
         assert read_record(tmp_path / name) is None
@@ -133,7 +141,7 @@ def test_a_record_is_read_back_and_other_files_have_none(tmp_path: Path, grid: M
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path, grid: MakeGrid) -> None:
     path = tmp_path / "a.tif"
-    write_cog(path, np.ones((5, 5), np.uint8), grid(5, 5))
+    write(path, np.ones((5, 5), np.uint8), grid(5, 5))
     old = path.read_bytes()
     with pytest.raises(RuntimeError), CogWriter(path, grid(5, 5), np.uint8) as writer:  # noqa: PT012
         writer.write(np.zeros((3, 5), np.uint8))
@@ -146,12 +154,12 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, grid: MakeGrid) -> None:
     path = tmp_path / "a.tif"
     for rows in (np.zeros((5, 4), np.uint8), np.zeros((5, 5), np.float32), np.zeros(5, np.uint8)):
         with (
-            pytest.raises(ValueError, match=r"rows are .*, uint8 \(rows, 5\) was expected"),
+            pytest.raises(ValueError, match=r"rows: found .*; expected uint8 \(rows, 5\)"),
             CogWriter(path, grid(5, 5), np.uint8) as writer,
         ):
             writer.write(rows)
-    with pytest.raises(ValueError, match="3 rows were written, 5 were expected"):
-        write_cog(path, np.zeros((3, 5), np.uint8), grid(5, 5))
+    with pytest.raises(ValueError, match="found 3 rows written; expected 5"):
+        write(path, np.zeros((3, 5), np.uint8), grid(5, 5))
     assert not list(tmp_path.iterdir())
 
 
@@ -159,23 +167,23 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path, grid: MakeGr
     left = tmp_path / ".a.tif.partial"
     left.mkdir()
     (left / "rows.tif").write_bytes(b"torn")
-    write_cog(tmp_path / "a.tif", np.ones((5, 5), np.uint8), grid(5, 5))
+    write(tmp_path / "a.tif", np.ones((5, 5), np.uint8), grid(5, 5))
     assert [each.name for each in tmp_path.iterdir()] == ["a.tif"]
 
 
-def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path, grid: MakeGrid) -> None:
+def test_a_folder_that_cannot_be_written_to_is_reported(tmp_path: Path, grid: MakeGrid) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match=r"file cannot be written to \(.*\); expected a folder"):
-        write_cog(tmp_path / "file" / "a.tif", np.ones((5, 5), np.uint8), grid(5, 5))
+    with pytest.raises(OSError, match=r"file: cannot be written to \(.*\)\. Choose another folder"):
+        write(tmp_path / "file" / "a.tif", np.ones((5, 5), np.uint8), grid(5, 5))
 
 
-def test_a_disk_without_room_for_the_rows_is_told_beforehand(
+def test_a_disk_without_room_for_the_rows_is_reported_beforehand(
     tmp_path: Path, grid: MakeGrid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("usage", (), {"free": 24})
     monkeypatch.setattr("euromine.monitoring.mapping.geotiffs.shutil.disk_usage", lambda _: usage)
     with pytest.raises(OSError, match=r"no space left for a\.tif in .* Free some space and start again"):
-        write_cog(tmp_path / "a.tif", np.ones((5, 5), np.uint8), grid(5, 5))
+        write(tmp_path / "a.tif", np.ones((5, 5), np.uint8), grid(5, 5))
     assert not list(tmp_path.iterdir())
 
 
@@ -193,12 +201,12 @@ def test_a_disk_that_gets_full_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, grid: MakeGrid, room: int, full_disk: Callable[[int], None]
 ) -> None:
     old = np.zeros((600, 600), np.float32)
-    write_cog(tmp_path / "old.tif", old, grid(600, 600))
+    write(tmp_path / "old.tif", old, grid(600, 600))
     values = np.random.default_rng(0).random((600, 600), np.float32)
     full_disk(room)
     for name in ("old.tif", "new.tif"):
         with pytest.raises(OSError, match=rf"{name}: could not be written in full .*; the disk may be full"):
-            write_cog(tmp_path / name, values, grid(600, 600))
+            write(tmp_path / name, values, grid(600, 600))
     full_disk(10**9)
     assert [each.name for each in tmp_path.iterdir()] == ["old.tif"]
     with rasterio.open(tmp_path / "old.tif") as dataset:

@@ -1,42 +1,27 @@
 """Scenes through networks whose answer is known: exact constants, no seams, no borders, gaps kept."""
 
-import json
-import logging
-import math
-import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import rasterio
 import torch
 from numpy.typing import NDArray
 from rasterio.windows import Window
-from torch import Tensor
 from torch.nn import functional as F
 
 from euromine.modeling import BANDS, EuroMineImageProcessor
-from euromine.monitoring.mapping.geotiffs import CogWriter, read_record
 from euromine.monitoring.mapping.prediction import (
     mine_probability,
-    output_paths,
     predict_probability,
-    predict_scene,
-    predict_scenes,
 )
-from euromine.monitoring.scenes.scene import SceneOptions, open_scene
-from euromine.support.errors import SceneError
+from euromine.monitoring.scenes.scene import open_scene
+from euromine.monitoring.scenes.scene_options import SceneOptions
+from euromine.support.errors import ModelError
 
 OPTIONS = SceneOptions(offset=0)
 SIZES = [(1, 1), (2, 3), (31, 33), (64, 64), (97, 101), (160, 70), (203, 330)]
 SMALL = {"window": 64, "overlap": 32}
-
-
-def read(path: Path) -> NDArray[Any]:
-    with rasterio.open(path) as dataset:
-        values: NDArray[Any] = dataset.read(1)
-        return values
 
 
 def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -157,9 +142,7 @@ def test_the_class_of_mines_is_found_by_its_name(network: Any) -> None:
     expected = torch.tensor([0.0, 2.0, 4.0]).softmax(0)[1].item()
     assert mine_probability(three, pixel_values).unique().tolist() == pytest.approx([expected])
     three.config.id2label = {0: "water", 1: "quarry", 2: "forest"}
-    with pytest.raises(
-        ValueError, match="has the classes water, quarry, forest, one called mine was expected"
-    ):
+    with pytest.raises(ModelError, match="found the classes water, quarry, forest; expected one named mine"):
         mine_probability(three, pixel_values)
 
 
@@ -218,215 +201,6 @@ def test_windows_without_data_are_not_shown_to_the_network(
     full = network(lambda x: x[:, 0])
     predicted(full, EuroMineImageProcessor(), write_scene("full.tif", digital_numbers(300, 300)), **SMALL)
     assert 0 < windows <= sum(len(each) for each in full.seen) // 2
-
-
-def test_maps_have_the_scenes_grid_and_are_those_of_the_threshold(
-    write_scene: Any, digital_numbers: Any, network: Any, tmp_path: Path
-) -> None:
-    image = digital_numbers(97, 101)
-    image[:, 5, 6] = 0
-    path = write_scene("scene.tif", image, nodata=0)
-    model = network(lambda x: x[:, 0])
-    footprint = predict_scene(
-        model,
-        EuroMineImageProcessor(),
-        path,
-        tmp_path / "maps",
-        probability=True,
-        options=OPTIONS,
-        threshold=0.6,
-    )
-    assert footprint == tmp_path / "maps" / "scene_footprint.tif"
-    probability = read(tmp_path / "maps" / "scene_probability.tif")
-    expected = np.where(probability > 0.6, 1, 0)
-    expected[5, 6] = 255
-    np.testing.assert_array_equal(read(footprint), expected)
-    assert np.isnan(probability[5, 6])
-    with rasterio.open(path) as scene, rasterio.open(footprint) as mapped:
-        assert mapped.crs == scene.crs
-        assert mapped.transform == scene.transform
-        assert mapped.nodata == 255
-    assert sorted(each.name for each in (tmp_path / "maps").iterdir()) == [
-        "scene_footprint.tif",
-        "scene_probability.tif",
-    ]
-    only = predict_scene(model, EuroMineImageProcessor(), path, tmp_path / "only", options=OPTIONS)
-    assert [each.name for each in (tmp_path / "only").iterdir()] == [only.name]
-
-
-def test_what_is_mapped_already_is_not_mapped_again_unless_something_changed(
-    write_scene: Any, digital_numbers: Any, network: Any, tmp_path: Path
-) -> None:
-    path = write_scene("scene.tif", digital_numbers(40, 50))
-    processor, out = EuroMineImageProcessor(), tmp_path / "maps"
-    model = network(lambda x: x[:, 0])
-
-    def is_mapped_anew(**changed: Any) -> bool:
-        before = len(model.seen)
-        predict_scene(
-            model,
-            **{"image_processor": processor, "path": path, "out_dir": out, "options": OPTIONS, **changed},
-        )
-        return len(model.seen) > before
-
-    assert is_mapped_anew()
-    assert not is_mapped_anew()
-    assert is_mapped_anew(probability=True)
-    assert not is_mapped_anew(probability=True)
-    assert not is_mapped_anew()
-    assert is_mapped_anew(threshold=0.4)
-    assert is_mapped_anew(threshold=0.4, options=SceneOptions(offset=-1000))
-    assert is_mapped_anew(threshold=0.4, overlap=32)
-    assert is_mapped_anew(image_processor=EuroMineImageProcessor(statistics="paper"))
-    with torch.no_grad():
-        model.unused += 1
-    assert is_mapped_anew()
-    write_scene("scene.tif", digital_numbers(40, 51))
-    assert is_mapped_anew()
-    assert not is_mapped_anew()
-    output_paths(path, out)[0].write_bytes(b"torn")
-    assert is_mapped_anew()
-
-
-def test_the_map_tells_what_made_it(
-    write_scene: Any, digital_numbers: Any, network: Any, tmp_path: Path
-) -> None:
-    path = write_scene("scene.tif", digital_numbers(20, 20))
-    model = network(lambda x: x[:, 0])
-    model.name_or_path = str(tmp_path)
-    record = read_record(
-        predict_scene(model, EuroMineImageProcessor(), path, tmp_path / "maps", options=OPTIONS)
-    )
-    assert record is not None
-    assert record["name"] == tmp_path.name
-    assert record["reflectance"]["offset"] == [0.0] * 10
-    assert "offset: option" in record["reflectance"]["source"]
-    assert str(tmp_path) not in json.dumps(record)
-
-
-def test_a_scene_that_is_all_gap_is_told_and_leaves_nothing(
-    write_scene: Any, network: Any, tmp_path: Path
-) -> None:
-    path = write_scene("scene.tif", np.zeros((10, 70, 80), np.uint16), nodata=0)
-    model = network(lambda x: x[:, 0])
-    with pytest.raises(SceneError, match=r"scene\.tif: has no pixel with data in all of the bands"):
-        predict_scene(
-            model, EuroMineImageProcessor(), path, tmp_path / "maps", probability=True, options=OPTIONS
-        )
-    assert not list((tmp_path / "maps").iterdir())
-    assert not model.seen
-
-
-def test_a_file_cut_short_is_told_and_leaves_nothing(
-    write_scene: Any, digital_numbers: Any, network: Any, tmp_path: Path
-) -> None:
-    path = write_scene(
-        "scene.tif", digital_numbers(400, 300), compress="deflate", tiled=True, blockxsize=64, blockysize=64
-    )
-    with rasterio.open(path, "r+") as dataset:  # rewritten at the end, so that the header is not what is cut
-        dataset.write(digital_numbers(400, 300)[::-1])
-    content = path.read_bytes()
-    path.write_bytes(content[:-200_000])
-    threads = threading.active_count()
-    with pytest.raises(SceneError, match=r"scene\.tif: (cannot be read at rows|is no GeoTIFF)"):
-        predict_scene(
-            network(lambda x: x[:, 0]),
-            EuroMineImageProcessor(),
-            path,
-            tmp_path / "maps",
-            options=OPTIONS,
-            **SMALL,
-        )
-    assert not (tmp_path / "maps").exists() or not list((tmp_path / "maps").iterdir())
-    assert threading.active_count() == threads
-
-
-def test_an_error_in_the_network_stops_all_threads_and_leaves_nothing(
-    write_scene: Any, digital_numbers: Any, network: Any, tmp_path: Path
-) -> None:
-    def fail(_: Tensor) -> Tensor:
-        raise RuntimeError("the network failed")
-
-    path = write_scene("scene.tif", digital_numbers(300, 300))
-    threads = threading.active_count()
-    with pytest.raises(RuntimeError, match="the network failed"):
-        predict_scene(
-            network(fail), EuroMineImageProcessor(), path, tmp_path / "maps", options=OPTIONS, **SMALL
-        )
-    assert not list((tmp_path / "maps").iterdir())
-    assert threading.active_count() == threads
-
-
-def test_an_interrupt_stops_all_threads_and_leaves_nothing(
-    write_scene: Any, digital_numbers: Any, network: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ctrl-C reaches the main thread, which writes."""
-
-    def interrupt(self: CogWriter, rows: NDArray[Any]) -> None:
-        raise KeyboardInterrupt
-
-    path = write_scene("scene.tif", digital_numbers(300, 300))
-    threads = threading.active_count()
-    monkeypatch.setattr(CogWriter, "write", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        predict_scene(
-            network(lambda x: x[:, 0]),
-            EuroMineImageProcessor(),
-            path,
-            tmp_path / "maps",
-            options=OPTIONS,
-            **SMALL,
-        )
-    assert not list((tmp_path / "maps").iterdir())
-    assert threading.active_count() == threads
-
-
-def test_a_doubtful_offset_is_told(
-    write_scene: Any, digital_numbers: Any, network: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    path = write_scene("scene.tif", digital_numbers(40, 50) + 1000)
-    predict_scene(
-        network(lambda x: x[:, 0]), EuroMineImageProcessor(), path, tmp_path / "maps", options=OPTIONS
-    )
-    assert "offset 0 (scale: whole numbers are reflectance x 10000; offset: option)" in caplog.text
-    assert "if so, give --offset -1000" in caplog.text
-
-
-def test_a_map_of_ours_is_no_imagery(
-    write_scene: Any, digital_numbers: Any, network: Any, tmp_path: Path
-) -> None:
-    path = write_scene("scene.tif", digital_numbers(40, 50))
-    model = network(lambda x: x[:, 0])
-    footprint = predict_scene(model, EuroMineImageProcessor(), path, tmp_path / "maps", options=OPTIONS)
-    with pytest.raises(
-        SceneError, match=r"scene_footprint\.tif: is a map that euromine made; expected imagery"
-    ):
-        predict_scene(model, EuroMineImageProcessor(), footprint, tmp_path / "maps", options=OPTIONS)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"threshold": 1.0}, "threshold is 1.0, a probability of at least 0 and below 1 was expected"),
-        ({"threshold": math.nan}, "threshold is nan"),
-        ({"window": 100}, "window is 100, a multiple of 32 was expected"),
-        ({"overlap": 300}, "overlap is 300, 0 to half of the window"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused_before_a_model_is_loaded(
-    tmp_path: Path, settings: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        predict_scenes("no model", ["a.tif"], tmp_path / "maps", **settings)
-    assert not (tmp_path / "maps").exists()
-
-
-def test_scenes_of_one_name_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"a/Year2015\.tif and .*b/Year2015\.tif have one name"):
-        predict_scenes("no model", [tmp_path / "a/Year2015.tif", tmp_path / "b/Year2015.tif"], tmp_path)
-    with pytest.raises(ValueError, match="no scene is given"):
-        predict_scenes("no model", [], tmp_path)
 
 
 def test_memory_does_not_grow_with_the_height(

@@ -5,6 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from euromine.monitoring.mapping.tiling import Axis, Blender, Tiling
+from euromine.support.errors import ArgumentError
 
 SIZES = [
     (1, 1),
@@ -149,12 +150,12 @@ def test_windows_cover_the_scene_and_are_no_larger_than_need_be(
 @pytest.mark.parametrize(
     ("window", "overlap", "message"),
     [
-        (500, 64, "window is 500, a multiple of 32 was expected"),
-        (0, 0, "window is 0, a multiple of 32 was expected"),
-        (64, 33, r"overlap is 33, 0 to half of the window \(32\) was expected"),
-        (64, -1, r"overlap is -1, 0 to half of the window \(32\) was expected"),
+        (500, 64, "window: found 500; expected a multiple of 32"),
+        (0, 0, "window: found 0; expected a multiple of 32"),
+        (64, 33, "overlap: found 33; expected 0 to 32, half of the window"),
+        (64, -1, "overlap: found -1; expected 0 to 32, half of the window"),
     ],
 )
 def test_layouts_that_cannot_be_are_refused(window: int, overlap: int, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ArgumentError, match=message):
         Tiling.of(100, 100, window, overlap)

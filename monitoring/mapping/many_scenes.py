@@ -1,0 +1,217 @@
+"""The maps of many scenes: shared out between processes or a Dask cluster, with an outcome for each."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from euromine.modeling import SEGMENTATION
+from euromine.monitoring.scenes.scene_options import SceneOptions
+from euromine.support.errors import ArgumentError, EuroMineError, one_line
+from euromine.support.workers import run_on_dask
+
+from .loading import LoadedModel, load_model
+from .prediction import OVERLAP, WINDOW
+from .scene_maps import check_map_settings, predict_scene
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The outcome of mapping a scene: a map, or an error.
+
+    Attributes:
+        path: The scene.
+        footprint: The path of its footprint map; None after an error.
+        error: A sentence on what went wrong; None otherwise.
+    """
+
+    path: str
+    footprint: str | None = None
+    error: str | None = None
+
+
+def predict_scenes(
+    model: str | os.PathLike[str],
+    paths: Sequence[str | os.PathLike[str]],
+    out_dir: str | os.PathLike[str],
+    *,
+    probability: bool = False,
+    options: SceneOptions | None = None,
+    threshold: float = 0.5,
+    window: int = WINDOW,
+    overlap: int = OVERLAP,
+    batch_size: int | None = None,
+    dask: str | None = None,
+    progress: bool = False,
+) -> list[Outcome]:
+    """Map the footprint in many scenes. A scene that cannot be mapped does not stop the others.
+
+    Under `accelerate launch`, the processes share the scenes, and each returns all outcomes. A run that was
+    stopped resumes when it is started again.
+
+    Args:
+        model: A folder, or a repository on the Hub.
+        paths: GeoTIFFs of any size, with different file names.
+        out_dir: The folder of the maps, created if it is missing.
+        probability: Whether to write the probability (float32, NaN without data), too.
+        options: Scene metadata; None for the files' own.
+        threshold: Pixels above this probability are mine.
+        window: The largest side of a window in pixels, a multiple of 32.
+        overlap: Pixels that neighbouring windows share.
+        batch_size: Windows per call of the model; None for 1, or 8 on a GPU.
+        dask: The address of a Dask scheduler whose workers map the scenes; they must see the same files.
+        progress: Whether to show progress bars.
+
+    Returns:
+        One outcome per scene, in the order of `paths`.
+
+    Raises:
+        ModelError: The model cannot be loaded, or is not a footprint mapper.
+        ArgumentError: There is no scene, two scenes have one name, or a setting is out of range.
+        MissingExtraError: `dask` is given and Dask is not installed.
+        OSError: The folder cannot be created, or the Hub or the scheduler cannot be reached.
+    """
+    scenes = _distinct(paths)
+    check_map_settings(threshold, window, overlap)
+    folder = _made_folder(Path(out_dir))
+    source = str(Path(model).absolute()) if Path(model).is_dir() else os.fspath(model)
+    tasks = [
+        _Task(source, scene, str(folder), probability, options, threshold, window, overlap, batch_size)
+        for scene in scenes
+    ]
+    outcomes = _mapped_here(tasks, progress) if dask is None else _mapped_on_dask(tasks, dask, progress)
+    order = {scene: place for place, scene in enumerate(scenes)}
+    return sorted(outcomes, key=lambda outcome: order[outcome.path])
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A scene to map, in this process or on a cluster."""
+
+    model: str
+    path: str
+    out_dir: str
+    probability: bool
+    options: SceneOptions | None
+    threshold: float
+    window: int
+    overlap: int
+    batch_size: int | None
+
+
+def _mapped_here(tasks: Sequence[_Task], progress: bool) -> list[Outcome]:
+    """Map the scenes in this process, or this process's share of them under `accelerate launch`."""
+    rank, processes, gather = _processes()
+    # The largest first, so that all processes end at about the same time.
+    share = sorted(tasks, key=_size, reverse=True)[rank::processes] if processes > 1 else tasks
+    _load(tasks[0].model)  # a model that cannot be loaded is not the error of a scene
+    return gather([_logged(_run(task, progress and rank == 0)) for task in share])
+
+
+def _mapped_on_dask(tasks: Sequence[_Task], address: str, progress: bool) -> list[Outcome]:
+    outcomes = []
+    done = run_on_dask(_run, tasks, address)
+    with closing(done), tqdm(total=len(tasks), unit="scene", disable=not progress) as bar:
+        for outcome in done:
+            outcomes.append(_logged(outcome))
+            bar.update()
+    return outcomes
+
+
+def _run(task: _Task, progress: bool = False) -> Outcome:
+    loaded = _load(task.model)
+    try:
+        footprint = predict_scene(
+            loaded.model,
+            loaded.image_processor,
+            task.path,
+            task.out_dir,
+            probability=task.probability,
+            options=task.options,
+            threshold=task.threshold,
+            window=task.window,
+            overlap=task.overlap,
+            batch_size=task.batch_size,
+            progress=progress,
+        )
+    except torch.OutOfMemoryError:
+        error = (
+            f"{task.path}: found too little GPU memory; expected enough for a batch of windows. Lower "
+            "--window or --batch-size."
+        )
+    except (EuroMineError, OSError) as problem:
+        error = one_line(problem)
+    else:
+        return Outcome(task.path, str(footprint))
+    return Outcome(task.path, error=error)
+
+
+def _logged(outcome: Outcome) -> Outcome:
+    if outcome.error:
+        logger.error(outcome.error)
+    return outcome
+
+
+@lru_cache(maxsize=1)
+def _load(source: str) -> LoadedModel:
+    return load_model(source, task=SEGMENTATION)
+
+
+def _distinct(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """The absolute paths of the scenes, without repetitions.
+
+    Raises:
+        ArgumentError: There is none, or the maps of two would have one name.
+    """
+    scenes = list(dict.fromkeys(str(Path(path).absolute()) for path in paths))
+    if not scenes:
+        raise ArgumentError("scenes: found none; expected at least one GeoTIFF.")
+    named: dict[str, str] = {}
+    for scene in scenes:
+        other = named.setdefault(Path(scene).stem, scene)
+        if other != scene:
+            raise ArgumentError(
+                f"scenes: found {other} and {scene}, whose maps would have one name; expected scenes with "
+                "different names. Map each of them to a folder of its own with --out."
+            )
+    return scenes
+
+
+def _made_folder(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"{folder}: cannot be created ({error.strerror}). Choose another folder for the maps."
+        ) from error
+    return folder.absolute()
+
+
+def _size(task: _Task) -> int:
+    try:
+        return Path(task.path).stat().st_size
+    except OSError:
+        return 0  # the error is the outcome of mapping it
+
+
+def _processes() -> tuple[int, int, Callable[[list[Outcome]], list[Outcome]]]:
+    """This process's rank, the number of processes, and a function that joins the outcomes of all."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return 0, 1, lambda outcomes: outcomes
+    from accelerate import PartialState
+    from accelerate.utils import gather_object
+
+    # The first process to finish waits for the others, possibly for hours.
+    state = PartialState(timeout=timedelta(days=30))
+    return state.process_index, state.num_processes, gather_object

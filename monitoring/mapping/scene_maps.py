@@ -1,0 +1,189 @@
+"""The maps of one scene: footprint and probability as Cloud-Optimised GeoTIFFs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.windows import Window
+from tqdm import tqdm
+from transformers import PreTrainedModel
+
+from euromine.modeling import EuroMineImageProcessor
+from euromine.monitoring.scenes.scene import Scene, open_scene
+from euromine.monitoring.scenes.scene_options import SceneOptions
+from euromine.support.errors import ArgumentError, SceneError
+from euromine.support.workers import prefetch
+
+from .geotiffs import CogWriter, read_record
+from .loading import model_digest
+from .prediction import OVERLAP, WINDOW, predict_probability
+from .tiling import check_layout
+
+logger = logging.getLogger(__name__)
+
+NODATA = 255
+"""The value of pixels without data in a footprint map."""
+
+
+def predict_scene(
+    model: PreTrainedModel,
+    image_processor: EuroMineImageProcessor,
+    path: str | os.PathLike[str],
+    out_dir: str | os.PathLike[str],
+    *,
+    probability: bool = False,
+    options: SceneOptions | None = None,
+    threshold: float = 0.5,
+    window: int = WINDOW,
+    overlap: int = OVERLAP,
+    batch_size: int | None = None,
+    progress: bool = False,
+) -> Path:
+    """Map the footprint in a scene: `<out_dir>/<scene>_footprint.tif`, and `<scene>_probability.tif`.
+
+    Both are Cloud-Optimised GeoTIFFs on the scene's grid, written completely or not at all. Maps that the
+    same model made of the same file with the same options are kept.
+
+    Args:
+        model: A footprint mapper in evaluation mode, on the device to use.
+        image_processor: The model's image processor.
+        path: A GeoTIFF of any size.
+        out_dir: The folder of the maps, created if it is missing.
+        probability: Whether to write the probability (float32, NaN without data), too.
+        options: Scene metadata; None for the file's own.
+        threshold: Pixels above this probability are mine.
+        window: The largest side of a window in pixels, a multiple of 32.
+        overlap: Pixels that neighbouring windows share.
+        batch_size: Windows per call of the model; None for 1, or 8 on a GPU.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The path of the footprint map: uint8, 1 mine, 0 no mine, 255 without data.
+
+    Raises:
+        SceneError: The scene cannot be read, has no data, or a band, the scale or the offset is unknown.
+        ArgumentError: `threshold`, `window` or `overlap` is out of range.
+        ModelError: The model has no mine class.
+        OSError: The folder cannot be written to, or the disk is full.
+    """
+    check_map_settings(threshold, window, overlap)
+    footprint_path, probability_path = output_paths(path, out_dir)
+    with open_scene(path, options) as scene:
+        if read_record(path) is not None:
+            raise SceneError(f"{path}: found a map that euromine made; expected imagery.")
+        reflectance = scene.reflectance(tuple(image_processor.bands))
+        record = {
+            "euromine": version("euromine"),
+            "model": model_digest(model, image_processor),
+            "name": _source_name(model),
+            "scene": scene.fingerprint(),
+            "reflectance": asdict(reflectance),
+            "threshold": threshold,
+            "window": window,
+            "overlap": overlap,
+        }
+        record = json.loads(json.dumps(record))  # turns tuples into lists, as in a record that is read back
+        wanted = [footprint_path, *([probability_path] if probability else [])]
+        if all(read_record(each) == record for each in wanted):
+            logger.info("%s: mapped already, in %s", path, footprint_path)
+            return footprint_path
+        logger.info("%s: %s", path, reflectance)
+        blocks = predict_probability(
+            model, image_processor, scene, window=window, overlap=overlap, batch_size=batch_size
+        )
+        outputs = (footprint_path, probability_path if probability else None)
+        _write_maps(scene, blocks, outputs, threshold, record, progress)
+        if doubt := scene.doubt():
+            logger.warning("%s: %s", path, doubt)
+    return footprint_path
+
+
+def output_paths(path: str | os.PathLike[str], out_dir: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """The paths of a scene's footprint and probability maps."""
+    stem = Path(path).stem
+    return Path(out_dir) / f"{stem}_footprint.tif", Path(out_dir) / f"{stem}_probability.tif"
+
+
+def check_map_settings(threshold: float, window: int, overlap: int) -> None:
+    """Refuse settings out of range.
+
+    Raises:
+        ArgumentError: One is.
+    """
+    if not 0 <= threshold < 1:
+        raise ArgumentError(
+            f"threshold: found {threshold}; expected a probability of at least 0 and below 1."
+        )
+    check_layout(window, overlap)
+
+
+def _source_name(model: PreTrainedModel) -> str:
+    """The model's Hub repository, or the name of its folder without the path on this machine."""
+    source = model.name_or_path or ""
+    return Path(source).name if Path(source).is_dir() else source
+
+
+def _write_maps(
+    scene: Scene,
+    blocks: Iterator[tuple[Window, NDArray[np.float32]]],
+    outputs: tuple[Path, Path | None],
+    threshold: float,
+    record: Mapping[str, Any],
+    progress: bool,
+) -> None:
+    """Write the maps while the model runs. The footprint is completed last, so that it stands for both."""
+    footprint_path, probability_path = outputs
+    has_data = False
+    with ExitStack() as files:
+        footprints = files.enter_context(
+            CogWriter(
+                footprint_path,
+                scene.grid,
+                np.uint8,
+                NODATA,
+                resampling="mode",
+                description="mine",
+                record=record,
+            )
+        )
+        probabilities = probability_path and files.enter_context(
+            CogWriter(
+                probability_path,
+                scene.grid,
+                np.float32,
+                math.nan,
+                resampling="average",
+                description="probability of a mine",
+                record=record,
+            )
+        )
+        bar = files.enter_context(
+            tqdm(total=scene.grid.height, desc=scene.path.name, unit="row", disable=not progress)
+        )
+        prefetched = files.enter_context(closing(prefetch(blocks, 1)))
+        for _, rows in prefetched:
+            is_missing = np.isnan(rows)
+            has_data = has_data or not is_missing.all()
+            footprint = (rows > threshold).astype(np.uint8)
+            footprint[is_missing] = NODATA
+            footprints.write(footprint)
+            if probabilities:
+                probabilities.write(rows)
+            bar.update(len(rows))
+        scene.close()  # frees the memory of its blocks for the copies that the writers now make
+        if not has_data:
+            raise SceneError(
+                f"{scene.path}: found no pixel with data in all bands, only clouds or nodata; expected some "
+                "ground to map."
+            )

@@ -1,0 +1,70 @@
+"""Many scenes: checks before a model is loaded, and an outcome for each scene."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from euromine.monitoring.mapping import many_scenes
+from euromine.monitoring.mapping.many_scenes import Outcome, predict_scenes
+from euromine.support.errors import ArgumentError, SceneError
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"threshold": 1.0}, "threshold: found 1.0; expected a probability of at least 0 and below 1"),
+        ({"threshold": math.nan}, "threshold: found nan"),
+        ({"window": 100}, "window: found 100; expected a multiple of 32"),
+        ({"overlap": 300}, "overlap: found 300; expected 0 to 256, half of the window"),
+    ],
+)
+def test_settings_out_of_range_are_refused_before_a_model_is_loaded(
+    tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        predict_scenes("no model", ["a.tif"], tmp_path / "maps", **settings)
+    assert not (tmp_path / "maps").exists()
+
+
+def test_scenes_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        ArgumentError, match=r"a/Year2015\.tif and .*b/Year2015\.tif, whose maps would have one name"
+    ):
+        predict_scenes("no model", [tmp_path / "a/Year2015.tif", tmp_path / "b/Year2015.tif"], tmp_path)
+    with pytest.raises(ArgumentError, match="scenes: found none; expected at least one GeoTIFF"):
+        predict_scenes("no model", [], tmp_path)
+
+
+def test_an_outcome_is_a_map_or_a_sentence() -> None:
+    assert Outcome("a.tif", footprint="a_footprint.tif").error is None
+    assert Outcome("a.tif", error="why").footprint is None
+
+
+def test_user_errors_become_outcomes_and_bugs_surface(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Loaded:
+        model = image_processor = None
+
+    def map_scene(model: Any, image_processor: Any, path: str, out_dir: str, **_: Any) -> Path:
+        if problem := problems.get(Path(path).stem):
+            raise problem
+        return Path(out_dir) / "map.tif"
+
+    problems: dict[str, Exception] = {
+        "b": SceneError("b.tif: found nothing; expected a scene."),
+        "c": OSError(28, "no space left"),
+    }
+    monkeypatch.setattr(many_scenes, "_load", lambda source: Loaded)
+    monkeypatch.setattr(many_scenes, "predict_scene", map_scene)
+    scenes = [tmp_path / f"{name}.tif" for name in "abc"]
+    outcomes = predict_scenes("model", scenes, tmp_path)
+    assert [outcome.path for outcome in outcomes] == list(map(str, scenes))
+    assert [outcome.footprint for outcome in outcomes] == [str(tmp_path / "map.tif"), None, None]
+    errors = [None, "b.tif: found nothing; expected a scene.", "no space left"]
+    assert [outcome.error for outcome in outcomes] == errors
+    problems["b"] = ValueError("a bug")
+    with pytest.raises(ValueError, match="a bug"):
+        predict_scenes("model", scenes, tmp_path)

@@ -1,0 +1,217 @@
+"""The maps of a scene: grid, threshold, record, resuming, and nothing half-written."""
+
+import json
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from euromine.modeling import EuroMineImageProcessor
+from euromine.monitoring.mapping.geotiffs import CogWriter, read_record
+from euromine.monitoring.mapping.scene_maps import output_paths, predict_scene
+from euromine.monitoring.scenes.scene_options import SceneOptions
+from euromine.support.errors import SceneError
+
+OPTIONS = SceneOptions(offset=0)
+SMALL = {"window": 64, "overlap": 32}
+
+
+def read(path: Path) -> NDArray[Any]:
+    with rasterio.open(path) as dataset:
+        values: NDArray[Any] = dataset.read(1)
+        return values
+
+
+def test_maps_have_the_scenes_grid_and_are_those_of_the_threshold(
+    write_scene: Any, digital_numbers: Any, network: Any, tmp_path: Path
+) -> None:
+    image = digital_numbers(97, 101)
+    image[:, 5, 6] = 0
+    path = write_scene("scene.tif", image, nodata=0)
+    model = network(lambda x: x[:, 0])
+    footprint = predict_scene(
+        model,
+        EuroMineImageProcessor(),
+        path,
+        tmp_path / "maps",
+        probability=True,
+        options=OPTIONS,
+        threshold=0.6,
+    )
+    assert footprint == tmp_path / "maps" / "scene_footprint.tif"
+    probability = read(tmp_path / "maps" / "scene_probability.tif")
+    expected = np.where(probability > 0.6, 1, 0)
+    expected[5, 6] = 255
+    np.testing.assert_array_equal(read(footprint), expected)
+    assert np.isnan(probability[5, 6])
+    with rasterio.open(path) as scene, rasterio.open(footprint) as mapped:
+        assert mapped.crs == scene.crs
+        assert mapped.transform == scene.transform
+        assert mapped.nodata == 255
+    assert sorted(each.name for each in (tmp_path / "maps").iterdir()) == [
+        "scene_footprint.tif",
+        "scene_probability.tif",
+    ]
+    only = predict_scene(model, EuroMineImageProcessor(), path, tmp_path / "only", options=OPTIONS)
+    assert [each.name for each in (tmp_path / "only").iterdir()] == [only.name]
+
+
+def test_maps_are_made_again_only_if_something_changed(
+    write_scene: Any, digital_numbers: Any, network: Any, tmp_path: Path
+) -> None:
+    path = write_scene("scene.tif", digital_numbers(40, 50))
+    processor, out = EuroMineImageProcessor(), tmp_path / "maps"
+    model = network(lambda x: x[:, 0])
+
+    def is_mapped_anew(**changed: Any) -> bool:
+        before = len(model.seen)
+        predict_scene(
+            model,
+            **{"image_processor": processor, "path": path, "out_dir": out, "options": OPTIONS, **changed},
+        )
+        return len(model.seen) > before
+
+    assert is_mapped_anew()
+    assert not is_mapped_anew()
+    assert is_mapped_anew(probability=True)
+    assert not is_mapped_anew(probability=True)
+    assert not is_mapped_anew()
+    assert is_mapped_anew(threshold=0.4)
+    assert is_mapped_anew(threshold=0.4, options=SceneOptions(offset=-1000))
+    assert is_mapped_anew(threshold=0.4, overlap=32)
+    assert is_mapped_anew(image_processor=EuroMineImageProcessor(statistics="paper"))
+    with torch.no_grad():
+        model.unused += 1
+    assert is_mapped_anew()
+    write_scene("scene.tif", digital_numbers(40, 51))
+    assert is_mapped_anew()
+    assert not is_mapped_anew()
+    output_paths(path, out)[0].write_bytes(b"torn")
+    assert is_mapped_anew()
+
+
+def test_the_map_records_what_made_it(
+    write_scene: Any, digital_numbers: Any, network: Any, tmp_path: Path
+) -> None:
+    path = write_scene("scene.tif", digital_numbers(20, 20))
+    model = network(lambda x: x[:, 0])
+    model.name_or_path = str(tmp_path)
+    record = read_record(
+        predict_scene(model, EuroMineImageProcessor(), path, tmp_path / "maps", options=OPTIONS)
+    )
+    assert record is not None
+    assert record["name"] == tmp_path.name
+    assert record["reflectance"]["offset"] == [0.0] * 10
+    assert "offset: option" in record["reflectance"]["source"]
+    assert str(tmp_path) not in json.dumps(record)
+
+
+def test_a_scene_without_data_is_refused_and_leaves_nothing(
+    write_scene: Any, network: Any, tmp_path: Path
+) -> None:
+    path = write_scene("scene.tif", np.zeros((10, 70, 80), np.uint16), nodata=0)
+    model = network(lambda x: x[:, 0])
+    with pytest.raises(SceneError, match=r"scene\.tif: found no pixel with data in all bands"):
+        predict_scene(
+            model, EuroMineImageProcessor(), path, tmp_path / "maps", probability=True, options=OPTIONS
+        )
+    assert not list((tmp_path / "maps").iterdir())
+    assert not model.seen
+
+
+def test_a_file_cut_short_is_refused_and_leaves_nothing(
+    write_scene: Any, digital_numbers: Any, network: Any, tmp_path: Path
+) -> None:
+    path = write_scene(
+        "scene.tif", digital_numbers(400, 300), compress="deflate", tiled=True, blockxsize=64, blockysize=64
+    )
+    with rasterio.open(path, "r+") as dataset:  # rewritten at the end, so that the header is not what is cut
+        dataset.write(digital_numbers(400, 300)[::-1])
+    content = path.read_bytes()
+    path.write_bytes(content[:-200_000])
+    threads = threading.active_count()
+    with pytest.raises(
+        SceneError,
+        match=r"scene\.tif: (found truncated or damaged data at rows|found a file that is damaged)",
+    ):
+        predict_scene(
+            network(lambda x: x[:, 0]),
+            EuroMineImageProcessor(),
+            path,
+            tmp_path / "maps",
+            options=OPTIONS,
+            **SMALL,
+        )
+    assert not (tmp_path / "maps").exists() or not list((tmp_path / "maps").iterdir())
+    assert threading.active_count() == threads
+
+
+def test_an_error_in_the_network_stops_all_threads_and_leaves_nothing(
+    write_scene: Any, digital_numbers: Any, network: Any, tmp_path: Path
+) -> None:
+    def fail(_: Tensor) -> Tensor:
+        raise RuntimeError("the network failed")
+
+    path = write_scene("scene.tif", digital_numbers(300, 300))
+    threads = threading.active_count()
+    with pytest.raises(RuntimeError, match="the network failed"):
+        predict_scene(
+            network(fail), EuroMineImageProcessor(), path, tmp_path / "maps", options=OPTIONS, **SMALL
+        )
+    assert not list((tmp_path / "maps").iterdir())
+    assert threading.active_count() == threads
+
+
+def test_an_interrupt_stops_all_threads_and_leaves_nothing(
+    write_scene: Any, digital_numbers: Any, network: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C reaches the main thread, which writes."""
+
+    def interrupt(self: CogWriter, rows: NDArray[Any]) -> None:
+        raise KeyboardInterrupt
+
+    path = write_scene("scene.tif", digital_numbers(300, 300))
+    threads = threading.active_count()
+    monkeypatch.setattr(CogWriter, "write", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        predict_scene(
+            network(lambda x: x[:, 0]),
+            EuroMineImageProcessor(),
+            path,
+            tmp_path / "maps",
+            options=OPTIONS,
+            **SMALL,
+        )
+    assert not list((tmp_path / "maps").iterdir())
+    assert threading.active_count() == threads
+
+
+def test_a_doubtful_offset_is_warned_of(
+    write_scene: Any, digital_numbers: Any, network: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    path = write_scene("scene.tif", digital_numbers(40, 50) + 1000)
+    predict_scene(
+        network(lambda x: x[:, 0]), EuroMineImageProcessor(), path, tmp_path / "maps", options=OPTIONS
+    )
+    assert "offset 0 (scale: whole numbers are reflectance x 10000; offset: option)" in caplog.text
+    assert "In the second case, give --offset -1000." in caplog.text
+
+
+def test_a_map_is_refused_as_imagery(
+    write_scene: Any, digital_numbers: Any, network: Any, tmp_path: Path
+) -> None:
+    path = write_scene("scene.tif", digital_numbers(40, 50))
+    model = network(lambda x: x[:, 0])
+    footprint = predict_scene(model, EuroMineImageProcessor(), path, tmp_path / "maps", options=OPTIONS)
+    with pytest.raises(
+        SceneError, match=r"scene_footprint\.tif: found a map that euromine made; expected imagery"
+    ):
+        predict_scene(model, EuroMineImageProcessor(), footprint, tmp_path / "maps", options=OPTIONS)
