@@ -19,7 +19,7 @@ from euromine.monitoring.reporting.sections import SECTIONS
 from euromine.monitoring.reporting.summary import summary
 from euromine.monitoring.reporting.years_section import years_section
 from euromine.monitoring.result import SeriesResult
-from euromine.support.errors import DataError
+from euromine.support.errors import DataError, MissingExtraError
 
 from .written_series import DASH, YEARS, write_series
 
@@ -210,6 +210,22 @@ def test_ground_outside_is_listed_without_a_verdict(data):
         "incomplete, outdated or displaced, the maps contain errors, and a pixel is 10 m wide. Check the "
         "images and the permits themselves before drawing conclusions."
     )
+
+
+def test_a_map_without_the_extra_for_permits_is_drawn_with_a_warning(tmp_path, monkeypatch, caplog):
+    data = read_report_data(SeriesResult(write_series(tmp_path / "series")))
+    for name in ("permits.gpkg", "permit_outlines.gpkg"):
+        (data.folder.path / name).touch()
+
+    def missing():
+        raise MissingExtraError("polygons: found no geopandas; expected it.")
+
+    monkeypatch.setattr("euromine.monitoring.reporting.map_section.require_geopandas", missing)
+    image = map_section(data).image
+    assert image.outside == image.permits == ""
+    assert caplog.messages == [
+        "The map does not show the permits: polygons: found no geopandas; expected it."
+    ]
 
 
 def test_damaged_outlines_of_permits_are_named(tmp_path):

@@ -3,8 +3,9 @@
 import re
 
 import numpy as np
+import pytest
 
-from euromine.monitoring.reporting.svg_paths import outline_path
+from euromine.monitoring.reporting.svg_paths import geometry_path, outline_path
 
 
 def test_an_outline_encloses_just_the_pixels_of_its_mask():
@@ -29,3 +30,13 @@ def test_an_outline_encloses_just_the_pixels_of_its_mask():
                 inside[low:high, :x] ^= True
                 y += int(step[1:])
     np.testing.assert_array_equal(inside, mask)
+
+
+def test_polygons_are_drawn_where_they_lie_on_the_grid():
+    shapely = pytest.importorskip("shapely")
+    # Pixels of 10 m from (500, 900); the drawing has half as many columns and rows.
+    transform = (10.0, 0.0, 500.0, 0.0, -10.0, 900.0)
+    square = shapely.box(520, 860, 560, 880)
+    path = geometry_path([shapely.MultiPolygon([square])], transform, (0.5, 0.5))
+    corners = {tuple(map(float, point.split())) for point in path.removeprefix("M").rstrip("z").split("L")}
+    assert corners == {(1, 1), (3, 1), (1, 2), (3, 2)}
