@@ -1,8 +1,8 @@
-"""A2Net: a light encoder's neighbouring scales aggregated, compared, and decoded under supervised attention.
+"""A2Net: neighbouring scales of a light encoder, aggregated, compared and decoded with supervised attention.
 
 Li, Tang, Zhang, Liu, Wang, "Lightweight remote sensing change detection with progressive feature aggregation
-and supervised attention", IEEE TGRS 2023, figure 2. Equal to the published benchmark's network to float32
-rounding, its closing sigmoids left out.
+and supervised attention", IEEE TGRS 2023, figure 2. Reproduces the benchmark's published network to float32
+rounding, without its closing sigmoids.
 """
 
 from typing import ClassVar
@@ -20,13 +20,13 @@ from .pretrained import EncoderWeights, PretrainedEncoderModel
 
 
 class A2NetConfig(ChangeDetectionConfig):
-    """Settings of A2Net.
+    """A2Net's configuration.
 
     Attributes:
-        neighbour_width: Channels of each neighbouring scale before they are joined.
-        width: Channels of each scale behind the aggregation.
-        main_map: Which of the four maps is the main one, counted from the finest, 0. The benchmark scores
-            the finest; its published code names the coarsest, 3. The others are auxiliary.
+        neighbour_width: Channels of each neighbouring scale before they are concatenated.
+        width: Channels of each scale after the aggregation.
+        main_map: Index of the main map among the four, 0 the finest. The benchmark scores the finest; its
+            published code names the coarsest, 3. The others are auxiliary.
     """
 
     model_type = "euromine_a2net"
@@ -48,7 +48,7 @@ def _doubled(features: Tensor) -> Tensor:
 
 
 class NeighbourAggregation(nn.Module):
-    """One scale joined with the next finer and the next coarser one, on top of itself."""
+    """Fuses one scale with the next finer and the next coarser one, with a shortcut."""
 
     def __init__(self, finer: int | None, own: int, coarser: int | None, config: A2NetConfig) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class NeighbourAggregation(nn.Module):
         self.identity = nn.Conv2d(own, width, 1)
 
     def forward(self, finer: Tensor | None, own: Tensor, coarser: Tensor | None) -> Tensor:
-        """Maps of twice, once and half the side -> (batch, width, height, width) of the middle one."""
+        """Maps of twice, once and half the side -> (batch, width, height, width), the second's side."""
         joined = [self.own(own)]
         if self.finer is not None:
             joined.insert(0, self.finer(finer))
@@ -73,7 +73,7 @@ class NeighbourAggregation(nn.Module):
 
 
 class TemporalFusion(nn.Module):
-    """The dates' absolute difference through convolutions of dilation 7, 5, 3 and 1, one after the other."""
+    """Convolutions of dilation 7, 5, 3 and 1 in sequence over the dates' absolute difference."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class TemporalFusion(nn.Module):
 
 
 class SupervisedAttention(nn.Module):
-    """A scale's own change map, and its complement, tell which channels count where."""
+    """Weights a scale's features by its own change map and the map's complement."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class SupervisedAttention(nn.Module):
         self.refine = _conv(width, width)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, width, h, w) -> the same shape, and the map's logits (batch, 1, h, w)."""
+        """(batch, width, h, w) -> the same shape, and the change map's logits (batch, 1, h, w)."""
         change = self.classify(features)
         share = change.sigmoid()
         context = self.context(torch.cat((share, 1 - share), dim=1))

@@ -1,9 +1,9 @@
-"""AFCF3D: both dates as a film of two frames through a ResNet inflated in time, neighbouring scales fused.
+"""AFCF3D: a ResNet inflated in time encodes both dates as two frames; neighbouring scales are fused.
 
 Ye, Wang, Zhou, Lei, Ye, Qi, "Adjacent-level feature cross-fusion with 3-D CNN for remote sensing image
-change detection", IEEE TGRS 2023. Equal to the published benchmark's network to float32 rounding; as there,
-one block fuses all the middle scales, one convolution each carries features up and down, and a residual
-block ends on two ReLUs.
+change detection", IEEE TGRS 2023. Reproduces the benchmark's published network to float32 rounding; as there,
+one block fuses all middle scales, one convolution each carries features up and down, and a residual block
+ends with two ReLUs.
 """
 
 from typing import ClassVar
@@ -22,7 +22,7 @@ STAGES = ((2, 64), (2, 128), (2, 256), (2, 512))
 
 
 class AFCF3DConfig(ChangeDetectionConfig):
-    """Settings of AFCF3D.
+    """AFCF3D's configuration.
 
     Attributes:
         width: Channels to which each scale is narrowed.
@@ -35,7 +35,7 @@ class AFCF3DConfig(ChangeDetectionConfig):
 class TemporalConv(nn.Module):
     """A spatial convolution of each frame, then one in time over a frame and its neighbours.
 
-    The two frames stand in the batch, one after the other.
+    The two frames are consecutive in the batch.
     """
 
     def __init__(self, channels: int, width: int, kernel_size: int, stride: int = 1) -> None:
@@ -43,7 +43,7 @@ class TemporalConv(nn.Module):
         self.spatial = nn.Conv2d(
             channels, width, kernel_size, stride=stride, padding=kernel_size // 2, bias=False
         )
-        # What a frame takes from the one before, from itself and from the one after.
+        # Contributions of the previous frame, the frame itself and the next one.
         self.before = nn.Conv2d(width, width, 1, bias=False)
         self.same = nn.Conv2d(width, width, 1, bias=False)
         self.after = nn.Conv2d(width, width, 1, bias=False)
@@ -56,7 +56,7 @@ class TemporalConv(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two temporal convolutions, each with batch norm and ReLU, added to what came in."""
+    """Two temporal convolutions, each with batch norm and ReLU, added to the input."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class ResidualBlock(nn.Module):
 
 
 class InflatedResNet(nn.Module):
-    """ResNet-18 whose 3 x 3 and 7 x 7 convolutions also look at the other frame."""
+    """ResNet-18 whose 3 x 3 and 7 x 7 convolutions also see the other frame."""
 
     def __init__(self, num_channels: int) -> None:
         super().__init__()
@@ -124,14 +124,14 @@ def _down(width: int) -> nn.Sequential:
 
 
 def _doubled(features: Tensor) -> Tensor:
-    """(batch, channels, frames, h, w) -> twice the side of each frame, bilinearly, corner on corner."""
+    """(batch, channels, frames, h, w) -> frames of twice the side, bilinear, corners aligned."""
     frames = features.flatten(1, 2)
     frames = F.interpolate(frames, scale_factor=2, mode="bilinear", align_corners=True)
     return frames.unflatten(1, features.shape[1:3])
 
 
 class CoordinateAttention(nn.Module):
-    """Weights each channel and frame by row and by column, from the means along both.
+    """Weights each channel and frame by row and by column, from the means along them.
 
     Hou, Zhou, Feng, "Coordinate attention for efficient mobile network design", CVPR 2021.
     """
@@ -153,7 +153,7 @@ class CoordinateAttention(nn.Module):
 
 
 class Fusion(nn.Module):
-    """A scale, and on top of it its sum with both neighbours, convolved and weighed."""
+    """Fuses a scale with its neighbours and adds the weighted result to it."""
 
     def __init__(self, width: int, finer: bool, coarser: bool) -> None:
         super().__init__()
@@ -255,7 +255,7 @@ class AFCF3DForChangeDetection(ChangeDetector):
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        """The backbone as an ordinary ResNet, to which each frame is alone; the rest PyTorch's way."""
+        """Initialise the backbone as a ResNet over independent frames, the rest as PyTorch does."""
         super()._init_weights(module)
         init_convolutions(module, (self.backbone,))
         for conv in self.backbone.modules():
@@ -267,7 +267,7 @@ class AFCF3DForChangeDetection(ChangeDetector):
 
     @classmethod
     def prepare_reference(cls, reference: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The published ResNet's kernels without their dimension of time, which is 1."""
+        """Remove the time dimension of the published ResNet's kernels, which is 1."""
         return {
             key: value.squeeze(2) if key.startswith("resnet.") and value.ndim == 5 else value
             for key, value in reference.items()
@@ -283,7 +283,7 @@ class AFCF3DForChangeDetection(ChangeDetector):
         fused = [first(None, maps[0], maps[1])]
         fused += [middle(*maps[scale - 1 : scale + 2]) for scale in (1, 2, 3)]
         fused.append(last(maps[3], maps[4], None))
-        # Each scale sees all five: the finer ones carried down, the coarser ones, as merged, carried up.
+        # Each scale sees all five: the finer ones downsampled, the coarser ones merged and upsampled.
         finer = [fused[:1]]
         for own in fused[1:4]:
             finer.append([*(self.down(each) for each in finer[-1]), own])
@@ -292,10 +292,10 @@ class AFCF3DForChangeDetection(ChangeDetector):
         for scale in (3, 2, 1, 0):
             coarser = [self.up(_doubled(each)) for each in coarser]
             film = [*reversed(coarser), *reversed(finer[scale])]
-            # Coarsest first, but for the finest scale, whose own map the published network puts before all.
+            # Coarsest first, except at the finest scale, where the published network puts its own map first.
             merged = self.scales[scale](film if scale else [film[-1], *film[:-1]])
             coarser.insert(0, merged)
         probability = self.head(merged.squeeze(2)).sigmoid()
         probability = F.interpolate(probability, scale_factor=2, mode="bilinear", align_corners=True)
-        # The published network resizes the probability: z is the logit of what comes out.
+        # The published network resizes the probability; z is the logit of the result.
         return two_class_logits(torch.logit(probability.float(), eps=1e-6))

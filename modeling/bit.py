@@ -1,7 +1,7 @@
-"""BIT: a few semantic tokens of each date, related by a transformer and read back into the pixels.
+"""BIT: a transformer relates a few semantic tokens of each date and projects them back to the pixels.
 
-Chen, Qi, Shi, "Remote sensing image change detection with transformers", IEEE TGRS 2022, figure 2. Equal to
-the published benchmark's network to float32 rounding; as there, attention is scaled by the tokens' width,
+Chen, Qi, Shi, "Remote sensing image change detection with transformers", IEEE TGRS 2022, figure 2. Reproduces
+the benchmark's published network to float32 rounding; as there, attention is scaled by the tokens' width,
 not by a head's.
 """
 
@@ -22,16 +22,16 @@ from .resnet import ResNet, resnet_weights
 
 
 class BITConfig(ChangeDetectionConfig):
-    """Settings of BIT.
+    """BIT's configuration.
 
     Attributes:
         width: Channels of the pixels' features and of the tokens.
         tokens: Tokens of one date.
         num_heads: Attention heads.
-        encoder_layers: Transformer layers that relate both dates' tokens.
-        encoder_head_width: Width of a head there.
-        decoder_layers: Transformer layers through which the pixels read the tokens.
-        decoder_head_width: Width of a head there.
+        encoder_layers: Transformer layers over both dates' tokens.
+        encoder_head_width: Width of their heads.
+        decoder_layers: Transformer layers from the pixels to the tokens.
+        decoder_head_width: Width of their heads.
         feed_forward_width: Width inside the feed-forward layers.
     """
 
@@ -47,7 +47,7 @@ class BITConfig(ChangeDetectionConfig):
 
 
 class Attention(nn.Module):
-    """Multi-head attention from queries to a memory, which may be the same."""
+    """Multi-head attention from queries to a memory, which may be the same, with a shortcut."""
 
     def __init__(self, width: int, num_heads: int, head_width: int) -> None:
         super().__init__()
@@ -66,11 +66,11 @@ class Attention(nn.Module):
             layer(memory).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
             for layer in (self.key, self.value)
         )
-        # The memory is a handful of tokens, the queries may be all pixels: what is linear before and behind
-        # the attention is applied to the tokens' keys and values, (batch, heads, m, width).
+        # The memory is a few tokens, the queries may be all pixels: the linear layers of the queries and of
+        # the output are applied to the tokens' keys and values, (batch, heads, m, width).
         key = self.scale * key @ self.query.weight.unflatten(0, (self.num_heads, -1))
         value = value @ self.out.weight.unflatten(1, (self.num_heads, -1)).permute(1, 2, 0)
-        # The shares of each head add up to one, so the bias is shared out among the heads' values.
+        # The weights of each head sum to one, so the bias can be divided among the heads' values.
         value = value + self.out.bias / self.num_heads
         scores = (key.flatten(1, 2) @ normed.flatten(1, 2).transpose(1, 2)).unflatten(1, key.shape[1:3])
         shares = scores.softmax(2).flatten(1, 2)
@@ -79,7 +79,7 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Layer norm and two linear layers, added to what came in."""
+    """Layer norm and two linear layers, added to the input."""
 
     def __init__(self, width: int, inner_width: int) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class FeedForward(nn.Module):
 
 
 class Layer(GradientCheckpointingLayer):
-    """Attention from queries to a memory, then a feed-forward."""
+    """Attention from queries to a memory, then feed-forward layers."""
 
     def __init__(self, config: BITConfig, head_width: int) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class Layer(GradientCheckpointingLayer):
 
 
 class Head(nn.Module):
-    """A convolution, and one that gives the classes."""
+    """A convolution and a classifying one."""
 
     def __init__(self, width: int, num_labels: int) -> None:
         super().__init__()
@@ -121,13 +121,13 @@ class Head(nn.Module):
 
 
 class BITForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
-    """BIT; a year is encoded to features and tokens, the dates meet in the tokens' transformer."""
+    """BIT; a year is encoded to features and tokens, the dates meet in the transformer."""
 
     config_class = BITConfig
     supports_gradient_checkpointing = True
     size_multiple: ClassVar[int] = 8
     minimum_size: ClassVar[int] = 16
-    # Much of decoding is small change about a few tokens, which several pairs share.
+    # Much of decoding is overhead of small operations on tokens, which several pairs share.
     cpu_chunk: ClassVar[int] = 3
     reference_keys = (
         (r"^resnet\.", "backbone."),
@@ -178,7 +178,7 @@ class BITForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
 
     @classmethod
     def prepare_reference(cls, reference: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The published encoder's joint query, key and value weights, taken apart."""
+        """Split the published encoder's joint query, key and value weights."""
         apart = {}
         for key, value in reference.items():
             if ".to_qkv." in key:
@@ -191,7 +191,7 @@ class BITForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
     def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
         """(batch, channels, height, width) -> features (batch, width, h / 4, w / 4) and tokens."""
         features = F.interpolate(self.backbone(pixel_values)[-1], scale_factor=2, mode="nearest")
-        # The decoder reads pixel by pixel.
+        # The decoder works pixel by pixel.
         features = self.project(features).contiguous(memory_format=torch.channels_last)
         attention = self.tokenize(features).flatten(2).softmax(-1)
         return features, attention @ features.flatten(2).transpose(1, 2)
@@ -201,7 +201,7 @@ class BITForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
         tokens = torch.cat((features_1[1], features_2[1]), dim=1) + self.token_positions
         for layer in self.encoder:
             tokens = layer(tokens.unsqueeze(1), tokens).squeeze(1)
-        # Both dates' pixels in one batch: no layer mixes it.
+        # Both dates' pixels in one batch, as no layer mixes samples.
         first, second = self._read(
             torch.cat((features_1[0], features_2[0])), torch.cat(tokens.chunk(2, dim=1))
         ).chunk(2)

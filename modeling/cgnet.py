@@ -1,8 +1,8 @@
 """CGNet: a coarse change map from the deepest features guides attention on the way up.
 
 Han, Wu, Guo, Hu, Li, Chen, "Change guiding network: incorporating change prior to guide change detection in
-remote sensing imagery", IEEE JSTARS 2023. Equal to the published benchmark's network to float32 rounding,
-its closing sigmoid left out.
+remote sensing imagery", IEEE JSTARS 2023. Reproduces the benchmark's published network to float32 rounding,
+without its closing sigmoid.
 """
 
 from itertools import pairwise
@@ -18,10 +18,10 @@ from .configuration import ChangeDetectionConfig
 
 
 class CGNetConfig(ChangeDetectionConfig):
-    """Settings of CGNet.
+    """CGNet's configuration.
 
     Attributes:
-        head_width: Channels before the coarse and the final map.
+        head_width: Channels of the coarse and of the final head.
     """
 
     model_type = "euromine_cgnet"

@@ -47,10 +47,10 @@ class ChangeDetector(MultispectralModel):
     """A network that finds the change between two dates. Subclasses implement `compare`.
 
     Attributes:
-        encodes_years: Whether each date is encoded independently of the other; if not, a series is compared pair
-            by pair.
-        cpu_chunk: Number of pairs of a series that a CPU decodes at once. One is usually best: a patch keeps the
-            cores busy, and the maps of several spill the caches (benchmark/series_speed.py).
+        encodes_years: Whether each date is encoded independently of the other; if not, a series is compared
+            pair by pair.
+        cpu_chunk: Number of pairs of a series that a CPU decodes at once. One is usually best: a patch keeps
+            the cores busy, and the maps of several spill the caches (benchmark/series_speed.py).
     """
 
     config_class = ChangeDetectionConfig
@@ -84,10 +84,10 @@ class ChangeDetector(MultispectralModel):
     ) -> ChangeDetectionOutput:
         """Find the change between two dates, or within pairs of many images.
 
-        With `pairs`, logits, loss and gradients are those of a batch of these pairs, but a network that encodes
-        years independently encodes each image only once. In training, batch norms of the encoder then compute
-        their statistics over all images, each counted once; for a batch of pairs they do so over the first dates
-        and over the second dates separately.
+        With `pairs`, logits, loss and gradients are those of a batch of these pairs, but a network that
+        encodes years independently encodes each image only once. In training, batch norms of the encoder then
+        compute their statistics over all images, each counted once; for a batch of pairs they do so over the
+        first dates and over the second dates separately.
 
         Args:
             pixel_values: (batch, 2, channels, height, width), float, normalised; any height and width. With
@@ -142,8 +142,8 @@ class ChangeDetector(MultispectralModel):
     ) -> Tensor:
         """Predict the change between any two years of a series.
 
-        A network that encodes years independently encodes each year of `pairs` once. The result equals one call
-        of the network per pair, to float rounding.
+        A network that encodes years independently encodes each year of `pairs` once. The result equals one
+        call of the network per pair, to float rounding.
 
         Args:
             pixel_values: (batch, years, channels, height, width), float, normalised.
@@ -154,7 +154,8 @@ class ChangeDetector(MultispectralModel):
                 decoded, to keep less than the logits: `lambda logits: logits.argmax(2)`.
 
         Returns:
-            Logits (batch, pairs, 2, height, width), or the transformed chunks, concatenated along dimension 1.
+            Logits (batch, pairs, 2, height, width), or the transformed chunks, concatenated along dimension
+            1.
 
         Raises:
             ValueError: The number of dimensions or bands does not fit, there are no pairs, or a pair does not

@@ -1,4 +1,4 @@
-"""What CGNet and HCGMNet share: VGG16 features of both dates, and attention guided by a first change map."""
+"""Base of CGNet and HCGMNet: VGG16 features of both dates, and attention guided by a first change map."""
 
 from typing import ClassVar
 
@@ -26,14 +26,14 @@ class ConvNormReLU(nn.Sequential):
 
 
 def resized(features: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
-    """Features (batch, channels, h, w) of another size, bilinearly, corner on corner."""
+    """Resize features (batch, channels, h, w) bilinearly, corners aligned."""
     return F.interpolate(features, size=size, mode="bilinear", align_corners=True)
 
 
 class ChangeGuide(nn.Module):
-    """Self-attention over all positions whose inputs a first change map amplifies, by up to two.
+    """Self-attention over all positions, whose inputs a first change map amplifies up to twofold.
 
-    Its share `gamma`, on top of the features, starts at zero. The attention is (h w) x (h w).
+    Its weight `gamma` starts at zero. The attention is (h w) x (h w).
     """
 
     def __init__(self, width: int) -> None:
@@ -50,15 +50,15 @@ class ChangeGuide(nn.Module):
             (layer(features) * guide).flatten(2).transpose(1, 2)
             for layer in (self.query, self.key, self.value)
         )
-        # One head, which exporters ask for; the published attention is not scaled by the width.
+        # One head, which exporters require; the published attention is not scaled by the width.
         found = F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None], scale=1.0)
         return self.gamma * found.mT.reshape(features.shape) + features
 
 
 class ChangeGuideDetector(PretrainedEncoderModel, SiameseChangeDetector):
-    """The base of both networks: VGG16 encodes a date, pointwise merges of the two dates at four scales."""
+    """Base of both networks: VGG16 encodes a date, convolutions merge the dates at four scales."""
 
-    # The published networks read torchvision's features in five slices.
+    # The published networks divide torchvision's features into five slices.
     reference_keys: ClassVar[tuple[tuple[str, str], ...]] = (
         (r"^(inc|down[1-4])\.(\d+)\.", r"encoder.features.\2."),
         *((rf"^conv_reduce_{scale + 1}\.", f"merges.{scale}.") for scale in range(4)),
@@ -89,7 +89,7 @@ class ChangeGuideDetector(PretrainedEncoderModel, SiameseChangeDetector):
         return self.encoder(pixel_values)[1:]
 
     def merged(self, features_1: Features, features_2: Features) -> list[Tensor]:
-        """Each scale's map of both dates, finest first; the second date stands before the first."""
+        """Merge both dates' maps at each scale, finest first; the second date precedes the first."""
         return [
             merge(torch.cat((second, first), dim=1))
             for merge, first, second in zip(self.merges, features_1, features_2, strict=True)

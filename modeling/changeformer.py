@@ -1,8 +1,8 @@
-"""ChangeFormer: a pyramid transformer encodes each date, convolutions compare the scales and join them.
+"""ChangeFormer: a pyramid transformer encodes each date, convolutions compare and fuse the scales.
 
-Bandara, Patel, "A transformer-based siamese network for change detection", IGARSS 2022, figure 1. Equal to
-the published benchmark's network (version 6) to float32 rounding; its maps at the coarser scales, which no
-loss sees there, are left out.
+Bandara, Patel, "A transformer-based siamese network for change detection", IGARSS 2022, figure 1. Reproduces
+the benchmark's published network (version 6) to float32 rounding; its maps at the coarser scales, which its
+loss does not use, are left out.
 """
 
 from typing import ClassVar
@@ -18,16 +18,16 @@ from .pyramid_transformer import PyramidTransformer, init_pyramid_weights
 
 
 class ChangeFormerConfig(ChangeDetectionConfig):
-    """Settings of ChangeFormer.
+    """ChangeFormer's configuration.
 
     Attributes:
         widths: Channels of the four stages.
         depths: Transformer blocks of each.
         num_heads: Attention heads of each.
-        reductions: By how much the attention's memory is reduced in each.
+        reductions: Reduction of the attention's keys and values in each.
         decoder_width: Channels of the decoder.
-        dropout: Share dropped behind linear layers in training.
-        attention_dropout: Share of attention weights dropped in training.
+        dropout: Dropout after linear layers.
+        attention_dropout: Dropout of attention weights.
         drop_path: Stochastic depth of the last block.
     """
 
@@ -43,7 +43,7 @@ class ChangeFormerConfig(ChangeDetectionConfig):
 
 
 class DifferenceConvs(nn.Sequential):
-    """Two dates' features side by side -> what differs."""
+    """Features of the difference between two dates, which are concatenated."""
 
     def __init__(self, width: int) -> None:
         super().__init__(
@@ -57,7 +57,7 @@ class DifferenceConvs(nn.Sequential):
 
 
 class UpBlock(nn.Module):
-    """Doubles the side and refines; the refinement counts a tenth."""
+    """Doubles the side and adds a tenth of a convolved refinement."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -72,11 +72,11 @@ class UpBlock(nn.Module):
 
 
 class ChangeFormerForChangeDetection(SiameseChangeDetector):
-    """ChangeFormer; not symmetric in the dates, which are compared in order."""
+    """ChangeFormer; not symmetric in the dates, which are concatenated in order."""
 
     config_class = ChangeFormerConfig
     supports_gradient_checkpointing = True
-    # The finest attention's memory is a map of 1/32.
+    # The finest attention reduces its keys and values to 1/32.
     size_multiple: ClassVar[int] = 32
     reference_keys = (
         (r"^Tenc_x2\.", "encoder."),

@@ -1,7 +1,7 @@
-"""DeepLabV3+: a dilated ResNet-101, atrous spatial pyramid pooling, and a decoder that sees 1/4 again.
+"""DeepLabV3+: a dilated ResNet-101, atrous spatial pyramid pooling, and a decoder with features at 1/4.
 
 Chen, Zhu, Papandreou, Schroff, Adam, "Encoder-decoder with atrous separable convolution for semantic image
-segmentation", ECCV 2018. Equal to the published benchmark's network to float32 rounding
+segmentation", ECCV 2018. Reproduces the benchmark's published network to float32 rounding
 (tests/modeling/test_parity.py); as there, the image pooling has no batch norm.
 """
 
@@ -24,10 +24,10 @@ class DeepLabV3PlusConfig(SegmentationConfig):
     Attributes:
         depth: Layers of the ResNet: 101 as published, or 18, 34 or 50.
         width: Channels of the ResNet's stem, 64 as published.
-        multi_grid: Factors of the dilation of the last stage's blocks.
+        multi_grid: Dilation factors of the last stage's blocks.
         atrous_rates: Dilations of the pyramid's 3 x 3 convolutions.
         hidden_size: Channels of each branch of the pyramid and of the decoder.
-        low_level_size: Channels to which the encoder's map at 1/4 is reduced before it joins the decoder.
+        low_level_size: Channels of the encoder's map at 1/4 in the decoder.
     """
 
     model_type = "euromine_deeplabv3plus-resnet101"
@@ -41,7 +41,7 @@ class DeepLabV3PlusConfig(SegmentationConfig):
 
 
 class AtrousSpatialPyramidPooling(nn.Module):
-    """A map pointwise, at several dilations and as a mean over the image, side by side and merged."""
+    """Merges pointwise features, features at several dilations and the image's mean."""
 
     def __init__(self, in_channels: int, out_channels: int, rates: Sequence[int]) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class AtrousSpatialPyramidPooling(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The pyramid's map, stretched over the encoder's map at 1/4 and refined with what is left of that."""
+    """Refines the upsampled pyramid's map with the reduced encoder's map at 1/4."""
 
     def __init__(self, channels: int, low_level_channels: int, low_level_size: int) -> None:
         super().__init__()
@@ -72,13 +72,13 @@ class Decoder(nn.Module):
         )
 
     def forward(self, features: Tensor, low_level: Tensor) -> Tensor:
-        """Two maps -> (batch, channels, height, width) of the side of `low_level`."""
+        """Two maps -> (batch, channels, height, width) at the side of `low_level`."""
         features = F.interpolate(features, size=low_level.shape[-2:], mode="bilinear", align_corners=True)
         return self.refine(torch.cat([features, self.low_level(low_level)], dim=1))
 
 
 class DeepLabV3PlusForSemanticSegmentation(ResNetModel, Segmenter):
-    """DeepLabV3+ with an encoder at 1/16 of the side. Any side works without padding."""
+    """DeepLabV3+ with encoder features at 1/16 of the side. Any side works without padding."""
 
     config_class = DeepLabV3PlusConfig
     supports_gradient_checkpointing = True
@@ -117,10 +117,10 @@ class DeepLabV3PlusForSemanticSegmentation(ResNetModel, Segmenter):
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        """The encoder's and the pyramid's convolutions from N(0, 2 / fan-in), the rest PyTorch's way.
+        """Draw the encoder's and the pyramid's convolutions from N(0, 2 / fan-in), the rest as PyTorch does.
 
-        So starts the implementation from which the benchmark's derives; there, too, the convolution of the
-        image's mean and those behind the pyramid keep PyTorch's start.
+        The benchmark's code derives from an implementation that does so; there, too, the convolution of the
+        image's mean and those after the pyramid keep PyTorch's initialisation.
         """
         super()._init_weights(module)
         init_convolutions(module, (self.encoder, self.pyramid.branches), "fan_in")

@@ -1,8 +1,8 @@
-"""DMINet: the dates attend to each other at three scales; their agreement and their difference go up apart.
+"""DMINet: the dates attend to each other at three scales; agreement and difference are decoded separately.
 
 Feng, Jiang, Xu, Zheng, "Change detection on remote sensing images using dual-branch multilevel intertemporal
-network", IEEE TGRS 2023. Equal to the published benchmark's network to float32 rounding; with
-`prediction="authors"`, to the authors' own prediction.
+network", IEEE TGRS 2023. Reproduces the benchmark's published network to float32 rounding; with
+`prediction="authors"`, the authors' own prediction.
 """
 
 from typing import ClassVar, cast
@@ -21,13 +21,13 @@ from .resnet import ResNet, resnet_weights
 
 
 class DMINetConfig(ChangeDetectionConfig):
-    """Settings of DMINet.
+    """DMINet's configuration.
 
     Attributes:
         depth: Layers of the ResNet, of which three stages are used.
-        head_width: Channels before each of the four maps.
-        prediction: "benchmark" takes the difference branch's coarser map, as the benchmark's code does;
-            "authors" the sum of both branches' finest ones.
+        head_width: Channels of each of the four heads.
+        prediction: "benchmark" for the difference branch's coarser map, as in the benchmark's code; "authors"
+            for the sum of both branches' finest maps.
     """
 
     model_type = "euromine_dminet"
@@ -42,7 +42,7 @@ class DMINetConfig(ChangeDetectionConfig):
 
 
 class JointAttention(nn.Module):
-    """Both dates' queries together attend to each date; their share `gamma` starts at zero."""
+    """Both dates' queries together attend to each date, weighted by `gamma`, which starts at zero."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class JointAttention(nn.Module):
         return self.merge(torch.cat((first, second), dim=1)), abs(first - second)
 
     def attended(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-        """Two dates' maps, each (batch, width, h, w) -> the same with what both queries found in them."""
+        """Two dates' maps, each (batch, width, h, w) -> the same shapes, with attention added."""
         query = torch.cat((self.query1(first), self.query2(second)), dim=1)
         first = self._found(query, self.key1(first), self.value1(first)) + first
         second = self._found(query, self.key2(second), self.value2(second)) + second
@@ -71,13 +71,13 @@ class JointAttention(nn.Module):
 
     def _found(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         queries, keys, values = (each.flatten(2).mT[:, None] for each in (query, key, value))
-        # One head, which exporters ask for; the published attention is not scaled by the width.
+        # One head, which exporters require; the published attention is not scaled by the width.
         found = F.scaled_dot_product_attention(queries, keys, values, scale=1.0)
         return self.gamma * found.mT.reshape(value.shape)
 
 
 class Branch(nn.Module):
-    """Three scales joined from the coarsest up, with a map of the two finer ones each."""
+    """Fuses three scales from the coarsest up; each of the two finer ones has a head."""
 
     def __init__(self, widths: list[int], head_width: int, num_labels: int) -> None:
         super().__init__()
@@ -98,17 +98,17 @@ class Branch(nn.Module):
         )
 
     def forward(self, fine: Tensor, middle: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps at 1/4, 1/8 and 1/16 -> the finer and the coarser map's logits at full size."""
+        """Maps at 1/4, 1/8 and 1/16 -> logits of the finer and of the coarser head at full size."""
         middle = self.joined(middle, coarse)
         fine = self.gates[0](fine, self.narrow[0](middle))
         return self._mapped(0, fine, 4), self._mapped(1, middle, 8)
 
     def coarser(self, middle: Tensor, coarse: Tensor) -> Tensor:
-        """Maps at 1/8 and 1/16 -> the coarser map's logits at full size."""
+        """Maps at 1/8 and 1/16 -> logits of the coarser head at full size."""
         return self._mapped(1, self.joined(middle, coarse), 8)
 
     def joined(self, middle: Tensor, coarse: Tensor) -> Tensor:
-        """Maps at 1/8 and 1/16 -> both as one at 1/8."""
+        """Maps at 1/8 and 1/16 -> a fused map at 1/8."""
         return self.gates[1](middle, self.narrow[1](coarse))
 
     def _mapped(self, head: int, features: Tensor, scale: int) -> Tensor:
@@ -116,7 +116,7 @@ class Branch(nn.Module):
 
 
 class DMINetForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
-    """DMINet; a year is encoded by the ResNet, the dates meet behind it. Its auxiliary maps are all four.
+    """DMINet; the ResNet encodes a year, the dates meet after it. Its auxiliary maps are all four.
 
     Not symmetric in the dates, which have their own queries, keys and values.
     """
@@ -202,7 +202,7 @@ class DMINetForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
         return main, agreed_fine, changed_fine, agreed_coarse, changed_coarse
 
     def decode_main(self, features_1: Features, features_2: Features) -> Tensor:
-        """As `decode`, without the agreement and the finest scale where the logits need neither."""
+        """As `decode`, without the agreement and the finest scale if the logits need neither."""
         if self.config.prediction == "authors":
             return self.decode(features_1, features_2)[0]
         middle, coarse = (

@@ -1,8 +1,8 @@
-"""DTCDSCN: a squeeze-and-excitation ResNet whose dates' differences go up through attention.
+"""DTCDSCN: a squeeze-and-excitation ResNet encodes each date; attention decodes their differences.
 
 Liu, Pang, Zhan, Zhang, Yang, "Building change detection for remote sensing images using a dual-task
-constrained deep siamese convolutional network model", IEEE GRSL 2021. Equal to the published benchmark's
-network to float32 rounding; as there, the two segmentation decoders of the paper are left out.
+constrained deep siamese convolutional network model", IEEE GRSL 2021. Reproduces the benchmark's
+published network to float32 rounding; as there, the two segmentation decoders of the paper are left out.
 """
 
 from typing import ClassVar
@@ -19,11 +19,11 @@ from .resnet import ResNet, resnet_weights
 
 
 class DTCDSCNConfig(ChangeDetectionConfig):
-    """Settings of DTCDSCN.
+    """DTCDSCN's configuration.
 
     Attributes:
         depth: Layers of the ResNet.
-        head_width: Channels of the full-size features.
+        head_width: Channels of the head.
     """
 
     model_type = "euromine_dtcdscn"
@@ -32,7 +32,7 @@ class DTCDSCNConfig(ChangeDetectionConfig):
 
 
 class DilatedCascade(nn.Module):
-    """Four convolutions of dilation 1, 2, 4 and 8, one after the other, all added to what came in."""
+    """Four convolutions of dilation 1, 2, 4 and 8, in sequence, all added to the input."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class DilatedCascade(nn.Module):
 
 
 class ChannelAndSpatialAttention(nn.Module):
-    """The features weighed by channel, plus the features weighed by pixel (scSE)."""
+    """The features weighted by channel, plus the features weighted by pixel (scSE)."""
 
     def __init__(self, width: int, reduction: int = 16) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class ChannelAndSpatialAttention(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """Narrows, weighs, doubles the side and widens again."""
+    """Narrows, weights, doubles the side and widens again."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class DTCDSCNForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
         (r"^firstbn\.", "backbone.bn1."),
         (r"^encoder(\d)\.", r"backbone.layer\1."),
         *((rf"^dblock_master\.dilate{index + 1}\.", f"cascade.convs.{index}.") for index in range(4)),
-        # The published decoders are numbered by the stage that they start from.
+        # The published decoders are numbered by their input's stage.
         *((rf"^decoder{4 - index}_master\.", f"decoder.{index}.") for index in range(4)),
         *(
             rule
@@ -136,7 +136,7 @@ class DTCDSCNForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
         self.post_init()
 
     def pretrained_encoders(self) -> dict[str, EncoderWeights]:
-        """The ResNet's weights; the weighing of channels, which they lack, starts afresh."""
+        """The ResNet's weights; its squeeze and excitation is not among them and stays fresh."""
         return {"backbone": resnet_weights(self.backbone)}
 
     def _init_weights(self, module: nn.Module) -> None:

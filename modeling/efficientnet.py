@@ -1,4 +1,4 @@
-"""EfficientNet: mobile inverted bottlenecks with squeeze and excitation, as an encoder that may be cut short.
+"""EfficientNet: mobile inverted bottlenecks with squeeze and excitation, as an encoder.
 
 Tan, Le, "EfficientNet: rethinking model scaling for convolutional neural networks", ICML 2019.
 """
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .layers import ConvNormActivation, StochasticDepth
 from .pretrained import EncoderWeights
 
-# The stages of B0, from which the others are scaled:
+# Stages of B0, from which the other variants are scaled:
 # (expansion, kernel size, stride, input width, output width, blocks).
 _B0_STAGES = (
     (1, 3, 1, 32, 16, 1),
@@ -21,15 +21,15 @@ _B0_STAGES = (
     (6, 5, 2, 112, 192, 4),
     (6, 3, 1, 192, 320, 1),
 )
-# How much wider and deeper each variant is (the paper's compound scaling). B5 to B7 would need another
-# epsilon in their batch norms, and no network here stands on them.
+# Width and depth of each variant (the paper's compound scaling). B5 to B7, which no network here uses, would
+# need another epsilon in their batch norms.
 _SCALES = {"b0": (1.0, 1.0), "b1": (1.0, 1.1), "b2": (1.1, 1.2), "b3": (1.2, 1.4), "b4": (1.4, 1.8)}
 
-# ImageNet's weights on the Hub, where the benchmark's networks start from them.
+# Hub repositories with ImageNet weights, for the variants in use.
 _REPOSITORIES = {"b4": "timm/efficientnet_b4.ra2_in1k"}
 
-# torchvision's names, `features.` first, to those of `EfficientNetEncoder`. The first stage's blocks do not
-# expand, so that their layers are counted from another start.
+# torchvision's names to those of `EfficientNetEncoder`. The first stage's blocks do not expand, which shifts
+# the numbers of their layers.
 TORCHVISION_KEYS: tuple[tuple[str, str], ...] = (
     (r"features\.0\.0\.", "stem.conv."),
     (r"features\.0\.1\.", "stem.norm."),
@@ -54,7 +54,7 @@ TORCHVISION_KEYS: tuple[tuple[str, str], ...] = (
         )
     ),
 )
-# timm's names likewise; they count a block's norms in the order of its convolutions.
+# timm's names likewise; a block's norms are numbered in the order of its convolutions.
 TIMM_KEYS: tuple[tuple[str, str], ...] = (
     (r"^conv_stem\.", "stem.conv."),
     (r"^bn1\.", "stem.norm."),
@@ -80,12 +80,12 @@ TIMM_KEYS: tuple[tuple[str, str], ...] = (
         )
     ),
 )
-# What follows the last stage: torchvision's, then timm's.
+# Layers after the last stage, torchvision's and timm's.
 _HEAD_KEYS = (r"^features\.8\.", r"^classifier\.", r"^conv_head\.", r"^bn2\.")
 
 
 class SqueezeExcitation(nn.Module):
-    """Weighs the channels by what the whole image holds. Hu, Shen, Sun, CVPR 2018."""
+    """Weights the channels by the means over the image. Hu, Shen, Sun, CVPR 2018."""
 
     def __init__(self, channels: int, reduced_channels: int) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class InvertedBottleneck(nn.Module):
-    """Expand, convolve each channel alone, weigh the channels, project; with a residual where it fits."""
+    """Expansion, depthwise convolution, channel weighting, projection, and a residual if shapes agree."""
 
     def __init__(
         self,
@@ -136,14 +136,14 @@ class EfficientNetEncoder(nn.Module):
     Args:
         num_channels: Input channels.
         variant: "b0" to "b4".
-        stages: How many of the seven stages are built. Stages 1 to 7 end at 1/2, 1/4, 1/8, 1/16, 1/16,
-            1/32 and 1/32 of the input.
-        stochastic_depth_rate: The last block's rate of all seven stages, built or not; the others' grow to
-            it evenly from 0.
+        stages: Number of stages to build, of seven, which end at 1/2, 1/4, 1/8, 1/16, 1/16, 1/32 and 1/32 of
+            the input.
+        stochastic_depth_rate: Rate of the last block of all seven stages, built or not; rates grow linearly
+            from 0.
 
     Attributes:
         widths: Channels of each stage's map.
-        variant: As given.
+        variant: The variant.
     """
 
     def __init__(
@@ -202,10 +202,10 @@ class EfficientNetEncoder(nn.Module):
 
 
 def efficientnet_weights(encoder: EfficientNetEncoder) -> EncoderWeights:
-    """The weights that an EfficientNet of its variant takes: torchvision's or timm's.
+    """Weights for an EfficientNet of this variant: torchvision's or timm's.
 
-    Of timm's take those that pad on both sides alike (`efficientnet_b4`); the names of those that pad as
-    TensorFlow does (`tf_efficientnet_b4`) are the same, but not what comes out.
+    Use timm's `efficientnet_b4`, which pads symmetrically. `tf_efficientnet_b4`, which pads as TensorFlow
+    does, has the same names but gives other results.
     """
     later = (rf"^stages\.{stage}\." for stage in range(len(encoder.stages), len(_B0_STAGES)))
     return EncoderWeights(
@@ -218,7 +218,7 @@ def efficientnet_weights(encoder: EfficientNetEncoder) -> EncoderWeights:
 
 
 def _scaled_width(width: int, scale: float) -> int:
-    """The nearest multiple of 8, but never a tenth less than asked for."""
+    """The nearest multiple of 8, but at most a tenth less than the scaled width."""
     scaled = width * scale
     rounded = max(8, int(scaled + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * scaled else rounded

@@ -1,7 +1,7 @@
-"""FC-EF: a U-Net that sees both dates as one image (early fusion).
+"""FC-EF: a U-Net over both dates as one image (early fusion).
 
 Daudt, Le Saux, Boulch, "Fully convolutional siamese networks for change detection", ICIP 2018.
-Equal to the published benchmark's network to float32 rounding, its closing log-softmax left out.
+Reproduces the benchmark's published network to float32 rounding, without its closing log-softmax.
 """
 
 from typing import ClassVar
@@ -15,11 +15,11 @@ from .fc_siamese import REFERENCE_KEYS, FCDecoder, FCEncoder
 
 
 class FCEFConfig(ChangeDetectionConfig):
-    """Settings of FC-EF.
+    """FC-EF's configuration.
 
     Attributes:
         widths: Channels of the four stages.
-        dropout: Share of channels that each block drops in training.
+        dropout: Dropout of whole channels in each block.
     """
 
     model_type = "euromine_fc-ef"
@@ -28,7 +28,7 @@ class FCEFConfig(ChangeDetectionConfig):
 
 
 class FCEFForChangeDetection(ChangeDetector):
-    """FC-EF; it mixes the dates in its first convolution, so a series is compared pair by pair."""
+    """FC-EF; its first convolution mixes the dates, so a series is compared pair by pair."""
 
     config_class = FCEFConfig
     minimum_size: ClassVar[int] = 16

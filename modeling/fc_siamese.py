@@ -1,7 +1,7 @@
-"""The encoder and the decoder that the three fully convolutional networks of Daudt et al. share.
+"""Encoder and decoder of the three fully convolutional networks of Daudt et al.
 
 Daudt, Le Saux, Boulch, "Fully convolutional siamese networks for change detection", ICIP 2018, figure 1.
-Stage and layer numbers are the paper's, counted from 0.
+Stages and layers are numbered as in the paper, but from 0.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Convolutions of each encoder stage; the decoder mirrors them.
+# Convolutions per encoder stage; the decoder mirrors them.
 DEPTHS = (2, 2, 3, 3)
 
 
@@ -53,7 +53,7 @@ class FCEncoder(nn.Module):
 
 
 class DecoderStage(nn.Module):
-    """Doubles the side, joins the skip and takes the channels down to the next stage's."""
+    """Doubles the side, concatenates the skips and reduces the channels to the next stage's."""
 
     def __init__(self, width: int, skip: int, out: int, depth: int, dropout: float, last: bool) -> None:
         super().__init__()
@@ -66,21 +66,20 @@ class DecoderStage(nn.Module):
             self.blocks.append(conv if ends else ConvBlock(conv, dropout))
 
     def forward(self, features: Tensor, *skips: Tensor) -> Tensor:
-        """Features of half the side, and the skips in the order in which they are joined."""
+        """Features of half the side, and skips in order of concatenation -> features of the skips' side."""
         features = self.up(features)
         height, width = skips[0].shape[-2:]
         missing = (0, width - features.shape[-1], 0, height - features.shape[-2])
         if any(missing):
-            # A stage of odd side lost its last row or column to the pooling.
+            # Pooling drops the last row or column of an odd side.
             features = F.pad(features, missing, mode="replicate")
         return self.blocks(torch.cat((features, *skips), dim=1))
 
 
 class FCDecoder(nn.Module):
-    """Four stages up, the coarsest first; the last one's last convolution gives the logits.
+    """Four stages up, the coarsest first; the last convolution gives the logits.
 
-    `skip_maps` is how many maps of a stage's width each skip brings: one for FC-EF and SiamUNet-Diff, two
-    for SiamUNet-Conc.
+    `skip_maps` is the number of maps per skip: one for FC-EF and SiamUNet-Diff, two for SiamUNet-Conc.
     """
 
     def __init__(self, num_labels: int, widths: Sequence[int], dropout: float, skip_maps: int = 1) -> None:
@@ -99,10 +98,10 @@ class FCDecoder(nn.Module):
         return features
 
 
-# The published tensors: conv11 ... conv43, bn11 ..., upconv4 ... upconv1, conv43d ... conv11d, bn43d ...
+# Published names: conv11 ... conv43, bn11 ..., upconv4 ... upconv1, conv43d ... conv11d, bn43d ...
 _NAMES = {"conv": "conv", "bn": "norm"}
 REFERENCE_KEYS = (
-    # The last convolution stands alone, without a batch norm.
+    # The last convolution has no batch norm.
     (r"^conv11d\.", "decoder.stages.0.blocks.1."),
     *(
         rule
@@ -115,7 +114,7 @@ REFERENCE_KEYS = (
                 for theirs, ours in _NAMES.items()
             ),
             *(
-                # The decoder counts its layers downwards.
+                # The decoder numbers its layers downwards.
                 (
                     rf"^{theirs}{stage + 1}{layer + 1}d\.",
                     f"decoder.stages.{stage}.blocks.{depth - 1 - layer}.{ours}.",

@@ -1,8 +1,8 @@
-"""FCN-PP: a U-Net of widening dilations with a pyramid pooling bottleneck, both dates as one image.
+"""FCN-PP: a U-Net of dilated convolutions with a pyramid pooling bottleneck, over both dates as one image.
 
 Lei, Zhang, Lv, Li, Liu, Nandi, "Landslide inventory mapping from bitemporal images using deep
-convolutional neural networks", IEEE GRSL 2019. Equal to the published benchmark's network to float32
-rounding, its closing sigmoid left out.
+convolutional neural networks", IEEE GRSL 2019. Reproduces the benchmark's published network to float32
+rounding, without its closing sigmoid.
 """
 
 from itertools import pairwise
@@ -19,12 +19,12 @@ from .layers import PooledBatchNorm2d
 
 
 class FCNPPConfig(ChangeDetectionConfig):
-    """Settings of FCN-PP.
+    """FCN-PP's configuration.
 
     Attributes:
         widths: Channels of the four scales.
         dilations: Dilations of the pyramid's separable convolutions.
-        dropout: Share of channels dropped behind the pyramid in training.
+        dropout: Dropout of whole channels after the pyramid.
     """
 
     model_type = "euromine_fcnpp"
@@ -59,7 +59,7 @@ def _separable(width: int, dilation: int) -> nn.Sequential:
 
 
 class PyramidPooling(nn.Module):
-    """The scene's mean, a pointwise and dilated separable convolutions side by side, merged."""
+    """Merges the image's mean, a pointwise and dilated separable convolutions."""
 
     def __init__(self, width: int, dilations: tuple[int, ...], dropout: float) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class PyramidPooling(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """Doubles the side bilinearly, fits it to the skip, joins both and convolves."""
+    """Doubles the side bilinearly, fits it to the skip, concatenates both and convolves."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -88,14 +88,14 @@ class UpBlock(nn.Module):
         """Features of any side and a skip -> features of the skip's side."""
         features = F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=True)
         height, width = (s - f for s, f in zip(skip.shape[-2:], features.shape[-2:], strict=True))
-        # The pyramid has its skip's side already, so the first block doubles what needs no doubling: there
-        # the padding is negative and takes the centre.
+        # The pyramid already has its skip's side, but the first block doubles it all the same: negative
+        # padding then crops to the centre.
         features = F.pad(features, (width // 2, width - width // 2, height // 2, height - height // 2))
         return self.convs(torch.cat((skip, features), dim=1))
 
 
 class FCNPPForChangeDetection(ChangeDetector):
-    """FCN-PP; it mixes the dates in its first convolution, so a series is compared pair by pair."""
+    """FCN-PP; its first convolution mixes the dates, so a series is compared pair by pair."""
 
     config_class = FCNPPConfig
     minimum_size: ClassVar[int] = 16

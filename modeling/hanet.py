@@ -1,8 +1,8 @@
-"""HANet: MSPSNet with attention along columns and rows on every scale.
+"""HANet: MSPSNet with attention along columns and rows at every scale.
 
 Han, Wu, Guo, Hu, Chen, "HANet: a hierarchical attention network for change detection with bitemporal
-very-high-resolution remote sensing images", IEEE JSTARS 2023. Equal to the published benchmark's network to
-float32 rounding.
+very-high-resolution remote sensing images", IEEE JSTARS 2023. Reproduces the benchmark's published network
+to float32 rounding.
 """
 
 from typing import Literal
@@ -23,7 +23,7 @@ class HANetConfig(MSPSNetConfig):
 class LineAttention(nn.Module):
     """Self-attention among the pixels of each column, or of each row.
 
-    The share `gamma` of what it finds, on top of the features, starts at zero.
+    Its weight `gamma` starts at zero.
     """
 
     def __init__(self, width: int, along: Literal["columns", "rows"]) -> None:
@@ -36,7 +36,7 @@ class LineAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, channels, height, width) -> the same shape."""
-        # (batch, channels, lines, pixels of a line); one copy here saves one for each of the three products.
+        # (batch, channels, lines, pixels per line); copying here saves a copy in each of the three products.
         lines = features.transpose(2, 3).contiguous() if self.along == "columns" else features
         query, key, value = (layer(lines).transpose(1, 2) for layer in (self.query, self.key, self.value))
         shares = (query.transpose(2, 3) @ key).softmax(-1)
@@ -74,5 +74,5 @@ class HANetForChangeDetection(MSPSNetForChangeDetection):
             init.zeros_(module.gamma)
 
     def attend(self, scale: int, change: Tensor) -> Tensor:
-        """A scale's merged convolutions: attention among channels plus attention along lines."""
+        """Sum of attention among channels and attention along lines, for one scale."""
         return super().attend(scale, change) + self.line_attention[scale](change)

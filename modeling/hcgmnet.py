@@ -1,7 +1,7 @@
-"""HCGMNet: all scales fused into a first change map, which guides attention before they are fused again.
+"""HCGMNet: fuses all scales into a first change map, which guides attention before a second fusion.
 
 Han, Wu, Du, "HCGMNet: a hierarchical change guiding map network for change detection", IGARSS 2023.
-Equal to the published benchmark's network to float32 rounding, its closing sigmoids left out.
+Reproduces the benchmark's published network to float32 rounding, without its closing sigmoids.
 """
 
 from itertools import pairwise
@@ -17,10 +17,10 @@ from .configuration import ChangeDetectionConfig
 
 
 class HCGMNetConfig(ChangeDetectionConfig):
-    """Settings of HCGMNet.
+    """HCGMNet's configuration.
 
     Attributes:
-        head_widths: Channels of the three convolutions that fuse the scales into a map.
+        head_widths: Channels of the three convolutions that fuse the scales.
     """
 
     model_type = "euromine_hcgmnet"
@@ -28,7 +28,7 @@ class HCGMNetConfig(ChangeDetectionConfig):
 
 
 class Fusion(nn.Sequential):
-    """All scales at the finest one's size, side by side -> a change map of one channel."""
+    """Concatenates all scales at the finest one's size and convolves them to a change map of one channel."""
 
     def __init__(self, channels: int, widths: tuple[int, ...]) -> None:
         super().__init__(
@@ -43,7 +43,7 @@ class Fusion(nn.Sequential):
 
 
 class HCGMNetForChangeDetection(ChangeGuideDetector):
-    """HCGMNet; its auxiliary map is the first, guiding one. Not symmetric in the dates."""
+    """HCGMNet; its auxiliary map is the first one. Not symmetric in the dates."""
 
     config_class = HCGMNetConfig
     minimum_size: ClassVar[int] = 16
@@ -66,8 +66,7 @@ class HCGMNetForChangeDetection(ChangeGuideDetector):
 
     def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
         """(batch, channels, height, width) -> maps at 1/2, 1/4, 1/8 and 1/16, finest first."""
-        # The images' own size is not that of the finest map doubled where a side is odd: it goes along, as
-        # a view that holds no pixels.
+        # Doubling the finest map does not restore an odd side, so an empty view passes on the images' size.
         return (*super().encode(pixel_values), pixel_values[:, :0])
 
     def decode(self, features_1: Features, features_2: Features) -> tuple[Tensor, ...]:

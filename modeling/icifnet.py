@@ -1,8 +1,8 @@
-"""ICIFNet: a ResNet and a pyramid transformer read each other scale by scale, once for either date.
+"""ICIFNet: cross-attention between a ResNet and a pyramid transformer at each scale, for each date.
 
 Feng, Xu, Jiang, Liu, Zheng, "ICIF-Net: intra-scale cross-interaction and inter-scale feature fusion network
-for bitemporal remote sensing images change detection", IEEE TGRS 2022, figure 1. Equal to the published
-benchmark's network to float32 rounding; with `prediction="authors"`, to the authors' own prediction.
+for bitemporal remote sensing images change detection", IEEE TGRS 2022, figure 1. Reproduces the benchmark's
+published network to float32 rounding; with `prediction="authors"`, the authors' own prediction.
 """
 
 from itertools import pairwise
@@ -20,22 +20,22 @@ from .pretrained import EncoderWeights, PretrainedEncoderModel
 from .pyramid_transformer import PyramidTransformer, init_pyramid_weights, pvt_v2_b1_weights
 from .resnet import ResNet, resnet_weights
 
-# Side of the window in which a head sees its neighbours -> how many heads see so far.
+# Side of a head's window -> number of heads with such a window.
 WINDOWS = {3: 2, 5: 3, 7: 3}
 
 
 class ICIFNetConfig(ChangeDetectionConfig):
-    """Settings of ICIFNet.
+    """ICIFNet's configuration.
 
     Attributes:
         depth: Layers of the ResNet, of which three stages are used.
         widths: Channels of the transformer's three stages, multiples of 8.
         depths: Transformer blocks of each.
         num_heads: Attention heads of each.
-        reductions: By how much the attention's memory is reduced in each.
+        reductions: Reduction of the attention's keys and values in each.
         drop_path: Stochastic depth of the transformer's last block.
-        dropout: Share dropped where the two encoders meet, in training.
-        prediction: "benchmark" takes the map of the global branch, as the benchmark's code does; "authors"
+        dropout: Dropout in the interaction of the two encoders.
+        prediction: "benchmark" for the map of the global branch, as in the benchmark's code; "authors" for
             the sum of all three.
     """
 
@@ -45,8 +45,7 @@ class ICIFNetConfig(ChangeDetectionConfig):
     depths: tuple[int, ...] | list[int] = (2, 2, 2)
     num_heads: tuple[int, ...] | list[int] = (1, 2, 5)
     reductions: tuple[int, ...] | list[int] = (8, 4, 2)
-    # The published one rises to 0.1 over eight blocks; the last two, a stage that reaches no output, are
-    # left out.
+    # The published rate rises to 0.1 over eight blocks, of which the last two, an unused stage, are left out.
     drop_path: float = 0.1 * 5 / 7
     dropout: float = 0.1
     prediction: str = "benchmark"
@@ -69,7 +68,7 @@ def _sinusoids(positions: int, width: int, device: torch.device) -> Tensor:
 
 
 def with_positions(features: Tensor) -> Tensor:
-    """Maps (batch, channels, height, width) plus sinusoids of the row, then of the column, by channel."""
+    """Add sinusoids of row and column to the channels of maps (batch, channels, height, width)."""
     _, channels, height, width = features.shape
     rows = _sinusoids(height, channels // 2, features.device)[:, :, None].expand(-1, -1, width)
     columns = _sinusoids(width, channels // 2, features.device)[:, None].expand(-1, height, -1)
@@ -77,7 +76,7 @@ def with_positions(features: Tensor) -> Tensor:
 
 
 class FactorizedAttention(nn.Module):
-    """Attention whose work grows with the positions, not with their square, and a look at the neighbours.
+    """Attention of a cost linear in the positions, plus convolutions over windows of neighbours.
 
     Xu, Xu, Chang, Tu, "Co-scale conv-attentional image transformers", ICCV 2021.
     """
@@ -111,7 +110,7 @@ class FactorizedAttention(nn.Module):
 
 
 class Bottleneck(nn.Sequential):
-    """1 x 1, 3 x 3, 1 x 1, each behind a batch norm and a ReLU."""
+    """Convolutions of 1 x 1, 3 x 3 and 1 x 1, each after a batch norm and a ReLU."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -123,7 +122,7 @@ class Bottleneck(nn.Sequential):
 
 
 class CrossInteraction(nn.Module):
-    """The local map of the ResNet and the global map of the transformer read each other at one scale."""
+    """Cross-attention between the ResNet's local and the transformer's global map at one scale."""
 
     def __init__(self, local_width: int, global_width: int, dropout: float) -> None:
         super().__init__()
@@ -141,8 +140,8 @@ class CrossInteraction(nn.Module):
         """Maps (batch, local or global width, h, w) of one date.
 
         Returns:
-            What the global map read in the local one and the reverse, both (batch, global width, h, w), and
-            both of them fused, (batch, local width, h, w).
+            The global map's attention to the local one and the reverse, both (batch, global width, h, w), and
+            their fusion, (batch, local width, h, w).
         """
         size = local_map.shape[-2:]
         (local_query, *local_memory), (global_query, *global_memory) = (
@@ -156,7 +155,7 @@ class CrossInteraction(nn.Module):
 
 
 class Up(nn.Module):
-    """Doubles the side, weighs the skip's pixels by what came up, joins both and refines residually."""
+    """Doubles the side, weights the skip by the coarse map, concatenates both and refines."""
 
     def __init__(self, coarse_width: int, width: int) -> None:
         super().__init__()
@@ -178,7 +177,7 @@ class Up(nn.Module):
 
 
 class GatedPyramid(nn.Module):
-    """Three scales of one kind joined from the coarsest up."""
+    """Fuses three scales from the coarsest up."""
 
     def __init__(self, widths: list[int]) -> None:
         super().__init__()
@@ -219,20 +218,20 @@ class DateBranch(nn.Module):
 class ICIFNetForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
     """ICIFNet; the dates meet in the difference of their three maps.
 
-    Its auxiliary maps come from the local map, the fused one and, as the benchmark's main map, the global
-    one. Not symmetric in the dates, which have their own weights behind the encoders: in a series a year is
-    encoded as a first and as a second date.
+    Its auxiliary maps come from the local, the fused and the global map; the benchmark's main map is the
+    global one. Not symmetric in the dates, which have separate weights after the encoders: in a series, a
+    year is encoded both as a first and as a second date.
     """
 
     config_class = ICIFNetConfig
     supports_gradient_checkpointing = True
-    # The finest attention's memory is a map of 1/32.
+    # The finest attention reduces its keys and values to 1/32.
     size_multiple: ClassVar[int] = 32
     reference_keys = (
         (r"^backbone\.(.*\.dwconv\.)dwconv\.", r"backbone.\1"),
         (r"^backbone\.", "transformer."),
-        # Of every layer behind the encoders there are two, the second date's with a suffix. The published
-        # scale 4 is the finest; a pyramid's layers are named by the scales that they join.
+        # Every layer after the encoders exists twice, with a suffix for the second date. The published scale
+        # 4 is the finest; a pyramid's layers are named by the scales that they fuse.
         (r"^(cross|up|Translayer|fam)(\w+?)_img2\.", r"branches.1.\1\2."),
         (r"^(cross|up|Translayer|fam)", r"branches.0.\1"),
         *((rf"\.cross{4 - scale}\.", f".cross.{scale}.") for scale in range(3)),
@@ -307,17 +306,17 @@ class ICIFNetForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
         super()._init_weights(module)
         init_pyramid_weights(self.transformer, module)
         init_convolutions(module, (self.resnet,))
-        # As published, the second date's interaction and way up keep PyTorch's own start.
+        # As published, the second date's interaction and upsampling keep PyTorch's initialisation.
         second = (part for key, part in self.branches[1].named_children() if key not in ("cross", "up"))
         init_convolutions(module, (self.branches[0], *second, self.heads), "fan_in")
 
     def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
-        """(batch, channels, height, width) -> three maps at 1/4 of a first date, then three of a second."""
+        """(batch, channels, height, width) -> three maps at 1/4 as a first date, then three as a second."""
         maps = self._read_by_both(pixel_values)
         return tuple(each for branch in self.branches for each in branch(maps))
 
     def decode(self, features_1: Features, features_2: Features) -> tuple[Tensor, ...]:
-        """The first's first and the second's last three maps -> change logits and the three heads' logits."""
+        """The first year's first and the second's last three maps -> change logits and the heads' logits."""
         of_local, of_fused, of_global = (self._mapped(head, features_1, features_2) for head in range(3))
         main = of_local + of_fused + of_global if self.config.prediction == "authors" else of_global
         return main, of_local, of_fused, of_global
@@ -329,7 +328,7 @@ class ICIFNetForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
         return self._mapped(2, features_1, features_2)
 
     def compare(self, image_1: Tensor, image_2: Tensor) -> tuple[Tensor, ...]:
-        """As `encode` and `decode`, without the maps of the other date that `encode` gives."""
+        """As `encode` and `decode`, without each image's maps as the other date."""
         first, second = (
             branch(self._read_by_both(image))
             for branch, image in zip(self.branches, (image_1, image_2), strict=True)

@@ -1,7 +1,8 @@
 """Image processor: from digital numbers to network inputs, and from logits to masks.
 
-Training, evaluation and prediction on a user's scene normalise with the same class, so each checkpoint includes
-its settings (`preprocessor_config.json`): the network's bands and the statistics it was trained with.
+Training, evaluation and prediction on a user's scene normalise with the same class, so each checkpoint
+includes its settings (`preprocessor_config.json`): the network's bands and the statistics it was trained
+with.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,8 +19,8 @@ from transformers.image_processing_utils import BaseImageProcessor
 from .bands import BANDS, checked_bands
 
 # Mean and standard deviation of the ten bands over the training sites, in digital numbers (reflectance times
-# 10,000). The benchmark's code does not reset its pixel count before the second pass, so its published standard
-# deviations are the true ones divided by the square root of two.
+# 10,000). The benchmark's code does not reset its pixel count before the second pass, so its published
+# standard deviations are the true ones divided by the square root of two.
 _MEAN = (
     1089.74398414,
     1004.04424665,
@@ -142,8 +143,8 @@ class EuroMineImageProcessor(BaseImageProcessor):
         """Create a processor from a preset or from the statistics of another training set.
 
         Args:
-            statistics: "corrected", "paper", or a mapping with `bands`, `mean` and `std`, one number per band,
-                and optionally a `name`.
+            statistics: "corrected", "paper", or a mapping with `bands`, `mean` and `std`, one number per
+                band, and optionally a `name`.
             bands: The network's bands; default all bands of the statistics.
             **kwargs: Other fields of the processor.
 

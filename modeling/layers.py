@@ -102,8 +102,8 @@ class BatchNorm2d(PooledBatchNorm2d):
     """A batch norm for networks that take images of any size and may checkpoint gradients.
 
     A batch of one image may shrink to a single value per channel anywhere in a deep network. When gradient
-    checkpointing repeats a forward pass, the result is the same and the running statistics do not count the batch
-    twice.
+    checkpointing repeats a forward pass, the result is the same and the running statistics do not count the
+    batch twice.
     """
 
     def forward(self, features: Tensor) -> Tensor:
@@ -116,7 +116,8 @@ class BatchNorm2d(PooledBatchNorm2d):
         )
         if not repeated or features.numel() == features.shape[1]:
             return super().forward(features)
-        # Momentum 0 leaves the statistics unchanged, but the repeated pass must save the same tensors as the first.
+        # Momentum 0 leaves the statistics unchanged, but the repeated pass must save the same tensors as the
+        # first.
         return F.batch_norm(
             features, self.running_mean, self.running_var, self.weight, self.bias, True, 0.0, self.eps
         )
@@ -186,8 +187,8 @@ def join_skip(features: Tensor, skip: Tensor) -> Tensor:
         skip: (batch, skip channels, height, width) of the encoder.
 
     Returns:
-        (batch, skip channels + channels, height, width) of the skip's side, the skip first. A smaller doubled map
-        is centred in zeros, a larger one is cropped to its centre.
+        (batch, skip channels + channels, height, width) of the skip's side, the skip first. A smaller doubled
+        map is centred in zeros, a larger one is cropped to its centre.
     """
     features = F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=True)
     rows, columns = (s - f for s, f in zip(skip.shape[-2:], features.shape[-2:], strict=True))

@@ -1,7 +1,7 @@
-"""LinkNet: a ResNet-18 whose every scale is added to the decoder that comes back to it.
+"""LinkNet: a ResNet-18 whose scales are added to the decoder's.
 
 Chaurasia, Culurciello, "LinkNet: exploiting encoder representations for efficient semantic segmentation",
-VCIP 2017. Equal to the published benchmark's network to float32 rounding (tests/modeling/test_parity.py).
+VCIP 2017. Reproduces the benchmark's published network to float32 rounding (tests/modeling/test_parity.py).
 """
 
 from typing import ClassVar
@@ -29,7 +29,7 @@ class LinkNetConfig(SegmentationConfig):
 
 
 class TransposedConvNormReLU(nn.Sequential):
-    """A transposed 3 x 3 convolution that multiplies the side by its stride, batch norm, ReLU."""
+    """A transposed 3 x 3 convolution that multiplies the side by its stride, batch norm and ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, bias: bool = False) -> None:
         super().__init__(
@@ -42,7 +42,7 @@ class TransposedConvNormReLU(nn.Sequential):
 
 
 class DecoderBlock(nn.Sequential):
-    """A quarter of the channels, the side times the stride, and the channels of the scale reached."""
+    """Reduces the channels to a quarter, upsamples by the stride and widens to the next scale's."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         reduced = in_channels // 4
@@ -98,6 +98,6 @@ class LinkNetForSemanticSegmentation(ResNetModel, Segmenter):
         pooled = self.encoder.maxpool(self.encoder.stem(images))
         *skips, features = (pooled, *self.encoder.stages(pooled))
         for block, skip in zip(self.decoder, reversed(skips), strict=True):
-            # The block ends on an in-place ReLU, whose result the backward pass needs unchanged.
+            # Not in place: the backward pass needs the result of the block's last ReLU.
             features = block(features) + skip
         return self.head(features)

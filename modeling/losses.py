@@ -8,8 +8,8 @@ from torch.nn import functional as F
 def check_labels(labels: Tensor, size: tuple[int, int, int], num_labels: int, ignore_index: int) -> None:
     """Refuse labels that the loss cannot take.
 
-    Values are checked only on the CPU in eager mode: elsewhere the check would synchronise the device or break
-    the graph.
+    Values are checked only on the CPU in eager mode: elsewhere the check would synchronise the device or
+    break the graph.
 
     Args:
         labels: (batch, height, width), int64.

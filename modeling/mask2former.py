@@ -1,10 +1,10 @@
-"""Mask2Former on a Swin Transformer, as a network that maps the footprint pixel by pixel.
+"""Mask2Former on a Swin Transformer, as a semantic segmenter.
 
 Cheng et al., "Masked-attention mask transformer for universal image segmentation", CVPR 2022.
 
-The network is transformers' own. It answers with a hundred queries, each a mask and a guess of its class;
-here their scores are summed to logits of the classes at the masks' resolution, a quarter of the image's,
-and the masks and classes that its loss asks for are built of ordinary labels.
+The network is transformers' own. Its output is a hundred queries, each a mask and its class probabilities;
+this module sums their scores to class logits at the masks' resolution, a quarter of the image's, and builds
+the masks and classes for the loss from ordinary labels.
 """
 
 from typing import Any
@@ -20,34 +20,34 @@ from .configuration import SegmentationConfig
 from .losses import check_labels
 from .stem import load_checkpoint
 
-# A mask logit that no loss asks to change where the target is 0: its sigmoid is 4.5e-5.
+# A mask logit with practically no loss where the target is 0: its sigmoid is 4.5e-5.
 _NOT = -10.0
 
 
 class Mask2FormerSwinConfig(SegmentationConfig):
-    """Mask2Former's configuration on a Swin Transformer; the defaults are the base size.
+    """Configuration of Mask2Former on a Swin Transformer; the defaults are the base size.
 
     Attributes:
-        embed_dim: Channels of the backbone's first stage, which double with each.
-        depths: Its blocks, stage by stage.
-        num_heads: Its attention heads, stage by stage.
+        embed_dim: Channels of the backbone's first stage; each further stage doubles them.
+        depths: Blocks of its stages.
+        num_heads: Attention heads of its stages.
         window_size: Side of its attention windows, in patches of 4 pixels.
-        drop_path_rate: Its stochastic depth.
+        drop_path_rate: Stochastic depth of its last block.
         hidden_dim: Channels of the pixel decoder, the queries and the masks' features.
         encoder_layers: Layers of the pixel decoder.
-        encoder_feedforward_dim: Width of their feed-forward part.
-        decoder_layers: Layers of the transformer decoder, and one.
-        dim_feedforward: Width of their feed-forward part.
+        encoder_feedforward_dim: Width of their feed-forward layers.
+        decoder_layers: Layers of the transformer decoder plus one.
+        dim_feedforward: Width of their feed-forward layers.
         num_attention_heads: Attention heads of both decoders.
-        num_queries: How many masks are proposed.
-        dropout: In the transformer decoder.
-        no_object_weight: Weight of a query that proposes nothing, in the classes' loss.
-        class_weight: Weight of the classes' cross-entropy.
+        num_queries: Number of proposed masks.
+        dropout: Dropout in the transformer decoder.
+        no_object_weight: Weight of "no object" in the class loss.
+        class_weight: Weight of the class cross-entropy.
         mask_weight: Weight of the masks' binary cross-entropy.
         dice_weight: Weight of the masks' dice loss.
-        train_num_points: At how many points a mask is compared.
-        oversample_ratio: How many candidates are drawn for each uncertain point.
-        importance_sample_ratio: The share of points that are taken where a mask is uncertain.
+        train_num_points: Number of points at which a mask is compared.
+        oversample_ratio: Candidates drawn per uncertain point.
+        importance_sample_ratio: Share of points sampled where a mask is uncertain.
     """
 
     model_type = "euromine_mask2former-swin-base"
@@ -74,7 +74,7 @@ class Mask2FormerSwinConfig(SegmentationConfig):
     importance_sample_ratio: float = 0.75
 
     def of_transformers(self) -> Mask2FormerConfig:
-        """The configuration of transformers' own class."""
+        """Configuration of transformers' own class."""
         backbone = {
             "model_type": "swin",
             "num_channels": self.num_channels,
@@ -110,18 +110,18 @@ class Mask2FormerSwinConfig(SegmentationConfig):
 
 
 class Mask2FormerForSemanticSegmentation(MultispectralModel):
-    """Mask2Former with `(pixel_values, labels)` in and per-pixel logits out."""
+    """Mask2Former from `(pixel_values, labels)` to per-pixel logits."""
 
     config_class = Mask2FormerSwinConfig
     task_auto_class = "AutoModelForSemanticSegmentation"
     checkpoint = "facebook/mask2former-swin-base-ade-semantic"
-    # The backbone's last normalisation, which its feature maps are taken before.
+    # The backbone's last normalisation, after its feature maps.
     unused = ("mask2former.model.pixel_level_module.encoder.swin.layernorm.",)
-    # What sharded training (FSDP2) divides one by one, as in transformers' own Swin networks.
-    _no_split_modules = ["SwinStage"]  # noqa: RUF012 - the base class has an instance's
-    # The coarsest scale: every scale's map then covers the same pixels.
+    # Units of sharded training (FSDP2), as in transformers' own Swin networks.
+    _no_split_modules = ["SwinStage"]  # noqa: RUF012 - an instance attribute in the base class
+    # The coarsest scale, so that the maps of all scales cover the same pixels.
     size_multiple = 32
-    # The group norms there refuse a map of a single pixel.
+    # Group norms at the coarsest scale refuse a map of a single pixel.
     minimum_size = 64
 
     def __init__(self, config: Mask2FormerSwinConfig) -> None:
@@ -139,11 +139,11 @@ class Mask2FormerForSemanticSegmentation(MultispectralModel):
 
         Returns:
             Logits (batch, classes, height', width') float32 at the masks' resolution, a quarter of the
-            image's, or at the image's where that had to be padded (`semantic_logits`); with labels,
+            image's, or at the image's if that had to be padded (`semantic_logits`); with labels,
             Mask2Former's own loss, weighted and summed over the decoder's layers.
 
         Raises:
-            ValueError: Another number of dimensions or bands, or labels that do not fit.
+            ValueError: The number of dimensions or bands, or the labels, do not fit.
         """
         if pixel_values.ndim != 4:
             raise ValueError(
@@ -174,11 +174,11 @@ class Mask2FormerForSemanticSegmentation(MultispectralModel):
         return SemanticSegmenterOutput(loss=loss, logits=logits)
 
     def loss(self, layers: list[dict[str, Tensor]], labels: Tensor) -> Tensor:
-        """Mask2Former's loss of every layer's queries, the last being the final ones.
+        """Mask2Former's loss, summed over the layers, of which the last is the final one.
 
-        Each class of an image is one mask to find. Ignored pixels belong to none, and there every query is
-        taken to say so, whatever it says: neither the assignment nor a gradient comes from them. Images
-        that are ignored as a whole are left out.
+        Each class of an image is one target mask. Ignored pixels belong to none, and every query's logit
+        there is replaced by one that fits this, so they affect neither the assignment nor gradients. Images
+        of ignored pixels only are left out.
 
         Args:
             layers: `class_queries_logits` (batch, queries, classes + 1) and `masks_queries_logits` (batch,
@@ -187,8 +187,8 @@ class Mask2FormerForSemanticSegmentation(MultispectralModel):
         """
         ignored = labels == self.config.semantic_loss_ignore_index
         is_used = ~ignored.flatten(1).all(dim=1)
-        # With nothing to learn from, the loss is taken all the same and weighted by 0: among several
-        # processes each must take part in counting the masks.
+        # Without any label the loss is computed all the same and weighted by 0: with several processes, each
+        # must take part in counting the masks.
         weight = 1.0 if is_used.any() else 0.0
         kept = is_used.nonzero().flatten() if weight else torch.arange(len(labels), device=labels.device)
         labels, ignored = labels[kept], ignored[kept]
@@ -211,15 +211,15 @@ class Mask2FormerForSemanticSegmentation(MultispectralModel):
         return network.get_loss(parts) * weight
 
     def load_pretrained(self, source: str, stem_init: str | None) -> None:
-        """Start from a checkpoint of transformers' class instead of fresh weights.
+        """Load a checkpoint of transformers' class.
 
         Args:
             source: A Hub repository or a local folder.
-            stem_init: How the first layer for red, green and blue becomes one for the network's bands.
+            stem_init: How to adapt the first layer for red, green and blue to the network's bands.
 
         Raises:
             ValueError: The checkpoint does not fit (`stem.load_checkpoint`).
-            OSError: There is none, or it cannot be read.
+            OSError: The checkpoint cannot be found or read.
         """
         load_checkpoint(
             self.mask2former,
@@ -232,11 +232,11 @@ class Mask2FormerForSemanticSegmentation(MultispectralModel):
 
 
 def semantic_logits(class_queries_logits: Tensor, masks_queries_logits: Tensor) -> Tensor:
-    """The queries' scores summed to logits of the classes.
+    """Sum the queries' scores to class logits.
 
-    A class's score at a pixel is the sum over the queries of the class's probability times the mask's, as
-    transformers' post-processing sums it. The logit is its logarithm: the largest is the same class, and the
-    softmax is each class's share of the scores.
+    A class's score at a pixel is the sum over the queries of the class probability times the mask
+    probability, as in transformers' post-processing. The logit is its logarithm, so the argmax is the same
+    class and the softmax each class's share of the scores.
 
     Args:
         class_queries_logits: (batch, queries, classes + 1), the last being "no object".
@@ -248,8 +248,8 @@ def semantic_logits(class_queries_logits: Tensor, masks_queries_logits: Tensor) 
     # In half precision the scores of a hundred queries tie.
     with torch.autocast(class_queries_logits.device.type, enabled=False):
         classes = class_queries_logits.float().softmax(dim=-1)[..., :-1]
-        # The masks' probabilities as shares of each pixel's largest: far from every mask all of them are so
-        # small that their sum would vanish, in other runtimes' sigmoid earlier than in PyTorch's.
+        # Mask probabilities relative to each pixel's largest: far from every mask their sum would underflow,
+        # with other runtimes' sigmoid earlier than with PyTorch's.
         masks = -F.softplus(-masks_queries_logits.float())
         largest = masks.amax(dim=1, keepdim=True)
         scores = torch.einsum("bqc,bqhw->bchw", classes, (masks - largest).exp())

@@ -1,7 +1,7 @@
-"""MobileNetV2's inverted residuals, tapped at four scales.
+"""MobileNetV2's inverted residuals, with outputs at four scales.
 
 Sandler, Howard, Zhu, Zhmoginov, Chen, "MobileNetV2: inverted residuals and linear bottlenecks", CVPR 2018,
-table 2. The tensors are called as torchvision's, so that its weights load by name.
+table 2. Tensors have torchvision's names, so that its weights load.
 """
 
 from collections.abc import Iterator
@@ -21,16 +21,16 @@ STAGES = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
-# The layers whose maps `forward` gives, at 1/4, 1/8, 1/16 and 1/32, and their channels.
+# Layers whose maps `forward` returns, at 1/4, 1/8, 1/16 and 1/32, and their channels.
 TAPS = {3: 24, 6: 32, 13: 96, 17: 320}
 
 
 def _timm_rules() -> Iterator[tuple[str, str]]:
-    """Timm's names to ours; timm counts blocks within their stage and names layers by what they do."""
+    """Rules for timm's names; timm numbers blocks within their stage and names layers by function."""
     yield r"^conv_stem\.", "features.0.0."
     yield r"^bn1\.", "features.0.1."
     layers_of = {
-        # The first block does not widen.
+        # The first block does not expand.
         1: (("conv_dw", "0.0"), ("bn1", "0.1"), ("conv_pw", "1"), ("bn2", "2")),
         6: (
             ("conv_pwl", "2"),
@@ -63,7 +63,7 @@ def _conv(channels: int, width: int, kernel_size: int, stride: int = 1, groups: 
 
 
 class InvertedResidual(nn.Module):
-    """Widens, convolves each channel, narrows without an activation; adds to what came in if it can."""
+    """Expansion, depthwise convolution, projection without activation, and a residual if shapes agree."""
 
     def __init__(self, channels: int, width: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class MobileNetV2(nn.Module):
 
 
 def mobilenetv2_weights() -> EncoderWeights:
-    """The weights that MobileNetV2 takes: torchvision's or timm's."""
+    """Weights for MobileNetV2: torchvision's or timm's."""
     return EncoderWeights(
         name="MobileNetV2",
         stem="features.0.0.weight",

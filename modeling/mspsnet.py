@@ -1,9 +1,9 @@
-"""MSPSNet: parallel dilated convolutions over both dates, weighed by channel self-attention.
+"""MSPSNet: parallel dilated convolutions over both dates, weighted by channel self-attention.
 
 Guo, Zhang, Zhu, Zhong, Zhang, "Deep multiscale siamese network with parallel convolutional structure and
-self-attention for change detection", IEEE TGRS 2022. Equal to the published benchmark's network to float32
-rounding. What is linear comes as early as it can: the parallel convolutions group the channels so that none
-sees both dates, and the first convolution of the head is pointwise.
+self-attention for change detection", IEEE TGRS 2022. Reproduces the benchmark's published network to float32
+rounding. Linear operations are moved forward: no group of the parallel convolutions sees both dates, and the
+head's first convolution is pointwise.
 """
 
 from collections.abc import Iterable
@@ -23,16 +23,16 @@ DILATIONS = (1, 2, 3, 4)
 
 
 class MSPSNetConfig(ChangeDetectionConfig):
-    """Settings of MSPSNet.
+    """MSPSNet's configuration.
 
     Attributes:
         widths: Channels of the four scales.
-        attention_width: Channels between which the self-attention weighs.
+        attention_width: Channels of the self-attention.
         head_width: Channels of the merged scales.
-        pooled_sides: Sides of the three coarser scales in pixels. None, the default, halves the side three
-            times, whatever the image's. The published networks pool to fixed sides, and so take images of one
-            side alone: (112, 56, 28) in the benchmark's code, for 224, and (128, 64, 32) in the authors', for
-            256. With fixed sides any image is taken, and a coarser map is brought to the finer one's side.
+        pooled_sides: Sides of the three coarser scales in pixels. None, the default, halves the image's side
+            three times. The published networks pool to fixed sides and so accept images of one side only:
+            (112, 56, 28) in the benchmark's code, for 224, and (128, 64, 32) in the authors', for 256. Here,
+            fixed sides work for any image, and a coarser map is resized to the finer one's side.
     """
 
     model_type = "euromine_mspsnet"
@@ -54,7 +54,7 @@ class MSPSNetConfig(ChangeDetectionConfig):
 
 
 class EncoderBlock(nn.Module):
-    """A 3 x 3 and a 1 x 1 convolution with batch norm; the second adds to what the first one gave."""
+    """A 3 x 3 and a 1 x 1 convolution with batch norm; the second's output is added to the first's."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class EncoderBlock(nn.Module):
 class ParallelConvs(nn.Module):
     """Four grouped convolutions of dilation 1 to 4 over both dates' channels, merged by a pointwise one.
 
-    A group holds four channels of one date. What comes out is therefore the sum of what either date gives.
+    A group holds four channels of one date, so the output is the sum of the dates' contributions.
     """
 
     def __init__(self, width: int) -> None:
@@ -91,17 +91,17 @@ class ParallelConvs(nn.Module):
             weight, bias = (each.chunk(2)[date] for each in (branch.weight, cast("Tensor", branch.bias)))
             groups = branch.groups // 2
             convolved.append(F.conv2d(features, weight, bias, padding=rate, dilation=rate, groups=groups))
-        # Each branch gives the first date's channels, then the second's.
+        # Each branch returns the first date's channels, then the second's.
         weights = self.merge.weight.chunk(2 * len(self.branches), dim=1)[date::2]
         added = self.merge.bias if date == 0 else None
         return F.conv2d(torch.cat(convolved, dim=1), torch.cat(weights, dim=1), added)
 
 
 class ChannelSelfAttention(nn.Module):
-    """Each channel becomes, on top of itself, a mean of all, weighed by how little they resemble it.
+    """Adds to each channel a mean of all channels, weighted by dissimilarity.
 
-    Fu et al., "Dual attention network for scene segmentation", CVPR 2019, section 3.3; the share `gamma`
-    of that mean starts at zero.
+    Fu et al., "Dual attention network for scene segmentation", CVPR 2019, section 3.3. The weight `gamma` of
+    that mean starts at zero.
     """
 
     def __init__(self) -> None:
@@ -174,21 +174,21 @@ class MSPSNetForChangeDetection(SiameseChangeDetector):
             init.zeros_(module.gamma)
 
     def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
-        """(batch, channels, height, width) -> a first date's map per scale, finest first, then a second's."""
+        """(batch, channels, height, width) -> maps as a first date, finest scale first, then as a second."""
         features = self._scales(pixel_values)
         return (*self._of_date(features, 0), *self._of_date(features, 1))
 
     def compare(self, image_1: Tensor, image_2: Tensor) -> Tensor:
-        """As `encode` and `decode`, without the maps of the other date that `encode` gives."""
+        """As `encode` and `decode`, without each image's maps as the other date."""
         return self.decode(
             *(self._of_date(self._scales(image), date) for date, image in enumerate((image_1, image_2)))
         )
 
     def decode(self, features_1: Features, features_2: Features) -> Tensor:
-        """The first's first and the second's last maps -> change logits (batch, 2, height, width)."""
+        """The first year's first and the second's last maps -> change logits (batch, 2, height, width)."""
         scales = len(self.parallel)
         narrow, classify = cast("nn.Conv2d", self.head[0]), self.head[1]
-        # Pointwise and linear, the narrowing convolution may come before the resizing.
+        # The narrowing convolution is pointwise and linear, so it may precede the resizing.
         weights = narrow.weight.split(list(self.config.widths), dim=1)
         merged: Tensor | None = None
         for scale in reversed(range(scales)):
@@ -201,7 +201,7 @@ class MSPSNetForChangeDetection(SiameseChangeDetector):
         return classify(merged)
 
     def attend(self, scale: int, change: Tensor) -> Tensor:
-        """A scale's merged convolutions, weighed by attention; the same shape."""
+        """Apply attention to a scale's merged convolutions; the same shape."""
         return self.attention[scale](change)
 
     def _scales(self, pixel_values: Tensor) -> list[Tensor]:

@@ -1,12 +1,10 @@
-"""The footprint mappers that transformers has: its own classes, multispectral and at ease with any input.
+"""Footprint mappers of transformers, for any bands and image sizes.
 
-The networks, their weights and the names of their tensors are transformers' own, and so are the
-configurations, with `bands` as one more field. A checkpoint therefore loads with plain transformers and no
-code of ours. What the thin subclasses here add is about the input: sides under the network's least one are
-padded, labels that are all ignored give a loss of 0 instead of NaN, and a batch norm that sees one value a
-channel in training, as the pooling branches do with a batch of one, normalises with its running statistics
-instead of refusing. They keep the names of transformers' classes, so that a checkpoint names one that plain
-transformers has.
+Networks, weights, tensor names and configurations are transformers' own, plus a field `bands`, so plain
+transformers loads a checkpoint without code from this package. The thin subclasses pad images below the
+network's minimum size, return a loss of 0 instead of NaN if all labels are ignored, and let batch norms train
+on one value per channel (pooling branches with batch size 1) with their running statistics instead of raising
+an error. They keep the names of transformers' classes, because checkpoints record them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,29 +25,29 @@ from .stem import load_checkpoint
 
 
 class NativeSegmenter(PaddedModel):
-    """What our subclasses of transformers' networks share; stands before the network's class."""
+    """Mix-in for transformers' networks; precedes the network's class."""
 
     config_class: type[PreTrainedConfig] = PreTrainedConfig
-    # As in `MultispectralModel`; theirs are named in `NATIVE_SEGMENTERS`.
+    # As in `MultispectralModel`; `NATIVE_SEGMENTERS` has the repositories.
     checkpoint: ClassVar[str | None] = None
-    # The layers with one output a class: fresh where a checkpoint knows other classes.
+    # Layers with one output per class, which stay fresh if a checkpoint has other classes.
     classifiers: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__(config)
         for module in self.modules():
             if type(module) is nn.BatchNorm2d:
-                # The same parameters under the same names, wherever else the module is referred to.
+                # Changing the class keeps parameters, names and other references to the module.
                 module.__class__ = BatchNorm2d
         self.freeze_unused()
 
     @classmethod
     def is_custom_code(cls) -> bool:
-        """Our subclass's tensors are transformers' own: on the disk they have the names that it writes."""
+        """False, so that tensors are saved under transformers' own names."""
         return False
 
-    # No **kwargs: transformers' Trainer takes them for a promise to average the loss over a whole
-    # accumulation step, which then comes out too large.
+    # No **kwargs: transformers' Trainer would assume that the loss is averaged over a whole accumulation
+    # step, and make it too large.
     def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> SemanticSegmenterOutput:
         """Map the footprint.
 
@@ -58,12 +56,12 @@ class NativeSegmenter(PaddedModel):
             labels: (batch, height, width), int64, 0 background, 1 mine, 255 ignored.
 
         Returns:
-            Logits (batch, classes, height', width') at the network's own resolution, over the whole image
-            (`EuroMineImageProcessor` resizes them), or at the image's where that had to be padded; with
-            labels, the mean cross-entropy of the resized logits.
+            Logits (batch, classes, height', width') at the network's own resolution
+            (`EuroMineImageProcessor` resizes them), or at the image's if that had to be padded; with labels,
+            the mean cross-entropy of the resized logits.
 
         Raises:
-            ValueError: Another number of dimensions or bands, or labels that do not fit.
+            ValueError: The number of dimensions or bands, or the labels, do not fit.
         """
         if pixel_values.ndim != 4:
             raise ValueError(
@@ -91,21 +89,21 @@ class NativeSegmenter(PaddedModel):
         return SemanticSegmenterOutput(loss=loss, logits=logits)
 
     def load_pretrained(self, source: str, stem_init: str | None) -> None:
-        """Start from a checkpoint of transformers' class, or of this one, instead of fresh weights.
+        """Load a checkpoint of transformers' class or of this one.
 
         Args:
             source: A Hub repository or a local folder.
-            stem_init: How a first layer for red, green and blue becomes one for the network's bands.
+            stem_init: How to adapt a first layer for red, green and blue to the network's bands.
 
         Raises:
             ValueError: The checkpoint does not fit (`stem.load_checkpoint`).
-            OSError: There is none, or it cannot be read.
+            OSError: The checkpoint cannot be found or read.
         """
         load_checkpoint(self, source, self.config.bands, stem_init, self.classifiers, self.unused)
         self.config.stem_init = stem_init
 
     def segment(self, images: Tensor, with_auxiliary: bool) -> tuple[Tensor, Tensor | None]:
-        """Images of a side that the network takes -> logits, and auxiliary ones where there are any."""
+        """Padded images -> logits, and auxiliary ones if any."""
         return super().forward(pixel_values=images).logits, None
 
     @property
@@ -127,7 +125,7 @@ class SegformerForSemanticSegmentation(NativeSegmenter, transformers.SegformerFo
 
     def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__(config)
-        # The first call would do it otherwise, under a lock that no compiler can trace.
+        # Otherwise the first call does it, under a lock that torch.compile cannot trace.
         maybe_install_capturing_hooks(self.segformer)
 
 
@@ -139,16 +137,16 @@ class UperNetForSemanticSegmentation(NativeSegmenter, transformers.UperNetForSem
     """
 
     config_class = transformers.UperNetConfig
-    # Where the backbone does: Swin's stages, not ConvNeXt's.
+    # In Swin's stages, not in ConvNeXt's.
     supports_gradient_checkpointing = True
-    # ConvNeXt halves without padding; Swin would take less.
+    # ConvNeXt halves without padding; Swin needs less.
     minimum_size: ClassVar[int] = 32
-    # A backbone's last normalisation, which its feature maps are taken before.
+    # A backbone's last normalisation, after its feature maps.
     unused = ("backbone.swin.layernorm.",)
     classifiers = ("decode_head.classifier", "auxiliary_head.classifier")
 
     def segment(self, images: Tensor, with_auxiliary: bool) -> tuple[Tensor, Tensor | None]:
-        """As transformers', but the auxiliary head is asked only for a loss, and its map is returned."""
+        """As in transformers, but the auxiliary head runs only for a loss, and its map is returned."""
         features = self.backbone(images).feature_maps
         size = (images.shape[-2], images.shape[-1])
         logits = resize_and_crop(self.decode_head(features), size, size)
@@ -163,7 +161,7 @@ class UperNetForSemanticSegmentation(NativeSegmenter, transformers.UperNetForSem
 
 
 class MobileViTV2ForSemanticSegmentation(NativeSegmenter, transformers.MobileViTV2ForSemanticSegmentation):
-    """DeepLabV3 on a MobileViTV2. Its attention folds maps in twos and would leave zeros at an odd edge.
+    """DeepLabV3 on a MobileViTV2. Its attention folds maps into 2 x 2 patches, leaving zeros at an odd edge.
 
     Mehta, Rastegari, "Separable self-attention for mobile vision transformers", TMLR 2023.
     """
@@ -175,18 +173,18 @@ class MobileViTV2ForSemanticSegmentation(NativeSegmenter, transformers.MobileViT
 
 
 class MobileNetV2ForSemanticSegmentation(NativeSegmenter, transformers.MobileNetV2ForSemanticSegmentation):
-    """DeepLabV3+ on a MobileNetV2, as transformers calls it: the pyramid has two branches and no decoder.
+    """DeepLabV3+ on a MobileNetV2 in transformers' version: two pyramid branches, no decoder.
 
     Chen et al., "Encoder-decoder with atrous separable convolution for semantic image segmentation",
     ECCV 2018; Sandler et al., "MobileNetV2", CVPR 2018.
 
-    Transformers gives its batch norms a momentum of 0.997, TensorFlow's number for what PyTorch calls 0.003:
-    the running statistics, with which it is evaluated, are then the last batch's alone. Here it is
-    `config.batch_norm_momentum`, by default PyTorch's 0.1; 0.997 reproduces.
+    Transformers sets the batch norms' momentum to 0.997, TensorFlow's notation for PyTorch's 0.003, so that
+    the running statistics are practically those of the last batch. Here it is `config.batch_norm_momentum`,
+    by default PyTorch's 0.1; 0.997 reproduces transformers.
     """
 
     config_class = transformers.MobileNetV2Config
-    # The classifying network's last layer, which runs but is not looked at.
+    # The classification network's last layer, which runs but is not used.
     unused = ("mobilenet_v2.conv_1x1.",)
     classifiers = ("segmentation_head.classifier",)
 
@@ -199,14 +197,14 @@ class MobileNetV2ForSemanticSegmentation(NativeSegmenter, transformers.MobileNet
 
 @dataclass(frozen=True)
 class NativeArchitecture:
-    """One of transformers' architectures by name.
+    """An architecture of transformers.
 
     Attributes:
-        model_class: Our thin subclass of transformers' class.
-        checkpoint: The Hub repository that `pretrained=True` starts from.
-        fields: What its configuration says other than transformers' defaults; equal to the checkpoint's. A
+        model_class: The subclass of transformers' class.
+        checkpoint: Hub repository of the weights for `pretrained=True`.
+        fields: Configuration fields that differ from transformers' defaults, as in the checkpoint. A
             backbone's are a mapping under `backbone_config`.
-        own_fields: Names of fields that transformers' configuration has not.
+        own_fields: Names of fields that transformers' configuration lacks.
     """
 
     model_class: type[NativeSegmenter]
@@ -215,17 +213,17 @@ class NativeArchitecture:
     own_fields: tuple[str, ...] = ()
 
     def config(self, bands: Sequence[str], **fields: Any) -> PreTrainedConfig:
-        """Its configuration for these bands, with other fields where given.
+        """Configuration for these bands and fields.
 
         Raises:
-            ValueError: `num_labels` and `id2label` contradict each other, or a value is of a wrong type.
+            ValueError: `num_labels` and `id2label` contradict each other, or a value has a wrong type.
         """
         labels = {} if {"num_labels", "id2label"} & set(fields) else _LABELS
         values = {**self.fields, **labels, **fields, "num_channels": len(bands), "bands": list(bands)}
         if "backbone_config" in self.fields:
             backbone = {**self.fields["backbone_config"], **fields.get("backbone_config", {})}
             values["backbone_config"] = {**backbone, "num_channels": len(bands)}
-            # The auxiliary head looks at the third stage, half as wide as the last.
+            # The auxiliary head is on the third stage, half as wide as the last.
             values.setdefault("auxiliary_in_channels", _widths(backbone)[2])
         return self.model_class.config_class(**values)
 
@@ -290,7 +288,7 @@ NATIVE_SEGMENTERS: dict[str, NativeArchitecture] = {
             }
         },
     ),
-    # The checkpoints' own output strides, 16 and 8.
+    # Output strides as in the checkpoints.
     "deeplabv3-mobilevitv2": NativeArchitecture(
         MobileViTV2ForSemanticSegmentation, "apple/mobilevitv2-1.0-voc-deeplabv3", {"output_stride": 16}
     ),

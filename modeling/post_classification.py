@@ -1,6 +1,6 @@
-"""Post-classification: the change between two years is where their footprint maps differ.
+"""Post-classification: change is where the footprint maps of two years differ.
 
-Any footprint mapper becomes a change detector, as in the benchmark's Table 6.
+Turns any footprint mapper into a change detector, as in the benchmark's Table 6.
 """
 
 from typing import Any, cast
@@ -20,10 +20,10 @@ _OF_CHECKPOINTS = ("_name_or_path", "architectures", "auto_map", "transformers_v
 
 
 class PostClassificationConfig(ChangeDetectionConfig):
-    """What is compared.
+    """Configuration of post-classification.
 
     Attributes:
-        segmenter: The footprint mapper's configuration as its `to_dict` gives it, with `model_type`.
+        segmenter: The footprint mapper's configuration from `to_dict`, with `model_type`.
     """
 
     model_type = "euromine_post-classification"
@@ -32,10 +32,10 @@ class PostClassificationConfig(ChangeDetectionConfig):
 
     @classmethod
     def of(cls, config: PreTrainedConfig) -> "PostClassificationConfig":
-        """The configuration around a footprint mapper's.
+        """Wrap a footprint mapper's configuration.
 
         Raises:
-            ValueError: It does not say how many bands it takes, or has other than two classes.
+            ValueError: It does not give the number of bands, or does not have two classes.
         """
         bands, channels = getattr(config, "bands", None), getattr(config, "num_channels", None)
         if bands is None and channels is None:
@@ -48,7 +48,7 @@ class PostClassificationConfig(ChangeDetectionConfig):
                 f"segmenter: found {config.num_labels} classes in this {config.model_type}; expected two, "
                 "background and mine."
             )
-        # How the mapper's own checkpoint came about says nothing of this one.
+        # These fields describe the mapper's own checkpoint.
         fields = {name: value for name, value in config.to_dict().items() if name not in _OF_CHECKPOINTS}
         inputs: dict[str, Any] = {"num_channels": channels} if bands is None else {"bands": bands}
         found = cls(**inputs)
@@ -59,16 +59,16 @@ class PostClassificationConfig(ChangeDetectionConfig):
 class PostClassification(SiameseChangeDetector):
     """A footprint mapper as a change detector.
 
-    The probability of change is p1 (1 - p2) + p2 (1 - p1) of the years' probabilities of footprint p1 and
-    p2. It is above 1/2 where exactly one of the two is, so that the map of changes is where the two maps of
-    footprints differ, pixel for pixel. Training works, too: the gradient reaches the footprint mapper.
+    The probability of change is p1 (1 - p2) + p2 (1 - p1), where p1 and p2 are the years' footprint
+    probabilities. It is above 1/2 where exactly one of them is, so the change map is exactly where the
+    footprint maps differ. Gradients reach the footprint mapper, so it can be trained.
 
     Args:
-        segmenter: A footprint mapper, which is kept as it is; or the configuration of a fresh one, which is
-            what `from_pretrained` gives.
+        segmenter: A footprint mapper, which is not modified; or a configuration for a fresh one, as
+            `from_pretrained` passes it.
 
     Raises:
-        ValueError: This is no footprint mapper of two classes.
+        ValueError: `segmenter` is not a footprint mapper of two classes.
 
     Example:
         >>> segmenter = AutoModelForSemanticSegmentation.from_pretrained("runs/segformer-b0")
@@ -89,20 +89,20 @@ class PostClassification(SiameseChangeDetector):
                 )
             super().__init__(PostClassificationConfig.of(segmenter.config))
             for module in segmenter.modules():
-                # Otherwise `post_init` might draw its weights anew.
+                # Otherwise `post_init` might initialise its weights again.
                 module._is_hf_initialized = True  # type: ignore[assignment]
             self.segmenter = segmenter
         self.post_init()
 
     def freeze_unused(self) -> None:
-        """As the footprint mapper does."""
+        """Freeze the footprint mapper's unused parameters."""
         if isinstance(self.segmenter, PaddedModel):
             self.segmenter.freeze_unused()
 
     def encode(self, pixel_values: Tensor) -> Tensor:
         """One year (batch, channels, height, width) -> its footprint logits (batch, 2, height, width).
 
-        Logits of another resolution are resized as `EuroMineImageProcessor` does before it takes the class.
+        Logits of another resolution are resized as in `EuroMineImageProcessor`.
         """
         logits: Tensor = self.segmenter(pixel_values=pixel_values).logits
         size = pixel_values.shape[-2:]
@@ -113,27 +113,27 @@ class PostClassification(SiameseChangeDetector):
     def decode(self, features_1: Features, features_2: Features) -> Tensor:
         """Two years' footprint logits (batch, 2, height, width) -> change logits of the same shape, float32.
 
-        With z = log(p / (1 - p)) of each year, tanh(z / 2) of the change is minus the product of the years'.
-        The sign is taken from the maps; its size is that of `_certainty`.
+        With logits z = log(p / (1 - p)), tanh(z / 2) of the change is minus the product of the years'. The
+        sign comes from the maps, the absolute value from `_certainty`.
         """
         first, second = (
             logits[:, 1:].float() - logits[:, :1].float()
             for logits in (cast("Tensor", features_1), cast("Tensor", features_2))
         )
-        # Of two infinite ones the difference would be no number.
+        # The difference of two infinite values would be nan.
         certainty = _certainty(first.abs().clamp(max=_LARGEST), second.abs().clamp(max=_LARGEST))
         return two_class_logits(torch.where((first > 0) != (second > 0), certainty, -certainty))
 
 
-# Far beyond where a probability is 1 in float32, and finite when added to itself.
+# Far beyond a probability of 1 in float32, and finite when added to itself.
 _LARGEST = 1e30
 
 
 def _certainty(first: Tensor, second: Tensor) -> Tensor:
-    """2 artanh(tanh(first / 2) tanh(second / 2)) of numbers from 0 on, and never 0 itself.
+    """2 artanh(tanh(first / 2) tanh(second / 2)) of nonnegative numbers, and always positive.
 
-    As it stands it overflows where both are large; there it is written as a difference, which would cancel
-    where one is small.
+    Computed directly, this overflows if both are large; an equivalent difference is used there, which would
+    cancel if one is small.
     """
     near, far = torch.minimum(first, second), torch.maximum(first, second)
     small = 2 * torch.atanh(torch.tanh(near.clamp(max=1) / 2) * torch.tanh(far / 2))
@@ -142,7 +142,7 @@ def _certainty(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _fresh(config: PostClassificationConfig) -> PreTrainedModel:
-    """The footprint mapper that a configuration tells of, with fresh weights."""
+    """The footprint mapper of a configuration, with fresh weights."""
     fields = dict(config.segmenter or {})
     model_type = fields.pop("model_type", None)
     if model_type is None:

@@ -1,4 +1,4 @@
-"""Encoders that start from published weights: torchvision's, timm's and torchgeo's."""
+"""Published weights for encoders: torchvision's, timm's and torchgeo's."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from .base import MultispectralModel
 from .conversion import rename_key
 from .stem import STEM_RULES, check_stem_rule, inflate_stem
 
-# Weights that go by a name of their own: the Hub repository and the file in it.
+# Weights with a name of their own: Hub repository and file.
 NAMED_WEIGHTS = {
     # Wang et al., "SSL4EO-S12", IEEE GRSM 2023: momentum contrast on all bands of Sentinel-2; CC BY 4.0.
     "ssl4eo-resnet50-moco": (
@@ -28,24 +28,23 @@ NAMED_WEIGHTS = {
     ),
 }
 
-# What an encoder of thirteen channels sees, in this order.
+# Channels of an encoder for all of Sentinel-2's bands, in order.
 _SENTINEL_2 = KNOWN_BANDS[:13]
 
 
 @dataclass(frozen=True)
 class EncoderWeights:
-    """Which published weights an encoder takes, and what becomes of their tensors.
+    """Published weights that fit an encoder, and the conversion of their tensors.
 
     Attributes:
-        name: What the encoder is called, such as ResNet-18.
+        name: Name of the encoder, such as ResNet-18.
         stem: Name of the weight of the encoder's first layer.
-        spellings: For each way to call the tensors a tensor that stands in it alone, and the rules (pattern,
-            replacement) that give our names.
-        repository: The Hub repository with ImageNet's weights, where there is one.
-        left_out: Patterns of tensors, once renamed, that the encoder does without: the last layer, later
-            stages.
+        spellings: Naming schemes: a tensor that only this scheme has, and rules (pattern, replacement) to the
+            encoder's names.
+        repository: Hub repository with ImageNet weights, if any.
+        left_out: Patterns of renamed tensors that the encoder does not have: the last layer, later stages.
         fresh: Patterns of the encoder's tensors that published weights lack.
-        near_misses: Tensors that tell of a relative that does not fit, and what is said then.
+        near_misses: Tensors of related encoders that do not fit, and the error message for each.
     """
 
     name: str
@@ -57,11 +56,11 @@ class EncoderWeights:
     near_misses: Mapping[str, str] = field(default_factory=dict)
 
     def recognises(self, tensors: Mapping[str, Tensor]) -> bool:
-        """Whether tensors are called as those of this encoder are."""
+        """Whether the tensors have one of the naming schemes."""
         return any(sign in tensors for sign in self.spellings)
 
     def renamed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Published tensors under our names, without what the encoder does without."""
+        """Published tensors under the encoder's names, without those left out."""
         rules = next((rules for sign, rules in self.spellings.items() if sign in tensors), ())
         ours = {rename_key(key, rules): value for key, value in tensors.items()}
         return {key: value for key, value in ours.items() if not _matches(key, self.left_out)}
@@ -75,19 +74,19 @@ def load_encoder(
     stem_init: str | None,
     source: str = "the checkpoint",
 ) -> None:
-    """Give an encoder published weights; where they do not fit, nothing changes.
+    """Load published weights into an encoder, or raise an error and leave it unchanged.
 
-    A first layer for red, green and blue is inflated; of one for Sentinel-2's thirteen bands those of `bands`
-    are taken as they are.
+    A first layer for red, green and blue is inflated; from one for Sentinel-2's thirteen bands, the filters
+    of `bands` are used.
 
     Args:
-        encoder: Built for `bands`.
-        weights: What it takes.
+        encoder: An encoder for `bands`.
+        weights: Its published weights.
         tensors: The published tensors under their own names.
         bands: Names of the encoder's input channels.
         stem_init: "semantic", "cyclic" or "random" (`stem.py`; the encoder's own first layer stays) for
             weights of three channels.
-        source: Where the tensors come from, for what is raised.
+        source: Source of the tensors, for error messages.
 
     Raises:
         ValueError: The tensors are of another encoder, or the first layer does not fit `bands`.
@@ -98,7 +97,7 @@ def load_encoder(
             if sign in tensors:
                 raise ValueError(f"{source}: {sentence}")
     expected = encoder.state_dict()
-    # Old checkpoints lack the batch norms' counters, which reach no output.
+    # Old checkpoints lack the batch norms' counters, which do not affect the output.
     fitted = {
         key: value
         for key, value in expected.items()
@@ -145,36 +144,36 @@ def _matches(key: str, patterns: tuple[str, ...]) -> bool:
 
 
 class PretrainedEncoderModel(MultispectralModel):
-    """A network whose encoder, or each of whose encoders, may start from published weights alone."""
+    """A network that can load published weights for its encoder or encoders."""
 
     def pretrained_encoders(self) -> dict[str, EncoderWeights]:
-        """What each encoder takes, by the encoder's name in the network."""
-        raise NotImplementedError(f"{type(self).__name__} does not say which weights its encoder takes")
+        """Published weights of each encoder, by the encoder's name in the network."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement pretrained_encoders")
 
     @property
     def checkpoints(self) -> tuple[str, ...]:
-        """The Hub repositories with ImageNet's weights, one an encoder; none where one encoder has none."""
+        """Hub repositories with ImageNet weights, one per encoder; empty if an encoder has none."""
         found = [weights.repository for weights in self.pretrained_encoders().values()]
         return tuple(filter(None, found)) if all(found) else ()
 
     def load_pretrained(self, source: str, stem_init: str | None) -> None:
-        """Start from a checkpoint of this network, or from weights for one encoder alone.
+        """Load a checkpoint of this network, or weights for one encoder.
 
         Args:
-            source: A Hub repository, a local folder or file, or a name of `NAMED_WEIGHTS`. Where the network
-                has several encoders, the names of the tensors tell whose they are.
-            stem_init: How a first layer for red, green and blue becomes one for the network's bands.
+            source: A Hub repository, a local folder or file, or a name of `NAMED_WEIGHTS`. With several
+                encoders, tensor names identify the encoder.
+            stem_init: How to adapt a first layer for red, green and blue to the network's bands.
 
         Raises:
             ValueError: The weights do not fit.
-            OSError: There are none, or they cannot be read.
+            OSError: The weights cannot be found or read.
         """
         if not is_encoder(source):
             super().load_pretrained(source, stem_init)
             return
         tensors = read_encoder(source)
         encoders = self.pretrained_encoders()
-        # Of a single encoder what does not fit is named tensor by tensor.
+        # With a single encoder, `load_encoder` lists the tensors that do not fit.
         chosen = [name for name in encoders if len(encoders) == 1 or encoders[name].recognises(tensors)]
         if not chosen:
             names = " or ".join(weights.name for weights in encoders.values())
@@ -187,7 +186,7 @@ class PretrainedEncoderModel(MultispectralModel):
 
 
 def is_encoder(source: str) -> bool:
-    """Whether a source holds an encoder's weights alone, and no checkpoint of transformers.
+    """Whether a source holds weights of an encoder, not a checkpoint of transformers.
 
     Args:
         source: A name of `NAMED_WEIGHTS`, a file, a folder or a Hub repository.
@@ -197,22 +196,22 @@ def is_encoder(source: str) -> bool:
     try:
         stored, _ = PreTrainedConfig.get_config_dict(source)
     except OSError:
-        # No checkpoint of any kind: whoever reads it as one of transformers says so.
+        # Not a checkpoint of any kind: loading it raises the error.
         return False
     # timm's configurations name an architecture, transformers' a model type.
     return "model_type" not in stored
 
 
 def read_encoder(source: str) -> dict[str, Tensor]:
-    """The tensors of an encoder's weights.
+    """Read the tensors of an encoder's weights.
 
     Args:
-        source: A name of `NAMED_WEIGHTS`, a .safetensors file, a file of `torch.save` with tensors alone, or
-            a folder or a Hub repository with model.safetensors.
+        source: A name of `NAMED_WEIGHTS`, a .safetensors file, a `torch.save` file of tensors only, or a
+            folder or Hub repository with model.safetensors.
 
     Raises:
-        OSError: There is no such file, or it cannot be read.
-        ValueError: It holds something else than tensors by name.
+        OSError: The file cannot be found or read.
+        ValueError: The file does not hold tensors by name.
     """
     try:
         if source in NAMED_WEIGHTS:

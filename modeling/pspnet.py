@@ -1,7 +1,7 @@
-"""PSPNet: a dilated ResNet whose map is seen again through four grids of means.
+"""PSPNet: a dilated ResNet with pyramid pooling over four grids.
 
-Zhao, Shi, Qi, Wang, Jia, "Pyramid scene parsing network", CVPR 2017. Equal to the published benchmark's
-network to float32 rounding (tests/modeling/test_parity.py); as there, without the auxiliary head.
+Zhao, Shi, Qi, Wang, Jia, "Pyramid scene parsing network", CVPR 2017. Reproduces the benchmark's
+published network to float32 rounding (tests/modeling/test_parity.py); as there, without the auxiliary head.
 """
 
 from collections.abc import Sequence
@@ -24,12 +24,12 @@ class PSPNetConfig(SegmentationConfig):
         depth: Layers of the ResNet: 101 as published, or 18, 34 or 50.
         width: Channels of the ResNet's first stage, 64 as published.
         deep_stem: Three 3 x 3 convolutions, as published, instead of torchvision's one of 7 x 7.
-        pool_sizes: Cells a side of each grid of means.
-        hidden_size: Channels of the map that is classified.
-        dropout: Share of its channels dropped in training.
+        pool_sizes: Cells per side of each pooling grid.
+        hidden_size: Channels before the classifier.
+        dropout: Dropout of whole channels before the classifier.
 
     Raises:
-        ValueError: There is no grid, or one of no cells.
+        ValueError: There is no grid, or one has no cells.
     """
 
     model_type = "euromine_pspnet"
@@ -50,7 +50,7 @@ class PSPNetConfig(SegmentationConfig):
 
 
 class PyramidPooling(nn.Module):
-    """A map beside its means over grids of cells, each of these convolved and stretched back."""
+    """Concatenates a map with its means over grids of cells, convolved and upsampled."""
 
     def __init__(self, channels: int, pool_sizes: Sequence[int]) -> None:
         super().__init__()
@@ -60,12 +60,12 @@ class PyramidPooling(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """(batch, channels, height, width) -> about twice the channels, of the same side."""
+        """(batch, channels, height, width) -> about twice the channels at the same size."""
         size = (features.shape[-2], features.shape[-1])
         maps = [features]
         for cells, branch in zip(self.pool_sizes, self.branches, strict=True):
-            # Cells of a whole number of pixels, as published: where they do not fill the map, there is one
-            # more of them or its last rows are in none. A map smaller than the grid has cells of one pixel.
+            # Cells of whole pixels, as published: if they do not tile the map, there is one more per side or
+            # the last rows belong to none. A map smaller than the grid has cells of one pixel.
             cell = (max(size[0] // cells, 1), max(size[1] // cells, 1))
             means = branch(F.avg_pool2d(features, cell, stride=cell))
             maps.append(F.interpolate(means, size=size, mode="bilinear", align_corners=True))
@@ -73,7 +73,7 @@ class PyramidPooling(nn.Module):
 
 
 class PSPNetForSemanticSegmentation(ResNetModel, Segmenter):
-    """PSPNet at 1/8 of the side. Any side works without padding."""
+    """PSPNet with features at 1/8 of the side. Any side works without padding."""
 
     config_class = PSPNetConfig
     supports_gradient_checkpointing = True

@@ -15,7 +15,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from .layers import StochasticDepth
 from .pretrained import EncoderWeights
 
-# timm's names to the published ones, which count stages from 1 and call each stage's embedding apart.
+# timm's names to the published ones, which number stages from 1 and keep the embeddings outside them.
 TIMM_KEYS = (
     (r"^patch_embed\.", "patch_embed1."),
     *(
@@ -28,7 +28,7 @@ TIMM_KEYS = (
         )
     ),
 )
-# The published feed-forward layers wrap their depthwise convolution once more.
+# The published feed-forward layers wrap their depthwise convolution in a module.
 _PUBLISHED_KEYS = ((r"\.dwconv\.dwconv\.", ".dwconv."),)
 
 
@@ -64,7 +64,7 @@ class ReducedAttention(nn.Module):
 
 
 class ConvolutionalFeedForward(nn.Module):
-    """Two linear layers with a depthwise convolution between them, which tells the positions."""
+    """Two linear layers with a depthwise convolution between them, which encodes positions."""
 
     def __init__(self, width: int, inner_width: int, dropout: float) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class ConvolutionalFeedForward(nn.Module):
 
 
 class Block(GradientCheckpointingLayer):
-    """Attention and feed-forward, each behind a layer norm and added to what came in."""
+    """Attention and feed-forward layers, each after a layer norm and with a shortcut."""
 
     def __init__(
         self,
@@ -121,20 +121,20 @@ class PatchEmbedding(nn.Module):
 
 
 class PyramidTransformer(nn.Module):
-    """Stages that each embed patches, transform them and give a map, at 1/4, 1/8, 1/16, 1/32.
+    """Stages that embed patches, transform them and return a map, at 1/4, 1/8, 1/16, 1/32.
 
-    The tensors are called as PVTv2's published ones, so that its weights load by name.
+    Tensors have PVTv2's published names, so that its weights load.
 
     Args:
         num_channels: Channels of the images.
-        widths: Channels of each stage; as many stages are built.
+        widths: Channels of each stage; one stage per entry.
         depths: Blocks of each stage.
         num_heads: Attention heads of each stage.
-        reductions: By how much the attention's memory is reduced in each stage.
-        feed_forward_ratios: Inner width of each stage's feed-forward layers over its width.
+        reductions: Reduction of the attention's keys and values in each stage.
+        feed_forward_ratios: Inner width of each stage's feed-forward layers relative to its width.
         kernel_sizes: Sides of the overlapping patches.
-        dropout: Share dropped behind linear layers in training.
-        attention_dropout: Share of attention weights dropped in training.
+        dropout: Dropout after linear layers.
+        attention_dropout: Dropout of attention weights.
         drop_path: Stochastic depth of the last block; it grows linearly from 0.
     """
 
@@ -178,7 +178,7 @@ class PyramidTransformer(nn.Module):
             channels = width
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(batch, channels, height, width) -> one map a stage, finest first."""
+        """(batch, channels, height, width) -> one map per stage, finest first."""
         maps = []
         for stage in range(1, self.stages + 1):
             tokens, height, width = getattr(self, f"patch_embed{stage}")(images)
@@ -191,15 +191,14 @@ class PyramidTransformer(nn.Module):
 
 
 def init_pyramid_weights(encoder: PyramidTransformer, module: nn.Module) -> None:
-    """Give a module of a pyramid transformer its published start; other modules are left as they are.
+    """Initialise a module of a pyramid transformer as published; other modules are left unchanged.
 
-    Linear layers start from a normal distribution of standard deviation 0.02 (cut off at 2 in absolute value,
-    beyond all that is drawn), convolutions from one of variance 2 over the weights that read one value
-    in a window; biases at zero, layer norms at the identity.
+    Linear layers are drawn from N(0, 0.02^2), cut off at an absolute value of 2, which has no effect;
+    convolutions from N(0, 2 / fan-out), fan-out per group. Biases are zero, layer norms the identity.
 
     Args:
         encoder: The transformer.
-        module: Any module of the network that the transformer is a part of.
+        module: Any module of the network that contains it.
     """
     if not isinstance(module, (nn.Linear, nn.Conv2d, nn.LayerNorm)):
         return
@@ -217,10 +216,10 @@ def init_pyramid_weights(encoder: PyramidTransformer, module: nn.Module) -> None
 
 
 def pvt_v2_b1_weights(encoder: PyramidTransformer) -> EncoderWeights:
-    """The weights that the first stages of a PVTv2-B1 take: the published ones or timm's.
+    """Weights for the first stages of a PVTv2-B1: the published ones or timm's.
 
     Args:
-        encoder: With B1's widths and depths; what follows its last stage is left out.
+        encoder: A transformer with B1's widths and depths; later stages of the weights are left out.
     """
     later = range(encoder.stages + 1, 5)
     return EncoderWeights(

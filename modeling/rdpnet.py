@@ -1,7 +1,7 @@
-"""RDPNet: a mixer of large depthwise convolutions over both dates' patches, brought back to pixels.
+"""RDPNet: mixers of large depthwise convolutions over both dates' patches, upsampled to pixels.
 
 Chen, Pu, Yang, Tang, Xu, "RDP-Net: region detail preserving network for change detection", IEEE TGRS 2022.
-Equal to the published benchmark's network to float32 rounding.
+Reproduces the benchmark's published network to float32 rounding.
 """
 
 from typing import ClassVar
@@ -16,14 +16,14 @@ from .configuration import ChangeDetectionConfig
 
 
 class RDPNetConfig(ChangeDetectionConfig):
-    """Settings of RDPNet.
+    """RDPNet's configuration.
 
     Attributes:
         width: Channels of the patches' features.
         depth: Number of mixers.
         kernel_size: Side of the depthwise convolutions, odd.
         patch_size: Side of a patch in pixels.
-        detail_width: Channels of the pixels' features that each mixer gives.
+        detail_width: Channels of the pixel features from each mixer.
     """
 
     model_type = "euromine_rdpnet"
@@ -35,11 +35,11 @@ class RDPNetConfig(ChangeDetectionConfig):
 
 
 class SwitchNorm2d(nn.Module):
-    """A norm whose statistics are a learned mixture of each channel's, each image's and the batch's.
+    """A norm with a learned mixture of the channel's, the image's and the batch's statistics.
 
     Luo, Ren, Peng, Zhang, Li, "Differentiable learning-to-normalize via switchable normalization", ICLR 2019.
-    As in the published network, the variance is that of a sample (one value less in the divisor), the
-    running variance starts at 0, and a step keeps `momentum` of the running statistics.
+    As in the published network, the variance is unbiased, the running variance starts at 0, and a step keeps
+    the share `momentum` of the running statistics.
     """
 
     running_mean: Tensor
@@ -50,7 +50,7 @@ class SwitchNorm2d(nn.Module):
         self.eps, self.momentum = eps, momentum
         self.weight = nn.Parameter(torch.ones(1, channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(1, channels, 1, 1))
-        # How much the channel's, the image's and the batch's statistics count, before a softmax.
+        # Weights of the channel's, the image's and the batch's statistics, before a softmax.
         self.mean_weight = nn.Parameter(torch.ones(3))
         self.var_weight = nn.Parameter(torch.ones(3))
         self.register_buffer("running_mean", torch.zeros(1, channels, 1))
@@ -60,7 +60,7 @@ class SwitchNorm2d(nn.Module):
         """(batch, channels, height, width) -> the same shape."""
         var, mean = torch.var_mean(features, dim=(2, 3), keepdim=True)
         if features.shape[-2:].numel() == 1:
-            # One pixel has no sample variance.
+            # A single pixel has no unbiased variance.
             var = torch.zeros_like(mean)
         square = var + mean**2
         image_mean = mean.mean(1, keepdim=True)
@@ -80,7 +80,7 @@ class SwitchNorm2d(nn.Module):
 
 
 class Mixer(nn.Module):
-    """A depthwise convolution added to what came in, then a pointwise one."""
+    """A depthwise convolution with a shortcut, then a pointwise one."""
 
     def __init__(self, width: int, kernel_size: int) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class Mixer(nn.Module):
 
 
 class Details(nn.Module):
-    """A mixer's patches, narrowed and spread over their pixels."""
+    """Narrows a mixer's patches and upsamples them to pixels."""
 
     def __init__(self, width: int, detail_width: int, patch_size: int) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class Details(nn.Module):
 
 
 class RDPNetForChangeDetection(ChangeDetector):
-    """RDPNet; it mixes the dates in its first convolution, so a series is compared pair by pair."""
+    """RDPNet; its first convolution mixes the dates, so a series is compared pair by pair."""
 
     config_class = RDPNetConfig
     size_multiple: ClassVar[int] = 8

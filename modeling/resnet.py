@@ -1,4 +1,4 @@
-"""ResNet as an encoder: any depth, dilated or cut short, under torchvision's names.
+"""ResNet as an encoder: any depth, dilation and number of stages, with torchvision's names.
 
 He, Zhang, Ren, Sun, "Deep residual learning for image recognition", CVPR 2016; dilation and multi-grid: Chen,
 Papandreou, Schroff, Adam, "Rethinking atrous convolution for semantic image segmentation", 2017,
@@ -15,13 +15,13 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from .layers import BatchNorm2d
 from .pretrained import EncoderWeights, PretrainedEncoderModel
 
-# ImageNet's weights on the Hub: torchvision's own, and Gluon's for the deep stem, which come at two depths.
+# ImageNet weights on the Hub: torchvision's, and Gluon's for the deep stem, at two depths.
 _PLAIN_WEIGHTS = "timm/resnet{depth}.tv_in1k"
 _DEEP_WEIGHTS = {depth: f"timm/resnet{depth}s.gluon_in1k" for depth in (50, 101)}
 
 
 class SqueezeExcitation(nn.Module):
-    """Weighs the channels by what the whole image holds; linear layers without bias."""
+    """Weights the channels by the means over the image, with linear layers without bias."""
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
@@ -40,14 +40,14 @@ class SqueezeExcitation(nn.Module):
 
 
 class ResidualBlock(GradientCheckpointingLayer):
-    """What both kinds of block share: the shortcut, the weighing of channels and the sum.
+    """Base of both kinds of block: the shortcut, the weighting of channels and the sum.
 
     Args:
-        in_channels: Channels that come in.
-        width: Channels inside; `expansion * width` go out.
+        in_channels: Input channels.
+        width: Inner channels; there are `expansion * width` output channels.
         stride: Stride of the block's first 3 x 3 convolution and of the shortcut.
         dilation: Dilation of the block's 3 x 3 convolutions.
-        squeeze_excitation: Whether the branch's channels are weighed before the sum.
+        squeeze_excitation: Whether to weight the branch's channels before the sum.
     """
 
     expansion = 1
@@ -70,8 +70,8 @@ class ResidualBlock(GradientCheckpointingLayer):
             )
 
     def branch(self, features: Tensor) -> Tensor:
-        """What is added to the shortcut: (batch, in, height, width) -> (batch, out, height, width)."""
-        raise NotImplementedError(f"{type(self).__name__} has no branch")
+        """The residual: (batch, in, height, width) -> (batch, out, height / stride, width / stride)."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement branch")
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, in, height, width) -> (batch, out, height / stride, width / stride)."""
@@ -139,7 +139,7 @@ def _conv3x3(in_channels: int, out_channels: int, stride: int, dilation: int) ->
     )
 
 
-# The blocks of the four stages.
+# Kind and numbers of blocks in the four stages.
 DEPTHS: dict[int, tuple[type[ResidualBlock], tuple[int, ...]]] = {
     18: (BasicBlock, (2, 2, 2, 2)),
     34: (BasicBlock, (3, 4, 6, 3)),
@@ -149,27 +149,27 @@ DEPTHS: dict[int, tuple[type[ResidualBlock], tuple[int, ...]]] = {
 
 
 class ResNet(nn.Module):
-    """The convolutions of a ResNet. Its tensors are called as torchvision's (timm's, with the deep stem).
+    """The convolutions of a ResNet. Tensors have torchvision's names (timm's, with the deep stem).
 
     Args:
         num_channels: Channels of the images.
         depth: 18, 34, 50 or 101.
-        strides: Stride of each stage; as many stages are built as there are strides. The stem and its pooling
-            have come down to 1/4 before.
-        dilations: Dilation of each stage's 3 x 3 convolutions, the first block's included; one a stage.
-        multi_grid: Factors of the dilation of the last stage's blocks, in turn; the last factor serves
-            the blocks beyond.
+        strides: Stride of each stage, one stage per entry. The stem and its pooling reduce to 1/4 before.
+        dilations: Dilation of each stage's 3 x 3 convolutions, including the first block's; one per stage.
+        multi_grid: Dilation factors of the last stage's blocks; the last factor applies to all further
+            blocks.
         width: Channels of the stem and inside the first stage, 64 in all published ResNets.
-        deep_stem: Three 3 x 3 convolutions to 2 x `width` instead of one of 7 x 7 to `width`.
-        squeeze_excitation: Whether each block weighs its channels.
+        deep_stem: Whether the stem is three 3 x 3 convolutions to 2 x `width` instead of one of 7 x 7 to
+            `width`.
+        squeeze_excitation: Whether each block weights its channels.
 
     Attributes:
-        widths: Channels of each map that `forward` gives.
-        depth: As given.
-        deep_stem: As given.
+        widths: Channels of each map that `forward` returns.
+        depth: The depth.
+        deep_stem: Whether the stem is deep.
 
     Raises:
-        ValueError: There is no such depth, not one dilation a stage, or no factor of the multi-grid.
+        ValueError: The depth is unknown, strides and dilations differ in number, or `multi_grid` is empty.
     """
 
     def __init__(
@@ -255,9 +255,9 @@ def _deep_stem(num_channels: int, width: int) -> nn.Sequential:
 
 
 def resnet_weights(encoder: ResNet) -> EncoderWeights:
-    """The weights that a ResNet of its depth takes: torchvision's, timm's or torchgeo's.
+    """Weights for a ResNet of this depth: torchvision's, timm's or torchgeo's.
 
-    Weighing of channels (`squeeze_excitation`) is not in them and starts afresh.
+    They do not include squeeze and excitation, which stays fresh.
     """
     plain, deep = "conv1.weight", "conv1.0.weight"
     stem, other = (deep, plain) if encoder.deep_stem else (plain, deep)
@@ -279,7 +279,7 @@ def resnet_weights(encoder: ResNet) -> EncoderWeights:
 
 
 class ResNetModel(PretrainedEncoderModel):
-    """What footprint mappers with a ResNet as their encoder share: they may start from its weights alone."""
+    """Base of footprint mappers with a ResNet encoder, which can load its published weights."""
 
     encoder: ResNet
 

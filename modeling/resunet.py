@@ -1,7 +1,7 @@
-"""ResUNet: a U-Net of pre-activation residual blocks that decodes the dates' absolute difference.
+"""ResUNet: a Siamese U-Net of pre-activation residual blocks that decodes the dates' absolute difference.
 
 Zhang, Liu, Wang, "Road extraction by deep residual U-Net", IEEE GRSL 2018, made Siamese by the benchmark.
-Equal to the published benchmark's network to float32 rounding; as there, the bottleneck comes from the
+Reproduces the benchmark's published network to float32 rounding; as there, the bottleneck comes from the
 first date alone.
 """
 
@@ -16,7 +16,7 @@ from .configuration import ChangeDetectionConfig
 
 
 class ResUNetConfig(ChangeDetectionConfig):
-    """Settings of ResUNet.
+    """ResUNet's configuration.
 
     Attributes:
         widths: Channels of the four scales and of the bottleneck.
@@ -27,7 +27,7 @@ class ResUNetConfig(ChangeDetectionConfig):
 
 
 class InputBlock(nn.Module):
-    """The first residual block: its images are not normalised before the first convolution."""
+    """The first residual block, without a norm before its first convolution."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class InputBlock(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Twice batch norm, ReLU, 3 x 3 convolution, beside a normalised 3 x 3 convolution."""
+    """Twice batch norm, ReLU and 3 x 3 convolution, with a shortcut of 3 x 3 convolution and batch norm."""
 
     def __init__(self, channels: int, width: int, stride: int = 1) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class ResidualBlock(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """Doubles the side, joins the skip and refines both."""
+    """Doubles the side, concatenates the skip and convolves."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The base class of the footprint mappers that transformers lacks."""
+"""Base class of the footprint mappers that transformers lacks."""
 
 from typing import ClassVar
 
@@ -11,17 +11,14 @@ from .losses import check_labels, masked_cross_entropy
 
 
 class Segmenter(MultispectralModel):
-    """A network that maps the footprint in one image. A subclass gives `segment`."""
+    """A network that maps the footprint in an image. Subclasses implement `segment`."""
 
     config_class = SegmentationConfig
     task_auto_class: ClassVar[str | None] = "AutoModelForSemanticSegmentation"
 
     def segment(self, images: Tensor) -> Tensor:
-        """Images (batch, channels, height, width) of a side that the network takes -> logits.
-
-        The logits (batch, classes, height, width) have the images' size.
-        """
-        raise NotImplementedError(f"{type(self).__name__} does not say how it segments")
+        """Padded images (batch, channels, height, width) -> logits (batch, classes, height, width)."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement segment")
 
     def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> SemanticSegmenterOutput:
         """Map the footprint.
@@ -34,7 +31,7 @@ class Segmenter(MultispectralModel):
             Logits (batch, classes, height, width) and, with labels, the mean cross-entropy.
 
         Raises:
-            ValueError: Another number of dimensions or bands, or labels that do not fit.
+            ValueError: The number of dimensions or bands, or the labels, do not fit.
         """
         if pixel_values.ndim != 4:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""The footprint mappers that are written here, by name; transformers' own are in `native.py`."""
+"""Footprint mappers of this package by name; transformers' own are in `native.py`."""
 
 from .base import MultispectralModel
 from .deeplabv3plus import DeepLabV3PlusForSemanticSegmentation
@@ -8,7 +8,7 @@ from .pspnet import PSPNetForSemanticSegmentation
 from .sqnet import SQNetForSemanticSegmentation
 from .unet import UNetForSemanticSegmentation
 
-# One line a network.
+# One line per network.
 SEGMENTERS: dict[str, type[MultispectralModel]] = {
     "deeplabv3plus-resnet101": DeepLabV3PlusForSemanticSegmentation,
     "linknet": LinkNetForSemanticSegmentation,

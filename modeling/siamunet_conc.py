@@ -1,7 +1,7 @@
-"""SiamUNet-Conc: a U-Net that looks at both dates and decodes the two side by side.
+"""SiamUNet-Conc: a Siamese U-Net that decodes both dates' features concatenated.
 
 Daudt, Le Saux, Boulch, "Fully convolutional siamese networks for change detection", ICIP 2018.
-Equal to the published benchmark's network to float32 rounding, its closing log-softmax left out; as there,
+Reproduces the benchmark's published network to float32 rounding, without its closing log-softmax; as there,
 the bottleneck comes from the second date alone.
 """
 
@@ -15,11 +15,11 @@ from .fc_siamese import REFERENCE_KEYS, FCDecoder, FCEncoder
 
 
 class SiamUNetConcConfig(ChangeDetectionConfig):
-    """Settings of SiamUNet-Conc.
+    """SiamUNet-Conc's configuration.
 
     Attributes:
         widths: Channels of the four stages.
-        dropout: Share of channels that each block drops in training.
+        dropout: Dropout of whole channels in each block.
     """
 
     model_type = "euromine_siamunet-conc"

@@ -1,8 +1,8 @@
-"""SNUNet: a nested Siamese U-Net whose four full-size maps are weighed by channel attention (ECAM).
+"""SNUNet: a nested Siamese U-Net with channel attention over its four full-size maps (ECAM).
 
 Fang, Li, Shao, Li, "SNUNet-CD: a densely connected siamese network for change detection of VHR images",
-IEEE GRSL 2022, figures 1 and 3. Equal to the published benchmark's network to float32 rounding; with
-`ecam_max_pooling=True`, to the authors' own.
+IEEE GRSL 2022, figures 1 and 3. Reproduces the benchmark's published network to float32 rounding; with
+`ecam_max_pooling=True`, the authors' own.
 """
 
 from typing import ClassVar
@@ -17,14 +17,14 @@ from .configuration import ChangeDetectionConfig
 
 
 class SNUNetConfig(ChangeDetectionConfig):
-    """Settings of SNUNet.
+    """SNUNet's configuration.
 
     Attributes:
         widths: Channels of the five scales.
-        ecam_reductions: By how much the two channel attentions narrow: that of the maps' sum, and that of
-            the maps side by side.
-        ecam_max_pooling: The attentions pool by average and by maximum, as the authors' do. False pools by
-            average twice, as the benchmark did.
+        ecam_reductions: Reductions of the two channel attentions, over the maps' sum and over their
+            concatenation.
+        ecam_max_pooling: Whether the attentions pool by average and by maximum, as the authors' do. False
+            pools by average twice, as in the benchmark.
     """
 
     model_type = "euromine_snunet"
@@ -34,7 +34,7 @@ class SNUNetConfig(ChangeDetectionConfig):
 
 
 class ResidualConvs(nn.Module):
-    """Two 3 x 3 convolutions with batch norm; the second adds to what the first one gave."""
+    """Two 3 x 3 convolutions with batch norm; the second's output is added to the first's."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class ResidualConvs(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """A weight between 0 and 1 for each channel, from the channels' pooled values."""
+    """A weight between 0 and 1 for each channel, from pooled channels."""
 
     def __init__(self, channels: int, reduction: int, max_pooling: bool) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class ChannelAttention(nn.Module):
 
 
 class SNUNetForChangeDetection(SiameseChangeDetector):
-    """SNUNet; not symmetric in the dates: only the second one's features are carried upwards."""
+    """SNUNet; not symmetric in the dates: only the second date's features are upsampled."""
 
     config_class = SNUNetConfig
     size_multiple: ClassVar[int] = 16
@@ -93,8 +93,8 @@ class SNUNetForChangeDetection(SiameseChangeDetector):
         self.encoder = nn.ModuleList(
             ResidualConvs(*channels) for channels in zip([self.num_channels, *widths], widths, strict=False)
         )
-        # Node i_j of the paper's figure: scale i, j-th in its row; it takes both dates' maps, what its row
-        # has so far, and the row below, doubled.
+        # Node i_j of the paper's figure: scale i, j-th in its row. Its inputs are both dates' maps, its row's
+        # previous nodes and the upsampled node of the row below.
         self.nodes = nn.ModuleDict()
         self.ups = nn.ModuleDict()
         for scale, width in enumerate(widths[:-1]):
@@ -119,15 +119,15 @@ class SNUNetForChangeDetection(SiameseChangeDetector):
         return self._encoded(pixel_values, self.scales)
 
     def compare(self, image_1: Tensor, image_2: Tensor) -> Tensor:
-        """As `encode` and `decode`, without the first date's coarsest map, which no node takes."""
+        """As `encode` and `decode`, without the first date's coarsest map, which no node uses."""
         return self.decode(self._encoded(image_1, self.scales - 1), self.encode(image_2))
 
     def decode(self, features_1: Features, features_2: Features) -> Tensor:
-        """Two years' maps, the first's without the coarsest or with it -> change logits (batch, 2, h, w)."""
+        """Two years' maps, the first's with or without the coarsest -> change logits (batch, 2, h, w)."""
         finer = self.scales - 1
         rows = [[first, second] for first, second in zip(features_1[:finer], features_2[:finer], strict=True)]
         for diagonal in range(1, self.scales):
-            # The nodes of one diagonal, from the finest scale down: each needs its row's and the next's last.
+            # The nodes of one diagonal, finest first: each needs the last node of its row and of the next.
             for scale in range(self.scales - diagonal):
                 coarse = rows[scale + 1][diagonal] if scale + 1 < finer else features_2[finer]
                 below = self.ups[f"{scale + 1}_{diagonal - 1}"](coarse)

@@ -1,7 +1,8 @@
-"""SQNet: SqueezeNet's fire modules, parallel dilated convolutions and refined skips, without batch norm.
+"""SQNet: SqueezeNet's fire modules, parallel dilated convolutions and convolved skips, without batch norm.
 
 Treml, Arjona-Medina, Unterthiner et al., "Speeding up semantic segmentation for autonomous driving", MLITS
-at NIPS 2016. Equal to the published benchmark's network to float32 rounding (tests/modeling/test_parity.py).
+at NIPS 2016. Reproduces the benchmark's published network to float32 rounding
+(tests/modeling/test_parity.py).
 """
 
 from typing import Any, ClassVar
@@ -25,10 +26,11 @@ class SQNetConfig(SegmentationConfig):
 
     Attributes:
         stem_width: Channels of the first convolution.
-        squeezed_widths: Channels inside the fire modules of the three stages; eight times as many come out.
+        squeezed_widths: Inner channels of the three stages' fire modules; their outputs have eight times as
+            many.
 
     Raises:
-        ValueError: There are not three widths.
+        ValueError: There are not three positive widths.
     """
 
     model_type = "euromine_sqnet"
@@ -46,7 +48,7 @@ class SQNetConfig(SegmentationConfig):
 
 
 class FireModule(GradientCheckpointingLayer):
-    """Few channels from a 1 x 1 convolution, widened by a 1 x 1 and a 3 x 3 side by side."""
+    """A narrow 1 x 1 convolution, widened by a 1 x 1 and a 3 x 3 convolution in parallel."""
 
     def __init__(self, in_channels: int, squeezed: int) -> None:
         super().__init__()
@@ -61,7 +63,7 @@ class FireModule(GradientCheckpointingLayer):
 
 
 class ParallelDilatedConvolutions(nn.Module):
-    """Four dilations of the same map, summed: the context that a deeper encoder would have seen."""
+    """Sum of four dilated convolutions of the same map, for context that a deeper encoder would have."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -72,7 +74,7 @@ class ParallelDilatedConvolutions(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(batch, channels, height, width) -> the same shape."""
         first, second, *others = (F.elu(branch(features), inplace=True) for branch in self.branches)
-        # The ELUs' results are needed by the backward pass; the sum of the first two is not.
+        # The backward pass needs the ELUs' results, but not the first sum, so that one is in place.
         total = first + second
         for other in others:
             total += other
@@ -80,7 +82,7 @@ class ParallelDilatedConvolutions(nn.Module):
 
 
 class Refinement(GradientCheckpointingLayer):
-    """Doubles the side, and lets a convolved skip refine what comes up."""
+    """Doubles the side and merges a convolved skip."""
 
     def __init__(self, in_channels: int, skip_channels: int) -> None:
         super().__init__()
@@ -89,7 +91,7 @@ class Refinement(GradientCheckpointingLayer):
         self.merge = nn.Conv2d(2 * skip_channels, 2 * skip_channels, 3, padding=1)
 
     def forward(self, features: Tensor, skip: Tensor) -> Tensor:
-        """Features of half the skip's side -> (batch, 2 x skip channels, height, width) of its side."""
+        """Features of half the skip's side -> (batch, 2 x skip channels, height, width), the skip's side."""
         features = F.elu(self.up(features), inplace=True)
         skip = F.elu(self.skip(skip), inplace=True)
         return F.elu(self.merge(torch.cat([skip, features], dim=1)), inplace=True)
@@ -100,7 +102,7 @@ def _doubling(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
 
 
 class SQNetForSemanticSegmentation(Segmenter):
-    """SQNet. It has no batch norm, so that a batch of one trains as any other."""
+    """SQNet. Without batch norm, a batch of one trains like any other."""
 
     config_class = SQNetConfig
     supports_gradient_checkpointing = True
@@ -153,7 +155,7 @@ class SQNetForSemanticSegmentation(Segmenter):
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Convolutions are drawn from N(0, 2 / fan-in); biases and transposed convolutions PyTorch's way."""
+        """Draw convolutions from N(0, 2 / fan-in), biases and transposed convolutions as PyTorch does."""
         super()._init_weights(module)
         if isinstance(module, nn.Conv2d):
             init.kaiming_normal_(module.weight)

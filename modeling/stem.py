@@ -1,9 +1,9 @@
-"""A network for red, green and blue becomes one for any bands.
+"""Adapt a network for red, green and blue to any bands.
 
-Only the first layer knows of colours. Its filters for red go to B04, those for green to B03, those for blue
-to B02, and the other bands get their mean ("semantic"); or they are repeated in turn ("cyclic", timm's
-rule); or the layer starts anew ("random", as the benchmark did). Scaled by 3/n for n bands, so that what
-the next layer sees keeps its size.
+Only the first layer depends on the bands. "semantic" assigns its filters for red to B04, for green to B03 and
+for blue to B02, and their mean to all other bands; "cyclic" (timm's rule) repeats them in turn; "random"
+initialises the layer again, as in the benchmark. The first two are scaled by 3/n for n bands, so that outputs
+keep their scale.
 """
 
 import logging
@@ -20,9 +20,9 @@ logger = logging.getLogger(__name__)
 STEM_RULES = ("semantic", "cyclic", "random")
 
 _COLOURS = {"B04": 0, "B03": 1, "B02": 2}
-# What transformers draws a layer with that a checkpoint lacks.
+# Standard deviation of layers that a checkpoint lacks, in transformers.
 _FRESH_STD = 0.02
-# Fields in which a checkpoint's configuration may differ from ours: names, classes, inputs and training.
+# Fields that may differ between a checkpoint and a network: names, classes, inputs and training.
 _FREE_FIELDS = {
     "_name_or_path",
     "architectures",
@@ -41,7 +41,7 @@ _FREE_FIELDS = {
 
 
 def check_stem_rule(rule: str | None) -> None:
-    """Refuse a rule that there is not.
+    """Refuse an unknown rule.
 
     Raises:
         ValueError: `rule` is neither None nor one of `STEM_RULES`.
@@ -53,22 +53,22 @@ def check_stem_rule(rule: str | None) -> None:
 def inflate_stem(
     weight: Tensor, bands: Sequence[str], rule: str, generator: torch.Generator | None = None
 ) -> Tensor:
-    """The filters of a first layer for red, green and blue as filters for `bands`.
+    """Turn a first layer's filters for red, green and blue into filters for `bands`.
 
     Args:
-        weight: (out, 3, height, width), the channels being red, green, blue.
+        weight: (out, 3, height, width), with channels red, green, blue.
         bands: Names of the new channels.
         rule: "semantic", "cyclic" or "random".
-        generator: Draws the filters of "random".
+        generator: Random generator for "random".
 
     Returns:
         (out, len(bands), height, width) of the same type, on the same device.
 
     Raises:
-        ValueError: The weight has not three channels, or there is no such rule.
+        ValueError: The weight does not have three channels, or the rule is unknown.
 
     Source:
-        "cyclic" is the rule of timm (`adapt_input_conv`), where a single channel gets the sum of the three.
+        "cyclic" is timm's `adapt_input_conv`, where a single channel gets the sum of the three.
     """
     check_stem_rule(rule)
     if weight.ndim != 4 or weight.shape[1] != 3:
@@ -87,10 +87,10 @@ def inflate_stem(
 
 
 def find_stem(network: nn.Module, channels: int) -> str:
-    """The name of a network's first layer: its only convolution that takes `channels` channels.
+    """Name of a network's first layer: its only convolution with `channels` input channels.
 
     Raises:
-        ValueError: There is no such convolution, or there are several.
+        ValueError: There is no such convolution, or more than one.
     """
     names = [
         name
@@ -113,23 +113,23 @@ def load_checkpoint(
     classifiers: Sequence[str] = (),
     unused: Sequence[str] = (),
 ) -> None:
-    """Give a network the weights of a checkpoint of the same architecture, its first layer inflated.
+    """Load a checkpoint of the same architecture into a network, inflating its first layer.
 
-    The checkpoint is read by transformers into the network's own class, so that names of tensors on the disk
-    need not be those in memory; the stem is found there by its three channels.
+    transformers reads the checkpoint into the network's own class, because tensor names in files and in
+    memory may differ; there, the stem is the convolution with three channels.
 
     Args:
-        network: Built for `bands`; its weights are replaced.
+        network: A network for `bands`, whose weights are replaced.
         source: A Hub repository or a local folder.
-        bands: Names of the network's inputs.
-        stem_init: The rule for a checkpoint of three channels that names no bands: red, green, blue.
-        classifiers: Prefixes of what depends on the classes and stays fresh where they are others.
-        unused: Prefixes of what reaches no output, which a checkpoint may lack.
+        bands: Names of the network's input channels.
+        stem_init: Rule for a checkpoint of three channels without band names: red, green, blue.
+        classifiers: Prefixes of layers that depend on the classes and stay fresh if those differ.
+        unused: Prefixes of layers that do not affect the output, which a checkpoint may lack.
 
     Raises:
-        ValueError: The checkpoint is of another architecture or of other bands, lacks tensors, or has three
-            bands and there is no rule.
-        OSError: There is no such checkpoint, or it cannot be read.
+        ValueError: The checkpoint is of another architecture or of other bands, lacks tensors, or needs a
+            rule that was not given.
+        OSError: The checkpoint cannot be found or read.
     """
     check_stem_rule(stem_init)
     stored = _stored_config(source)
@@ -151,7 +151,7 @@ def load_checkpoint(
     )
     _refuse(source, network, "missing", [key for key in lacking if key not in fresh])
     if fresh:
-        logger.info("%s knows other classes: %s start afresh", source, ", ".join(sorted(fresh)))
+        logger.info("%s has other classes; %s stay fresh.", source, ", ".join(sorted(fresh)))
     network.load_state_dict({key: ours[key] if key in fresh else tensors[key] for key in ours})
 
 
@@ -166,7 +166,7 @@ def _stored_config(source: str) -> dict[str, Any]:
 
 
 def _check_architecture(config: PreTrainedConfig, stored: Mapping[str, Any], source: str) -> None:
-    """Compare the model types, a backbone's included."""
+    """Compare the model types, including a backbone's."""
     ours, theirs = [config.model_type], [stored.get("model_type", "no known architecture")]
     if backbone := getattr(config, "backbone_config", None):
         ours.append(backbone.model_type)
@@ -178,7 +178,7 @@ def _check_architecture(config: PreTrainedConfig, stored: Mapping[str, Any], sou
 
 
 def _is_inflated(stored: Mapping[str, Any], source: str, bands: Sequence[str], stem_init: str | None) -> bool:
-    """Whether the checkpoint's first layer sees red, green and blue and must be inflated."""
+    """Whether the checkpoint's first layer is for red, green and blue and must be inflated."""
     if known := stored.get("bands"):
         if list(known) != list(bands):
             raise ValueError(
@@ -186,7 +186,7 @@ def _is_inflated(stored: Mapping[str, Any], source: str, bands: Sequence[str], s
                 f"{', '.join(bands)}."
             )
         return False
-    # A missing number is transformers' default.
+    # transformers omits its default, 3.
     channels = int((stored.get("backbone_config") or stored).get("num_channels", 3))
     if channels == 3:
         if stem_init is None:
@@ -197,13 +197,13 @@ def _is_inflated(stored: Mapping[str, Any], source: str, bands: Sequence[str], s
         return True
     if channels != len(bands):
         raise ValueError(f"{source}: found {channels} channels; expected {len(bands)}: {', '.join(bands)}.")
-    logger.warning("%s does not name its bands, they are taken for %s", source, ", ".join(bands))
+    logger.warning("%s does not name its bands; assuming %s.", source, ", ".join(bands))
     return False
 
 
 def _refuse(source: str, network: PreTrainedModel, what: str, keys: Sequence[str]) -> None:
-    """Refuse a checkpoint for the sake of some tensors."""
-    # Counts of batches, which a converted checkpoint may lack, reach no output.
+    """Raise an error if there are such tensors."""
+    # Batch norms' counters, which a converted checkpoint may lack, do not affect the output.
     keys = sorted(key for key in keys if not key.endswith("num_batches_tracked"))
     if keys:
         raise ValueError(
@@ -217,13 +217,13 @@ def _differ(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], key: str) 
 
 
 def _warn_of_other_fields(theirs: Mapping[str, Any], ours: Mapping[str, Any], source: str) -> None:
-    """Say where the checkpoint was made with other settings that its weights may rely on."""
+    """Warn of other settings in the checkpoint, on which its weights may rely."""
     for key in sorted((theirs.keys() & ours.keys()) - _FREE_FIELDS):
         their, our = theirs[key], ours[key]
         if isinstance(their, Mapping) and isinstance(our, Mapping):
             _warn_of_other_fields(their, our, source)
         elif _comparable(their) != _comparable(our):
-            logger.warning("%s was made with %s = %s, this network has %s", source, key, their, our)
+            logger.warning("%s was built with %s = %s; this network has %s.", source, key, their, our)
 
 
 def _comparable(value: Any) -> Any:

@@ -1,7 +1,7 @@
-"""TFI-GR: the dates' features interact at four scales and are guided twice by what all scales agree on.
+"""TFI-GR: the dates' features interact at four scales and are refined twice under guidance from all scales.
 
 Li, Tang, Wang, Li, Liu, "Remote sensing change detection via temporal feature interaction and guided
-refinement", IEEE TGRS 2022. Equal to the published benchmark's network to float32 rounding; as there, one
+refinement", IEEE TGRS 2022. Reproduces the benchmark's published network to float32 rounding; as there, one
 convolution serves all levels of the decoder.
 """
 
@@ -20,7 +20,7 @@ from .resnet import ResNet, resnet_weights
 
 
 class TFIGRConfig(ChangeDetectionConfig):
-    """Settings of TFI-GR.
+    """TFI-GR's configuration.
 
     Attributes:
         depth: Layers of the ResNet.
@@ -41,7 +41,7 @@ def _conv(channels: int, width: int, kernel_size: int = 3, bias: bool = True) ->
 
 
 class TemporalInteraction(nn.Module):
-    """One scale: the difference amplifies both dates, which are fused and added to it (TFIM)."""
+    """Amplifies both dates of one scale by their difference, fuses them and adds the difference (TFIM)."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class ChannelAttention(nn.Module):
 
 
 class ChangeInformation(nn.Module):
-    """All scales at the finest one's size, weighed, narrowed, and pooled back to each (CIEM)."""
+    """Concatenates all scales at the finest size, weights and narrows them, and pools back to each (CIEM)."""
 
     def __init__(self, width: int, scales: int) -> None:
         super().__init__()
@@ -95,14 +95,14 @@ class ChangeInformation(nn.Module):
 
 
 class GuidedRefinement(nn.Module):
-    """Each scale with what all agree on added, convolved (GRM)."""
+    """Adds guidance to each scale and convolves (GRM)."""
 
     def __init__(self, width: int, scales: int) -> None:
         super().__init__()
         self.convs = nn.ModuleList(_conv(width, width) for _ in range(scales))
 
     def forward(self, changes: list[Tensor], guides: list[Tensor]) -> list[Tensor]:
-        """The scales' maps and what guides them -> maps of the same shapes."""
+        """The scales' maps and their guides -> maps of the same shapes."""
         return [conv(change + guide) for conv, change, guide in zip(self.convs, changes, guides, strict=True)]
 
 

@@ -1,7 +1,7 @@
-"""TinyCD: shallow EfficientNet features of both dates, mixed channel by channel, and pixel-wise attention.
+"""TinyCD: shallow EfficientNet features of both dates, mixed per channel, and pixel-wise attention.
 
 Codegoni, Lombardi, Ferrari, "TINYCD: a (not so) deep learning model for change detection", 2022,
-arXiv:2207.13159. Equal to the published benchmark's network to float32 rounding
+arXiv:2207.13159. Reproduces the benchmark's published network to float32 rounding
 (tests/modeling/test_parity.py).
 """
 
@@ -23,9 +23,9 @@ class TinyCDConfig(ChangeDetectionConfig):
     """TinyCD's configuration.
 
     Attributes:
-        decoder_widths: Channels after each of the three doublings of the resolution.
-        stochastic_depth_rate: Rate that the encoder's last block would have, had all seven stages been
-            built; those that are reach 0.058 of the published 0.2.
+        decoder_widths: Channels after each of the three upsamplings.
+        stochastic_depth_rate: Rate of the last block of a full encoder of seven stages. The stages in use
+            reach 0.058 with the published 0.2.
     """
 
     model_type = "euromine_tinycd"
@@ -35,12 +35,12 @@ class TinyCDConfig(ChangeDetectionConfig):
 
 
 class InstanceNorm(nn.Module):
-    """An instance norm without weights, several times as quick on a CPU as PyTorch's own, channels last."""
+    """Instance norm without weights, several times as fast as PyTorch's for channels-last maps on a CPU."""
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, channels, height, width) -> the same shape; each channel of mean 0 and variance 1."""
-        # PyTorch's group norm takes the variance from the mean of squares, which a mean that is far from zero
-        # drowns in rounding: it is subtracted first.
+        # PyTorch's group norm computes the variance from the mean of squares, which loses precision if the
+        # mean is far from zero, so the mean is subtracted first.
         centred = features - features.mean((2, 3), keepdim=True)
         return F.group_norm(centred, features.shape[1])
 
@@ -60,9 +60,9 @@ class ConvPReLUNorm(nn.Module):
 
 
 class MixingBlock(nn.Module):
-    """Two dates' maps into one, each channel compared with its namesake of the other date alone.
+    """Mixes two dates' maps, each channel only with the same channel of the other date.
 
-    The convolution is the sum of what it makes of either date, so that each date is convolved alone.
+    The convolution is a sum over the dates, so each date can be convolved on its own.
     """
 
     def __init__(self, channels: int) -> None:
@@ -72,7 +72,7 @@ class MixingBlock(nn.Module):
     def convolved(self, features: Tensor, date: int) -> Tensor:
         """The map (batch, channels, height, width) of date 0 or 1 -> its summand of the same shape."""
         conv = self.mix.conv
-        # Channels last, in which depthwise convolutions are quickest on a CPU; what follows keeps it.
+        # Depthwise convolutions are fastest on a CPU in channels-last layout, which later layers keep.
         return F.conv2d(
             features.contiguous(memory_format=torch.channels_last),
             conv.weight[:, date : date + 1],
@@ -87,11 +87,11 @@ class MixingBlock(nn.Module):
 
 
 class PixelwiseMLP(nn.Module):
-    """Layers that see one pixel at a time.
+    """Linear layers per pixel.
 
     Args:
         widths: Channels before, between and after the layers.
-        activates_last: Whether a PReLU follows the last layer as it follows the others.
+        activates_last: Whether a PReLU follows the last layer, too.
     """
 
     def __init__(self, widths: tuple[int, ...], activates_last: bool = True) -> None:
@@ -109,7 +109,7 @@ class PixelwiseMLP(nn.Module):
 
 
 class AttentionMask(nn.Module):
-    """The mix and attention mask block: two dates' maps -> one weight for every pixel."""
+    """Mix and attention mask block: two dates' maps -> one weight per pixel."""
 
     def __init__(self, channels: int, widths: tuple[int, ...]) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class AttentionMask(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """Doubles the resolution, weighs each pixel by the skip's mask, then convolves in space and in depth."""
+    """Doubles the side, weights each pixel by the skip's mask, then convolves depthwise and pointwise."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -131,20 +131,19 @@ class UpBlock(nn.Module):
         self.pointwise = ConvPReLUNorm(in_channels, out_channels, 1)
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
-        """Features and a mask of twice their side -> features of the mask's side."""
+        """Features and a mask of twice their side -> features at the mask's side."""
         return self.pointwise(self.spatial(self.upsample(features) * mask))
 
 
 class TinyCDForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
     """TinyCD, 0.29 million parameters.
 
-    Swapping the dates changes the logits: the mixing convolutions weigh the first date and the second
-    apart.
+    Not symmetric in the dates, which have separate weights in the mixing convolutions.
     """
 
     config_class = TinyCDConfig
     size_multiple = 8
-    # At 8 the deepest map is a single pixel, over which an instance norm is undefined.
+    # At 8 pixels the deepest map is a single pixel, for which an instance norm is undefined.
     minimum_size = 16
 
     reference_keys = (
@@ -190,17 +189,17 @@ class TinyCDForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
         return {"encoder": efficientnet_weights(self.encoder)}
 
     def _init_weights(self, module: nn.Module) -> None:
-        """The encoder's convolutions as torchvision starts them, the rest PyTorch's way."""
+        """Initialise the encoder's convolutions as torchvision does, the rest as PyTorch does."""
         super()._init_weights(module)
         init_convolutions(module, (self.encoder,), zero_bias=True)
 
     def encode(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
-        """(batch, channels, height, width) -> a first date's maps at 1, 1/2, 1/4 and 1/8, then a second's."""
+        """(batch, channels, height, width) -> maps at 1, 1/2, 1/4, 1/8 as a first date, then as a second."""
         maps = (pixel_values, *self.encoder(pixel_values))
         return (*self._of_date(maps, 0), *self._of_date(maps, 1))
 
     def compare(self, image_1: Tensor, image_2: Tensor) -> Tensor:
-        """As `encode` and `decode`, without the maps of the other date that `encode` gives."""
+        """As `encode` and `decode`, without each image's maps as the other date."""
         return self.decode(
             *(
                 self._of_date((image, *self.encoder(image)), date)
@@ -209,7 +208,7 @@ class TinyCDForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
         )
 
     def decode(self, features_1: Features, features_2: Features) -> Tensor:
-        """The first's first and the second's last four maps -> change logits (batch, 2, height, width)."""
+        """The first year's first and the second's last four maps -> logits (batch, 2, height, width)."""
         scales = len(self.attention_masks) + 1
         *skips_1, deepest_1 = features_1[:scales]
         *skips_2, deepest_2 = features_2[-scales:]

@@ -1,8 +1,8 @@
-"""U-Net: four times down, four times up, and at each scale the encoder's map joins the decoder's.
+"""U-Net: four steps down and four up, with skip connections at each scale.
 
 Ronneberger, Fischer, Brox, "U-Net: convolutional networks for biomedical image segmentation", MICCAI 2015.
-Equal to the published benchmark's network to float32 rounding (tests/modeling/test_parity.py): padded
-convolutions with batch norm, and a bilinear way up instead of the paper's transposed convolutions.
+Reproduces the benchmark's published network to float32 rounding (tests/modeling/test_parity.py): padded
+convolutions with batch norm, and bilinear upsampling instead of the paper's transposed convolutions.
 """
 
 from itertools import pairwise
@@ -16,7 +16,7 @@ from .configuration import SegmentationConfig
 from .layers import ConvNormActivation, join_skip
 from .segmentation import Segmenter
 
-# The scales that the published names count: 1, 1/2, 1/4, 1/8, 1/16.
+# Number of scales in the published names: 1, 1/2, 1/4, 1/8, 1/16.
 _SCALES = 5
 
 
@@ -24,11 +24,11 @@ class UNetConfig(SegmentationConfig):
     """U-Net's configuration.
 
     Attributes:
-        widths: Channels of the five scales, the finest first, as in the paper's figure. The bilinear way up
-            keeps channels, so that the coarsest scale ends on half of its own.
+        widths: Channels of the five scales, finest first, as in the paper's figure. Bilinear upsampling keeps
+            channels, so the coarsest scale has half of its number.
 
     Raises:
-        ValueError: There are not five widths, or one that is halved is odd.
+        ValueError: There are not five widths, or a width after the first is odd.
     """
 
     model_type = "euromine_unet"
@@ -57,7 +57,7 @@ class DoubleConv(GradientCheckpointingLayer):
 
 
 class UNetForSemanticSegmentation(Segmenter):
-    """U-Net of five scales. Any side from 16 pixels works without padding."""
+    """U-Net of five scales. Any side of at least 16 pixels works without padding."""
 
     config_class = UNetConfig
     supports_gradient_checkpointing = True
@@ -80,8 +80,8 @@ class UNetForSemanticSegmentation(Segmenter):
         self.encoder = nn.ModuleList(
             DoubleConv(before, width, width) for before, width in pairwise((config.num_channels, *widths))
         )
-        # Each block joins a skip with the map from below and leaves as many channels as the next skip has;
-        # the finest, with no skip above it, leaves its own.
+        # Each block concatenates a skip with the map from below and outputs as many channels as the next
+        # skip; the finest outputs its own number.
         self.decoder = nn.ModuleList()
         channels = widths[-1]
         for skip, left in zip(reversed(skips), [*reversed(skips[:-1]), skips[0]], strict=True):

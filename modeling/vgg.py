@@ -1,4 +1,4 @@
-"""VGG16 with batch norm, tapped where the change-guide networks tap it.
+"""VGG16 with batch norm, with outputs for the change-guide networks.
 
 Simonyan, Zisserman, "Very deep convolutional networks for large-scale image recognition", ICLR 2015.
 """
@@ -12,10 +12,10 @@ STAGES = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 
 
 class VGG16(nn.Module):
-    """The five stages; a max pooling stands before all but the first.
+    """The five stages, with a max pooling before all but the first.
 
-    The layers are counted as torchvision counts them (`features.0` to `features.41`), so that its weights
-    load by name. The last stage ends on its batch norm, without a ReLU, as the change-guide networks use it.
+    Layers are numbered as in torchvision (`features.0` to `features.41`), so that its weights load. The last
+    stage ends with its batch norm, without a ReLU, as in the change-guide networks.
     """
 
     def __init__(self, num_channels: int) -> None:
@@ -46,11 +46,11 @@ class VGG16(nn.Module):
 
 
 def vgg16_weights() -> EncoderWeights:
-    """The weights that VGG16 with batch norm takes: torchvision's or timm's, which call the tensors alike."""
+    """Weights for VGG16 with batch norm: torchvision's or timm's, which have the same names."""
     return EncoderWeights(
         name="VGG16 with batch norm",
         stem="features.0.weight",
-        # The batch norm's mean: without batch norm, a ReLU stands there.
+        # The batch norm's mean; without batch norm, this layer is a ReLU.
         spellings={"features.1.running_mean": ()},
         repository="timm/vgg16_bn.tv_in1k",
         left_out=(r"^classifier\.", r"^pre_logits\.", r"^head\."),

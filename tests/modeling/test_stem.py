@@ -240,7 +240,7 @@ def test_ten_bands_without_names_are_taken_for_ours_with_a_warning(
 ) -> None:
     three_band_network("segformer-b0", num_channels=10).save_pretrained(tmp_path)
     create_model("segformer-b0", pretrained=tmp_path, stem_init=None, **SMALL["segformer-b0"])
-    assert "does not name its bands, they are taken for B02, B03" in "".join(caplog.messages)
+    assert "does not name its bands; assuming B02, B03" in "".join(caplog.messages)
 
 
 def test_a_checkpoint_made_with_other_settings_is_named(
@@ -248,11 +248,11 @@ def test_a_checkpoint_made_with_other_settings_is_named(
 ) -> None:
     three_band_network("deeplabv3-mobilevitv2", hidden_act="relu").save_pretrained(tmp_path)
     create_model("deeplabv3-mobilevitv2", pretrained=tmp_path, **SMALL["deeplabv3-mobilevitv2"])
-    assert "was made with hidden_act = relu, this network has swish" in "".join(caplog.messages)
+    assert "was built with hidden_act = relu; this network has swish" in "".join(caplog.messages)
     caplog.clear()
     three_band_network("deeplabv3-mobilevitv2").save_pretrained(tmp_path)
     create_model("deeplabv3-mobilevitv2", pretrained=tmp_path, **SMALL["deeplabv3-mobilevitv2"])
-    assert "was made with" not in "".join(caplog.messages)
+    assert "was built with" not in "".join(caplog.messages)
 
 
 @pytest.mark.parametrize(
