@@ -41,6 +41,8 @@ def write_report(
     """
     name = Path(REPORT).with_suffix(".pdf" if pdf else ".html")
     target = series.path / name if path is None else Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{target} cannot be written: there is no folder {target.parent}.")
     page = render_report(series, static=pdf)
     data = _pdf_of(page) if pdf else page.encode("utf-8")
     with explain_full_disk(target.parent, "the report"):

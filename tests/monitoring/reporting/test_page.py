@@ -133,6 +133,13 @@ def test_a_map_that_is_gone_is_named(tmp_path):
         render_report(SeriesResult(folder))
 
 
+def test_a_folder_that_is_not_there_is_named(series, tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"page\.html cannot be written: there is no folder .*missing\.$"
+    ):
+        write_report(series, tmp_path / "missing" / "page.html")
+
+
 # PDF
 
 
