@@ -113,28 +113,15 @@ def plan_series(
     """
     mapper, detector = _by_task(models)
     years = list(scenes)
-    if detector is not None and len(years) < 2:
-        raise ArgumentError(
-            f"years: found {years[0]} alone; expected two or more, between which {detector.source} detects "
-            "changes."
-        )
-    if settings.permits is not None and mapper is None:
-        raise ArgumentError("permits: found a change detector alone; expected a footprint mapper as well.")
-    if settings.permits is not None or settings.minimum_mapping_unit:
-        require_geopandas()
+    _check_together(settings, mapper, detector, years)
     used = [loaded for loaded in (mapper, detector) if loaded is not None]
     bands = tuple(dict.fromkeys(band for loaded in used for band in loaded.image_processor.bands))
     reflectances = {year: _reflectance(scene, bands) for year, scene in scenes.items()}
     grid = series_grid(list(scenes.values()))
     digests = {loaded.task: model_digest(loaded.model, loaded.image_processor) for loaded in used}
     calibration = None if mapper is None else load_calibration(mapper, digests[SEGMENTATION])
-    rates = settings.rates or (calibration.rates if calibration else None)
+    rates = _rates(settings, calibration)
     smoothing = _smoothing(settings, mapper, len(years), rates)
-    if settings.change_by == "posterior" and rates is None:
-        raise ArgumentError(
-            "change_by: found 'posterior' without switch rates; expected a calibrated model or rates. "
-            "`euromine calibrate` counts them, --rates reads them from a file."
-        )
     fitting = calibration if _fits(calibration, smoothing, settings) else None
     compares_footprints = detector is None and settings.change_by == "footprints"
     first = next(iter(scenes.values())).path
@@ -185,10 +172,35 @@ def _by_task(models: Sequence[LoadedModel]) -> tuple[LoadedModel | None, LoadedM
     return mapper, detector
 
 
+def _check_together(
+    settings: SeriesSettings, mapper: LoadedModel | None, detector: LoadedModel | None, years: Sequence[int]
+) -> None:
+    """Refuse models, years and settings that do not go together."""
+    if detector is not None and len(years) < 2:
+        raise ArgumentError(
+            f"years: found {years[0]} alone; expected two or more, between which {detector.source} detects "
+            "changes."
+        )
+    if settings.permits is not None and mapper is None:
+        raise ArgumentError("permits: found a change detector alone; expected a footprint mapper as well.")
+    if settings.permits is not None or settings.minimum_mapping_unit:
+        require_geopandas()
+
+
 def _reflectance(scene: Scene, bands: Sequence[str]) -> Reflectance:
     if read_record(scene.path) is not None:
         raise SceneError(f"{scene.path}: found a map that EuroMine made; expected imagery.")
     return scene.reflectance(bands)
+
+
+def _rates(settings: SeriesSettings, calibration: Calibration | None) -> SwitchRates | None:
+    rates = settings.rates or (calibration.rates if calibration else None)
+    if settings.change_by == "posterior" and rates is None:
+        raise ArgumentError(
+            "change_by: found 'posterior' without switch rates; expected a calibrated model or rates. "
+            "`euromine calibrate` counts them, --rates reads them from a file."
+        )
+    return rates
 
 
 def _smoothing(
