@@ -101,7 +101,7 @@ def list_constants(_app: Sphinx, docname: str, source: list[str]) -> None:
     if docname.startswith("api/") and found:
         module = importlib.import_module(found[1])
         entries = [
-            f"\n.. py:data:: {found[1]}.{name}\n   :value: {getattr(module, name)!r}\n"
+            f"\n.. py:data:: {name}\n   :module: {found[1]}\n   :value: {getattr(module, name)!r}\n"
             for name in getattr(module, "__all__", ())
             if name.isupper()
         ]
