@@ -1,4 +1,4 @@
-"""`euromine build`: the published archive to parquet shards with a dataset card."""
+"""`euromine build`: an archive to parquet shards with a dataset card."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,9 +8,9 @@ import typer
 
 def build(
     archive: Annotated[
-        Path, typer.Argument(help="The published archive: a folder with the site folders in it, or the zip.")
+        Path, typer.Argument(help="The published archive: a folder of site folders, or the zip.")
     ],
-    out: Annotated[Path, typer.Argument(help="The folder to make.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write the dataset to.")],
     splits: Annotated[
         str,
         typer.Option(
@@ -18,16 +18,16 @@ def build(
         ),
     ] = "corrected",
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Number of processes; as many as there are cores if not given.")
+        int | None, typer.Option(min=1, help="Number of processes; by default one per core.")
     ] = None,
     dask: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Hand the sites to the Dask cluster at this address."),
+        typer.Option(metavar="ADDRESS", help="Build on the Dask cluster at this address."),
     ] = None,
 ) -> None:
-    """Build the dataset that load_dataset reads from an archive in the published layout.
+    """Build a dataset for load_dataset from an archive in the published layout.
 
-    A build that was stopped goes on where it was when the same command is run again.
+    Run the same command again to resume a stopped build.
     """
     from euromine.dataset_script.shards import build_dataset  # rasterio and datasets take seconds to import
 

@@ -7,11 +7,11 @@ import typer
 
 
 def link(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `euromine build` wrote.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Dataset written by `euromine build`.")],
 ) -> None:
     """Make load_dataset("euromine", ...) and evaluate.load("ca_tiou") work in every project, offline.
 
-    The rows are decompressed once, as load_dataset itself would do; euromine unlink takes all of it back.
+    Decompresses the rows once, as load_dataset would. Undo with euromine unlink.
     """
     from euromine.hub.linking import link as make_link  # datasets and evaluate take seconds to import
 
@@ -27,7 +27,7 @@ def link(
 
 
 def unlink() -> None:
-    """Take back what `euromine link` made, and nothing that anybody else wrote."""
+    """Remove what `euromine link` made, and nothing else."""
     from euromine.hub.linking import unlink as take_back
 
     taken = take_back()
@@ -36,4 +36,4 @@ def unlink() -> None:
         return
     typer.echo(f"{taken.folder} is no longer linked; {taken.freed / 1e6:,.0f} MB are free again.")
     for path in taken.left:
-        typer.echo(f"Left, because something else wrote or changed it: {path}")
+        typer.echo(f"Kept, because something else wrote or changed it: {path}")

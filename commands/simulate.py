@@ -1,4 +1,4 @@
-"""`euromine simulate`: an archive in the published layout whose truth is known."""
+"""`euromine simulate`: an archive with known truth, in the published layout."""
 
 import re
 from pathlib import Path
@@ -6,22 +6,22 @@ from typing import Annotated
 
 import typer
 
+from euromine.support.errors import ArgumentError
+
 
 def simulate(
-    out: Annotated[Path, typer.Argument(help="The folder to make, or to complete.")],
-    sites: Annotated[
-        str, typer.Option(help="How many sites, or their names with commas: Germany_2,Spain_1.")
-    ] = "8",
-    years: Annotated[str, typer.Option(help="The years: 2015-2024, or 2015,2018,2020-2022.")] = "2015-2024",
-    size: Annotated[str, typer.Option(metavar="HEIGHTxWIDTH", help="Pixels of a scene.")] = "320x320",
-    seed: Annotated[int, typer.Option(help="The same seed gives the same archive.")] = 0,
-    workers: Annotated[
-        int | None, typer.Option(help="Number of processes; as many as there are cores if not given.")
-    ] = None,
+    out: Annotated[Path, typer.Argument(help="Folder to write the archive to, or to complete.")],
+    sites: Annotated[str, typer.Option(help="Number of sites, or their names: Germany_2,Spain_1.")] = "8",
+    years: Annotated[str, typer.Option(help="Years: 2015-2024, or 2015,2018,2020-2022.")] = "2015-2024",
+    size: Annotated[
+        str, typer.Option(metavar="HEIGHTxWIDTH", help="Size of each scene in pixels.")
+    ] = "320x320",
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same archive.")] = 0,
+    workers: Annotated[int | None, typer.Option(help="Number of processes; by default one per core.")] = None,
 ) -> None:
-    """Simulate an archive: images, annotators' labels, and the truth beside them.
+    """Simulate an archive: images, labels as drawn by annotators, and the true footprints.
 
-    A run that was stopped goes on where it was when the same command is run again.
+    Run the same command again to resume a stopped run.
     """
     chosen_sites, chosen_years, chosen_size = parse_sites(sites), parse_years(years), parse_size(size)
     from euromine.simulation.simulated_archive import simulate_archive  # SciPy takes a moment to import
@@ -44,18 +44,16 @@ def parse_years(text: str) -> list[int]:
     """`"2015-2017,2020"` -> 2015, 2016, 2017, 2020.
 
     Raises:
-        ValueError: If the text is something else, or a range runs backwards.
+        ArgumentError: The text is something else, or a range runs backwards.
     """
     years: list[int] = []
     for part in text.split(","):
         found = re.fullmatch(r"\s*([0-9]{4})\s*(?:-\s*([0-9]{4})\s*)?", part)
         if not found:
-            raise ValueError(f"--years {text} cannot be read; expected for example 2015-2024 or 2015,2018.")
+            raise ArgumentError(f"--years: found {text!r}; expected years such as 2015-2024 or 2015,2018.")
         first, last = int(found[1]), int(found[2] or found[1])
         if last < first:
-            raise ValueError(
-                f"--years {text} runs backwards from {first} to {last}; expected {last}-{first}."
-            )
+            raise ArgumentError(f"--years: found {first}-{last}; expected ascending years, {last}-{first}.")
         years += range(first, last + 1)
     return years
 
@@ -64,9 +62,9 @@ def parse_size(text: str) -> tuple[int, int]:
     """`"320x480"` -> height 320, width 480.
 
     Raises:
-        ValueError: If the text is something else.
+        ArgumentError: The text is something else.
     """
     found = re.fullmatch(r"\s*([0-9]+)\s*[xX]\s*([0-9]+)\s*", text)
     if not found:
-        raise ValueError(f"--size {text} cannot be read; expected height x width in pixels, like 320x320.")
+        raise ArgumentError(f"--size: found {text!r}; expected height x width in pixels, such as 320x320.")
     return int(found[1]), int(found[2])

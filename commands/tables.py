@@ -7,29 +7,30 @@ import typer
 
 
 def tables(
-    archive: Annotated[
-        Path, typer.Argument(help="The archive: a folder with the site folders in it, or the zip.")
-    ],
+    archive: Annotated[Path, typer.Argument(help="The archive: a folder of site folders, or the zip.")],
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for tables.md and a CSV file a table; else they are shown alone."),
+        typer.Option(
+            help="Folder for tables.md and one CSV file per table; by default the tables are only shown."
+        ),
     ] = None,
     production: Annotated[
         Path | None, typer.Option(help="CSV file with the columns site and production (metallic, coal, ...).")
     ] = None,
     areas: Annotated[
-        str, typer.Option(help='"true" ground areas, or "paper": 100 m2 a pixel, as the paper has them.')
+        str, typer.Option(help='"true" ground areas, or "paper": 100 m2 per pixel, as in the paper.')
     ] = "true",
     all_sites: Annotated[
-        bool, typer.Option("--all-sites", help="Also the three sites that the published release leaves out.")
+        bool,
+        typer.Option("--all-sites", help="Include the three sites that the published release leaves out."),
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Number of processes; as many as there are cores if not given.")
+        int | None, typer.Option(min=1, help="Number of processes; by default one per core.")
     ] = None,
 ) -> None:
-    """Mine area by country and production type, by year, and what expanded and decreased by interval.
+    """Tabulate mine area by country and production type, by year, and its change by interval.
 
-    Areas are in km2. Beside those of the published archive stand the paper's own.
+    Areas are in km2. For the published archive, the paper's own areas are shown beside.
     """
     from euromine.dataset_script.archive import Archive  # rasterio takes a moment to import
     from euromine.dataset_script.area_tables import is_published, make_tables, read_production

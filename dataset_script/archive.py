@@ -37,7 +37,7 @@ _NESTING = 2
 class Archive:
     """The sites of an archive.
 
-    Making one lists the files and pairs images with labels; it opens no raster.
+    Listing files and pairing images with labels opens no raster.
 
     Attributes:
         path: The folder or the zip.
@@ -57,7 +57,7 @@ class Archive:
             path: A folder that holds site folders, a folder with `EuroMineNet/` in it, or a zip of either.
 
         Raises:
-            ArchiveError: If `path` holds no site, or a site is not laid out as it should be.
+            ArchiveError: `path` holds no site, or a site is not in the published layout.
         """
         self.path = Path(path)
         if self.path.is_dir():
@@ -75,7 +75,7 @@ class Archive:
 
 
 def _site_root(listing: Listing, path: Path) -> str:
-    """The folder whose folders are the sites."""
+    """The folder that holds the site folders."""
 
     def holds_sites(folder: str) -> bool:
         return any(
@@ -92,14 +92,14 @@ def _site_root(listing: Listing, path: Path) -> str:
         roots = [folder for folder in level if holds_sites(folder)]
         if len(roots) > 1:
             raise ArchiveError(
-                f"{path}: holds sites in several folders ({', '.join(roots)}); expected one archive."
+                f"{path}: found sites in several folders ({', '.join(roots)}); expected one archive."
             )
         if roots:
             return roots[0]
         level = [join_path(folder, name) for folder in level for name in listing(folder)[0]]
     raise ArchiveError(
-        f"{path}: holds no site; expected folders such as Austria_1/ with image/Year2015.tif and "
-        f"label/Year2015.tif in each."
+        f"{path}: found no site; expected folders such as Austria_1/ with image/Year2015.tif and "
+        "label/Year2015.tif in each."
     )
 
 
@@ -135,15 +135,15 @@ def _site(listing: Listing, prefix: str, root: str, name: str) -> Site:
     labels = _year_paths(listing, prefix, folder, _LABEL_FOLDERS)
     if not images and not labels:
         raise ArchiveError(
-            f"{shown(join_path(prefix, folder))}: holds no image; expected a site with image/Year2015.tif and "
-            f"label/Year2015.tif, or no such folder."
+            f"{shown(join_path(prefix, folder))}: found no image; expected a site with "
+            "image/Year2015.tif and label/Year2015.tif, or no such folder."
         )
     for year in sorted(set(images) ^ set(labels)):
         if year in images:
             present, lacking, expected = images[year], "label", f"{name}/label/Year{year}.tif"
         else:
             present, lacking, expected = labels[year], "image", f"{name}/image/Year{year}.tif"
-        raise ArchiveError(f"{shown(present)}: has no {lacking} of the same year; expected {expected}.")
+        raise ArchiveError(f"{shown(present)}: found no {lacking} of the same year; expected {expected}.")
     country = re.sub(r"_\d+$", "", name)
     return Site(name, _MISSPELLED_COUNTRIES.get(country, country), images, labels)
 
@@ -161,29 +161,29 @@ def _year_paths(listing: Listing, prefix: str, folder: str, kinds: frozenset[str
             match = YEAR_NAME.fullmatch(Path(file).stem)
             if match is None:
                 raise ArchiveError(
-                    f"{shown(path)}: its name is no year; expected a name such as Year2015.tif."
+                    f"{shown(path)}: found a name without a year; expected one such as Year2015.tif."
                 )
             year = int(match[1])
             if year in paths:
                 raise ArchiveError(
-                    f"{shown(path)}: is of the year {year} as is {shown(paths[year])}; expected one file "
-                    f"a year."
+                    f"{shown(path)}: found a second file for {year} beside {shown(paths[year])}; "
+                    "expected one file per year."
                 )
             paths[year] = path
     return dict(sorted(paths.items()))
 
 
 def is_archive_image(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is one of an image in the published layout, `image/Year2015.tif`."""
+    """Whether a path has the published layout of an image, `image/Year2015.tif`."""
     path = Path(path).absolute()
     return path.parent.name.lower() in _IMAGE_FOLDERS and bool(YEAR_NAME.fullmatch(path.stem))
 
 
 def archive_fingerprint(archive: Archive, assignment: Mapping[str, Sequence[str]]) -> str:
-    """A hash of what a build depends on: the sites of each split, and the size and time of their files.
+    """A hash of the sites of each split and of the size and time of their files.
 
     Raises:
-        OSError: If a file of the archive is gone.
+        OSError: A file of the archive is missing.
     """
     sites = [site for split in assignment.values() for site in split]
     state = [dict(assignment), {site: files_state(archive, archive.sites[site]) for site in sorted(sites)}]
@@ -191,7 +191,7 @@ def archive_fingerprint(archive: Archive, assignment: Mapping[str, Sequence[str]
 
 
 def files_state(archive: Archive, site: Site) -> list[tuple[str, int, int]]:
-    """Name, bytes and time (ns) of each file that a site is read from, or of the zip."""
+    """Name, size in bytes and modification time (ns) of each file of a site, or of the zip."""
     if archive.path.is_file():
         paths = [archive.path]
     else:

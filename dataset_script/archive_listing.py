@@ -17,6 +17,8 @@ YEAR_NAME = re.compile(r"(?:year|label|image)?[ _-]?((?:19|20)\d\d)", re.IGNOREC
 
 
 def list_folder(path: Path) -> Listing:
+    """The folders of a folder, listed when they are asked for."""
+
     def listing(folder: str) -> tuple[list[str], list[str]]:
         folders: list[str] = []
         files: list[str] = []
@@ -27,7 +29,8 @@ def list_folder(path: Path) -> Listing:
                         (folders if entry.is_dir() else files).append(entry.name)
         except OSError as error:
             raise ArchiveError(
-                f"{path / folder}: cannot be listed ({error.strerror}); expected a folder of the archive."
+                f"{path / folder}: found a folder that cannot be listed ({error.strerror}); "
+                f"expected a folder of the archive."
             ) from error
         return sorted(folders), sorted(files)
 
@@ -40,14 +43,17 @@ def list_zip(path: Path) -> Listing:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except FileNotFoundError as error:
-        raise ArchiveError(f"{path}: does not exist; expected the archive, a folder or a zip.") from error
+        raise ArchiveError(
+            f"{path}: found nothing there; expected the archive, a folder or a zip."
+        ) from error
     except OSError as error:
         raise ArchiveError(
-            f"{path}: cannot be read ({error.strerror}); expected the archive's zip."
+            f"{path}: found a file that cannot be read ({error.strerror}); expected the zip of the archive."
         ) from error
     except (zipfile.BadZipFile, NotImplementedError) as error:
         raise ArchiveError(
-            f"{path}: is neither a folder nor a whole zip ({error}); expected the archive."
+            f"{path}: found a file that is not a whole zip ({error}); expected the archive, a "
+            "folder or a zip."
         ) from error
 
     folders: dict[str, set[str]] = {"": set()}
@@ -58,7 +64,7 @@ def list_zip(path: Path) -> Listing:
             continue
         if member.flag_bits & 1:
             raise ArchiveError(
-                f"{path}: '{member.filename}' is encrypted; expected a zip without a password."
+                f"{path}: found '{member.filename}' encrypted; expected a zip without a password."
             )
         if member.is_dir():
             parents, name = [*parents, name], ""
@@ -74,8 +80,10 @@ def list_zip(path: Path) -> Listing:
 
 
 def is_ignored(name: str) -> bool:
+    """Whether a file or folder belongs to no archive: hidden, or written by macOS."""
     return not name or name.startswith(".") or name == "__MACOSX"
 
 
 def join_path(*parts: str) -> str:
+    """The parts with slashes between them, without the empty ones."""
     return "/".join(part for part in parts if part)

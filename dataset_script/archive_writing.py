@@ -32,7 +32,7 @@ def write_site(
 ) -> None:
     """Write a site in the published layout: `root/name/image/Year2015.tif`, `root/name/label/...`.
 
-    The site appears as a whole, in place of one of the same name, or not at all. Images are int16 with
+    The site appears whole, replacing one of the same name, or not at all. Images are int16 with
     georeferencing, labels uint8 0/255 without, as published; the same arrays give the same bytes.
 
     Args:
@@ -45,8 +45,8 @@ def write_site(
         transform: Affine coefficients `a, b, c, d, e, f`.
 
     Raises:
-        ValueError: If an argument does not fit the others.
-        OSError: If a file cannot be written in full, for example on a full disk.
+        ArgumentError: An argument does not fit the others.
+        OSError: A file cannot be written in full, for example on a full disk.
     """
     _check_arrays(name, images, labels, years, transform)
     root = Path(root)
@@ -77,16 +77,16 @@ def _check_arrays(
     transform: Sequence[float],
 ) -> None:
     if is_ignored(name) or Path(name).name != name:
-        raise ValueError(f"name is {name!r}; expected the name of a folder, such as Germany_12.")
+        raise ArgumentError(f"name: found {name!r}; expected the name of a folder, such as Germany_12.")
     if images.ndim != 4 or images.shape[:2] != (len(years), len(BANDS)) or images.dtype != np.int16:
-        raise ValueError(
-            f"images of {name} are {images.dtype} {images.shape}; expected int16 "
+        raise ArgumentError(
+            f"images: found {images.dtype} {images.shape} for {name}; expected int16 "
             f"({len(years)}, {len(BANDS)}, height, width) for {counted(len(years), 'year')}."
         )
     expected = (len(years), *images.shape[2:])
     if labels.shape != expected or labels.dtype != np.uint8 or (labels > MINE).any():
-        raise ValueError(
-            f"labels of {name} are {labels.dtype} {labels.shape} up to {labels.max(initial=0)}; expected "
+        raise ArgumentError(
+            f"labels: found {labels.dtype} {labels.shape} up to {labels.max(initial=0)} for {name}; expected "
             f"uint8 {expected} of 0 and 1."
         )
     if (
@@ -94,11 +94,13 @@ def _check_arrays(
         or len(set(years)) != len(years)
         or not all(YEAR_NAME.fullmatch(str(year)) for year in years)
     ):
-        raise ValueError(
-            f"years of {name} are {list(years)}; expected at least one, each once, such as 2015."
+        raise ArgumentError(
+            f"years: found {list(years)} for {name}; expected at least one, each once, such as 2015."
         )
     if len(transform) < 6:
-        raise ValueError(f"transform of {name} has {len(transform)} coefficients; expected a, b, c, d, e, f.")
+        raise ArgumentError(
+            f"transform: found {len(transform)} coefficients for {name}; expected a, b, c, d, e, f."
+        )
 
 
 def _parse_crs(crs: str) -> Any:
@@ -109,7 +111,7 @@ def _parse_crs(crs: str) -> Any:
         with gdal():
             return CRS.from_user_input(crs)
     except CRSError as error:
-        raise ValueError(f"crs is {crs!r}; expected a code such as EPSG:4326, or WKT.") from error
+        raise ArgumentError(f"crs: found {crs!r}; expected a code such as EPSG:4326, or WKT.") from error
 
 
 def _affine(transform: Sequence[float]) -> Any:
@@ -119,7 +121,7 @@ def _affine(transform: Sequence[float]) -> Any:
 
 
 def _write(path: Path, bands: NDArray[Any], **options: Any) -> None:
-    """Write `(bands, height, width)`, and read it back: a full disk is no error to GDAL as it closes."""
+    """Write `(bands, height, width)` and read it back, as GDAL reports no full disk when closing a file."""
     import rasterio
 
     count, height, width = bands.shape

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from euromine.support.errors import ArgumentError, DataError
+from euromine.support.errors import DataError
 
 from .archive import Archive
 from .site_areas import SiteAreas
@@ -42,7 +42,7 @@ class Table:
         name: Its file's, without an ending.
         title: What stands above it.
         header: Names of the columns.
-        rows: As long as the header; None where there is nothing to say.
+        rows: Cells by row; None for an empty cell.
         notes: Sentences below it.
     """
 
@@ -83,33 +83,38 @@ class Table:
 def read_production(path: str | os.PathLike[str]) -> dict[str, str]:
     """The production type of each site from a CSV file with the columns `site` and `production`.
 
-    Others are not looked at. Commas or semicolons; `Non-metallic` is `non_metallic`.
+    Other columns are ignored. Cells are separated by commas or semicolons; `Non-metallic` is `non_metallic`.
 
     Raises:
-        ValueError: A column is missing, a cell is empty, or a site stands there with two types.
+        DataError: A column is missing, a cell is empty, or a site has two types.
         OSError: The file cannot be read.
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: is no text in UTF-8 ({error.reason}); expected a CSV file.") from None
+        raise DataError(
+            f"{path}: found text that is not UTF-8 ({error.reason}); expected a CSV file."
+        ) from None
     header = text.partition("\n")[0]
     rows = csv.DictReader(io.StringIO(text), delimiter=";" if header.count(";") > header.count(",") else ",")
     columns = [name.strip() for name in rows.fieldnames or ()]
     rows.fieldnames = columns
     if missing := [name for name in ("site", "production") if name not in columns]:
-        raise ValueError(
-            f"{path}: has the columns {', '.join(columns) or 'of nothing'}; expected {' and '.join(missing)}."
+        raise DataError(
+            f"{path}: found the columns {', '.join(columns) or '(none)'}; expected {' and '.join(missing)}."
         )
     found: dict[str, str] = {}
     for row in rows:
         site, kind = ((row[name] or "").strip() for name in ("site", "production"))
         kind = kind.lower().replace("-", "_").replace(" ", "_")
         if not site or not kind:
-            raise ValueError(f"{path}, line {rows.line_num}: lacks a site or its production; expected both.")
+            raise DataError(
+                f"{path}, line {rows.line_num}: found an empty cell; expected a site and its production."
+            )
         if found.setdefault(site, kind) != kind:
-            raise ValueError(
-                f"{path}, line {rows.line_num}: {site} is {kind}, but {found[site]} above; expected one type."
+            raise DataError(
+                f"{path}, line {rows.line_num}: found {kind} for {site}, and {found[site]} above; "
+                "expected one type."
             )
     return found
 
@@ -120,9 +125,9 @@ def make_tables(
     """Tables 1 (by country, and by production type), 2 (by year) and 3 (by interval).
 
     Args:
-        areas: What `measure_archive` found.
-        production: Site -> production type; without it nothing is said of production.
-        beside_paper: Whether the paper's Table 1 stands beside.
+        areas: The areas from `measure_archive`.
+        production: Site -> production type; None leaves production out.
+        beside_paper: Show the paper's Table 1 beside.
     """
     kinds = None if production is None else _kinds(areas, production)
     tables = [country_table(areas, kinds, beside_paper=beside_paper)]
@@ -132,7 +137,7 @@ def make_tables(
 
 
 def is_published(archive: Archive) -> bool:
-    """Whether an archive holds all sites of the paper, so that its Table 1 can stand beside."""
+    """Whether an archive holds all sites of the paper, so that the paper's Table 1 compares with it."""
     return {site for sites in split_sites("corrected").values() for site in sites} <= set(archive.sites)
 
 
@@ -142,9 +147,9 @@ def country_table(
     """Table 1: sites, by production type where it is known, and area in the first and the last year.
 
     Args:
-        areas: What `measure_archive` found.
+        areas: The areas from `measure_archive`.
         kinds: Site -> production type, of all sites.
-        beside_paper: Whether the paper's areas stand beside.
+        beside_paper: Show the paper's areas beside.
     """
     ends = _ends(areas)
     columns = [] if kinds is None else _kinds_in_order(kinds.values())

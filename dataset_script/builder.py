@@ -24,7 +24,7 @@ _BUILDER_CONFIGS = [datasets.BuilderConfig(name=name, version=_VERSION) for name
 
 
 class EuroMine(datasets.ArrowBasedBuilder):
-    """The dataset straight from the published archive, for those who want no parquet shards in between.
+    """The dataset read from the archive itself, without parquet shards.
 
     `EuroMine("annual", archive="EuroMineNet.zip", dataset_name="euromine")`, then `download_and_prepare()`
     and `as_dataset()`. What it prepares under that name, `load_dataset("euromine", "annual")` finds again.
@@ -37,13 +37,14 @@ class EuroMine(datasets.ArrowBasedBuilder):
         **arguments: `cache_dir`, `dataset_name` and whatever else `datasets.DatasetBuilder` takes.
 
     Raises:
-        ValueError: If the archive or the splits are not as expected.
+        DataError: The archive or the splits do not hold what was expected.
+        ArgumentError: The splits are unknown, or leave out a site.
     """
 
     VERSION = _VERSION
     BUILDER_CONFIGS = _BUILDER_CONFIGS
     DEFAULT_CONFIG_NAME = CONFIGS[0]
-    # A thousand images, the default, are half a gigabyte before anything is written.
+    # The default of a thousand images would hold half a gigabyte before writing.
     DEFAULT_WRITER_BATCH_SIZE = 16
 
     def __init__(
@@ -69,7 +70,7 @@ class EuroMine(datasets.ArrowBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        """One generator a split, whose two lists `datasets` shares out among processes."""
+        """One generator per split; `datasets` divides its two lists among processes."""
         return [
             datasets.SplitGenerator(
                 name=split,

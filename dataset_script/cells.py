@@ -12,6 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
+from euromine.support.errors import DatasetError
+
 from .archive_bands import BANDS
 from .patches import PATCH_SIZE
 
@@ -19,7 +21,7 @@ QUICKLOOK_BANDS = (2, 1, 0)
 """Red, green and blue of the quicklook: B04, B03, B02, as indices into the bands."""
 
 QUICKLOOK_WHITE = 3000
-"""DN shown as white; 0 is black and between them it is linear, for every site and year alike."""
+"""DN shown as white; 0 is black. The stretch between them is linear and the same for all sites and years."""
 
 _QUICKLOOK_QUALITY = 85
 
@@ -35,8 +37,8 @@ _IMAGE_BYTES = int(np.prod(IMAGE_SHAPE)) * 2
 def encode_label(label: NDArray[np.uint8]) -> bytes:
     """A label as PNG, 8-bit grey, its pixels stored uncompressed.
 
-    Any reader of PNG opens it. The rows are plain bytes at a fixed place, so that decoding is a view and no
-    decompression; the parquet file around them (zstd) makes them as small as PNG's own compression would.
+    Any PNG reader opens it. Its pixels lie uncompressed at a fixed offset, so decoding is a view; zstd in the
+    parquet file makes labels as small as PNG's own compression would.
 
     Args:
         label: `(160, 160)` uint8.
@@ -62,7 +64,7 @@ def _store(data: bytes) -> bytes:
 def encode_quicklook(image: NDArray[np.int16]) -> bytes:
     """A natural-colour JPEG of B04, B03 and B02, DN 0 to `QUICKLOOK_WHITE` from black to white.
 
-    The stretch is the same for every patch and year, so that pictures of two years can be compared.
+    The stretch is the same for every patch and year, which makes years comparable.
 
     Args:
         image: `(10, height, width)` int16 DN.
@@ -91,32 +93,32 @@ _LABEL_FILTERS = bytes(PATCH_SIZE)  # before each row of pixels: none
 
 
 def decode_image(data: Any) -> NDArray[np.int16]:
-    """An `image` cell as int16 (10, 160, 160), a read-only view.
+    """Decode an `image` cell as a read-only view, int16 (10, 160, 160).
 
     Args:
         data: The bytes of the cell, or anything with a buffer.
 
     Raises:
-        ValueError: If there are not as many bytes as an image has.
+        DatasetError: The cell has another size.
     """
     values = np.frombuffer(data, dtype=np.uint8)
     if values.size != _IMAGE_BYTES:
-        raise ValueError(
-            f"An image cell holds {values.size} bytes; expected {_IMAGE_BYTES} (int16 {IMAGE_SHAPE})."
+        raise DatasetError(
+            f"image: found a cell of {values.size} bytes; expected {_IMAGE_BYTES} (int16 {IMAGE_SHAPE})."
         )
     return values.view("<i2").reshape(IMAGE_SHAPE)
 
 
 def decode_label(data: Any) -> NDArray[np.uint8]:
-    """A `label` cell as uint8 (160, 160): 0 other, 1 mine, 255 unknown.
+    """Decode a `label` cell, uint8 (160, 160): 0 other, 1 mine, 255 unknown.
 
-    What `encode_label` wrote needs no decoding: a read-only view is returned. Any other picture is decoded.
+    The output of `encode_label` needs no decoding and is returned as a read-only view.
 
     Args:
         data: The bytes of a PNG, or anything with a buffer.
 
     Raises:
-        ValueError: If this is no picture of one channel and 160 x 160 pixels.
+        DatasetError: The cell is not a picture of one channel and 160 x 160 pixels.
     """
     values = np.frombuffer(data, dtype=np.uint8)
     if values.size == _LABEL_BYTES and values[:_LABEL_START].tobytes() == _LABEL_HEADER:
@@ -126,16 +128,18 @@ def decode_label(data: Any) -> NDArray[np.uint8]:
     try:
         label = np.asarray(Image.open(io.BytesIO(values.tobytes())))
     except OSError as error:
-        raise ValueError(f"A label cell of {values.size} bytes is no picture; expected a PNG.") from error
+        raise DatasetError(
+            f"label: found a cell of {values.size} bytes that is not a picture; expected a PNG."
+        ) from error
     if label.shape != LABEL_SHAPE or label.dtype != np.uint8:
-        raise ValueError(f"A label is {label.dtype} {label.shape}; expected uint8 {LABEL_SHAPE}.")
+        raise DatasetError(f"label: found {label.dtype} {label.shape}; expected uint8 {LABEL_SHAPE}.")
     return label
 
 
 class LazyColumn(Sequence[Any]):
-    """A column whose cells are read when they are asked for, and never kept.
+    """A column that reads cells on access and keeps none.
 
-    `dataset[:1000]["images"]` would otherwise be five gigabytes before anyone looked at the first.
+    Otherwise `dataset[:1000]["images"]` would take five gigabytes before the first is used.
     """
 
     def __init__(self, read: Callable[[Any], Any], keys: Sequence[Any]) -> None:
@@ -187,7 +191,7 @@ class CellColumn:
 
 
 def decode_images(chunk: pa.Array) -> Sequence[NDArray[np.int16]]:
-    """The images of a chunk."""
+    """Decode the images of a chunk."""
     cells = _cells_of(chunk)
     if isinstance(cells, np.ndarray) and cells.shape[1] == _IMAGE_BYTES:
         return list(cells.view("<i2").reshape(-1, *IMAGE_SHAPE))
@@ -195,7 +199,7 @@ def decode_images(chunk: pa.Array) -> Sequence[NDArray[np.int16]]:
 
 
 def decode_labels(chunk: pa.Array) -> Sequence[NDArray[np.uint8]]:
-    """The labels of a chunk: one array of them all where we wrote them, else each decoded when needed."""
+    """Decode the labels of a chunk: as one view where `encode_label` wrote them, otherwise each on access."""
     cells = _cells_of(chunk.field("bytes"))
     if isinstance(cells, np.ndarray) and cells.shape[1] == _LABEL_BYTES:
         header = np.frombuffer(_LABEL_HEADER, dtype=np.uint8)

@@ -30,7 +30,7 @@ _PICTURE_ROWS = 4
 def assemble(
     work: Path, sites: Mapping[str, Sequence[str]], records: Mapping[str, SiteRecord], *, simulated: bool
 ) -> Path:
-    """The whole dataset but its record, from the shards of the sites."""
+    """Put the dataset together from the shards of its sites, except for its record."""
     dataset = work / "dataset"
     if dataset.exists():
         shutil.rmtree(dataset)
@@ -77,7 +77,7 @@ def _shard_name(split: str, number: int, shards: int) -> str:
 
 
 def _small_table(config: str, folders: Sequence[Path], rows: Sequence[int]) -> pa.Table:
-    """`series` or `pairs` of a split: those of its sites, their row numbers counted on from site to site."""
+    """`series` or `pairs` of a split: its sites' tables, with row numbers that continue across sites."""
     tables = []
     first_row = 0
     for folder, site_rows in zip(folders, rows, strict=True):
@@ -134,7 +134,7 @@ def _sum(records: Iterable[SiteRecord], year: int | None = None) -> dict[str, in
 
 
 def _picture(parts: Path, records: Mapping[str, SiteRecord]) -> bytes:
-    """The patches with the most change, of as many sites."""
+    """A picture of the patches with the most change, one per site."""
     chosen = sorted(records.values(), key=lambda record: (*record.showcase_score, record.site))[
         -_PICTURE_ROWS:
     ]
@@ -157,4 +157,5 @@ def _picture(parts: Path, records: Mapping[str, SiteRecord]) -> bytes:
 
 
 def hash_of(value: Any) -> str:
+    """SHA-256 of a value as JSON, in hexadecimal digits."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -52,9 +52,9 @@ def write_card(
         files: Config -> the splits that have rows, the default config first.
         statistics: As in `statistics.json`.
         bands: Names of the bands, in the order of the image.
-        simulated: Whether the imagery was simulated, which the card then says first of all.
-        content: Differs where the rows differ. `load_dataset` knows a local folder by its name and the
-            configs in its card alone, and would otherwise give the rows of another one from its cache.
+        simulated: Whether the imagery is simulated; the card then begins with a warning.
+        content: A hash of the rows. `load_dataset` identifies a local folder by its name and the configs in
+            its card alone, and would otherwise serve another dataset's rows from its cache.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),

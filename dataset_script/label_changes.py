@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNKNOWN = 255
-"""The label of a pixel that nobody knows; a change from or to it is unknown too."""
+"""The label of an unknown pixel; a change from or to it is unknown, too."""
 
 
 def change_between(label_1: NDArray[np.uint8], label_2: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Where two labels differ: 0 no, 1 yes, 255 where either is unknown.
+    """Change between two labels: 0 unchanged, 1 changed, 255 where either label is unknown.
 
     Args:
         label_1: Label of the earlier year, uint8 0/1/255, any shape.
@@ -26,7 +26,7 @@ def change_between(label_1: NDArray[np.uint8], label_2: NDArray[np.uint8]) -> ND
 def change_counts(
     labels: NDArray[np.uint8], own: Sequence[int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """How many owned pixels change between any two years.
+    """Count the owned pixels that change between any two years.
 
     Args:
         labels: `(years, 160, 160)` uint8 0/1/255.
@@ -38,7 +38,7 @@ def change_counts(
     """
     top, left, bottom, right = own
     owned = labels[:, top:bottom, left:right].reshape(len(labels), -1)
-    # 64 pixels a word: quicker than a matrix product, and no threads of BLAS wait beside the reader.
+    # 64 pixels per word: faster than a matrix product, and without BLAS threads beside the reader.
     mine, other = _words(owned == 1), _words(owned == 0)
     known = mine | other
     return _common(other, mine), _common(mine, other), _common(known, known)

@@ -61,7 +61,7 @@ FEATURES: Mapping[str, Features] = {
         }
     ),
 }
-"""The columns of each config. Only `annual` holds pixels; the others name its rows in the same split."""
+"""The columns of each config. Only `annual` holds pixels; the others refer to its rows in the same split."""
 
 
 def rows_of(scene: Scene) -> Iterator[dict[str, Any]]:
@@ -79,7 +79,7 @@ def rows_of(scene: Scene) -> Iterator[dict[str, Any]]:
 
 
 def annual_table(scene: Scene, patch_labels: PatchLabels, images: NDArray[np.int16]) -> pa.Table:
-    """The `annual` rows of one window, one per year; the images are those of `images` and no copy of them.
+    """The `annual` rows of one patch, one per year, without a copy of its images.
 
     Args:
         scene: The scene it lies in.
@@ -151,7 +151,7 @@ def pair_rows(scene: Scene, patch_labels: PatchLabels, first_row: int) -> Iterat
 
 
 def _place(scene: Scene, patch_labels: PatchLabels) -> dict[str, Any]:
-    """The columns that say whose and where a window is."""
+    """The columns that identify and place a patch."""
     patch = patch_labels.patch
     return {
         "patch_id": patch_labels.patch_id,

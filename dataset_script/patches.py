@@ -1,4 +1,4 @@
-"""The 160 x 160 grid: which windows a scene is cut into, and the box of pixels that each window owns."""
+"""The grid of 160 x 160 patches over a scene, and the pixels that each patch owns."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 @dataclass(frozen=True)
 class Patch:
-    """A window of a scene, and the part of it that counts.
+    """A window of a scene, and the part of it that the patch owns.
 
     Attributes:
         top: First row of the window in the scene, in pixels.
         left: First column of the window in the scene, in pixels.
-        own: `(top, left, bottom, right)` inside the window, end excluded: the pixels which this patch and
-            no other of its scene owns. Pixels that another patch has too, and those that only fill up a
-            scene smaller than a patch, lie outside.
+        own: `(top, left, bottom, right)` inside the window, end excluded: the pixels that this patch alone
+            owns. Pixels owned by an overlapping patch, and those that pad a scene smaller than a patch, lie
+            outside.
     """
 
     top: int
@@ -45,11 +45,11 @@ def patch_grid(height: int, width: int, size: int = PATCH_SIZE) -> list[Patch]:
         size: Side of a window.
 
     Raises:
-        ValueError: If a size is under 1.
+        ValueError: A size is below 1.
     """
     for name, value in (("height", height), ("width", width), ("size", size)):
         if value < 1:
-            raise ValueError(f"{name} is {value}; expected at least 1 pixel.")
+            raise ValueError(f"{name}: found {value}; expected at least 1 pixel.")
 
     whole_rows, last_row = _axis_windows(height, size)
     whole_columns, last_column = _axis_windows(width, size)
@@ -80,14 +80,14 @@ def cut(array: NDArray[Scalar], patch: Patch, size: int = PATCH_SIZE) -> NDArray
         under `size` is repeated from its origin, as `np.pad(mode="wrap")` does.
 
     Raises:
-        ValueError: If the window is not a window of this scene.
+        ValueError: The window does not belong to this scene.
     """
     height, width = array.shape[-2:]
     last_top, last_left = max(height - size, 0), max(width - size, 0)
     if not (0 <= patch.top <= last_top and 0 <= patch.left <= last_left):
         raise ValueError(
-            f"The patch at row {patch.top}, column {patch.left} is none of a {height} x {width} scene; "
-            f"expected one of patch_grid({height}, {width}, {size})."
+            f"patch: found one at row {patch.top}, column {patch.left} of a {height} x {width} "
+            f"scene; expected one of patch_grid({height}, {width}, {size})."
         )
     window = array[..., patch.top : patch.top + size, patch.left : patch.left + size]
     if window.shape[-2] < size:
@@ -112,14 +112,14 @@ def stitch(
         `(..., height, width)` with the dtype and the leading dimensions of the arrays.
 
     Raises:
-        ValueError: If there are not as many arrays as patches, or the owned boxes do not make up the scene.
+        ValueError: There are more or fewer arrays than patches, or the owned boxes do not cover the scene.
     """
     owned_pixels = sum(
         (bottom - top) * (right - left) for top, left, bottom, right in (p.own for p in patches)
     )
     if owned_pixels != height * width or not patches:
         raise ValueError(
-            f"{len(patches)} patches own {owned_pixels} pixels; expected those of "
+            f"patches: found {len(patches)} that own {owned_pixels} pixels; expected those of "
             f"patch_grid({height}, {width}), which own {height * width}."
         )
     scene: NDArray[Scalar] | None = None
@@ -127,7 +127,7 @@ def stitch(
     for number, patch in enumerate(patches):
         array = next(remaining, None)
         if array is None:
-            raise ValueError(f"Only {number} arrays came for {len(patches)} patches; expected one each.")
+            raise ValueError(f"arrays: found {number} for {len(patches)} patches; expected one each.")
         if scene is None:
             scene = np.empty((*array.shape[:-2], height, width), dtype=array.dtype)
         top, left, bottom, right = patch.own
@@ -135,7 +135,7 @@ def stitch(
         columns = slice(patch.left + left, patch.left + right)
         scene[..., rows, columns] = array[..., top:bottom, left:right]
     if next(remaining, None) is not None:
-        raise ValueError(f"More arrays came than the {len(patches)} patches; expected one each.")
+        raise ValueError(f"arrays: found more than the {len(patches)} patches; expected one each.")
     assert scene is not None  # `patches` is not empty
     return scene
 

@@ -37,41 +37,40 @@ def read_dataset(
     revision: str | None = None,
     streaming: bool = False,
 ) -> _Rows | _RowsOfSplits:
-    """The dataset with decoded rows.
+    """Read a dataset with decoded rows.
 
-    Rows are decoded when they are looked at:
+    Rows are decoded on access:
 
-    - annual: `image` int16 (10, 160, 160) and `label` uint8 (160, 160), both read-only views of the file:
-      stack or copy them to change them;
+    - annual: `image` int16 (10, 160, 160) and `label` uint8 (160, 160), both read-only views of the file;
     - series: `images` int16 (years, 10, 160, 160) and `labels` uint8 (years, 160, 160);
     - pairs: `images` int16 (2, 10, 160, 160), `labels` uint8 (2, 160, 160) and `change` uint8 (160, 160):
-      0 the same in both years, 1 not, 255 unknown in one of them;
+      0 unchanged, 1 changed, 255 unknown in either year;
 
-    and with them the other columns of `FEATURES[config]`, but for the quicklook and the numbers of rows.
-    Labels are 0 other, 1 mine, 255 unknown. What is returned stays an ordinary dataset to filter, shuffle,
-    select, or hand to a DataLoader with any kind of workers. Its own columns are the small ones, so that
-    filtering decodes only what the filter asks for; `select_columns` therefore cannot name pixels: that is
-    what `columns` here is for.
+    besides the other columns of `FEATURES[config]`, except the quicklook and the row numbers.
+    Labels are 0 other, 1 mine, 255 unknown. The result is an ordinary dataset to filter, shuffle, select
+    or hand to a DataLoader with any kind of workers. It stores the small columns only, so filters on them
+    decode no pixels. `select_columns` cannot name pixels; use `columns` instead.
 
     Args:
-        source: A folder that `euromine build` wrote, a Hub repository, or the bare name of either.
+        source: A folder written by `euromine build`, a Hub repository, or the bare name of either.
         config: `annual`, `series` or `pairs`.
-        split: `train`, `validation`, `test`, or a part as in `train[:100]`; without it, all, by name.
-        years: Only these years: of the annual rows, within each series, and of the pairs those between them.
-        columns: Only these entries in the rows; the fewer, the faster.
+        split: `train`, `validation`, `test`, or a part as in `train[:100]`; by default all splits.
+        years: Restrict annual rows, each series, and pairs to these years.
+        columns: Restrict rows to these entries; fewer are faster.
         revision: Branch, tag or commit of a Hub repository.
-        streaming: Read over the network or from the parquet files as they are, row after row, instead of
-            through a memory-mapped copy. Series and pairs are then put together on the way.
+        streaming: Read rows in order from the parquet files or over the network, instead of through a
+            memory-mapped copy. Series and pairs are assembled on the way.
 
     Returns:
-        A `Dataset`, or a `DatasetDict` where no split is named; their iterable likes if streaming.
+        A `Dataset`, or a `DatasetDict` where no split is named; their iterable kinds if streaming.
 
     Raises:
-        ValueError: If an argument is not as expected, or the configs do not belong together.
-        FileNotFoundError: If there is no such folder or repository.
+        ArgumentError: There is no such config, column, split or year.
+        DatasetError: The folder is not a dataset, or its configs do not belong together.
+        FileNotFoundError: There is no such folder or repository.
     """
     if config not in CONFIGS:
-        raise ValueError(f"There is no config '{config}'; expected one of {', '.join(CONFIGS)}.")
+        raise ArgumentError(f"config: found {config!r}; expected one of {', '.join(CONFIGS)}.")
     wanted = _wanted_columns(config, columns)
     years = None if years is None else frozenset(int(year) for year in years)
     _check_source(source)
@@ -83,8 +82,8 @@ def read_dataset(
     annual = load("annual", split if config == "annual" else whole_splits)
     if streaming:
         if whole_splits != split:
-            raise ValueError(
-                f"split is '{split}'; expected the name of a whole split when streaming {config}."
+            raise ArgumentError(
+                f"split: found {split!r}; expected the name of a whole split when streaming {config}."
             )
         return _for_each_split(
             annual, lambda name: stream_rows(_of_split(annual, name), config, years, wanted)
@@ -99,14 +98,14 @@ def read_dataset(
 def read_batches(
     dataset: datasets.Dataset, batch_size: int = 32, *, seed: int | None = None, drop_last: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """Batches of annual rows, read about as fast as pixels can be copied out of a raw memory map.
+    """Read batches of annual rows, about as fast as copying pixels out of a raw memory map.
 
-    For loops that need no DataLoader, whose handling of single rows takes as long again.
+    For loops without a DataLoader, whose handling of single rows takes as long again.
 
     Args:
-        dataset: What `read_dataset` gave for `annual` and one split, filtered, selected or shuffled at will.
-        batch_size: Rows of a batch.
-        seed: Of the order; without it, rows come in the dataset's own.
+        dataset: One split of `read_dataset(..., "annual")`, also filtered, selected or shuffled.
+        batch_size: Rows per batch.
+        seed: Seed of the order; by default the dataset's own order.
         drop_last: Leave out the last batch if it is smaller.
 
     Yields:
@@ -114,15 +113,15 @@ def read_batches(
         160), numbers as arrays, strings as object arrays.
 
     Raises:
-        ValueError: If `dataset` is another one, or `batch_size` is under 1.
+        ArgumentError: `dataset` holds other rows, or `batch_size` is below 1.
     """
     transform = dataset.format["format_kwargs"].get("transform")
     if not isinstance(transform, PixelTransform) or transform.config != "annual":
-        raise ValueError(
-            "Batches are read from annual rows; expected one split of read_dataset(..., 'annual')."
+        raise ArgumentError(
+            "dataset: found other rows than annual ones; expected one split of read_dataset(..., 'annual')."
         )
     if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; expected at least 1.")
+        raise ArgumentError(f"batch_size: found {batch_size}; expected at least 1.")
     columns = _as_arrays(dataset.with_format("arrow")[:])
     rows = columns.pop("row")
     order = np.arange(len(rows)) if seed is None else np.random.default_rng(seed).permutation(len(rows))
@@ -172,39 +171,39 @@ def _wanted_columns(config: str, columns: Iterable[str] | None) -> tuple[str, ..
     chosen = tuple(dict.fromkeys(columns))
     unknown = [name for name in chosen if name not in known]
     if unknown or not chosen:
-        raise ValueError(
-            f"columns are {', '.join(map(repr, unknown)) or 'none'}; expected some of those of {config}: "
+        raise ArgumentError(
+            f"columns: found {', '.join(map(repr, unknown)) or 'none'}; expected some of those of {config}: "
             f"{', '.join(known)}."
         )
     return chosen
 
 
 def _check_source(source: str | os.PathLike[str]) -> None:
-    """Say in a sentence what `load_dataset` would answer with a page."""
+    """Refuse a folder that is no dataset in one sentence, before `load_dataset` raises a page."""
     path = Path(source)
     if path.is_dir():
         if not (path / "README.md").is_file() or not (path / "data" / "annual").is_dir():
-            raise ValueError(
-                f"{path}: is no built dataset; expected the folder that `euromine build` wrote, with "
-                "README.md and data/annual in it."
+            raise DatasetError(
+                f"{path}: found no README.md and data/annual; expected the folder that `euromine "
+                "build` wrote."
             )
     elif isinstance(source, os.PathLike) or re.match(r"[./~\\]", source):
-        raise FileNotFoundError(f"{path}: there is no such folder; expected one that `euromine build` wrote.")
+        raise FileNotFoundError(f"{path}: there is no such folder. `euromine build` writes one.")
 
 
 def _split_name(split: str, config: str) -> str:
     """`train` of `train` or `train[:10%]`: the split whose annual rows the row numbers count."""
     match = re.fullmatch(r"(\w+)(\[[^\[\]]*\])?", str(split))
     if not match or match[1] == "all":
-        raise ValueError(
-            f"split is '{split}'; expected one split of {config}, or a part of one such as 'train[:100]' "
-            "(row numbers count within a split; concatenate_datasets joins several)."
+        raise ArgumentError(
+            f"split: found {str(split)!r}; expected one split of {config}, or a part of one such as "
+            "'train[:100]'. Row numbers count within a split; concatenate_datasets joins several."
         )
     return match[1]
 
 
 def _for_each_split(loaded: Any, make: Callable[[str | None], Any]) -> Any:
-    """The same kind of thing as `loaded` (one split, or all by name) from what `make` gives for each."""
+    """Apply `make` to one split, or to each split of a dictionary of them."""
     if not isinstance(loaded, dict):
         return make(None)
     kind = (

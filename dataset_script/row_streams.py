@@ -22,7 +22,7 @@ def stream_rows(
         _stream_rows,
         gen_kwargs={
             "annual": annual,
-            "shards": list(range(annual.num_shards)),  # a list is what `datasets` shares out among workers
+            "shards": list(range(annual.num_shards)),  # `datasets` divides lists among workers
             "config": config,
             "years": years,
             "wanted": wanted,

@@ -58,7 +58,7 @@ def decoded_view(
 
 
 def _check_rows(table: pa.Table, annual: datasets.Dataset, config: str) -> None:
-    """Raise if the row numbers of a config do not lead to rows of the same patch."""
+    """Raise `DatasetError` if the row numbers of a config lead to rows of other patches."""
     owners = table.column("patch_id").combine_chunks()
     annual_ids = annual.data.column("patch_id")
     for name in ROW_COLUMNS[config]:
@@ -70,8 +70,8 @@ def _check_rows(table: pa.Table, annual: datasets.Dataset, config: str) -> None:
         if len(rows) == 0:
             continue
         if pc.max(rows).as_py() >= len(annual) or annual_ids.take(rows) != pa.chunked_array([expected]):
-            raise ValueError(
-                f"The {config} of split '{annual.split}' name other annual rows than their own; expected "
+            raise DatasetError(
+                f"{config}: found row numbers of other patches in split '{annual.split}'; expected "
                 "configs of one build."
             )
 
@@ -86,9 +86,9 @@ def _of_years(table: pa.Table, config: str, years: frozenset[int], split: Any) -
         for name in ("year",) if config == "annual" else ("year_1", "year_2"):
             restricted = restricted.filter(pc.is_in(restricted.column(name), chosen))
     if len(table) and not len(restricted):
-        raise ValueError(
-            f"years are {', '.join(map(str, sorted(years))) or 'none'}; expected some of which split "
-            f"'{split}' has {config} rows."
+        raise ArgumentError(
+            f"years: found {', '.join(map(str, sorted(years))) or 'none'}; expected some of the "
+            f"years for which split '{split}' has {config} rows."
         )
     return restricted.combine_chunks()
 
@@ -108,7 +108,7 @@ def _series_of_years(table: pa.Table, chosen: pa.Array) -> pa.Table:
 
 
 class PixelTransform:
-    """Called by `datasets` with the small columns of some rows: replaces the row numbers by the pixels."""
+    """The transform that `datasets` calls with the small columns of some rows: adds the pixels."""
 
     def __init__(self, pixels: Pixels, config: str, wanted: Sequence[str]) -> None:
         self._pixels = pixels
@@ -116,8 +116,9 @@ class PixelTransform:
         self._pixel_columns = [name for name in PIXEL_COLUMNS[config] if name in wanted]
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The batch with pixels in place of row numbers."""
         if not all(name in batch for name in ROW_COLUMNS[self.config]):
-            return batch  # a filter by input_columns, or a person who dropped them, asks for no pixels
+            return batch  # filters by input_columns, or users who dropped the row numbers, need no pixels
         rows = batch.pop(ROW_COLUMNS[self.config][0])
         if self.config == "pairs":
             rows = list(zip(rows, batch.pop("row_2"), strict=True))
@@ -127,7 +128,7 @@ class PixelTransform:
         """The pixels of some rows of the config, by name.
 
         Args:
-            rows: What each row has for annual rows: one, a list of them, or a pair.
+            rows: The annual row of each row; for series a list of them, for pairs two.
         """
         return {name: getattr(self._pixels, name)(rows) for name in self._pixel_columns}
 
@@ -145,7 +146,7 @@ class Pixels:
         return type(self), (self._annual,)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Pixels:
-        return self  # nothing of it ever changes, and `datasets` copies at each filter, shuffle and select
+        return self  # immutable, and `datasets` copies it at each filter, shuffle and select
 
     def image(self, rows: Sequence[int]) -> list[NDArray[np.int16]]:
         """One view (10, 160, 160) per annual row."""

@@ -22,7 +22,7 @@ class PatchLabels:
     """One window of a scene and its labels through the years.
 
     Attributes:
-        patch_id: `<site>_<number>`, the number being the window's place in `patch_grid`, with zeros in front.
+        patch_id: `<site>_<number>`, the zero-padded index of the window in `patch_grid`.
         patch: The window.
         labels: `(years, 160, 160)` uint8 0/1/255, in the order of the scene's years.
     """
@@ -53,8 +53,8 @@ def _read_windows(
     """Each patch of all years, `(years, ..., 160, 160)`.
 
     Files are stored in strips or tiles, or inside a zip, where reading patch by patch would decompress the
-    same pixels again and again: so whole lines are read, as many at once as memory allows. The patches of
-    the right column come last but lie in lines that were read before: their right ends are kept until then.
+    same pixels repeatedly. Whole lines are read instead, as many at once as memory allows. The patches of the
+    right column come last but lie in lines already read, so their right ends are kept until then.
     """
     line_bytes = len(scene.years) * scene.width * pixel_bytes
     lines = max(1, _READ_BYTES // line_bytes // PATCH_SIZE) * PATCH_SIZE
@@ -81,7 +81,7 @@ def _read_lines(
 ) -> NDArray[Any]:
     """Lines `top` to `top + height` of all years, `(years, ..., height, width)`.
 
-    They are written over `into` if it has their shape: memory that is fresh costs as much as reading.
+    They overwrite `into` if it has their shape: fresh memory costs as much as reading.
     """
     for position, year in enumerate(scene.years):
         pixels = read(year, top=top, height=height)

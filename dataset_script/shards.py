@@ -28,7 +28,7 @@ from .splits import sites_of_splits
 logger = logging.getLogger(__name__)
 
 FORMAT = 2
-"""Raised whenever the same archive would give other bytes."""
+"""Version of the shards' bytes: incremented when the same archive would give others."""
 
 SHARD_BYTES = 500_000_000
 """A shard is at most this large."""
@@ -46,45 +46,45 @@ def build_dataset(
     progress: bool = True,
     shard_bytes: int = SHARD_BYTES,
 ) -> Path:
-    """Build the dataset: `data/<config>/<split>-*.parquet`, `README.md`, `statistics.json` and a picture.
+    """Build the dataset: `data/<config>/<split>-*.parquet`, the card, statistics, a picture and `build.json`.
 
-    A site's annual rows are written by one process into parquet files of their own, cut where they would grow
-    beyond `shard_bytes` and never between two years of a patch; so the bytes are the same whatever the number
-    of processes, and no pixel is compressed twice. A split that no site is in, and a config without rows, are
-    absent. All is written to a hidden folder beside `out` that takes its name when everything is there: a
-    build that was stopped goes on where it was, to the same bytes.
+    Each site has parquet files of its own, cut before they grow beyond `shard_bytes` and never between two
+    years of a patch. The bytes therefore do not depend on the number of processes, and no pixel is compressed
+    twice. Splits without sites and configs without rows are absent. The dataset is written to a hidden folder
+    beside `out` and renamed when complete; a stopped build resumes and ends in the same bytes.
 
     Args:
         archive: The published archive, a folder or the zip.
-        out: The folder to make; it must not exist, or be empty, or hold this very dataset already.
+        out: The folder to make: new, empty, or holding this very dataset already.
         splits: `corrected`, `official` or a JSON file, as for `split_sites`.
-        workers: Number of processes; as many as there are cores if not given. A script that calls this with
-            more than one needs `if __name__ == "__main__":`, because they are spawned.
-        dask: Address of a Dask scheduler whose workers build the sites instead; they must see the same files.
-        progress: Whether to show a progress bar over the sites.
+        workers: Number of processes, by default one per core. A script that calls this with more than one
+            needs `if __name__ == "__main__":`, because processes are spawned.
+        dask: Address of a Dask scheduler whose workers build the sites; they need access to the same files.
+        progress: Show a progress bar over the sites.
         shard_bytes: Largest size of a parquet file.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: If an argument, the archive or the splits are not as expected, or `out` holds something
-            else.
-        OSError: If a file cannot be read or written; a full disk is named as such.
+        ArgumentError: An argument is out of range, or the splits leave out a site.
+        DataError: The archive or the splits do not hold what was expected, or `out` holds something else.
+        MissingExtraError: Dask is not installed.
+        OSError: A file cannot be read or written, or the disk is full.
     """
     if workers is not None and workers < 1:
-        raise ValueError(f"workers is {workers}; expected at least 1.")
+        raise ArgumentError(f"workers: found {workers}; expected at least 1.")
     if workers is not None and dask is not None:
-        raise ValueError("workers and dask are both given; expected one of them.")
+        raise ArgumentError("workers: found a number of processes beside dask; expected one of them.")
     if shard_bytes <= 2 * SHARD_MARGIN:
-        raise ValueError(f"shard_bytes is {shard_bytes}; expected more than {2 * SHARD_MARGIN}.")
+        raise ArgumentError(f"shard_bytes: found {shard_bytes}; expected more than {2 * SHARD_MARGIN}.")
     source = Archive(Path(archive).absolute())
     sites = sites_of_splits(source, splits)
     out = Path(out).resolve()
     record = _build_record(source, sites, shard_bytes)
     work = out.with_name(f".{out.name}.building")
     if _is_built(source, sites, out, record):
-        shutil.rmtree(work, ignore_errors=True)  # left by a build that was killed after its last step
+        shutil.rmtree(work, ignore_errors=True)  # left by a build killed after its last step
         logger.info("%s is built already.", out)
         return out
 
@@ -94,7 +94,10 @@ def build_dataset(
         if [task.fingerprint for task in _tasks(source, sites, work, shard_bytes)] != [
             task.fingerprint for task in tasks
         ]:
-            raise ValueError(f"{source.path}: changed while it was read; run the same command again.")
+            raise ArchiveError(
+                f"{source.path}: found files that changed while they were read; expected an archive at rest. "
+                "Run the same command again."
+            )
         dataset = assemble(work, sites, records, simulated=source.simulated)
         write_build_record(dataset, record)
         dataset.replace(out)
@@ -118,7 +121,7 @@ def _build_record(archive: Archive, sites: Mapping[str, Sequence[str]], shard_by
 
 
 def _is_built(archive: Archive, sites: Mapping[str, Sequence[str]], out: Path, record: BuildRecord) -> bool:
-    """Whether `out` holds this dataset; an error if it holds anything else."""
+    """Whether `out` holds this dataset already; raises `DatasetError` if it holds anything else."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     try:
@@ -146,7 +149,7 @@ def _tasks(
     """The sites of all splits, by name."""
     parts = work / "parts"
     parts.mkdir(exist_ok=True)
-    # The bytes of a shard depend on the libraries that write them, too.
+    # Shards also depend on the libraries that write them.
     tools = (FORMAT, shard_bytes, pa.__version__, PIL.__version__, np.__version__)
     return [
         SiteTask(site, str(parts), shard_bytes, hash_of([files_state(archive, site), tools]))
@@ -159,7 +162,7 @@ def _tasks(
 def _build_sites(
     tasks: Sequence[SiteTask], *, workers: int | None, dask: str | None, progress: bool
 ) -> dict[str, SiteRecord]:
-    """The records of all sites, built where no earlier run has."""
+    """Build the sites that no earlier run has built; the records of all."""
     records = {task.site.name: record for task in tasks if (record := finished_record(task)) is not None}
     missing = [task for task in tasks if task.site.name not in records]
     if dask is not None:
@@ -180,7 +183,7 @@ def _build_sites(
 
 @contextlib.contextmanager
 def _locked(work: Path) -> Iterator[None]:
-    """Make the work folder and keep others out of it; the lock goes with the process, however it ends."""
+    """Make the work folder and lock it; the lock ends with the process."""
     work.mkdir(parents=True, exist_ok=True)
     with (work / "lock").open("w") as lock:
         if sys.platform != "win32":
@@ -189,7 +192,9 @@ def _locked(work: Path) -> Iterator[None]:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ValueError(f"{work}: another build is writing there; wait for it to end.") from None
+                raise DatasetError(
+                    f"{work}: found another build at work; expected none. Wait for it to end."
+                ) from None
         for unfinished in work.glob("parts/.unfinished-*"):
             shutil.rmtree(unfinished)
         yield

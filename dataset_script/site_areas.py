@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +28,7 @@ CONVENTIONS = {
 }
 
 PAPER_PIXEL_AREA = 100.0
-"""What the paper takes a pixel for, in m2."""
+"""The ground area of a pixel in the paper, in m2."""
 
 # Pixels of a year that are read at a time.
 _WINDOW_PIXELS = 2**22
@@ -69,26 +68,28 @@ def measure_archive(
     Args:
         archive: The archive.
         convention: "true" or "paper", one of `CONVENTIONS`.
-        all_sites: Also those of the published archive that the release's own preprocessing leaves out.
-        workers: Number of processes; as many as there are cores if not given.
-        progress: Whether to show a progress bar over the sites.
+        all_sites: Include the sites that the release's own preprocessing leaves out.
+        workers: Number of processes, by default one per core.
+        progress: Show a progress bar over the sites.
 
     Raises:
-        ValueError: As `areas_of`, or `workers` is less than 1, or no site is left.
-        ArchiveError: A file is not as expected.
+        ArgumentError: `convention` or `workers` is out of range.
+        GridError: As for `areas_of`.
+        ArchiveError: A file does not hold what was expected, or no site is left.
         OSError: A process was killed.
     """
     if workers is not None and workers < 1:
-        raise ValueError(f"workers is {workers}; expected at least 1.")
+        raise ArgumentError(f"workers: found {workers}; expected at least 1.")
     if convention not in CONVENTIONS:
-        raise ValueError(f"The areas are '{convention}'; expected one of {', '.join(CONVENTIONS)}.")
+        raise ArgumentError(f"areas: found {convention!r}; expected one of {', '.join(CONVENTIONS)}.")
     skipped = [] if all_sites else sorted(set(archive.sites) & set(EXCLUDED_SITES))
     if skipped:
         logger.info("Skipped, as the published release does: %s.", ", ".join(skipped))
     sites = [site for name, site in archive.sites.items() if name not in skipped]
     if not sites:
-        raise ValueError(
-            f"{archive.path} holds no other site than {', '.join(skipped)}; expected one to measure."
+        raise ArchiveError(
+            f"{archive.path}: found no other site than {', '.join(skipped)}; expected one to measure. "
+            "Measure these, too, with --all-sites."
         )
     measured = in_processes(
         partial(areas_of, convention=convention), sites, workers or usable_cores(), "measured a site"
@@ -112,14 +113,15 @@ def areas_of(site: Site, convention: str = "true") -> SiteAreas:
         convention: "true" or "paper", one of `CONVENTIONS`.
 
     Raises:
-        ValueError: There is no such convention, or the site's grid has no areas (`pixel_areas`).
-        ArchiveError: A file of the site is not as expected.
+        ArgumentError: There is no such convention.
+        GridError: The site's grid has no areas (`pixel_areas`).
+        ArchiveError: A file of the site does not hold what was expected.
     """
     if convention not in CONVENTIONS:
-        raise ValueError(f"The areas are '{convention}'; expected one of {', '.join(CONVENTIONS)}.")
+        raise ArgumentError(f"areas: found {convention!r}; expected one of {', '.join(CONVENTIONS)}.")
     with site.open() as scene:
         years = len(scene.years)
-        # Pixels in each row, because all pixels of a row have one area: integers, exact in any windows.
+        # Counted per row, whose pixels share one area: integers are exact in any windows.
         mine = np.zeros((years, scene.height), np.int64)
         gained, lost = (np.zeros((years, years, scene.height), np.int64) for _ in range(2))
         lines = max(1, _WINDOW_PIXELS // (scene.width * years))

@@ -19,7 +19,7 @@ from .archive_bands import BANDS
 
 Transform = tuple[float, float, float, float, float, float]
 
-# 255 in a label is mine in the published convention, and no data in that of this project.
+# A label's 255 means mine in the published convention, and ignored in this project's.
 MINE, MARKED = 1, 255
 
 _LABEL_VALUES = (0, MINE, MARKED)
@@ -40,10 +40,10 @@ class Site:
 
     Attributes:
         name: Name of its folder, for example `Portuga_1`.
-        country: The name without its number, spelled right: `Portugal`. A site of one's own named
-            `Kiruna_3` has the country `Kiruna`, one named `Kiruna` too.
-        image_paths: Year -> path of the image, as GDAL takes it (`/vsizip/...` in a zip).
-        label_paths: Year -> path of the label, of the same years.
+        country: The name without its number, spelled right: `Portugal`. A user's site
+            `Kiruna_3` or `Kiruna` has the country `Kiruna`.
+        image_paths: Year -> GDAL path of the image (`/vsizip/...` in a zip).
+        label_paths: Year -> GDAL path of the label, for the same years.
     """
 
     name: str
@@ -53,20 +53,20 @@ class Site:
 
     @property
     def years(self) -> tuple[int, ...]:
-        """The years of the site, sorted; a year that the archive lacks is absent."""
+        """The years of the site, sorted, without those that the archive lacks."""
         return tuple(sorted(self.image_paths))
 
     def open(self) -> Scene:
-        """The scene, its files open; use it in a `with` statement.
+        """Open the site's files; use the scene in a `with` statement.
 
         Raises:
-            ArchiveError: If a file cannot be opened or its header is not as expected.
+            ArchiveError: A file cannot be opened, or its header does not fit.
         """
         return Scene(self)
 
 
 class Scene:
-    """An open site: the same pixels in every year, read in windows.
+    """An open site, read in windows that hold the same pixels in every year.
 
     Files stay open until the end of the `with` statement. All headers are checked on opening; the values of
     a label are checked when it is first read, those of an image as they are read. A scene belongs to one
@@ -95,7 +95,7 @@ class Scene:
         """Open all files of a site and check their headers.
 
         Raises:
-            ArchiveError: If a file cannot be opened or its header is not as expected.
+            ArchiveError: A file cannot be opened, or its header does not fit.
         """
         self.site, self.country, self.years = site.name, site.country, site.years
         self._image_paths, self._label_paths = dict(site.image_paths), dict(site.label_paths)
@@ -135,7 +135,7 @@ class Scene:
     def read_image(
         self, year: int, top: int = 0, left: int = 0, height: int | None = None, width: int | None = None
     ) -> NDArray[np.int16]:
-        """A window of a year's image; the whole of it by default.
+        """Read a window of a year's image; by default the whole image.
 
         Args:
             year: A year of the scene.
@@ -148,8 +148,8 @@ class Scene:
             `(10, height, width)` int16 DN (reflectance x 10000), bands in the order of `BANDS`.
 
         Raises:
-            ValueError: If the scene has no such year or window.
-            ArchiveError: If the file is damaged, or unsigned with values that int16 cannot hold.
+            ValueError: The scene has no such year or window, or is closed.
+            ArchiveError: The file is damaged, or unsigned with values that int16 cannot hold.
         """
         window = self._window(year, top, left, height, width)
         path = self._image_paths[year]
@@ -158,7 +158,7 @@ class Scene:
             largest = int(image.max())
             if largest > _LARGEST_DN:
                 raise ArchiveError(
-                    f"{shown(path)}: holds the value {largest}; expected int16 DN (reflectance x 10000), "
+                    f"{shown(path)}: found the value {largest}; expected int16 DN (reflectance x 10000), "
                     f"at most {_LARGEST_DN}."
                 )
         return image.astype(np.int16, copy=False)
@@ -166,9 +166,9 @@ class Scene:
     def read_label(
         self, year: int, top: int = 0, left: int = 0, height: int | None = None, width: int | None = None
     ) -> NDArray[np.uint8]:
-        """A window of a year's label; the whole of it by default.
+        """Read a window of a year's label; by default the whole label.
 
-        What 255 means is decided by all values of the file, so that windows agree. A file that holds 1
+        All values of the file decide the meaning of 255, so that windows agree. A file that holds 1
         marks mines with 1, and pixels to ignore with 255. A file without 1 follows the published
         convention: 255 is mine (a file of 255 alone is mine everywhere, one of 0 alone nowhere).
 
@@ -180,11 +180,11 @@ class Scene:
             width: Columns, by default to the end of the scene.
 
         Returns:
-            `(height, width)` uint8: 0 elsewhere, 1 mine, 255 to be ignored.
+            `(height, width)` uint8: 0 other, 1 mine, 255 ignored.
 
         Raises:
-            ValueError: If the scene has no such year or window.
-            ArchiveError: If the file is damaged, holds other values than 0, 1 and 255, or if 255 is to be
+            ValueError: The scene has no such year or window, or is closed.
+            ArchiveError: The file is damaged, holds other values than 0, 1 and 255, or 255 is to be
                 ignored in one year of the site and could be so in this one, which has no 1.
         """
         window = self._window(year, top, left, height, width)
@@ -211,18 +211,18 @@ class Scene:
         """The window as rasterio takes it: `(first row, end of rows), (first column, end of columns)`."""
         if self._closed:
             raise ValueError(
-                f"The scene {self.site} is closed; expected reading inside its `with` statement."
+                f"{self.site}: found the scene closed; expected reading inside its `with` statement."
             )
         if year not in self._images:
             raise ValueError(
-                f"{self.site} has no year {year}; expected one of {', '.join(map(str, self.years))}."
+                f"year: found {year} for {self.site}; expected one of {', '.join(map(str, self.years))}."
             )
         bottom = self.height if height is None else top + height
         right = self.width if width is None else left + width
         if not (0 <= top < bottom <= self.height and 0 <= left < right <= self.width):
             raise ValueError(
-                f"{self.site} has no window of rows {top} to {bottom} and columns {left} to {right}; "
-                f"expected one that is not empty and inside {self.height} x {self.width} pixels."
+                f"{self.site}: found a window of rows {top} to {bottom} and columns {left} to "
+                f"{right}; expected one that is not empty and inside {self.height} x {self.width} pixels."
             )
         return (top, bottom), (left, right)
 
@@ -246,81 +246,81 @@ class Scene:
             if others.size:
                 values = ", ".join(map(str, others[:5].tolist())) + (", ..." if others.size > 5 else "")
                 raise ArchiveError(
-                    f"{shown(path)}: holds the values {values}; expected 0 and 255 (mine), 0 and 1 (mine), "
-                    f"or 0, 1 and 255 (ignored)."
+                    f"{shown(path)}: found the values {values}; expected 0 and 255 (mine), 0 and 1 (mine), "
+                    "or 0, 1 and 255 (ignored)."
                 )
         return frozenset(found)
 
     def _check_conventions(self) -> None:
-        """Refuse to guess: a site that ignores 255 in one year hardly means mine by it in another."""
+        """Refuse a site where 255 would mean mine in one year and ignored in another."""
         values = self._label_values
         ignored = [year for year in values if {MINE, MARKED} <= values[year]]
         marked = [year for year in values if MARKED in values[year] and MINE not in values[year]]
         if ignored and marked:
             raise ArchiveError(
-                f"{shown(self._label_paths[marked[0]])}: holds 255 but no 1, while "
-                f"{shown(self._label_paths[ignored[0]])} holds 1 (mine) and 255 (ignored); expected one "
-                f"convention for all years of a site."
+                f"{shown(self._label_paths[marked[0]])}: found 255 but no 1, while "
+                f"{shown(self._label_paths[ignored[0]])} has 1 (mine) and 255 (ignored); expected one "
+                "convention for all years of a site."
             )
 
 
 def _check_image(dataset: Any, path: str) -> None:
-    expected = f"expected {len(BANDS)} bands ({' '.join(BANDS)}) of int16 DN (reflectance x 10000)"
+    expected = f"{len(BANDS)} bands ({' '.join(BANDS)}) of int16 DN (reflectance x 10000)"
     if dataset.count != len(BANDS):
-        raise ArchiveError(f"{shown(path)}: has {counted(dataset.count, 'band')}; {expected}.")
+        raise ArchiveError(f"{shown(path)}: found {counted(dataset.count, 'band')}; expected {expected}.")
     types = sorted(set(dataset.dtypes))
     if not set(types) <= {"int16", "uint16"}:
         kind = "reflectance as " if types[0].startswith("float") else ""
-        raise ArchiveError(f"{shown(path)}: holds {kind}{', '.join(types)}; {expected}.")
+        raise ArchiveError(f"{shown(path)}: found {kind}{', '.join(types)}; expected {expected}.")
     _check_size(dataset, path)
     if not dataset.crs:
         raise ArchiveError(
-            f"{shown(path)}: has no coordinate reference system (CRS); expected one, as EPSG:4326."
+            f"{shown(path)}: found no coordinate reference system (CRS); expected one, such as EPSG:4326."
         )
     determinant = dataset.transform.determinant
     if dataset.transform.is_identity or not math.isfinite(determinant) or determinant == 0:
         raise ArchiveError(
-            f"{shown(path)}: has no usable geotransform; expected one that places pixels in its CRS."
+            f"{shown(path)}: found no usable geotransform; expected one that places pixels in its CRS."
         )
 
 
 def _check_label(dataset: Any, path: str) -> None:
-    expected = "expected one band of uint8 with 0 and 255 (mine), or 0 and 1 (mine)"
+    expected = "one band of uint8 with 0 and 255 (mine), or 0 and 1 (mine)"
     if dataset.count != 1:
-        raise ArchiveError(f"{shown(path)}: has {counted(dataset.count, 'band')}; {expected}.")
+        raise ArchiveError(f"{shown(path)}: found {counted(dataset.count, 'band')}; expected {expected}.")
     if np.dtype(dataset.dtypes[0]).kind not in "iu":
-        raise ArchiveError(f"{shown(path)}: holds {dataset.dtypes[0]}; {expected}.")
+        raise ArchiveError(f"{shown(path)}: found {dataset.dtypes[0]}; expected {expected}.")
     _check_size(dataset, path)
 
 
 def _check_size(dataset: Any, path: str) -> None:
-    """Before anything is read: what a header claims may be absurd."""
+    """Refuse absurd sizes in a header before reading anything."""
     if dataset.height * dataset.width > _LARGEST_SCENE:
         raise ArchiveError(
-            f"{shown(path)}: claims {dataset.height} x {dataset.width} pixels; expected a scene of at most "
-            f"{_LARGEST_SCENE} pixels."
+            f"{shown(path)}: found a header of {dataset.height} x {dataset.width} pixels; expected "
+            f"a scene of at most {_LARGEST_SCENE} pixels."
         )
     check_blocks(dataset, path, ArchiveError)
 
 
 def _check_same_place(dataset: Any, path: str, first: Any, first_path: str) -> None:
-    """Refuse a year or label that lies elsewhere than the site's first image."""
+    """Refuse a year or label on another grid than the site's first image."""
     if (dataset.height, dataset.width) != (first.height, first.width):
         raise ArchiveError(
-            f"{shown(path)}: has {dataset.height} x {dataset.width} pixels; expected {first.height} x "
-            f"{first.width} as {shown(first_path)}."
+            f"{shown(path)}: found {dataset.height} x {dataset.width} pixels; expected {first.height} x "
+            f"{first.width} as in {shown(first_path)}."
         )
     if dataset.crs and dataset.crs != first.crs:
         raise ArchiveError(
-            f"{shown(path)}: has the CRS {crs_name(dataset.crs)}; expected {crs_name(first.crs)} as "
+            f"{shown(path)}: found the CRS {crs_name(dataset.crs)}; expected {crs_name(first.crs)} as in "
             f"{shown(first_path)}."
         )
     if not dataset.transform.is_identity:  # the identity is how a label without georeferencing reads
         shift = _corner_shift(first.transform, dataset.transform, first.height, first.width)
         if not shift <= _LARGEST_SHIFT:
             raise ArchiveError(
-                f"{shown(path)}: lies {shift:.3g} pixels away from {shown(first_path)}; expected the same "
-                f"geotransform within {_LARGEST_SHIFT} pixel."
+                f"{shown(path)}: found a grid {shift:.3g} pixels away from {shown(first_path)}; "
+                f"expected the same geotransform within {_LARGEST_SHIFT} pixel."
             )
 
 
@@ -340,4 +340,5 @@ def _apply(transform: Sequence[float], column: float, row: float) -> tuple[float
 
 
 def counted(count: int, thing: str) -> str:
+    """A count with its noun: "1 band", "3 bands"."""
     return f"1 {thing}" if count == 1 else f"{count} {thing}s"

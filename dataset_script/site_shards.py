@@ -28,17 +28,17 @@ from .site_scene import Scene, Site
 from .statistics import BandSums
 
 ROWS_PER_GROUP = 16
-"""Annual rows in a row group: what streaming has to fetch and decompress for its first row."""
+"""Annual rows per row group, which streaming fetches and decompresses for its first row."""
 
 COMPRESSION_LEVEL = 3
 
-# Blobs differ from cell to cell: a dictionary or a least and greatest value of them is only a second copy.
+# Blobs differ from cell to cell: dictionaries and statistics would only store them a second time.
 _BLOBS = {"image", "label", "quicklook"}
 
-# What parquet adds around the cells of a shard: page headers and the footer, generously.
+# Parquet's page headers and footer around the cells of a shard, generously.
 SHARD_MARGIN = 4_000_000
 
-# Rows that wait to be written while others are: those of a dozen patches in ten years.
+# Rows prefetched while others are written: those of a dozen patches in ten years.
 _AHEAD_BYTES = 64 * 2**20
 
 _PATCH_BYTES = 2 * len(BANDS) * PATCH_SIZE * PATCH_SIZE
@@ -53,7 +53,7 @@ _SITE_RECORD = "build.json"
 
 @dataclass
 class SiteRecord:
-    """What the whole dataset needs to know of a site whose shards are written.
+    """The numbers of a site whose shards are written, as the whole dataset needs them.
 
     Attributes:
         site: Its name.
@@ -67,7 +67,7 @@ class SiteRecord:
         band_sums: `BandSums` over all pixels and years, as a dictionary.
         showcase: The patch with the most change between the first and the last year.
         showcase_score: How many of its pixels change, and how many are mine in the last year.
-        fingerprint: Hash of the files that the site was read from, and of what wrote them.
+        fingerprint: Hash of the site's files and of the libraries that wrote the shards.
     """
 
     site: str
@@ -91,13 +91,13 @@ class SiteRecord:
 
 @dataclass(frozen=True)
 class SiteTask:
-    """One site to build, as it travels to another process.
+    """One site to build, in a form that travels to another process.
 
     Attributes:
         site: The site.
         parts: Folder in which its folder of shards is made.
         shard_bytes: Largest size of a parquet file.
-        fingerprint: Hash of what the shards depend on.
+        fingerprint: Hash of everything that the shards depend on.
     """
 
     site: Site
@@ -107,12 +107,12 @@ class SiteTask:
 
     @property
     def folder(self) -> Path:
-        """Where the site's shards lie when they are done, all of them."""
+        """The folder of the site's finished shards."""
         return Path(self.parts) / self.site.name
 
 
 def finished_record(task: SiteTask) -> SiteRecord | None:
-    """The record of a site that an earlier run finished from the same files, if there is one."""
+    """The record of a site that an earlier run finished from the same files; None without one."""
     try:
         found = SiteRecord(**json.loads((task.folder / _SITE_RECORD).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -121,7 +121,7 @@ def finished_record(task: SiteTask) -> SiteRecord | None:
 
 
 def build_site(task: SiteTask) -> SiteRecord:
-    """Write one site's rows of all three configs and the record of them, or nothing.
+    """Write one site's rows of all three configs and its record, or nothing.
 
     Args:
         task: What to build.
@@ -130,8 +130,8 @@ def build_site(task: SiteTask) -> SiteRecord:
         The record, also in the site's folder as JSON.
 
     Raises:
-        ValueError: If a file of the site is not as expected.
-        OSError: If a file cannot be read or written.
+        ArchiveError: A file of the site does not hold what was expected.
+        OSError: A file cannot be read or written.
     """
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=task.parts))
     try:
@@ -187,7 +187,7 @@ def _tables(scene: Scene, counts: _Counts) -> Generator[tuple[PatchLabels, pa.Ta
 
 
 class _SmallRows:
-    """The rows of `series` or `pairs`, most of them as tables: dictionaries take ten times the memory."""
+    """The rows of `series` or `pairs`, kept as tables: dictionaries take ten times the memory."""
 
     def __init__(self, config: str) -> None:
         self.config = config
@@ -230,15 +230,15 @@ class _AnnualWriter:
         if kind is None:
             self._finish()
         elif self._writer is not None and self._sink is not None:
-            # The folder is thrown away, so it does not matter whether the file can still be ended well.
+            # The folder is deleted, so the file need not be complete.
             with contextlib.suppress(OSError, pa.ArrowException):
                 self._writer.close()
             self._sink.close()
 
     def write(self, rows: pa.Table) -> None:
         """Add the years of one patch, which stay in one file."""
-        # Counted as if nothing of what waits could be compressed: where a file is cut then depends on the
-        # rows alone, and it never grows beyond the limit.
+        # Counted as if the waiting rows could not be compressed: cuts then depend on the rows alone, and
+        # files never grow beyond the limit.
         if self._sink is not None and self._sink.tell() + self._waiting.nbytes + rows.nbytes > self._limit:
             self._finish()
         if self._sink is None:
@@ -274,15 +274,15 @@ def _parquet_writer(sink: pa.NativeFile, schema: pa.Schema) -> pq.ParquetWriter:
         compression_level=COMPRESSION_LEVEL,
         use_dictionary=small,
         write_statistics=small,
-        # One image a page, as the limit is looked at after each batch: zstd is faster on pieces that fit
-        # into the processor's cache, and a reader has less to decompress for one row.
+        # One image per page, because the limit is checked after each batch: zstd is faster on pieces that
+        # fit into the processor's cache, and a reader decompresses less for one row.
         data_page_size=_PAGE_BYTES,
         write_batch_size=1 if _BLOBS.intersection(schema.names) else None,
     )
 
 
 def write_table(path: Path, table: pa.Table) -> None:
-    """One of the small configs as one file."""
+    """Write a table as one file."""
     with pa.OSFile(str(path), "wb") as sink, _parquet_writer(sink, table.schema) as writer:
         writer.write_table(table)
 

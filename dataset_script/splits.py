@@ -1,4 +1,4 @@
-"""Which site belongs to which split: the published lists, the corrected ones, or a JSON file."""
+"""The sites of each split: from the published lists, the corrected ones, or a JSON file."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def split_sites(splits: str | os.PathLike[str]) -> dict[str, list[str]]:
         The names in the order of the lists, by split ("train", "validation", "test").
 
     Raises:
-        ValueError: If `splits` is no known name and no file, or if the file does not hold what it should.
+        ArgumentError: `splits` is neither a known name nor a file.
+        DataError: The file cannot be read, or does not hold the lists.
     """
     if splits == "official":
         return _official()
@@ -72,8 +73,8 @@ def assign_splits(site_names: Iterable[str], splits: str | os.PathLike[str]) -> 
         `{"train": (...), "validation": (...), "test": (...)}`, sites sorted by name; a split may be empty.
 
     Raises:
-        ValueError: If a site of the archive is in no split (the message lists them all), or as
-            `split_sites` does.
+        ArgumentError: A site of the archive is in no split (the message lists them all).
+        DataError: As for `split_sites`.
     """
     present = set(site_names)
     lists = split_sites(splits)
@@ -105,7 +106,8 @@ def sites_of_splits(archive: Archive, splits: str | os.PathLike[str]) -> dict[st
     """The sites of each split that has any.
 
     Raises:
-        ValueError: If no site of the archive is in any split, or as `assign_splits` does.
+        ArchiveError: No site of the archive is in any split.
+        EuroMineError: As for `assign_splits`.
     """
     assignment = {split: sites for split, sites in assign_splits(archive.sites, splits).items() if sites}
     if not assignment:
@@ -129,7 +131,7 @@ def _corrected() -> dict[str, list[str]]:
 
 
 def _read_splits(path: Path) -> dict[str, list[str]]:
-    """The lists of a person's own JSON file, checked."""
+    """The lists of a user's JSON file."""
     try:
         pairs = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once_each)
     except FileNotFoundError as error:
@@ -148,7 +150,7 @@ def _read_splits(path: Path) -> dict[str, list[str]]:
 
 
 def _once_each(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose keys differ: of two equal ones, JSON would quietly keep the last."""
+    """A JSON object with distinct keys: of two equal ones, Python would silently keep the last."""
     doubled = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
     if doubled:
         raise KeyError(doubled[0])

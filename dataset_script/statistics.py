@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from euromine.support.errors import ArgumentError, DataError
+
 from .archive import Archive
 from .archive_bands import BANDS
 from .site_scene import Site
@@ -28,8 +30,7 @@ class BandStatistics:
         bands: Names of the bands.
         mean: One per band.
         std: One per band, of the whole population (ddof 0).
-        pixels: How many pixels of a band they come from, all years together; None where the source does
-            not say.
+        pixels: Number of pixels of a band, over all years; None if unknown.
     """
 
     bands: tuple[str, ...]
@@ -40,12 +41,12 @@ class BandStatistics:
     def __post_init__(self) -> None:
         if not len(self.bands) == len(self.mean) == len(self.std):
             raise ValueError(
-                f"Band statistics have {len(self.bands)} bands, {len(self.mean)} means and {len(self.std)} "
+                f"band statistics: found {len(self.bands)} bands, {len(self.mean)} means and {len(self.std)} "
                 f"standard deviations; expected as many of each."
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it: `{"bands": [...], "mean": [...], "std": [...], "pixels": ...}`."""
+        """As JSON values: `{"bands": [...], "mean": [...], "std": [...], "pixels": ...}`."""
         return {
             "bands": list(self.bands),
             "mean": list(self.mean),
@@ -58,11 +59,12 @@ class BandStatistics:
         """The inverse of `to_dict`.
 
         Raises:
-            ValueError: If a key is missing or the lists differ in length.
+            DataError: A key is missing.
+            ValueError: The lists differ in length.
         """
         missing = [key for key in ("bands", "mean", "std") if key not in values]
         if missing:
-            raise ValueError(f"Band statistics lack {', '.join(missing)}; expected bands, mean and std.")
+            raise DataError(f"band statistics: found no {', '.join(missing)}; expected bands, mean and std.")
         return cls(
             bands=tuple(str(band) for band in values["bands"]),
             mean=tuple(float(mean) for mean in values["mean"]),
@@ -75,7 +77,7 @@ class BandStatistics:
 class BandSums:
     """Count, sum and sum of squares of each band's DN: integers, so exact in any order and any division.
 
-    Sums of parts of the data add up (`+`) to those of the whole, so sites can be shared out to processes.
+    Sums of parts of the data add up (`+`) to those of the whole, so processes can divide the sites.
 
     Attributes:
         bands: Names of the bands.
@@ -100,12 +102,12 @@ class BandSums:
             image: `(..., bands, height, width)`, integers of at most 16 bits.
 
         Raises:
-            ValueError: If it has another number of bands or another dtype.
+            ValueError: It has another number of bands or another dtype.
         """
         if image.ndim < 3 or image.shape[-3] != len(self.bands):
-            raise ValueError(f"The image is {image.shape}; expected (..., {len(self.bands)}, height, width).")
+            raise ValueError(f"image: found {image.shape}; expected (..., {len(self.bands)}, height, width).")
         if image.dtype.kind not in "iu" or image.dtype.itemsize > 2:
-            raise ValueError(f"The image holds {image.dtype}; expected int16 DN.")
+            raise ValueError(f"image: found {image.dtype}; expected int16 DN.")
         for band, values in enumerate(np.moveaxis(image, -3, 0)):
             flat = values.reshape(-1)
             for start in range(0, flat.size, _CHUNK):
@@ -117,7 +119,7 @@ class BandSums:
     def __add__(self, other: BandSums) -> BandSums:
         if self.bands != other.bands:
             raise ValueError(
-                f"Sums of {self.bands} and {other.bands} do not add up; expected the same bands."
+                f"band sums: found those of {other.bands}; expected the same bands {self.bands}."
             )
         return BandSums(
             bands=self.bands,
@@ -127,7 +129,7 @@ class BandSums:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it: `{"bands": [...], "pixels": ..., "sums": [...], "squares": [...]}`, integers."""
+        """As JSON values: `{"bands": [...], "pixels": ..., "sums": [...], "squares": [...]}`, integers."""
         return {
             "bands": list(self.bands),
             "pixels": self.pixels,
@@ -149,10 +151,10 @@ class BandSums:
         """Mean and standard deviation so far; rounded once, at the end.
 
         Raises:
-            ValueError: If no pixel has been counted.
+            ArgumentError: No pixel has been counted.
         """
         if self.pixels == 0:
-            raise ValueError("Band statistics of no pixel at all; expected at least one site to count.")
+            raise ArgumentError("band statistics: found no pixel; expected at least one site to count.")
         count = self.pixels
         # Division of Python's integers is rounded correctly, however large they are.
         means = (total / count for total in self.sums)
@@ -167,7 +169,7 @@ def sums_of(site: Site) -> BandSums:
     """The sums over every pixel of a site's scene, once, in all its years; read in windows.
 
     Raises:
-        ArchiveError: If a file of the site is not as expected.
+        ArchiveError: A file of the site does not hold what was expected.
     """
     sums = BandSums()
     with site.open() as scene:
@@ -179,7 +181,7 @@ def sums_of(site: Site) -> BandSums:
 
 
 def statistics_of(archive: Archive, sites: Iterable[str]) -> BandStatistics:
-    """The band statistics of some sites of an archive, as a rule those of the training split.
+    """The band statistics of some sites of an archive, usually those of the training split.
 
     Each pixel of a scene counts once a year. For many sites, add up `sums_of` in several processes: the
     result is the same to the last bit.
@@ -189,13 +191,15 @@ def statistics_of(archive: Archive, sites: Iterable[str]) -> BandStatistics:
         sites: Names of the sites, each counted once.
 
     Raises:
-        ValueError: If the archive lacks a site, or there is none to count.
-        ArchiveError: If a file is not as expected.
+        ArgumentError: The archive lacks a site, or there is none to count.
+        ArchiveError: A file does not hold what was expected.
     """
     names = sorted(set(sites))
     missing = [name for name in names if name not in archive.sites]
     if missing:
-        raise ValueError(f"{archive.path} has no site {', '.join(missing)}; expected sites of the archive.")
+        raise ArgumentError(
+            f"sites: found {', '.join(missing)}, which {archive.path} lacks; expected sites of the archive."
+        )
     return sum((sums_of(archive.sites[name]) for name in names), start=BandSums()).statistics()
 
 

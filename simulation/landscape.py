@@ -1,4 +1,4 @@
-"""The land around a simulated mine: forest, fields, villages, roads, water, and what years change in it."""
+"""The land around a simulated mine: forest, fields, villages, roads and water, and their yearly change."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def noise(rng: np.random.Generator, grid: Grid, scale: float, exponent: float = 
 
 
 def moved(rng: np.random.Generator, field: Float) -> Float:
-    """A random surface that looks like `field` and lies elsewhere: surfaces of `noise` wrap around."""
+    """A shifted copy of `field`; surfaces of `noise` wrap around."""
     down, right = (int(rng.integers(0, size)) for size in field.shape)
     return int(rng.choice([-1, 1])) * np.roll(field, (down, right), axis=(0, 1))
 
@@ -157,7 +157,7 @@ def winding_line(rng: np.random.Generator, grid: Grid, sway: float, wavelength: 
 
 
 class Region(NamedTuple):
-    """A country as the simulation knows it: where, how much of it is forest, what is mined."""
+    """A country in the simulation: its location, share of forest and kinds of mines."""
 
     latitude: tuple[float, float]
     longitude: tuple[float, float]
@@ -206,7 +206,7 @@ _CONSTRUCTION_YEARS = 3
 
 @dataclass(frozen=True)
 class Landscape:
-    """Everything around the mine; `covers` says what each unit is in a year.
+    """Everything around the mine; `covers` gives the land cover of each unit in a year.
 
     `units` (height, width) names the unit of each pixel; `tone` (units,) how bright
     it is for its class, in standard deviations; `meadows`
@@ -258,7 +258,7 @@ class Landscape:
 
 
 def make_landscape(rng: np.random.Generator, grid: Grid, region: Region) -> Landscape:
-    """Lay out the land of one site, as it would be without the mine."""
+    """Lay out the land of one site without its mine."""
     hills = float(np.clip(region.hills + 0.25 * rng.normal(), 0.05, 1.0))
     relief = noise(rng, grid, 150, 4.3)
     wetness = noise(rng, grid, 60, 5.0)
@@ -307,7 +307,7 @@ def make_landscape(rng: np.random.Generator, grid: Grid, region: Region) -> Land
 
 
 def _stand_covers(rng: np.random.Generator, stand: Units, place: Float, region: Region) -> NDArray[np.int64]:
-    """Conifers or broadleaves for each stand (stands,): like stands lie together."""
+    """Conifers or broadleaves for each stand (stands,), clustered."""
     size = np.maximum(np.bincount(stand.ravel(), minlength=_STANDS), 1)
     local = np.bincount(stand.ravel(), place.ravel(), _STANDS) / size + 0.5 * rng.standard_normal(_STANDS)
     conifers = local >= np.quantile(local, 1 - np.clip(region.conifers + 0.15 * rng.normal(), 0.02, 0.98))

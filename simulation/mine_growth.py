@@ -103,7 +103,7 @@ def _pace(
     Sites differ in how fast they move, and no site moves at the same pace every year.
     """
     quick_gain, quick_loss = np.exp(rng.normal(-0.5 * 0.4**2, 0.4, 2))
-    # What closes makes no room: reclaimed land is not dug up again.
+    # Closing makes no room: reclaimed land is not dug up again.
     room = max(0, int(_LARGEST_SHARE * grid.height * grid.width) - started)
     area = started
     gains, losses = [], []
@@ -185,7 +185,7 @@ def _spread(years: NDArray[np.int16], order: Float, first_year: int, counts: lis
     total = min(sum(counts), int(np.isfinite(flat).sum()))
     if total == 0:
         return
-    # All that could be chosen is sorted, not only what is: with more years the first ones stay as they were.
+    # All candidates are sorted, not only the chosen ones: with more years the first ones stay the same.
     nearest = np.argsort(flat, kind="stable")[:total]
     when = np.repeat(np.arange(first_year, first_year + len(counts)), counts)[:total]
     years.reshape(-1)[nearest] = when
@@ -215,7 +215,7 @@ def _ramp(plan: Layout, phase: Float, depth: Float) -> NDArray[np.bool_]:
 
 
 def _plant_lots(rng: np.random.Generator, grid: Grid) -> NDArray[np.uint8]:
-    """What stands where a mine has its plant: yards, halls, stockpiles, some green (height, width)."""
+    """The cover of a mine's plant: yards, halls, stockpiles, some green (height, width)."""
     kinds = (LandCover.YARD, LandCover.MINE_BUILDING, LandCover.STOCKPILE, LandCover.VEGETATED_DUMP)
     lots = rng.choice(np.array(kinds, dtype=np.uint8), 256, p=[0.55, 0.17, 0.13, 0.15])
     return lots[polygons(rng, grid, 4.5)[0] * 7919 % 256]

@@ -153,7 +153,7 @@ def lay_out(
 def _components(
     rng: np.random.Generator, kind: str, mine: int, advance: Advance, size: float
 ) -> list[Component]:
-    """One mine laid out after its kind, with every length and angle moved a little."""
+    """One mine in the layout of its kind, with every length and angle varied a little."""
     components = []
     for part, away, turn, half, power, probability in _LAYOUTS[kind]:
         if rng.random() > probability:
@@ -184,7 +184,7 @@ def _components(
 
 
 def _satellite(rng: np.random.Generator, grid: Grid, mine: int, advance: Advance, size: float) -> Component:
-    """A small pit some way off; about half of them are given up and reclaimed as a whole."""
+    """A small pit some way off; about half are abandoned and reclaimed as a whole."""
     bearing, far = rng.uniform(0, 2 * np.pi), size * rng.uniform(1.6, 2.4)
     place = np.array(advance.centre) + far * np.array([np.sin(bearing), np.cos(bearing)])
     row, column = np.clip(place, 0.05 * np.array(grid.extent), 0.95 * np.array(grid.extent))

@@ -1,4 +1,4 @@
-"""What the mines of a scene show in each year: benches, dumps, tailings ponds, yards and reclaimed land."""
+"""The mines of a scene and their cover by year: benches, dumps, tailings, yards, reclaimed land."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIRST_YEAR = 2015
 
 
 class Part(IntEnum):
-    """What a component of a mine is for."""
+    """The use of a component of a mine."""
 
     PIT = 0
     DUMP = 1
@@ -25,7 +25,7 @@ class Part(IntEnum):
 
 
 class Cover(NamedTuple):
-    """What a mine shows in one year (height, width), valid inside the footprint.
+    """The cover of a mine in one year (height, width), valid inside the footprint.
 
     `cover` are `LandCover` values; `tone` is brightness in standard deviations (strata of the rock);
     `relief` is height in steps of 10 m; `regrowth` is added to the share of plants.
@@ -39,13 +39,13 @@ class Cover(NamedTuple):
 
 @dataclass(frozen=True)
 class Mines:
-    """All mines of a scene: when each pixel opens and closes, and what it shows meanwhile.
+    """All mines of a scene: when each pixel opens and closes, and its cover in between.
 
-    Arrays are (height, width) unless said otherwise. `opened` and `closed` are years: a pixel belongs to the
-    footprint from the year it opens up to the year before it closes. `part`, `radius` (0 in the middle, 1 on
-    the border) and `phase` (benches, counted from the border inwards) tell of the component that owns the
-    pixel; so do `depth` and `flooded`. `patches` and `rough` are random surfaces, wide and narrow; `strata`
-    (levels,) is how bright the rock of each bench is.
+    Arrays are (height, width) unless noted. `opened` and `closed` are years: a pixel belongs to the footprint
+    from the year it opens up to the year before it closes. `part`, `radius` (0 in the middle, 1 on the
+    border), `phase` (benches, counted from the border inwards), `depth` and `flooded` describe the component
+    that owns the pixel. `patches` and `rough` are random surfaces, wide and narrow; `strata` (levels,) is the
+    brightness of each bench's rock.
     """
 
     opened: NDArray[np.int16]
@@ -73,7 +73,7 @@ class Mines:
         return (year - self.closed).astype(np.float32)
 
     def cover(self, rng: np.random.Generator, year: int) -> Cover:
-        """What every pixel of the footprint shows; `rng` is the year's own."""
+        """The cover of every pixel of the footprint; `rng` is the year's own."""
         pit_cover, pit_tone, pit_relief = self._pit(rng, year)
         dump_cover, dump_relief = self._dump(year)
         parts = [self.part == part for part in (Part.PIT, Part.DUMP, Part.TAILINGS)]
@@ -81,7 +81,7 @@ class Mines:
         tone = np.select(parts[:2], [pit_tone, 0.5 * self.rough])
         relief = np.select(parts[:2], [pit_relief, dump_relief])
 
-        # Ground that nobody has driven over for years turns green: rims, corners, old dumps.
+        # Ground undisturbed for years turns green: rims, corners, old dumps.
         idle = (self.patches > self._idle_limit(year)) & (year - self.opened > 2)
         cover[idle & (self.part != Part.TAILINGS) & (cover != LandCover.PIT_WATER)] = LandCover.VEGETATED_DUMP
         regrowth = np.where(cover == LandCover.VEGETATED_DUMP, 0.2 * self.rough, 0)

@@ -1,4 +1,4 @@
-"""What a simulated site looks like from above in a year: colours, light, plants, air, and the instrument."""
+"""The image of a simulated site in a year: colours, light, plants, air, and the instrument."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _SENSITIVITY = {
 
 
 class Painter:
-    """Paints the years of one site; what is the same every year is drawn once."""
+    """Paints the years of one site; parts common to all years are drawn once."""
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class Painter:
         return np.maximum(brightness, 0.25) * light * rng.normal(1, 0.025)
 
     def _slope(self, relief: Float, azimuth: float) -> Float:
-        """How steeply the ground falls towards the sun, which stands in the south-east (height, width)."""
+        """Slope of the ground towards the sun in the south-east (height, width)."""
         # Weights of a correlation: half of what lies behind less what lies ahead.
         fall = (0.5, 0.0, -0.5)
         southwards = ndimage.correlate1d(relief, fall, axis=0, mode="nearest")
@@ -168,7 +168,7 @@ class Painter:
         return surface
 
     def _observe(self, rng: np.random.Generator, scene: Float) -> NDArray[np.int16]:
-        """What the instrument measures, in DN: blurred, noisy, and 20 m bands interpolated from 20 m."""
+        """The instrument's measurement in DN: blurred, noisy, and 20 m bands interpolated to 10 m."""
         image = np.empty(scene.shape, dtype=np.float32)
         shift = rng.uniform(-_MISREGISTRATION, _MISREGISTRATION, 2)
         for band in _FINE:

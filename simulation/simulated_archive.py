@@ -47,34 +47,35 @@ def simulate_archive(
     path/simulation.json                           size, years and seed
     ```
 
-    The truth lies outside `EuroMineNet/`, so that nothing that reads the archive can see it. Complete sites
-    of an earlier run with the same size, years and seed are kept; a site is complete or absent, so that a
-    run that was killed and started again ends in the same bytes.
+    The truth lies outside `EuroMineNet/`, hidden from readers of the archive. A site is complete or absent,
+    and complete sites of an earlier run with the same size, years and seed are kept: a killed run resumes and
+    ends in the same bytes.
 
     Args:
         path: A new folder, or one that an earlier run wrote.
-        sites: How many, or their names. A number takes the benchmark's own names in an order in which any
-            first few fall into all three splits (5/1/2 of eight); beyond the 132 that are in a split, further
-            numbers of the same countries, which only `splits.json` lists.
+        sites: Number of sites, or their names. A number takes the benchmark's names in an order that fills
+            all three splits (5/1/2 of eight); beyond the 132 of the splits, further numbers of the same
+            countries, which only `splits.json` lists.
         years: As for `simulate_site`.
         size: Height and width of every scene.
         seed: As for `simulate_site`.
-        workers: Processes; by default one per core. The result does not depend on it.
+        workers: Number of processes, by default one per core. The result does not depend on it.
         progress: Show a progress bar.
 
     Returns:
         `path`.
 
     Raises:
-        ValueError: If an argument is out of range, or `path` holds another simulation or another archive.
-        OSError: If a file cannot be written.
+        ArgumentError: An argument is out of range.
+        ArchiveError: `path` holds another simulation or another archive.
+        OSError: A file cannot be written.
     """
     root = Path(path)
     chosen_years = checked_years(years)
     check_size(*size)
     check_seed(seed)
     if workers is not None and workers < 1:
-        raise ValueError(f"Cannot simulate with {workers} processes; expected at least 1.")
+        raise ArgumentError(f"workers: found {workers}; expected at least 1.")
     names = site_names(sites) if isinstance(sites, int) else _checked_names(sites)
     _claim(root, names, chosen_years, size, seed)
 
@@ -100,10 +101,10 @@ def site_names(count: int) -> tuple[str, ...]:
     in validation and two in test, as long as there are any; then training sites only, then new numbers.
 
     Raises:
-        ValueError: If `count` is less than 1.
+        ArgumentError: `count` is below 1.
     """
     if count < 1:
-        raise ValueError(f"An archive of {count} sites is empty; expected at least 1.")
+        raise ArgumentError(f"sites: found {count}; expected at least 1.")
     waiting = {split: _alternating(names) for split, names in split_sites("corrected").items()}
     names: list[str] = []
     for split in cycle(_SPLIT_ORDER):
@@ -150,28 +151,28 @@ def _splits(names: Sequence[str]) -> dict[str, list[str]]:
 def _claim(
     root: Path, names: Sequence[str], years: tuple[int, ...], size: tuple[int, int], seed: int
 ) -> None:
-    """Note in a folder what is simulated in it, or check that it already is this simulation."""
+    """Write the simulation's record to a folder, or check that it holds this simulation already."""
     record = {"version": VERSION, "height": size[0], "width": size[1], "years": list(years), "seed": seed}
     note, archive = root / SIMULATION_FILE, root / "EuroMineNet"
     if root.exists() and not root.is_dir():
-        raise ValueError(f"{root} is a file; expected a new folder, or one that an earlier run wrote.")
+        raise ArchiveError(f"{root}: found a file; expected a new folder, or one that an earlier run wrote.")
     found = sorted(site.name for site in archive.iterdir()) if archive.is_dir() else []
     if note.is_file():
         if note.read_text(encoding="utf-8") != json.dumps(record) + "\n":
-            raise ValueError(
-                f"{note} tells of another size, other years or another seed than {record}; expected the "
-                "same, or a new folder."
+            raise ArchiveError(
+                f"{note}: found another size, other years or another seed than {record}; expected "
+                "the same, or a new folder."
             )
     elif found:
-        raise ValueError(f"{archive} is an archive that was not simulated; expected a new folder.")
+        raise ArchiveError(f"{archive}: found an archive that was not simulated; expected a new folder.")
     others = [name for name in found if name not in set(names)]
     if others:
-        raise ValueError(
-            f"{archive} holds sites that were not asked for ({listed(others)}); expected all of its "
-            f"{len(found)} sites among those asked for, or a new folder."
+        raise ArchiveError(
+            f"{archive}: found sites besides the requested ones ({listed(others)}); expected all of its "
+            f"{len(found)} sites among them, or a new folder."
         )
     if (root / _PARTIAL).is_dir():
-        # Moved away first: a worker that outlives a killed run could finish a folder that is half removed.
+        # Moved away first: a worker that outlives a killed run could finish a half-removed folder.
         (root / _PARTIAL).rename(root / f"{_PARTIAL}-{os.getpid()}")
     for left in root.glob(f"{_PARTIAL}-*"):
         shutil.rmtree(left, ignore_errors=True)
@@ -183,7 +184,7 @@ def _claim(
 def _write_site(root: Path, name: str, years: tuple[int, ...], size: tuple[int, int], seed: int) -> None:
     """Simulate and write one site; its folder appears last, complete."""
     site = simulate_site(name, years=years, height=size[0], width=size[1], seed=seed)
-    # A worker that outlives a killed run writes beside the next run's, not into it.
+    # A worker that outlives a killed run must not write into the next run's folder.
     own = root / _PARTIAL / f"{name}-{os.getpid()}"
     own.mkdir(parents=True, exist_ok=True)
     truth = own / "truth.npz"
@@ -210,10 +211,10 @@ def _write_site(root: Path, name: str, years: tuple[int, ...], size: tuple[int, 
 
 def _checked_names(names: Sequence[str]) -> tuple[str, ...]:
     if not names:
-        raise ValueError("An archive of 0 sites is empty; expected at least 1.")
+        raise ArgumentError("sites: found no names; expected at least one.")
     for name in names:
         check_name(name)
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
-        raise ValueError(f"The sites {listed(twice)} were asked for more than once; expected each name once.")
+        raise ArgumentError(f"sites: found {listed(twice)} more than once; expected each name once.")
     return tuple(names)

@@ -30,13 +30,13 @@ CRS = "EPSG:4326"
 
 _DEGREES_PER_PIXEL = 10 / 111_320
 
-# How far an annotator's border strays from the true one: a kernel of this many pixels decides.
+# How far an annotator's border strays from the true one: the kernel's sigma and reach in pixels.
 _LABEL_SIGMA, LABEL_REACH = 1.3, 4
 
-# A hundred years of growth are more than anyone asked for, and opening years are kept in 16 bits.
+# A hundred years of growth are enough, and opening years are kept in 16 bits.
 _LAST_YEAR = 2115
 
-# Names the way in which sites are drawn: another version makes other sites from the same seed.
+# Version of the simulation: another one makes other sites from the same seed.
 VERSION = 1
 
 
@@ -45,11 +45,11 @@ class SimulatedSite:
     """One simulated site.
 
     Attributes:
-        name: As the site's folder is called.
+        name: Name of the site's folder.
         images: Top-of-atmosphere DN (reflectance x 10000), int16 (years, 10, height, width).
-        labels: Footprints as an annotator draws them, uint8 (years, height, width), 0 or 1.
-        truth: Footprints as they are, same form.
-        classes: What each pixel shows, uint8 (years, height, width), values of `LandCover`.
+        labels: Footprints as drawn by an annotator, uint8 (years, height, width), 0 or 1.
+        truth: True footprints, uint8 (years, height, width), 0 or 1.
+        classes: Land cover of each pixel, uint8 (years, height, width), values of `LandCover`.
         years: The year of each image.
         crs: `"EPSG:4326"`.
         transform: Affine coefficients a b c d e f of the upper left pixel, in degrees.
@@ -70,19 +70,19 @@ def simulate_site(
 ) -> SimulatedSite:
     """Simulate one site.
 
-    The result depends on the arguments alone, and each year on no later one: a site of fewer years is a
-    slice of the site of more. Ten years take about 600 bytes of memory a pixel.
+    The result depends on the arguments alone, and no year on a later one: fewer years give a slice of more.
+    Ten years take about 600 bytes of memory per pixel.
 
     Args:
         name: `{Country}_{number}`, spelled as in the archive (`Portuga_1`). Sites of the benchmark's
-            countries lie there and look like there; others lie in central Europe.
+            countries lie in them and look like them; others lie in central Europe.
         years: From 2015 on, ascending.
         height: Rows; a row is 10 m.
         width: Columns; a column is 10 m times the cosine of the latitude.
         seed: Not negative.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ArgumentError: An argument is out of range.
     """
     chosen = checked_years(years)
     check_name(name)
@@ -116,16 +116,16 @@ def simulate_site(
 
 
 def _stream(seed: int, name: str, *purpose: str | int) -> np.random.Generator:
-    """Random numbers for one purpose of one site, whatever else is drawn before, after or beside."""
+    """Random numbers for one purpose of one site, independent of all other draws."""
     key = hashlib.sha256(repr((VERSION, seed, name, *purpose)).encode()).digest()
     return np.random.default_rng(np.frombuffer(key, dtype=np.uint32))
 
 
 def _annotate(rng: np.random.Generator, truth: NDArray[np.uint8], waver: Float) -> NDArray[np.uint8]:
-    """The footprint as an annotator draws it: rounder than it is, its border a pixel in or out.
+    """The footprint as drawn by an annotator: rounder than the truth, its border off by a pixel.
 
-    Most of the border is kept from year to year (`waver`); here and there a year is drawn anew. A pixel whose
-    whole neighbourhood of `LABEL_REACH` pixels is of one kind is always labelled right.
+    Most of the border is kept from year to year (`waver`); parts of it are redrawn. A pixel whose
+    neighbourhood of `LABEL_REACH` pixels is all mine or all not is always labelled right.
     """
     near = ndimage.gaussian_filter(truth.astype(np.float32), _LABEL_SIGMA, radius=LABEL_REACH, mode="nearest")
     redrawn = np.clip(moved(rng, waver) - 1.3, 0, 1)
@@ -140,37 +140,42 @@ def _region(name: str) -> Region:
 
 
 def checked_years(years: Iterable[int]) -> tuple[int, ...]:
+    """The years as a tuple.
+
+    Raises:
+        ArgumentError: They are not ascending, or cannot be simulated.
+    """
     chosen = tuple(int(year) for year in years)
     if not chosen:
-        raise ValueError(f"No year to simulate was given; expected ascending years from {FIRST_YEAR} on.")
+        raise ArgumentError(f"years: found none; expected ascending years from {FIRST_YEAR} on.")
     if any(later <= earlier for earlier, later in pairwise(chosen)):
-        raise ValueError(
-            f"The years {listed(chosen)} are not in ascending order; expected for example 2015-2024."
-        )
+        raise ArgumentError(f"years: found {listed(chosen)}; expected ascending years, such as 2015-2024.")
     if chosen[0] < FIRST_YEAR or chosen[-1] > _LAST_YEAR:
-        raise ValueError(
-            f"The years {chosen[0]} to {chosen[-1]} cannot be simulated; expected years from {FIRST_YEAR}, "
+        raise ArgumentError(
+            f"years: found {chosen[0]} to {chosen[-1]}; expected years from {FIRST_YEAR}, "
             f"Sentinel-2's first, to {_LAST_YEAR}."
         )
     return chosen
 
 
 def check_name(name: str) -> None:
+    """Raise `ArgumentError` if this is not the name of a site."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*_[0-9]+", name):
-        raise ValueError(
-            f"The site name {name!r} is no folder of the archive; expected for example Germany_12."
-        )
+        raise ArgumentError(f"name: found {name!r}; expected the name of a site, such as Germany_12.")
 
 
 def check_size(height: int, width: int) -> None:
+    """Raise `ArgumentError` if a scene has no pixels."""
     if min(height, width) < 1:
-        raise ValueError(f"A scene of {height} x {width} pixels is empty; expected at least 1 x 1.")
+        raise ArgumentError(f"size: found {height} x {width} pixels; expected at least 1 x 1.")
 
 
 def check_seed(seed: int) -> None:
+    """Raise `ArgumentError` if a seed is negative."""
     if seed < 0:
-        raise ValueError(f"The seed {seed} is negative; expected 0 or more.")
+        raise ArgumentError(f"seed: found {seed}; expected 0 or more.")
 
 
 def listed(values: Sequence[object]) -> str:
+    """The first dozen values, with commas."""
     return ", ".join(map(str, values[:12])) + (", ..." if len(values) > 12 else "")

@@ -1,4 +1,4 @@
-"""Surface reflectance of what a simulated scene shows, mixed from spectra that were really measured."""
+"""Surface reflectance of the land covers of a simulated scene, mixed from measured spectra."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Float = NDArray[np.floating[Any]]
 
 
 class LandCover(IntEnum):
-    """What a pixel of a simulated scene shows; the values of `SimulatedSite.classes`.
+    """Land cover of a pixel of a simulated scene; the values of `SimulatedSite.classes`.
 
     From `BENCH` on they are a mine's. `TRACK` only ever covers a part of a pixel, so it is in no map.
     """
@@ -189,7 +189,7 @@ MEASURED: dict[str, Spectrum] = {
 
 
 class Air(NamedTuple):
-    """What the atmosphere does to surface reflectance: L1C = path + gain x L2A, band by band."""
+    """The atmosphere's effect on surface reflectance: L1C = path + gain x L2A, band by band."""
 
     path: tuple[float, ...]
     gain: tuple[float, ...]
@@ -208,7 +208,7 @@ HAZY_AIR = Air(
 
 
 class Surface(NamedTuple):
-    """How a land cover is made of measured spectra, and how it varies.
+    """The mixture of measured spectra that makes a land cover, and its variation.
 
     `mixture` are weights, `brightness` multiplies their sum; `crown` is the relative standard deviation from
     pixel to pixel (tree crowns and their shadows, roofs, boulders); `green` is the mean share of plants on

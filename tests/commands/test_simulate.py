@@ -29,12 +29,12 @@ def test_years_are_single_or_in_ranges(text, years):
 
 @pytest.mark.parametrize("text", ["", "15-24", "2015..2024", "2015-", "all", "2015,,2016"])
 def test_years_that_cannot_be_read_are_named(text):
-    with pytest.raises(ValueError, match=r"--years .* cannot be read; expected for example 2015-2024"):
+    with pytest.raises(ValueError, match=r"--years: found '.*'; expected years such as 2015-2024"):
         parse_years(text)
 
 
 def test_years_that_run_backwards_are_turned_round_in_the_answer():
-    with pytest.raises(ValueError, match="backwards from 2024 to 2015; expected 2015-2024"):
+    with pytest.raises(ValueError, match="--years: found 2024-2015; expected ascending years, 2015-2024"):
         parse_years("2024-2015")
 
 
@@ -45,7 +45,7 @@ def test_the_size_is_height_by_width():
 
 @pytest.mark.parametrize("text", ["", "320", "320x", "320x-4", "320,480", "large"])
 def test_a_size_that_cannot_be_read_is_named(text):
-    with pytest.raises(ValueError, match=r"--size .* cannot be read; expected height x width"):
+    with pytest.raises(ValueError, match=r"--size: found '.*'; expected height x width"):
         parse_size(text)
 
 
@@ -55,6 +55,6 @@ def test_sites_are_a_number_or_names():
 
 
 def test_no_sites_at_all_are_answered_with_a_sentence(tmp_path):
-    with pytest.raises(ValueError, match="archive of 0 sites is empty; expected at least 1"):
+    with pytest.raises(ValueError, match="sites: found 0; expected at least 1"):
         simulate(tmp_path / "out", sites="0")
     assert not (tmp_path / "out").exists()

@@ -75,7 +75,7 @@ def test_a_simulated_archive_is_called_one(archive: Path) -> None:
     [
         (("{archive}", "--areas", "acres"), "expected one of true, paper"),
         (("{archive}", "--production", "missing.csv"), "missing.csv"),
-        (("missing",), "missing: does not exist"),
+        (("missing",), "missing: found nothing there"),
     ],
 )
 def test_a_mistake_is_one_sentence(arguments: tuple[str, ...], sentence: str, archive: Path) -> None:

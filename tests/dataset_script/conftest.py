@@ -2,7 +2,7 @@
 
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import Affine
+
+from .sound_site import IMAGE, LABEL, PLACE
 
 # One site for each split of the published lists: name, height, width, years. The first is larger than a
 # patch and no multiple of it, the second smaller than a patch, the third lacks a year.
@@ -79,3 +81,21 @@ def small_archive_zip(small_archive: Path, tmp_path_factory: pytest.TempPathFact
         for file in sorted(small_archive.rglob("*")):
             archive.write(file, file.relative_to(small_archive))
     return path
+
+
+@pytest.fixture
+def site(tmp_path: Path, tiff_writer: Callable[..., Path]) -> Path:
+    """The folder of a sound site of two years, for a test to spoil."""
+    folder = tmp_path / "EuroMineNet" / "Austria_1"
+    for year in (2015, 2016):
+        tiff_writer(folder / "image" / f"Year{year}.tif", IMAGE, **PLACE)
+        tiff_writer(folder / "label" / f"Year{year}.tif", LABEL)
+    return folder
+
+
+@pytest.fixture
+def plainly() -> Iterator[Callable[[Path], Any]]:
+    """Plain rasterio, which warns that a label has no georeferencing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield rasterio.open

@@ -247,10 +247,13 @@ def test_production_types_come_from_a_csv(text, expected, tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("site,type\nSpain_1,coal\n", "has the columns site, type; expected production"),
-        ("site,production\nSpain_1,\n", "line 2: lacks a site or its production"),
-        ("site,production\nSpain_1,coal\nSpain_1,quarry\n", "line 3: Spain_1 is quarry, but coal above"),
-        ("", "has the columns of nothing"),
+        ("site,type\nSpain_1,coal\n", "found the columns site, type; expected production"),
+        ("site,production\nSpain_1,\n", "line 2: found an empty cell; expected a site and its production"),
+        (
+            "site,production\nSpain_1,coal\nSpain_1,quarry\n",
+            "line 3: found quarry for Spain_1, and coal above",
+        ),
+        ("", "found the columns \\(none\\)"),
     ],
 )
 def test_a_csv_of_something_else_is_a_sentence(text, sentence, tmp_path):
@@ -285,7 +288,7 @@ def test_real_scenes_are_measured_in_their_projection(real_data):
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
-    [({"convention": "acres"}, "expected one of true, paper"), ({"workers": 0}, "workers is 0")],
+    [({"convention": "acres"}, "expected one of true, paper"), ({"workers": 0}, "workers: found 0")],
 )
 def test_wrong_arguments_are_refused(options, sentence, small_archive):
     with pytest.raises(ValueError, match=sentence):

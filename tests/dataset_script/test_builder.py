@@ -13,11 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from euromine.dataset_script import builder, scene_windows
+from euromine.dataset_script import scene_windows
 from euromine.dataset_script.archive import Archive
 from euromine.dataset_script.builder import EuroMine
-from euromine.dataset_script.cells import encode_label, encode_quicklook
-from euromine.dataset_script.label_changes import change_counts
 from euromine.dataset_script.patch_rows import FEATURES, rows_of
 from euromine.dataset_script.scene_windows import read_images, read_labels
 from euromine.dataset_script.shards import build_dataset
@@ -138,40 +136,6 @@ def test_windows_are_the_same_however_few_lines_are_read_at_once(
         np.testing.assert_array_equal(label.labels, cut_by_hand(scene.labels, top, left))
     # Each line once, but for those that the bottom row shares with the row above it.
     assert scene.lines_read <= years * (height + 160)
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(1, 5))
-@settings(max_examples=15, deadline=None)
-def test_change_counts_are_those_of_counting_pixel_by_pixel(seed: int, years: int) -> None:
-    noise = np.random.default_rng(seed)
-    labels = noise.choice(np.array([0, 1, 255], np.uint8), (years, 160, 160))
-    own = [int(noise.integers(0, 80)), int(noise.integers(0, 80)), 155, 160]
-    gained, lost, known = change_counts(labels, own)
-    owned = labels[:, own[0] : own[2], own[1] : own[3]]
-    for first in range(years):
-        for second in range(years):
-            a, b = owned[first], owned[second]
-            assert gained[first, second] == np.sum((a == 0) & (b == 1))
-            assert lost[first, second] == np.sum((a == 1) & (b == 0))
-            assert known[first, second] == np.sum((a != 255) & (b != 255))
-
-
-def test_a_label_is_a_png_that_others_read() -> None:
-    label = np.random.default_rng(0).choice(np.array([0, 1, 255], np.uint8), (160, 160))
-    with Image.open(io.BytesIO(encode_label(label))) as picture:
-        assert (picture.format, picture.mode) == ("PNG", "L")
-        picture.verify()  # checks the checksums
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(encode_label(label)))), label)
-
-
-def test_a_quicklook_shows_reflectance_alike_in_every_year() -> None:
-    image = np.zeros((10, 160, 160), np.int16)
-    image[2], image[1], image[0] = 3000, 1500, -5  # red, green, blue
-    pixels = np.asarray(Image.open(io.BytesIO(encode_quicklook(image)))).astype(int)
-    assert np.abs(pixels - [255, 128, 0]).max() <= 2  # JPEG rounds
-    image[2] = 9000  # brighter than white
-    assert encode_quicklook(image) == encode_quicklook(image)
-    np.testing.assert_allclose(np.asarray(Image.open(io.BytesIO(encode_quicklook(image)))), pixels, atol=1)
 
 
 @pytest.fixture(scope="module")

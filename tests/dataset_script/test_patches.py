@@ -158,7 +158,7 @@ def test_patches_that_do_not_make_up_the_scene_are_refused() -> None:
     arrays = [np.zeros((160, 160))] * len(patches)
     with pytest.raises(ValueError, match="which own 40000"):
         stitch(arrays[:-1], patches[:-1], 200, 200)
-    with pytest.raises(ValueError, match="Only 3 arrays came for 4 patches"):
+    with pytest.raises(ValueError, match="arrays: found 3 for 4 patches"):
         stitch(arrays[:-1], patches, 200, 200)
-    with pytest.raises(ValueError, match="More arrays came than the 4"):
+    with pytest.raises(ValueError, match="arrays: found more than the 4"):
         stitch([*arrays, arrays[0]], patches, 200, 200)

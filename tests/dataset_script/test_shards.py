@@ -437,7 +437,7 @@ def test_two_builds_at_once_do_not_mix(small_archive: Path, splits: Path, tmp_pa
     out = tmp_path / "euromine"
     with (
         shards._locked(tmp_path / ".euromine.building"),
-        pytest.raises(ValueError, match="another build is writing"),
+        pytest.raises(ValueError, match="found another build at work"),
     ):
         build_dataset(small_archive, out, splits=splits, workers=1, progress=False)
 
@@ -478,9 +478,9 @@ def test_sites_of_one_year_have_no_pairs(small_archive: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"workers": 0}, "workers is 0; expected at least 1"),
-        ({"workers": 2, "dask": "tcp://127.0.0.1:1"}, "workers and dask are both given"),
-        ({"shard_bytes": 1000}, "shard_bytes is 1000"),
+        ({"workers": 0}, "workers: found 0; expected at least 1"),
+        ({"workers": 2, "dask": "tcp://127.0.0.1:1"}, "workers: found a number of processes beside dask"),
+        ({"shard_bytes": 1000}, "shard_bytes: found 1000"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(

@@ -88,7 +88,9 @@ def test_the_forgotten_site_is_in_train_when_corrected() -> None:
 
 
 def test_a_site_in_no_split_is_an_error_that_lists_all_such_sites() -> None:
-    with pytest.raises(ValueError, match=r"'corrected' do not list 2 sites of the archive: Kiruna_1, Ølen;"):
+    with pytest.raises(
+        ValueError, match=r"splits: found no split for 2 sites of the archive in 'corrected': Kiruna_1, Ølen;"
+    ):
         assign_splits(["Ølen", "Austria_1", "Kiruna_1", "Poland_16"], "corrected")
 
 
@@ -116,7 +118,7 @@ def test_a_json_file_may_use_sites_that_the_release_leaves_out(tmp_path: Path) -
 
 def test_a_json_file_must_place_the_site_that_the_official_lists_forgot(tmp_path: Path) -> None:
     path = write_json(tmp_path / "mine.json", {"train": ["Austria_1"], "validation": [], "test": []})
-    with pytest.raises(ValueError, match="1 site of the archive: Greece_3;"):
+    with pytest.raises(ValueError, match=r"found no split for 1 site of the archive in .*: Greece_3;"):
         assign_splits(["Austria_1", "Greece_3"], path)
 
 
@@ -129,15 +131,24 @@ def test_a_json_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{train: []}", "is no valid JSON"),
-        ("[]", "holds a JSON list; expected"),
-        ({"train": [], "val": [], "test": []}, "has the keys 'train', 'val', 'test'; expected"),
-        ({"train": [], "test": []}, "has the keys 'train', 'test'; expected"),
+        ("{train: []}", "found text that is not valid JSON"),
+        ("[]", "found a JSON list; expected"),
+        ({"train": [], "val": [], "test": []}, "found the keys 'train', 'val', 'test'; expected"),
+        ({"train": [], "test": []}, "found the keys 'train', 'test'; expected"),
         ({"train": [], "validation": [], "test": [], "more": []}, "'more'; expected"),
-        ({"train": "Austria_1", "validation": [], "test": []}, "'train' is no list of strings"),
-        ({"train": [], "validation": [3], "test": []}, "'validation' is no list of strings"),
-        ({"train": ["A", "B", "B"], "validation": ["A"], "test": []}, "lists A, B more than once"),
-        ('{"train": [], "train": ["A"], "validation": [], "test": []}', "the key 'train' stands there twice"),
+        (
+            {"train": "Austria_1", "validation": [], "test": []},
+            "found something else than a list of strings in 'train'",
+        ),
+        (
+            {"train": [], "validation": [3], "test": []},
+            "found something else than a list of strings in 'validation'",
+        ),
+        ({"train": ["A", "B", "B"], "validation": ["A"], "test": []}, "found A, B more than once"),
+        (
+            '{"train": [], "train": ["A"], "validation": [], "test": []}',
+            "found the key 'train' twice; expected",
+        ),
     ],
 )
 def test_a_wrong_json_file_is_refused_with_its_name(tmp_path: Path, content: Any, message: str) -> None:
@@ -148,15 +159,15 @@ def test_a_wrong_json_file_is_refused_with_its_name(tmp_path: Path, content: Any
 
 
 def test_an_unreadable_file_is_refused_with_its_name(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"cannot be read \(Is a directory\)"):
+    with pytest.raises(ValueError, match=r"found a file that cannot be read \(Is a directory\)"):
         split_sites(tmp_path)
     (tmp_path / "latin.json").write_bytes(b'{"train": ["\xe9"], "validation": [], "test": []}')
-    with pytest.raises(ValueError, match=r"latin\.json: is no valid JSON"):
+    with pytest.raises(ValueError, match=r"latin\.json: found text that is not valid JSON"):
         split_sites(tmp_path / "latin.json")
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     with pytest.raises(
-        ValueError, match="'oficial' are no file; expected 'corrected', 'official' or a JSON file"
+        ValueError, match="splits: found no file 'oficial'; expected 'corrected', 'official' or a JSON file"
     ):
         split_sites("oficial")

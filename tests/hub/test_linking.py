@@ -214,7 +214,7 @@ print(len(rows.filter(lambda row: row["interval"] == 1)))
     cached = list((home / "datasets").rglob("cache-*.arrow"))
     assert len(cached) == 1
     _, output = command(home, "unlink")
-    assert f"Left, because something else wrote or changed it: {cached[0]}" in output
+    assert f"Kept, because something else wrote or changed it: {cached[0]}" in output
     assert cached[0].is_file()
     assert not (home / "datasets" / "euromine").exists()
 

@@ -384,18 +384,18 @@ def test_a_mine_never_swallows_its_scene():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"years": []}, "No year"),
-        ({"years": [2018, 2016]}, "2018, 2016 are not in ascending order"),
+        ({"years": []}, "years: found none"),
+        ({"years": [2018, 2016]}, "years: found 2018, 2016; expected ascending years"),
         ({"years": [2016, 2016]}, "ascending"),
         ({"years": [2014, 2015]}, f"expected years from {FIRST_YEAR}"),
-        ({"years": [2015, 2999]}, "2999 cannot be simulated"),
-        ({"size": (0, 10)}, "0 x 10 pixels is empty"),
-        ({"seed": -1}, "seed -1 is negative"),
-        ({"sites": 0}, "archive of 0 sites is empty"),
-        ({"sites": []}, "archive of 0 sites is empty"),
-        ({"sites": ["../Spain_1"]}, "'../Spain_1' is no folder"),
-        ({"sites": ["Spain_1", "Spain_1"]}, "Spain_1 were asked for more than once"),
-        ({"workers": 0}, "0 processes"),
+        ({"years": [2015, 2999]}, "years: found 2015 to 2999; expected years from"),
+        ({"size": (0, 10)}, "size: found 0 x 10 pixels"),
+        ({"seed": -1}, "seed: found -1"),
+        ({"sites": 0}, "sites: found 0; expected at least 1"),
+        ({"sites": []}, "sites: found no names"),
+        ({"sites": ["../Spain_1"]}, "name: found '../Spain_1'"),
+        ({"sites": ["Spain_1", "Spain_1"]}, "sites: found Spain_1 more than once"),
+        ({"workers": 0}, "workers: found 0"),
     ],
 )
 def test_wrong_arguments_are_answered_with_a_sentence(arguments, message, tmp_path):
@@ -406,23 +406,23 @@ def test_wrong_arguments_are_answered_with_a_sentence(arguments, message, tmp_pa
 
 def test_a_folder_of_another_simulation_is_left_alone(archive, tmp_path):
     before = contents(archive)
-    with pytest.raises(ValueError, match=r"simulation\.json tells of another size"):
+    with pytest.raises(ValueError, match=r"simulation\.json: found another size"):
         make(archive, seed=6)
-    with pytest.raises(ValueError, match="sites that were not asked for"):
+    with pytest.raises(ValueError, match="found sites besides the requested ones"):
         make(archive, sites=1)
     assert contents(archive) == before
 
 
 def test_a_real_archive_is_not_written_into(tmp_path):
     (tmp_path / "EuroMineNet" / "Spain_1").mkdir(parents=True)
-    with pytest.raises(ValueError, match="not simulated"):
+    with pytest.raises(ValueError, match="found an archive that was not simulated"):
         make(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["EuroMineNet"]
 
 
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
     (tmp_path / "taken").write_text("")
-    with pytest.raises(ValueError, match="taken is a file"):
+    with pytest.raises(ValueError, match="taken: found a file"):
         make(tmp_path / "taken")
 
 

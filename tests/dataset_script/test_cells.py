@@ -1,0 +1,50 @@
+"""Cells are encoded for any reader and decoded without copies."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from euromine.dataset_script.cells import decode_image, decode_label, encode_label, encode_quicklook
+
+# As in the published archive, labels have no georeferencing.
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+
+
+def test_a_label_is_a_png_that_others_read() -> None:
+    label = np.random.default_rng(0).choice(np.array([0, 1, 255], np.uint8), (160, 160))
+    with Image.open(io.BytesIO(encode_label(label))) as picture:
+        assert (picture.format, picture.mode) == ("PNG", "L")
+        picture.verify()  # checks the checksums
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(encode_label(label)))), label)
+
+
+def test_a_quicklook_shows_reflectance_alike_in_every_year() -> None:
+    image = np.zeros((10, 160, 160), np.int16)
+    image[2], image[1], image[0] = 3000, 1500, -5  # red, green, blue
+    pixels = np.asarray(Image.open(io.BytesIO(encode_quicklook(image)))).astype(int)
+    assert np.abs(pixels - [255, 128, 0]).max() <= 2  # JPEG rounds
+    image[2] = 9000  # brighter than white
+    assert encode_quicklook(image) == encode_quicklook(image)
+    np.testing.assert_allclose(np.asarray(Image.open(io.BytesIO(encode_quicklook(image)))), pixels, atol=1)
+
+
+def test_labels_of_other_writers_are_decoded() -> None:
+    label = np.random.default_rng(0).choice(np.array([0, 1, 255], np.uint8), (160, 160))
+    np.testing.assert_array_equal(decode_label(encode_label(label)), label)
+    for options in ({}, {"optimize": True}, {"compress_level": 0}):
+        buffer = io.BytesIO()
+        Image.fromarray(label).save(buffer, "PNG", **options)
+        np.testing.assert_array_equal(decode_label(buffer.getvalue()), label)
+
+
+def test_images_and_labels_of_another_size_are_refused() -> None:
+    with pytest.raises(ValueError, match="found a cell of 4 bytes; expected 512000"):
+        decode_image(b"1234")
+    with pytest.raises(ValueError, match=r"found a cell of .* bytes that is not a picture; expected a PNG"):
+        decode_label(b"1234")
+    buffer = io.BytesIO()
+    Image.new("L", (10, 10)).save(buffer, "PNG")
+    with pytest.raises(ValueError, match=r"uint8 \(10, 10\); expected uint8 \(160, 160\)"):
+        decode_label(buffer.getvalue())
