@@ -48,7 +48,7 @@ def train(argv: Sequence[str] | None = None) -> RunResults:
     if run.results is not None:
         return run.results
     set_seed(training.seed)
-    with as_user_error(f"--architecture {script.architecture}"):
+    with as_user_error(script.architecture):
         model = create_model(
             script.architecture,
             bands=script.bands,

@@ -1,4 +1,4 @@
-"""`euromine publish`: a built dataset, a trained model or a metric to a repository of the Hub."""
+"""`euromine publish`: publish a built dataset, a trained model or a metric on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ app = typer.Typer(no_args_is_help=True)
 Repository = Annotated[
     str, typer.Argument(metavar="REPO", help="owner/name; a bare name is in the namespace of your token.")
 ]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="List every file and what would happen; send nothing.")
-]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="List the files and the changes; send nothing.")]
 Force = Annotated[
-    bool, typer.Option("--force", help="Replace whatever the repository holds; its history keeps that.")
+    bool,
+    typer.Option("--force", help="Replace whatever the repository holds; its history keeps the old files."),
 ]
 Private = Annotated[bool, typer.Option("--private", help="Make a new repository private.")]
 Revision = Annotated[
-    str | None, typer.Option(metavar="BRANCH", help="Branch to commit to, made where it does not exist.")
+    str | None, typer.Option(metavar="BRANCH", help="Branch to commit to; created if it does not exist.")
 ]
 
 
@@ -34,15 +33,15 @@ Revision = Annotated[
 def publish() -> None:
     """Publish a dataset, a model or a metric on the Hugging Face Hub.
 
-    Every file is listed first. A publication that was stopped goes on where it was when the same command is
-    run again; a repository that holds something else is refused without --force. The token is that of
-    `hf auth login`, or HF_TOKEN.
+    Every file is listed first. If a publication was stopped, run the same command again to continue it. A
+    repository that holds something else is refused without --force. The token comes from `hf auth login` or
+    HF_TOKEN.
     """
 
 
 @app.command("dataset")
 def publish_dataset(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `euromine build` wrote.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that `euromine build` wrote.")],
     repository: Repository,
     dry_run: DryRun = False,
     force: Force = False,
@@ -97,9 +96,9 @@ def _publish(
 ) -> None:
     from euromine.hub.publishing import check_name, full_name, plan_publication, publish
 
-    for library in ("httpx", "httpx2"):  # a line for every request is for those who ask for it
+    for library in ("httpx", "httpx2"):  # both log every request
         logging.getLogger(library).setLevel(logging.WARNING)
-    # What is wrong here is said before anybody is asked over the network.
+    # Local mistakes are reported before the first request.
     check_name(repository)
     contents = contents_for(repository)
     if not dry_run:
@@ -123,7 +122,7 @@ def _publish(
         url = publish(plan)
     except KeyboardInterrupt:
         typer.echo(
-            f"\nStopped: {plan.repository} is as it was. What was sent is kept; the same command goes on.",
+            f"\nStopped: {plan.repository} is as it was. What was sent is kept; the same command continues.",
             err=True,
         )
         raise typer.Exit(130) from None

@@ -78,14 +78,14 @@ class Plan:
 
     @property
     def url(self) -> str:
-        """Where a browser finds the repository."""
+        """The repository's web page."""
         folder = {"model": "", "dataset": "datasets/", "space": "spaces/"}[self.contents.repo_type]
         return f"{HfApi().endpoint}/{folder}{self.repository}"
 
 
 @dataclass(frozen=True)
 class _Remote:
-    """A repository as it was found."""
+    """The state of a repository when it was looked at."""
 
     head: str | None = None
     files: Mapping[str, RemoteFile] = field(default_factory=dict)
@@ -117,7 +117,7 @@ def full_name(repository: str) -> str:
     if "/" in repository:
         return repository
     with explained_hub_errors(repository):
-        who = with_retries(lambda: HfApi().whoami(), "asking whose the token is", FIRST_WAITS)
+        who = with_retries(lambda: HfApi().whoami(), "looking up the token's owner", FIRST_WAITS)
     return f"{who['name']}/{repository}"
 
 
@@ -212,7 +212,7 @@ def publish(plan: Plan) -> str:
             attempts = count()
 
             def attempt() -> None:
-                # The answer to an earlier attempt may have been lost on the way, not the commit itself.
+                # The answer to an earlier attempt may have been lost, not the commit itself.
                 if not next(attempts) or not _is_done(plan, head):
                     _commit(plan, head)
 
@@ -221,7 +221,7 @@ def publish(plan: Plan) -> str:
 
 
 def _look(contents: Contents, repository: str, revision: str | None, waits: Sequence[int] = WAITS) -> _Remote:
-    """A repository's head and files, of the branch or of the one that the branch will be made from."""
+    """The head and files of a branch, or of the main one that it will be made from."""
     api = HfApi()
 
     def info(branch: str | None) -> _Remote:
@@ -241,15 +241,15 @@ def _look(contents: Contents, repository: str, revision: str | None, waits: Sequ
     except RevisionNotFoundError:
         return with_retries(lambda: info(None), f"looking at {repository}", waits)
     except RepositoryNotFoundError:
-        # To those who have no valid token the Hub says of any repository that there is none.
-        with_retries(lambda: api.whoami(), "asking whose the token is", waits)
+        # Without a valid token the Hub answers that the repository does not exist.
+        with_retries(lambda: api.whoami(), "looking up the token's owner", waits)
         return _Remote(new_branch=revision is not None)
 
 
 def _state(
     contents: Contents, repository: str, remote: _Remote, revision: str | None
 ) -> tuple[State, str | None]:
-    """What a repository holds."""
+    """The state of a repository, and what else it holds."""
     if remote.head is None:
         return "absent", None
     paths = [path for path in remote.files if path != _ATTRIBUTES]
@@ -273,7 +273,7 @@ def _state(
 
 
 def _create(plan: Plan) -> str:
-    """Make the repository; its first commit."""
+    """Make the repository, and return its first commit."""
     api, contents = HfApi(), plan.contents
     with_retries(
         lambda: api.create_repo(
@@ -288,7 +288,9 @@ def _create(plan: Plan) -> str:
     remote = _look(contents, plan.repository, None)
     state, held = _state(contents, plan.repository, remote, None)
     if state == "other" or remote.head is None:
-        raise FileExistsError(f"{plan.repository} was made by somebody else meanwhile and holds {held}.")
+        raise FileExistsError(
+            f"{plan.repository} was created by somebody else in the meantime and holds {held}."
+        )
     return remote.head
 
 
@@ -297,7 +299,7 @@ def _commit(plan: Plan, head: str | None) -> None:
     operations: list[CommitOperationAdd | CommitOperationDelete] = [
         CommitOperationDelete(path_in_repo=path) for path in plan.removed
     ]
-    # Made anew for each attempt, as the client keeps in them what it has done.
+    # New for each attempt, as the client keeps the progress of an upload in them.
     operations += [
         CommitOperationAdd(
             path_in_repo=file.path,
@@ -325,7 +327,7 @@ def _commit(plan: Plan, head: str | None) -> None:
 
 
 def _is_done(plan: Plan, head: str | None) -> bool:
-    """Whether a commit whose answer was lost has arrived after all."""
+    """Whether a commit whose answer was lost did arrive."""
     remote = _look(plan.contents, plan.repository, plan.revision)
     return (
         remote.head != head
@@ -335,7 +337,7 @@ def _is_done(plan: Plan, head: str | None) -> bool:
 
 
 def _holds(files: Mapping[str, RemoteFile], contents: Contents) -> bool:
-    """Whether a repository has all files of some contents, with the same bytes."""
+    """Whether a repository has all files of the contents, with the same bytes."""
     if any(file.path not in files or files[file.path].size != file.size for file in contents.files):
         return False
     return all(

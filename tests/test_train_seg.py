@@ -101,9 +101,12 @@ def test_a_footprint_mapper_is_trained_scored_and_described(dataset, tmp_path):
         ),
         (
             ["--dataset", "{dataset}", "--architecture", "unet", "--config_overrides", '{"depth": 3}'],
-            "unet has no configuration field 'depth'",
+            "train_seg.py: unet: found unknown field 'depth'",
         ),
-        (["--dataset", "{dataset}", "--architecture", "unet", "--years", "1999"], "years are 1999"),
+        (
+            ["--dataset", "{dataset}", "--architecture", "unet", "--years", "1999"],
+            "--years: found 1999; expected",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence_and_no_traceback(arguments, sentence, dataset, tmp_path, capsys):

@@ -201,6 +201,9 @@ def _read(
         return read_dataset(
             script.dataset, config, years=script.years, columns=columns, revision=script.dataset_revision
         )
+    except ArgumentError as error:
+        # Its arguments have the names of the options.
+        raise ArgumentError(f"--{error}") from error
     except FileNotFoundError as error:
         raise FileNotFoundError(f"--dataset: {one_line(error).rstrip('.')}.") from error
     except ConnectionError as error:

@@ -212,7 +212,7 @@ def test_bands_that_the_dataset_lacks_are_named(dataset):
 def test_a_dataset_that_is_not_there_is_told_in_a_sentence(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"--dataset: .*missing: there is no such folder"):
         read_splits(segmentation(tmp_path / "missing"), seed=0)
-    with pytest.raises(ValueError, match="is no built dataset"):
+    with pytest.raises(DatasetError, match=r"found no README\.md and data/annual; expected the folder that"):
         read_splits(segmentation(tmp_path), seed=0)
 
 
