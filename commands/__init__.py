@@ -57,7 +57,8 @@ def _prepare(
 
 def configure_logging() -> None:
     """Log to standard error, one short line a message."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)  # libraries: warnings alone
+    logging.getLogger("euromine").setLevel(logging.INFO)
     # GDAL's own words on a damaged file or a full disk would precede our sentence on the same thing.
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)
 
