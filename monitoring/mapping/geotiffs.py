@@ -154,6 +154,7 @@ class CogWriter:
         if self._row != self.grid.height:
             raise ValueError(f"{self.path}: found {self._row} rows written; expected {self.grid.height}.")
         copy = self._work / "copy.tif"
+        unreadable: tuple[type[Exception], ...] = (*gdal_errors(), DataError)
         try:
             with gdal():
                 if self._description:
@@ -174,7 +175,7 @@ class CogWriter:
                     num_threads="all_cpus",
                 )
             whole = self._read_back(copy) == self._checksum
-        except (*gdal_errors(), DataError) as error:  # DataError: the copy cannot be opened
+        except unreadable as error:
             raise torn_file_error(self.path) from error
         if not whole:
             raise torn_file_error(self.path)

@@ -95,8 +95,8 @@ def scene_reflectance(
     scales = [float(metadata.scales[index - 1]) for index in indexes]
     offsets = [float(metadata.offsets[index - 1]) for index in indexes]
     optical = [band in REFLECTANCE_BANDS for band in bands]
-    for band, scale, is_optical in zip(bands, scales, optical, strict=True):
-        if not is_optical and scale == 0:
+    for band, in_file, is_optical in zip(bands, scales, optical, strict=True):
+        if not is_optical and in_file == 0:
             raise SceneError(f"{metadata.shown}: found a scale of 0 for {band}; expected any other number.")
     if not any(optical):
         return Reflectance(

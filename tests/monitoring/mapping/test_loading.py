@@ -103,5 +103,7 @@ def test_a_processor_of_another_kind_or_with_unknown_bands_is_refused(
     with pytest.raises(ModelError, match=r"found a preprocessor_config\.json that cannot be loaded"):
         load_model(tmp_path)
     config.write_text('{"image_processor_type": "ViTImageProcessor"}')
-    with pytest.raises(ModelError, match=r"found a .*; expected the EuroMineImageProcessor|cannot be loaded"):
+    with pytest.raises(
+        ModelError, match=r"found a ViTImageProcessor\w*; expected the EuroMineImageProcessor"
+    ):
         load_model(tmp_path)

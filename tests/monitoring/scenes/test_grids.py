@@ -16,7 +16,7 @@ def grid(
     return Grid(CRS.from_epsg(epsg), Affine(size, 0, left, 0, -size, top), width, height)
 
 
-def test_the_part_of_a_grid_lies_where_rasterio_says() -> None:
+def test_a_window_of_a_grid_has_the_bounds_that_rasterio_gives() -> None:
     window = Window(3, 5, 7, 9)
     part = grid(1000, 2000).window(window)
     assert (part.width, part.height) == (7, 9)
