@@ -60,5 +60,5 @@ def test_every_asset_of_earth_search_is_the_band_that_its_file_is_named_after(re
 
 def test_unknown_names_are_refused() -> None:
     assert parse_bands("blue,-,B3") == ("B02", "-", "B03")
-    with pytest.raises(ArgumentError, match="^bands: found unknown band 'bleu'; expected B01"):
+    with pytest.raises(ArgumentError, match=r"^bands: found unknown band 'bleu'; expected B01"):
         parse_bands("bleu,red")
