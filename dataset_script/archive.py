@@ -63,7 +63,7 @@ class Archive:
         if self.path.is_dir():
             listing, prefix = list_folder(self.path), self.path.absolute().as_posix()
         else:
-            # The braces let GDAL know where the zip's name ends, whatever it ends in.
+            # The braces mark the end of the zip's name for GDAL.
             listing, prefix = list_zip(self.path), f"/vsizip/{{{self.path.absolute().as_posix()}}}"
         root = _site_root(listing, self.path)
         sites = (_site(listing, prefix, root, name) for name in listing(root)[0])

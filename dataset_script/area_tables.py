@@ -40,7 +40,7 @@ class Table:
 
     Attributes:
         name: Its file's, without an ending.
-        title: What stands above it.
+        title: Heading above it.
         header: Names of the columns.
         rows: Cells by row; None for an empty cell.
         notes: Sentences below it.

@@ -34,7 +34,7 @@ class EuroMine(datasets.ArrowBasedBuilder):
         config_name: `annual` (default), `series` or `pairs`.
         archive: The published archive, a folder or the zip.
         splits: `corrected`, `official` or a JSON file, as for `split_sites`.
-        **arguments: `cache_dir`, `dataset_name` and whatever else `datasets.DatasetBuilder` takes.
+        **arguments: `cache_dir`, `dataset_name` and other arguments of `datasets.DatasetBuilder`.
 
     Raises:
         DataError: The archive or the splits do not hold what was expected.

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 CONVENTIONS = {
     "true": "true ground areas: a pixel's own, on the ellipsoid where the grid is in degrees",
-    "paper": "the paper's convention: 100 m2 a pixel, whatever its size on the ground",
+    "paper": "the paper's convention: 100 m2 per pixel, regardless of its size on the ground",
 }
 
 PAPER_PIXEL_AREA = 100.0
@@ -80,8 +80,7 @@ def measure_archive(
     """
     if workers is not None and workers < 1:
         raise ArgumentError(f"workers: found {workers}; expected at least 1.")
-    if convention not in CONVENTIONS:
-        raise ArgumentError(f"areas: found {convention!r}; expected one of {', '.join(CONVENTIONS)}.")
+    _check_convention(convention)
     skipped = [] if all_sites else sorted(set(archive.sites) & set(EXCLUDED_SITES))
     if skipped:
         logger.info("Skipped, as the published release does: %s.", ", ".join(skipped))
@@ -117,8 +116,7 @@ def areas_of(site: Site, convention: str = "true") -> SiteAreas:
         GridError: The site's grid has no areas (`pixel_areas`).
         ArchiveError: A file of the site does not hold what was expected.
     """
-    if convention not in CONVENTIONS:
-        raise ArgumentError(f"areas: found {convention!r}; expected one of {', '.join(CONVENTIONS)}.")
+    _check_convention(convention)
     with site.open() as scene:
         years = len(scene.years)
         # Counted per row, whose pixels share one area: integers are exact in any windows.
@@ -142,3 +140,11 @@ def areas_of(site: Site, convention: str = "true") -> SiteAreas:
     return SiteAreas(
         scene.site, scene.country, scene.years, mine @ pixel, gained @ pixel * later, lost @ pixel * later
     )
+
+
+def _check_convention(convention: str) -> None:
+    if convention not in CONVENTIONS:
+        raise ArgumentError(
+            f"convention: found {convention!r}; expected one of {', '.join(CONVENTIONS)}. "
+            "Set it with --areas."
+        )

@@ -198,7 +198,7 @@ LOTS = slice(STANDS.stop, STANDS.stop + _LOTS)
 WORKS = slice(LOTS.stop, LOTS.stop + _WORKS)
 UNITS = WORKS.stop
 
-# A stand is cut once in so many years; the years since then that it lies bare, and that it is shrub.
+# A stand is cut once in so many years; and the years for which it then lies bare, and is shrub.
 _ROTATION, _BARE_YEARS, _SHRUB_YEARS = 70, 3, 9
 # A construction site is a field before, and a large roof after so many years.
 _CONSTRUCTION_YEARS = 3

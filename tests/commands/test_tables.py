@@ -58,7 +58,7 @@ def test_tables_are_shown_and_written(archive: Path, tmp_path: Path) -> None:
 def test_the_papers_convention_is_named(archive: Path) -> None:
     result = run(archive, "--areas", "paper", "--workers", 1)
     assert result.exit_code == 0, result.output
-    assert "100 m2 a pixel" in result.output
+    assert "100 m2 per pixel" in result.output
 
 
 def test_a_simulated_archive_is_called_one(archive: Path) -> None:
