@@ -150,9 +150,13 @@ def scored_series(segmenter: PreTrainedModel) -> tuple[np.ndarray, np.ndarray, d
 @pytest.mark.parametrize("name", ["segformer-b0", "unet", "mask2former-swin-base"])
 def test_post_classification_scores_as_the_mapper_whose_maps_it_compares(name, tiny_segformer):
     """Logits of a quarter of the resolution, of the whole, and of a network within a network."""
-    torch.manual_seed(0)
-    segmenter = tiny_segformer() if name == "segformer-b0" else create_model(name, **SMALL.get(name, {}))
-    footprints, changes, of_footprints, of_changes = scored_series(segmenter)
+    # Random weights that find some change and some ground without: which do depends on transformers' version.
+    for seed in range(20):
+        torch.manual_seed(seed)
+        segmenter = tiny_segformer() if name == "segformer-b0" else create_model(name, **SMALL.get(name, {}))
+        footprints, changes, of_footprints, of_changes = scored_series(segmenter)
+        if changes.any() and not changes.all():
+            break
     assert (changes.dtype, changes.shape) == (np.uint8, (2, 6, 64, 64))
     for place, (first, second) in enumerate(combinations(range(4), 2)):
         np.testing.assert_array_equal(changes[:, place], footprints[:, first] != footprints[:, second])
