@@ -1,3 +1,4 @@
+import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 
-from euromine import train_seg
+from euromine import train_cd, train_seg
 from euromine.dataset_script.reading import read_dataset
 from euromine.dataset_script.shards import build_dataset
 from euromine.modeling.auto import create_model
@@ -136,3 +137,31 @@ def test_a_folder_of_another_run_is_not_written_into(dataset, tmp_path, capsys):
         in capsys.readouterr().err
     )
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+@pytest.mark.parametrize("script", [train_seg, train_cd], ids=["seg", "cd"])
+@pytest.mark.parametrize(
+    ("error", "status", "last"),
+    [
+        (
+            OSError(errno.ENOSPC, "no space left for checkpoint-3 in runs."),
+            1,
+            "no space left for",
+        ),
+        (KeyboardInterrupt(), 130, "interrupted."),
+        (RuntimeError("shapes differ"), 1, "this is a bug in EuroMine."),
+    ],
+    ids=["full disk", "interrupted", "bug"],
+)
+def test_what_ends_a_training_is_reported(script, error, status, last, monkeypatch, capsys):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(script, "read_splits", fail)
+    name = "unet" if script is train_seg else "tinycd"
+    with pytest.raises(SystemExit) as left:
+        script.main(["--dataset", "shards", "--architecture", name, "--use_cpu"])
+    assert left.value.code == status
+    said = capsys.readouterr().err
+    assert said.splitlines()[-1].startswith(f"{script.__name__.rpartition('.')[2]}.py: {last}")
+    assert ("Traceback" in said) == isinstance(error, RuntimeError)
