@@ -1,4 +1,4 @@
-"""Every error message of the project reads `FILE OR ARGUMENT: found X; expected Y.`
+"""Every error message of the project reads `FILE OR ARGUMENT: found X; expected Y.`.
 
 The sources are read, not run: a message that no test provokes is checked all the same.
 """

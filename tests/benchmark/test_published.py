@@ -31,5 +31,5 @@ def test_the_numbers_are_the_papers(number, real_data):
 
 
 def test_there_is_no_other_table():
-    with pytest.raises(ValueError, match="^number: found 3; expected 4, 5 or 6"):
+    with pytest.raises(ValueError, match=r"^number: found 3; expected 4, 5 or 6"):
         published_table(3)
