@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 # Every module with an Auto class imports this one.
@@ -34,11 +34,13 @@ class _RegistrationFinder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find a watched module as Python does, but have its import counted."""
+        """Find a watched module by the finders that follow, but have its import counted."""
         # Left in place when done: other threads may be iterating over sys.meta_path.
         if self.is_done or not fullname.startswith(_WATCHED):
             return None
-        spec = PathFinder.find_spec(fullname, path, target)
+        following = sys.meta_path[sys.meta_path.index(self) + 1 :]
+        specs = (finder.find_spec(fullname, path, target) for finder in following)
+        spec = next(filter(None, specs), None)
         if spec is not None and spec.loader is not None:
             execute = partial(self._execute, spec.loader.exec_module)
             spec.loader.exec_module = execute  # type: ignore[method-assign]

@@ -191,7 +191,7 @@ def test_what_knows_other_classes_starts_afresh_and_all_else_is_kept(
     assert all(torch.equal(ours[key], theirs[key]) for key in ours.keys() - changed)
     torch.testing.assert_close(ours[stem][:, 1], theirs[stem][:, 0] * 3 / 2)
     message = "".join(caplog.messages)
-    assert "start afresh" in message
+    assert "stay fresh" in message
     assert all(key in message for key in changed - {stem})
 
 
