@@ -68,7 +68,7 @@ def packed_counts(counts: Mapping[str, CountTable]) -> bytes:
         arrays[f"{name}.years"] = np.array(table.years)
         arrays |= {f"{name}.by_year": table.by_year, f"{name}.by_pair": table.by_pair}
     packed = io.BytesIO()
-    np.savez_compressed(packed, allow_pickle=False, **arrays)
+    np.savez_compressed(packed, **arrays)
     return packed.getvalue()
 
 
