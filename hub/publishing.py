@@ -100,10 +100,13 @@ def check_name(repository: str) -> None:
     """
     try:
         validate_repo_id(repository)
+        is_valid = repository.isascii()  # huggingface_hub 1.31 lets other letters pass, the Hub does not
     except HFValidationError:
+        is_valid = False
+    if not is_valid:
         raise ArgumentError(
             f"REPO: found {repository!r}; expected owner/name, of letters, digits, -, _ and dots."
-        ) from None
+        )
 
 
 def full_name(repository: str) -> str:

@@ -62,7 +62,7 @@ def make_results(
 
 def packed_counts(counts: Mapping[str, CountTable]) -> bytes:
     """The counts of each metric as an .npz file: {metric}.sites, .years, .by_year and .by_pair."""
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, Any] = {}
     for name, table in counts.items():
         arrays[f"{name}.sites"] = np.array([str(site) for site in table.sites])
         arrays[f"{name}.years"] = np.array(table.years)
