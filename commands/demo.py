@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from euromine.dataset_script.archive import Archive
     from euromine.dataset_script.site_scene import Site
+    from euromine.support.ground_areas import PixelAreas
 
 # Enough simulated sites for a held-out score, small enough for ten minutes on two cores in all.
 _SITES = 10
@@ -156,7 +157,7 @@ class _Series:
     labels: NDArray[np.uint8]
     footprints: NDArray[np.uint8]
     change: NDArray[np.uint8]
-    pixel_area: NDArray[np.float64]
+    pixel_areas: PixelAreas
 
 
 def _map_site(site: Site, out: Path) -> _Series:
@@ -191,8 +192,8 @@ def _map_site(site: Site, out: Path) -> _Series:
     _write_map(
         out / "maps" / f"{site.name}_{site.years[0]}-{site.years[-1]}_change.tif", change, crs, transform
     )
-    area = pixel_areas(crs, transform, height)
-    return _Series(site.name, site.years, images, labels, maps[_SEGMENTER], change, area)
+    areas = pixel_areas(crs, transform, height, width)
+    return _Series(site.name, site.years, images, labels, maps[_SEGMENTER], change, areas)
 
 
 def _write_map(path: Path, mask: NDArray[np.uint8], crs: str, transform: tuple[float, ...]) -> None:
@@ -297,7 +298,7 @@ def _plot_areas(axes: Axes, series: _Series) -> None:
     from matplotlib.ticker import MaxNLocator
 
     for masks, label, line in ((series.labels, "truth", "ko-"), (series.footprints, _SEGMENTER, "rs--")):
-        square_kilometres = ((masks == 1).sum(2) * series.pixel_area).sum(1) / 1e6
+        square_kilometres = series.pixel_areas.sums(series.pixel_areas.counts(masks == 1)) / 1e6
         axes.plot(series.years, square_kilometres, line, label=label)
     axes.set(title="footprint", ylabel="area (km$^2$)", ylim=(0, None))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

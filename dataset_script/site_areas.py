@@ -6,13 +6,14 @@ import logging
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from euromine.support.errors import ArchiveError, ArgumentError
-from euromine.support.ground_areas import pixel_areas
+from euromine.support.ground_areas import PixelAreas, pixel_areas
 from euromine.support.workers import in_processes, usable_cores
 
 from .archive import Archive
@@ -23,7 +24,7 @@ from .splits import EXCLUDED_SITES
 logger = logging.getLogger(__name__)
 
 CONVENTIONS = {
-    "true": "true ground areas: a pixel's own, on the ellipsoid where the grid is in degrees",
+    "true": "true ground areas: a pixel's own, on the ellipsoid",
     "paper": "the paper's convention: 100 m2 per pixel, regardless of its size on the ground",
 }
 
@@ -119,26 +120,35 @@ def areas_of(site: Site, convention: str = "true") -> SiteAreas:
     _check_convention(convention)
     with site.open() as scene:
         years = len(scene.years)
-        # Counted per row, whose pixels share one area: integers are exact in any windows.
-        mine = np.zeros((years, scene.height), np.int64)
-        gained, lost = (np.zeros((years, years, scene.height), np.int64) for _ in range(2))
+        ground = pixel_areas(scene.crs, scene.transform, scene.height, scene.width)
+        if convention == "paper":
+            ground = PixelAreas.constant(PAPER_PIXEL_AREA, scene.height, scene.width)
+        strips = list(pairwise([*ground.starts.tolist(), scene.width]))
+        # By row, so that windows of any height give the same sums.
+        mine = np.zeros((years, scene.height))
+        gained, lost = (np.zeros((years, years, scene.height)) for _ in range(2))
         lines = max(1, _WINDOW_PIXELS // (scene.width * years))
         for top in range(0, scene.height, lines):
             height = min(lines, scene.height - top)
             labels = np.stack([scene.read_label(year, top=top, height=height) for year in scene.years])
-            mine[:, top : top + height] = np.count_nonzero(labels == 1, axis=2)
+            pixel = ground.rows(top, height)
+            mine[:, top : top + height] = (ground.counts(labels == 1) * pixel).sum(axis=-1)
             # Most rows never change.
-            for row in np.flatnonzero((labels != labels[:1]).any(axis=(0, 2))):
-                line = labels[:, row : row + 1]
-                counts = change_counts(line, (0, 0, 1, scene.width))
-                gained[..., top + row], lost[..., top + row] = counts[:2]
-        if convention == "paper":
-            pixel = np.full(scene.height, PAPER_PIXEL_AREA)
-        else:
-            pixel = pixel_areas(scene.crs, scene.transform, scene.height)
+            changed = ground.counts((labels != labels[:1]).any(axis=0))
+            for row, strip in zip(*np.nonzero(changed), strict=True):
+                left, right = strips[strip]
+                line = labels[:, row : row + 1, left:right]
+                counts = change_counts(line, (0, 0, 1, right - left))
+                gained[..., top + row] += counts[0] * pixel[row, strip]
+                lost[..., top + row] += counts[1] * pixel[row, strip]
     later = np.triu(np.ones((years, years)), 1)
     return SiteAreas(
-        scene.site, scene.country, scene.years, mine @ pixel, gained @ pixel * later, lost @ pixel * later
+        scene.site,
+        scene.country,
+        scene.years,
+        mine.sum(axis=-1),
+        gained.sum(axis=-1) * later,
+        lost.sum(axis=-1) * later,
     )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from euromine.support.errors import GridError
 from euromine.support.files import write_text
-from euromine.support.ground_areas import HECTARE, pixel_areas
+from euromine.support.ground_areas import HECTARE, PixelAreas, pixel_areas
 from euromine.support.rasters import crs_name
 
 from .area_estimation import (
@@ -124,7 +124,7 @@ def areas_by_year(
     Args:
         footprints: (years, height, width) uint8, 0 other, 1 mine, 255 unknown; or its blocks of rows.
         years: The years.
-        grid: The maps' grid. In degrees, areas are geodesic; otherwise they are those of the projection.
+        grid: The maps' grid, in any coordinate system: areas are those on the ellipsoid.
         site: The site's name.
         confusion: The model's errors on footprints (`FOOTPRINT_CLASSES`), for estimates and intervals.
         uncertainty: What the intervals cover.
@@ -252,7 +252,7 @@ def _sums(
     maps: Blocks, number: int, grid: Grid, values: Sequence[int], subject: str
 ) -> tuple[NDArray[np.int64], Areas]:
     """Pixels and ground areas in m2 of each value in each map, (maps, values) both."""
-    of_rows = _row_areas(grid)
+    ground = _ground_areas(grid)
     pixels = np.zeros((number, len(values)), np.int64)
     areas = np.zeros((number, len(values)), np.float64)
     top = 0
@@ -267,26 +267,25 @@ def _sums(
                 f"{subject}: found {top + rows} x {block.shape[2]} pixels or more; expected {grid.height} x "
                 f"{grid.width} like the grid."
             )
-        by_row = np.stack([np.count_nonzero(block == value, axis=2) for value in values], axis=1)
-        if by_row.sum() != block.size:
+        counts = np.stack([ground.counts(block == value) for value in values], axis=1)
+        if counts.sum() != block.size:
             others = np.setdiff1d(block, values)
             raise ValueError(
                 f"{subject}: found the values {', '.join(map(str, others[:5]))}; expected only "
                 f"{', '.join(map(str, values))}."
             )
-        pixels += by_row.sum(axis=2)
-        areas += by_row @ of_rows[top : top + rows]
+        pixels += counts.sum(axis=(2, 3))
+        areas += ground.sums(counts, top)
         top += rows
     if top != grid.height:
         raise ValueError(f"{subject}: found {top} rows; expected {grid.height} like the grid.")
     return pixels, areas
 
 
-def _row_areas(grid: Grid) -> Areas:
-    """The ground area of a pixel in each row of a grid, in m2, (height,)."""
+def _ground_areas(grid: Grid) -> PixelAreas:
     if not grid.crs:
         raise GridError("grid: found no coordinate system; expected one, to measure areas on the ground.")
-    return pixel_areas(crs_name(grid.crs), tuple(grid.transform)[:6], grid.height)
+    return pixel_areas(crs_name(grid.crs), tuple(grid.transform)[:6], grid.height, grid.width)
 
 
 def _blocks(maps: Blocks) -> Iterator[Maps]:

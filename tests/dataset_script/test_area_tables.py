@@ -6,6 +6,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pyproj
 import pytest
 import rasterio
 
@@ -85,9 +86,10 @@ def test_ignored_pixels_are_neither_mine_nor_change(tmp_path, tiff_writer):
         tiff_writer(folder / "image" / f"Year{year}.tif", image, crs="EPSG:32633", transform=transform)
         tiff_writer(folder / "label" / f"Year{year}.tif", np.array([label], np.uint8))
     found = areas_of(Archive(tmp_path).sites["Spain_1"])
-    assert found.mine.tolist() == [200.0, 300.0]
+    # At the central meridian, UTM is 0.9996 times the ground.
+    assert found.mine == pytest.approx(np.array([200, 300]) / 0.9996**2, rel=1e-6)
     # The third pixel alone is known in both years and differs.
-    assert (found.gained[0, 1], found.lost[0, 1]) == (100.0, 0.0)
+    assert (found.gained[0, 1], found.lost[0, 1]) == pytest.approx((100 / 0.9996**2, 0), rel=1e-6)
 
 
 def test_windows_and_processes_change_nothing(small_archive, monkeypatch):
@@ -272,14 +274,18 @@ def test_sites_without_a_type_are_named(small_archive, caplog):
     ]  # fmt: skip
 
 
-def test_real_scenes_are_measured_in_their_projection(real_data):
+def test_real_scenes_are_measured_on_the_ground(real_data):
     root = real_data / "real_archive" / "EuroMineNet"
     for each in measure_archive(Archive(root), workers=1, progress=False):
         labels = labels_of(root, each.site)
         with rasterio.open(next((root / each.site / "image").glob("*.tif"))) as dataset:
-            pixel = abs(dataset.transform.a * dataset.transform.e)
+            to_degrees = pyproj.Transformer.from_crs(dataset.crs, 4326, always_xy=True)
+            left, bottom, right, top = dataset.bounds
+            corners = to_degrees.transform((left, right, right, left), (top, top, bottom, bottom))
+            scene = abs(pyproj.Geod(ellps="WGS84").polygon_area_perimeter(*corners)[0])
+            pixel = scene / (dataset.height * dataset.width)
         np.testing.assert_allclose(
-            each.mine, [pixel * (label == 255).sum() for label in labels.values()], rtol=1e-12
+            each.mine, [pixel * (label == 255).sum() for label in labels.values()], rtol=5e-6
         )
     # Slovenia's land use is the same in each of its years.
     assert not each.gained.any()

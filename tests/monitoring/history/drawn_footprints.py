@@ -9,7 +9,8 @@ from euromine.monitoring.scenes.grids import Grid
 
 DEGREES = Grid(CRS.from_epsg(4326), Affine(1e-4, 0, 15, 0, -1.5e-4, 61), 40, 30)
 
-METRES = Grid(CRS.from_epsg(32633), Affine(10, 0, 5e5, 0, -10, 5e6), 40, 30)
+# At the centre of the equal-area projection, a pixel has its 100 m2 and its 10 m on the ground, too.
+METRES = Grid(CRS.from_epsg(3035), Affine(10, 0, 4_321_000, 0, -10, 3_210_000), 40, 30)
 
 FEET = Grid(CRS.from_epsg(2263), Affine(30, 0, 9.8e5, 0, -30, 2e5), 40, 30)
 

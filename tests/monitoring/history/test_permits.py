@@ -24,6 +24,9 @@ from .drawn_permits import UTM, outline, permits_of, written
 # A pixel is 10 m; the scene reaches from 500,000 to 500,400 and from 4,999,700 to 5,000,000.
 GRID = Grid(CRS.from_epsg(32633), Affine(10, 0, 5e5, 0, -10, 5e6), 40, 30)
 
+# Of areas in the projection to those on the ground at the central meridian of UTM.
+STRETCH = 0.9996**2
+
 YEARS = (2015, 2016, 2018)
 
 PAIRS = [(2015, 2016), (2015, 2018), (2016, 2018)]
@@ -58,7 +61,7 @@ def test_what_lies_outside_is_listed_by_year_and_size(series, tmp_path):
     # The permit covers the left 12 columns of 10, 15 and 15.
     path = written(permits_of(outline(0, 0, 17, 20)), tmp_path / "permits.gpkg")
     found = outside_permits(*series, read_permits(path, UTM), pairs=PAIRS)
-    rows = [(row.year, row.kind, round(row.area_ha, 6), row.year_1) for row in found.itertuples()]
+    rows = [(row.year, row.kind, round(row.area_ha * STRETCH, 6), row.year_1) for row in found.itertuples()]
     assert rows == [
         (2016, "mined", 0.3, 0),
         (2016, "new", 0.3, 2015),
@@ -75,7 +78,7 @@ def test_new_is_what_was_gained_since_the_last_year_that_was_compared(series):
     permits = permits_of(outline(35, 0, 40, 3))
     news = outside_permits(*series, permits, pairs=[(2015, 2018)])
     news = news[news.kind == "new"]
-    assert [(row.year, row.year_1, round(row.area_ha, 6)) for row in news.itertuples()] == [
+    assert [(row.year, row.year_1, round(row.area_ha * STRETCH, 6)) for row in news.itertuples()] == [
         (2018, 2015, 0.5),
         (2018, 2015, 0.04),
     ]
@@ -92,15 +95,15 @@ def test_several_permits_cover_together_and_a_hole_in_one_does_not(series):
     ring = outline(0, 0, 25, 20).difference(outline(8, 8, 10, 10))
     left, right = outline(0, 0, 11, 20), outline(11, 0, 25, 20)
     together = outside_permits(series[0], None, permits_of(left, right))
-    assert [(row.year, round(row.area_ha, 6)) for row in together.itertuples()] == [(2018, 0.04)]
+    assert [(row.year, round(row.area_ha * STRETCH, 6)) for row in together.itertuples()] == [(2018, 0.04)]
     holed = outside_permits(series[0], None, permits_of(ring))
-    assert [round(area, 6) for area in holed.area_ha] == [0.04] * 4
+    assert [round(area * STRETCH, 6) for area in holed.area_ha] == [0.04] * 4
 
 
 def test_an_outline_that_cuts_pixels_counts_their_part_outside(series):
     cut = shapely.affinity.translate(outline(0, 0, 17, 20), 2.5, 0)
     found = outside_permits(series[0], None, permits_of(cut))
-    assert found[found.year == 2016].area_ha.tolist() == pytest.approx([0.3 - 0.025])
+    assert found[found.year == 2016].area_ha.tolist() == pytest.approx([(0.3 - 0.025) / STRETCH])
 
 
 def test_parts_below_the_smallest_size_are_left_out(series):

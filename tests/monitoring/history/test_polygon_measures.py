@@ -2,9 +2,11 @@
 
 import numpy as np
 import pyproj
+import pytest
 import shapely
 
-from euromine.monitoring.history.polygon_measures import polygon_areas
+from euromine.monitoring.history.polygon_measures import polygon_areas, polygon_perimeters
+from euromine.support.errors import GridError
 
 
 def test_areas_of_slanting_outlines_in_degrees_are_geodesic():
@@ -18,3 +20,40 @@ def test_areas_of_slanting_outlines_in_degrees_are_geodesic():
     # In steps of ten metres straight in degrees and straight on the ground are the same.
     expected = [abs(geod.geometry_area_perimeter(shapely.segmentize(each, 1e-4))[0]) for each in triangles]
     np.testing.assert_allclose(polygon_areas(triangles, pyproj.CRS("EPSG:4326")), expected, rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("crs", "longitude", "latitude"),
+    [
+        ("EPSG:3857", 20.9, 67.1),
+        ("EPSG:3034", 20.9, 67.1),
+        ("EPSG:32632", 15.0, 51.0),
+        ("EPSG:2263", -74.0, 40.7),
+        ("EPSG:32601", -179.99, 60.0),
+    ],
+)
+def test_outlines_in_projections_have_their_area_and_perimeter_on_the_ellipsoid(crs, longitude, latitude):
+    system = pyproj.CRS(crs)
+    to_degrees = pyproj.Transformer.from_crs(system, 4326, always_xy=True)
+    x, y = to_degrees.transform(longitude, latitude, direction="INVERSE")
+    # A triangle of some kilometres with a hole, and one beside it.
+    outer = [(x, y), (x + 9000, y + 2000), (x + 3000, y + 8000)]
+    hole = [(x + 3000, y + 2000), (x + 5000, y + 2500), (x + 4000, y + 4000)]
+    polygons = np.array([shapely.Polygon(outer, [hole]), shapely.Polygon(hole)])
+    geod = pyproj.Geod(ellps="WGS84")
+    rings = []
+    for ring in (outer, hole):
+        # Steps of ten metres are straight on the ground, too.
+        points = shapely.get_coordinates(shapely.segmentize(shapely.LinearRing(ring), 10))
+        area, perimeter = geod.polygon_area_perimeter(*to_degrees.transform(*points.T))
+        rings.append((abs(area), perimeter))
+    expected = [rings[0][0] - rings[1][0], rings[1][0]]
+    np.testing.assert_allclose(polygon_areas(polygons, system), expected, rtol=1e-5)
+    lengths = [rings[0][1] + rings[1][1], rings[1][1]]
+    np.testing.assert_allclose(polygon_perimeters(polygons, system), lengths, rtol=1e-5)
+
+
+def test_outlines_off_the_earth_are_refused():
+    far = np.array([shapely.box(1e12, 1e12, 2e12, 2e12)])
+    with pytest.raises(GridError, match="expected places on the Earth"):
+        polygon_areas(far, pyproj.CRS("EPSG:32632"))
