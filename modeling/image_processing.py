@@ -82,8 +82,8 @@ class EuroMineImageProcessor(BaseImageProcessor):
     Attributes:
         bands: Names of the network's bands, in its order.
         source_bands: Names of the bands of the input images, in their order; must include `bands`.
-        statistics: Preset of mean and std: "corrected" or "paper". Any other name only documents the source
-            of given ones.
+        statistics: Preset of mean and std: "corrected" (the default) or "paper". Any other name only
+            documents the source of given ones, by default "custom".
         mean: Mean of each of `bands`, in digital numbers.
         std: Standard deviation of each of `bands`.
         do_normalize: Whether to subtract the mean and divide by the standard deviation.
@@ -107,7 +107,7 @@ class EuroMineImageProcessor(BaseImageProcessor):
         self,
         bands: Sequence[str] | None = None,
         source_bands: Sequence[str] | None = None,
-        statistics: str = "corrected",
+        statistics: str | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         do_normalize: bool = True,
@@ -121,17 +121,20 @@ class EuroMineImageProcessor(BaseImageProcessor):
             checked_bands(_default_source(self.bands) if source_bands is None else source_bands)
         )
         _positions(self.bands, self.source_bands)
-        if do_normalize and mean is None and std is None:
-            mean, std = _preset(statistics, self.bands)
-        self.statistics = statistics
+        given = mean is not None or std is not None
+        self.statistics = statistics or ("custom" if given else "corrected")
+        if do_normalize and not given:
+            mean, std = _preset(self.statistics, self.bands)
         self.mean = _per_band("mean", mean, self.bands) if do_normalize or mean is not None else None
         self.std = _per_band("std", std, self.bands) if do_normalize or std is not None else None
         if self.std is not None and min(self.std) <= 0:
             raise ValueError(
                 f"std: found {min(self.std)}; expected a standard deviation above 0 for each band."
             )
-        if scale is not None and not scale:
-            raise ValueError("scale: found 0; expected a factor other than 0.")
+        if scale is not None and not (scale and np.isfinite(scale)):
+            raise ValueError(f"scale: found {scale}; expected a finite factor other than 0.")
+        if offset is not None and not np.isfinite(offset):
+            raise ValueError(f"offset: found {offset}; expected a finite number.")
         self.do_normalize = do_normalize
         self.scale = scale
         self.offset = offset

@@ -35,11 +35,13 @@ from euromine.modeling import (
     AutoModelForChangeDetection,
     EuroMineImageProcessor,
 )
-from euromine.support.errors import ArgumentError, ModelError
+from euromine.support.errors import ArgumentError, ModelError, RecordError
+from euromine.support.records import Record, read_record
 
 from .checkpoint_files import HTTP_ERROR
 
 _CONFIG, _PROCESSOR_CONFIG = "config.json", "preprocessor_config.json"
+_WEIGHTS = "the complete model.safetensors that belongs to config.json"
 _CHECKPOINT = "a checkpoint of train_seg.py or train_cd.py"
 _DOES = {SEGMENTATION: "maps footprints", CHANGE_DETECTION: "finds changes between two years"}
 _AUTO_CLASSES: dict[str, Any] = {
@@ -115,8 +117,8 @@ def model_digest(model: PreTrainedModel, image_processor: EuroMineImageProcessor
     return digest.hexdigest()
 
 
-def _check_has_file(name: str, file: str) -> None:
-    """Refuse a source without a file of a checkpoint.
+def _file(name: str, file: str) -> Path:
+    """A file that every checkpoint has.
 
     The Hub is asked here, because transformers' loaders report a Hub out of reach as a missing file.
 
@@ -131,9 +133,9 @@ def _check_has_file(name: str, file: str) -> None:
     if Path(name).is_dir():
         if not (Path(name) / file).is_file():
             raise missing
-        return
+        return Path(name) / file
     try:
-        hf_hub_download(name, file)
+        return Path(hf_hub_download(name, file))
     except HFValidationError as error:
         raise ModelError(f"{name}: found no such folder; expected {_CHECKPOINT}.") from error
     except GatedRepoError as error:
@@ -166,8 +168,61 @@ def _unreachable(name: str, error: BaseException) -> OSError:
     )
 
 
+@dataclass(frozen=True)
+class _Config:
+    """`config.json`, as far as it decides how the weights are loaded."""
+
+    model_type: str
+    quantization_config: Any = None
+    attn_implementation: Any = None
+    use_pretrained_backbone: bool | None = None
+    backbone_config: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class _ProcessorConfig:
+    """`preprocessor_config.json`, whose numbers the processor itself checks further."""
+
+    bands: list[str] | None = None
+    source_bands: list[str] | None = None
+    statistics: str = ""
+    mean: list[float] | None = None
+    std: list[float] | None = None
+    do_normalize: bool = True
+    scale: float | None = None
+    offset: float | None = None
+
+
+def _read(kind: type[Record], name: str, file: str) -> Record:
+    """A JSON file of a checkpoint, with values of the right types: transformers takes them unchecked."""
+    path = _file(name, file)
+    try:
+        return read_record(kind, path)
+    except RecordError as error:
+        reason = str(error).removeprefix(f"{path}: ").rstrip(".")
+        raise ModelError(
+            f"{name}: found a {file} that cannot be loaded ({reason}); expected {_CHECKPOINT}."
+        ) from error
+
+
 def _load_config(name: str) -> PreTrainedConfig:
-    _check_has_file(name, _CONFIG)
+    stored = _read(_Config, name, _CONFIG)
+    if stored.quantization_config is not None:
+        raise ModelError(
+            f"{name}: found quantised weights; expected weights as train_seg.py and train_cd.py save them. "
+            "Save the model without quantisation."
+        )
+    parts = (stored.attn_implementation, (stored.backbone_config or {}).get("attn_implementation"))
+    if any("/" in str(part) for part in parts):
+        raise ModelError(
+            f"{name}: found a {_CONFIG} that asks for a kernel from the Hub, which is code; expected one "
+            "without attn_implementation. Remove that field."
+        )
+    if stored.use_pretrained_backbone:
+        raise ModelError(
+            f"{name}: found a {_CONFIG} that asks for the weights of another model "
+            f"(use_pretrained_backbone); expected {_WEIGHTS}."
+        )
     try:
         return AutoConfig.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, StrictDataclassError) as error:
@@ -187,7 +242,7 @@ def _task_of(name: str, config: PreTrainedConfig) -> str:
 
 
 def _load_image_processor(name: str) -> EuroMineImageProcessor:
-    _check_has_file(name, _PROCESSOR_CONFIG)
+    _read(_ProcessorConfig, name, _PROCESSOR_CONFIG)
     try:
         image_processor = AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError) as error:
@@ -204,17 +259,28 @@ def _load_image_processor(name: str) -> EuroMineImageProcessor:
 
 
 def _load_weights(name: str, task: str) -> PreTrainedModel:
+    """The network with all of its weights: transformers would fill those that it does not find at random."""
     try:
-        return _AUTO_CLASSES[task].from_pretrained(name, trust_remote_code=False)
-    # RuntimeError: weights of other sizes than the configuration's.
-    except (OSError, ValueError, RuntimeError, SafetensorError, HTTP_ERROR) as error:
+        model, report = _AUTO_CLASSES[task].from_pretrained(
+            name, trust_remote_code=False, use_safetensors=True, output_loading_info=True
+        )
+    # RuntimeError: weights of other sizes than the configuration's. ImportError: a library that it asks for.
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError, HTTP_ERROR) as error:
         for cause in _chain(error):
             if isinstance(cause, (LocalEntryNotFoundError, HTTP_ERROR)):
                 raise _unreachable(name, cause) from error
         raise ModelError(
-            f"{name}: found weights that cannot be loaded ({_first_line(error)}); expected the complete "
-            "model.safetensors that belongs to config.json."
+            f"{name}: found weights that cannot be loaded ({_first_line(error)}); expected {_WEIGHTS}."
         ) from error
+    # Weights that are left over belong to another network, too, or to one with more layers.
+    for keys, what in (("missing_keys", "no tensor"), ("unexpected_keys", "a tensor too many,")):
+        if tensors := sorted(report[keys]):
+            others = f" and {len(tensors) - 1} more" if len(tensors) > 1 else ""
+            raise ModelError(
+                f"{name}: found {what} {tensors[0]}{others} for a {model.config.model_type}; "
+                f"expected {_WEIGHTS}."
+            )
+    return model
 
 
 def _models_of(auto_class: Any) -> Any:

@@ -1,6 +1,8 @@
 """Checkpoints that cannot be loaded: each reason has a sentence of its own."""
 
 import importlib
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,17 @@ from huggingface_hub.errors import (
     RemoteEntryNotFoundError,
     RepositoryNotFoundError,
 )
+from safetensors.torch import load_file, save_file
 
 from euromine.modeling import EuroMineImageProcessor, create_model
 from euromine.monitoring.mapping import loading
 from euromine.monitoring.mapping.loading import load_model, model_digest
 from euromine.support.errors import ArgumentError, ModelError
+
+SMALL = {
+    "segformer-b0": {"hidden_sizes": [8, 8, 8, 8], "depths": [1] * 4, "num_attention_heads": [1] * 4},
+    "unet": {"widths": [4, 4, 8, 8, 8]},
+}
 
 # httpx or httpx2, by the version of huggingface_hub.
 httpx = importlib.import_module(HfHubHTTPError.__mro__[1].__module__.partition(".")[0])
@@ -31,6 +39,31 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     create_model("fc-ef").save_pretrained(folder)
     EuroMineImageProcessor().save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def altered(tmp_path: Path) -> Callable[..., Path]:
+    """A checkpoint whose files were changed afterwards: fields of JSON files, and tensors."""
+
+    def alter(
+        name: str,
+        *,
+        config: dict | None = None,
+        processor: dict | None = None,
+        tensors: Callable | None = None,
+    ) -> Path:
+        torch.manual_seed(0)
+        create_model(name, **SMALL.get(name, {})).save_pretrained(tmp_path)
+        EuroMineImageProcessor().save_pretrained(tmp_path)
+        for file, fields in (("config.json", config), ("preprocessor_config.json", processor)):
+            stored = json.loads((tmp_path / file).read_text())
+            (tmp_path / file).write_text(json.dumps({**stored, **(fields or {})}))
+        if tensors is not None:
+            weights = tmp_path / "model.safetensors"
+            save_file(tensors(load_file(weights)), weights, metadata={"format": "pt"})
+        return tmp_path
+
+    return alter
 
 
 def http_error(kind: type[HfHubHTTPError], status: int) -> HfHubHTTPError:
@@ -107,3 +140,93 @@ def test_a_processor_of_another_kind_or_with_unknown_bands_is_refused(
         ModelError, match=r"found a ViTImageProcessor\w*; expected the EuroMineImageProcessor"
     ):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [("unet", "head.weight"), ("segformer-b0", "decode_head.classifier.weight"), ("fc-ef", None)],
+)
+def test_weights_that_are_missing_are_never_filled_at_random(
+    altered: Callable[..., Path], name: str, tensor: str | None
+) -> None:
+    def without(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        del tensors[tensor or min(tensors)]
+        return tensors
+
+    with pytest.raises(
+        ModelError, match=rf"found no tensor {tensor or ''}.* for a .*; expected the complete"
+    ):
+        load_model(altered(name, tensors=without))
+
+
+def test_weights_of_another_network_are_refused(altered: Callable[..., Path]) -> None:
+    with pytest.raises(ModelError, match=r"found no tensor .* and \d+ more for a segformer; expected the"):
+        load_model(altered("unet", config={"model_type": "segformer"}))
+    with pytest.raises(ModelError, match="found no tensor"):
+        load_model(altered("unet", tensors=lambda tensors: {"something": torch.zeros(3)}))
+    with pytest.raises(ModelError, match=r"found a tensor too many, something for a euromine_unet; expected"):
+        load_model(altered("unet", tensors=lambda tensors: {**tensors, "something": torch.zeros(3)}))
+
+
+def test_pickled_weights_are_refused(altered: Callable[..., Path]) -> None:
+    folder = altered("unet")
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(
+        ModelError, match=r"found weights that cannot be loaded \(.*expected the complete model"
+    ):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("config", "found"),
+    [
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "found quantised weights"),
+        ({"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}}, "found quantised"),
+        ({"attn_implementation": "someone/kernel"}, "asks for a kernel from the Hub"),
+        ({"backbone_config": {"attn_implementation": "a/b"}}, "asks for a kernel from the Hub"),
+        ({"use_pretrained_backbone": True}, "asks for the weights of another model"),
+        ({"model_type": None}, "null in model_type; expected a string"),
+    ],
+)
+def test_weights_in_need_of_other_code_or_files_are_refused(
+    altered: Callable[..., Path], config: dict, found: str
+) -> None:
+    with pytest.raises(ModelError, match=found):
+        load_model(altered("unet", config=config))
+
+
+@pytest.mark.parametrize(
+    ("processor", "found"),
+    [
+        ({"std": [0.0] * 10}, "found 0.0; expected a standard deviation above 0"),
+        ({"std": [float("nan")] * 10}, r"null in std\[0\]; expected a number"),
+        ({"mean": ["a word"] * 10}, r'"a word" in mean\[0\]; expected a number'),
+        ({"mean": "a word"}, '"a word" in mean; expected a list or null'),
+        ({"mean": {}}, "an object in mean"),
+        ({"mean": [True] * 10}, r"true in mean\[0\]"),
+        ({"std": [1e400] * 10}, r"std\[0\]|expected a finite number"),
+        ({"mean": [1.0] * 3}, "expected a finite number for each of B02"),
+        ({"scale": float("nan")}, "scale: found nan; expected a finite factor"),
+        ({"scale": "ten"}, '"ten" in scale'),
+        ({"offset": float("inf")}, "offset: found inf; expected a finite number"),
+        ({"do_normalize": "no"}, '"no" in do_normalize'),
+        ({"bands": 5}, "5 in bands; expected a list or null"),
+    ],
+)
+def test_a_processor_whose_numbers_are_none_is_refused(
+    altered: Callable[..., Path], processor: dict, found: str
+) -> None:
+    with pytest.raises(
+        ModelError, match=rf"found a preprocessor_config\.json that cannot be loaded .*{found}"
+    ):
+        load_model(altered("unet", processor=processor))
+
+
+@pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json"])
+@pytest.mark.parametrize("text", ["[" * 200_000, "[]", "null", '"text"'])
+def test_a_file_that_is_no_object_is_refused(altered: Callable[..., Path], file: str, text: str) -> None:
+    folder = altered("unet")
+    (folder / file).write_text(text)
+    with pytest.raises(ModelError, match=rf"found a {file} that cannot be loaded"):
+        load_model(folder)
