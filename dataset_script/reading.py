@@ -49,7 +49,8 @@ def read_dataset(
     besides the other columns of `FEATURES[config]`, except the quicklook and the row numbers.
     Labels are 0 other, 1 mine, 255 unknown. The result is an ordinary dataset to filter, shuffle, select
     or hand to a DataLoader with any kind of workers. It stores the small columns only, so filters on them
-    decode no pixels. `select_columns` cannot name pixels; use `columns` instead.
+    decode no pixels. `select_columns` cannot name pixels; use `columns` instead. Pixels that `map` returns
+    are stored and read back in place of the built ones.
 
     Args:
         source: A folder written by `euromine build`, a Hub repository, or the bare name of either.
@@ -119,6 +120,11 @@ def read_batches(
     if not isinstance(transform, PixelTransform) or transform.config != "annual":
         raise ArgumentError(
             "dataset: found other rows than annual ones; expected one split of read_dataset(..., 'annual')."
+        )
+    if stored := [name for name in PIXEL_COLUMNS["annual"] if name in dataset.column_names]:
+        raise ArgumentError(
+            f"dataset: found {' and '.join(stored)} written by map; expected pixels as they were built. Loop "
+            "over the dataset itself to read what map wrote."
         )
     if batch_size < 1:
         raise ArgumentError(f"batch_size: found {batch_size}; expected at least 1.")

@@ -43,12 +43,21 @@ def _stream_rows(
     for shard in shards:
         rows = (
             row
-            for row in annual.shard(num_shards=annual.num_shards, index=shard)
+            for row in _every_row(annual.shard(num_shards=annual.num_shards, index=shard))
             if years is None or row["year"] in years
         )
         for _, patch_rows in groupby(rows, key=lambda row: row["patch_id"]):
             for decoded in make(list(patch_rows)):
                 yield {name: decoded[name] for name in wanted}
+
+
+def _every_row(rows: datasets.IterableDataset) -> Iterator[dict[str, Any]]:
+    """All rows of a stream, in a worker of a DataLoader too.
+
+    A plain loop over a stream gives a worker its share alone, and the files have been shared out before.
+    """
+    for batch in rows.iter(batch_size=1):
+        yield {name: values[0] for name, values in batch.items()}
 
 
 def _annual_of(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:

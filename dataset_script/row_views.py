@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import datasets
@@ -23,6 +23,11 @@ PIXEL_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "annual": ("image", "label"),
     "series": ("images", "labels"),
     "pairs": ("images", "labels", "change"),
+}
+
+_DTYPES: Mapping[str, Any] = {
+    **dict.fromkeys(("image", "images"), np.int16),
+    **dict.fromkeys(("label", "labels", "change"), np.uint8),
 }
 
 ROW_COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -116,21 +121,32 @@ class PixelTransform:
         self._pixel_columns = [name for name in PIXEL_COLUMNS[config] if name in wanted]
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """The batch with pixels in place of row numbers."""
+        """The batch with pixels in place of row numbers; pixels that `map` has stored are kept."""
+        stored = {
+            name: [_as_pixels(cell, _DTYPES[name]) for cell in batch[name]]
+            for name in PIXEL_COLUMNS[self.config]
+            if name in batch
+        }
         if not all(name in batch for name in ROW_COLUMNS[self.config]):
-            return batch  # filters by input_columns, or users who dropped the row numbers, need no pixels
+            # Filters by input_columns, or users who dropped the row numbers, need no pixels.
+            return {**batch, **stored}
         rows = batch.pop(ROW_COLUMNS[self.config][0])
         if self.config == "pairs":
             rows = list(zip(rows, batch.pop("row_2"), strict=True))
-        return {**batch, **self.pixels_of(rows)}
+        return {**batch, **self.pixels_of(rows, besides=stored), **stored}
 
-    def pixels_of(self, rows: Sequence[Any]) -> dict[str, Sequence[NDArray[Any]]]:
+    def pixels_of(
+        self, rows: Sequence[Any], besides: Container[str] = ()
+    ) -> dict[str, Sequence[NDArray[Any]]]:
         """The pixels of some rows of the config, by name.
 
         Args:
             rows: The annual row of each row; for series a list of them, for pairs two.
+            besides: Names to leave out.
         """
-        return {name: getattr(self._pixels, name)(rows) for name in self._pixel_columns}
+        return {
+            name: getattr(self._pixels, name)(rows) for name in self._pixel_columns if name not in besides
+        }
 
 
 class Pixels:
@@ -167,6 +183,16 @@ class Pixels:
     def change(self, rows: Sequence[Sequence[int]]) -> LazyColumn:
         """One (160, 160) per pair of annual rows."""
         return LazyColumn(lambda years: change_between(*self._labels[years]), rows)
+
+
+def _as_pixels(cell: Any, dtype: Any) -> NDArray[Any]:
+    """Stored lists as an array: of the usual type if they are integers that fit, else of NumPy's choice."""
+    pixels = np.asarray(cell)
+    if pixels.dtype.kind not in "iu" or not pixels.size:
+        return pixels
+    limits = np.iinfo(dtype)
+    fits = limits.min <= pixels.min() and pixels.max() <= limits.max
+    return pixels.astype(dtype) if fits else pixels
 
 
 def _filled_chunks(annual: datasets.Dataset, name: str) -> list[pa.Array]:

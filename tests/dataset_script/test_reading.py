@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import rasterio
+from datasets.distributed import split_dataset_by_node
 from PIL import Image
 from torch.utils.data import DataLoader
 
@@ -213,6 +214,65 @@ def test_a_data_loader_reads_it(built: Path, context: str | None) -> None:
 
 def stack_images(rows: list[dict[str, Any]]) -> Any:
     return np.stack([row["image"] for row in rows])
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_workers_share_a_stream_and_lose_no_row(built: Path, config: str, context: str) -> None:
+    keys = {"annual": ("year",), "series": (), "pairs": ("year_1", "year_2")}[config]
+    columns = ("patch_id", *keys)
+    stream = read_dataset(built, config, "train", columns=columns, streaming=True)
+    loader: Any = DataLoader(
+        stream, batch_size=None, num_workers=2, multiprocessing_context=context, collate_fn=as_it_is
+    )
+    found = sorted(tuple(row[name] for name in columns) for row in loader)
+    # 6 patches of three years and 2 of two.
+    assert len(found) == {"annual": 22, "series": 8, "pairs": 20}[config]
+    assert found == sorted(
+        tuple(row[name] for name in columns) for row in read_dataset(built, config, "train", columns=columns)
+    )
+
+
+def as_it_is(row: dict[str, Any]) -> dict[str, Any]:
+    return row
+
+
+def test_processes_share_a_stream_and_lose_no_row(built: Path) -> None:
+    stream = read_dataset(built, "annual", "train", columns=("patch_id", "year"), streaming=True)
+    found = [
+        (row["patch_id"], row["year"])
+        for rank in range(2)
+        for row in split_dataset_by_node(stream, rank=rank, world_size=2)
+    ]
+    assert len(found) == len(set(found)) == 22
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "dtype"),
+    [
+        ("annual", "image", np.int16),
+        ("annual", "label", np.uint8),
+        ("series", "labels", np.uint8),
+        ("pairs", "images", np.int16),
+        ("pairs", "change", np.uint8),
+    ],
+)
+def test_what_map_writes_is_read_back(built: Path, config: str, name: str, dtype: Any) -> None:
+    read = read_dataset(built, config, "test").select([0])
+    mapped = read.map(lambda row: {name: np.full_like(row[name], 7)})
+    assert mapped[0][name].dtype == dtype
+    assert np.unique(mapped[0][name]).tolist() == [7]
+    assert mapped[0][name].shape == read[0][name].shape
+    for other in PIXELS[config] - {name}:
+        np.testing.assert_array_equal(mapped[0][other], read[0][other])
+    halves = read.map(lambda row: {name: row[name] / 2})
+    np.testing.assert_array_equal(halves[0][name], read[0][name] / 2)
+
+
+def test_batches_refuse_pixels_that_map_has_written(built: Path) -> None:
+    mapped = read_dataset(built, "annual", "test").map(lambda row: {"image": row["image"] + 1})
+    with pytest.raises(ValueError, match="dataset: found image written by map; expected pixels as they were"):
+        next(reading.read_batches(mapped))
 
 
 def test_batches_are_the_rows_stacked(built: Path) -> None:
