@@ -10,10 +10,13 @@ import errno
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from .errors import DataError, EuroMineError
 
 # Errors of torch and safetensors on a full disk, which do not carry the system's error number.
 _MESSAGES_OF_A_FULL_DISK = (
@@ -39,9 +42,47 @@ def atomic_file(path: Path) -> Iterator[Path]:
     try:
         yield part
         part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):  # the folder itself may be what is wrong
+            part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename == str(part):
+            raise OSError(error.errno, error.strerror, str(path)) from error  # the name that the user knows
         raise
+
+
+def check_regular(
+    path: Path, largest: int | None = None, error_class: type[EuroMineError] = DataError
+) -> None:
+    """Refuse what is no ordinary file: a pipe may never answer, a device never end.
+
+    Args:
+        path: The file, or a link to it.
+        largest: The most bytes that it may have.
+        error_class: The error to raise.
+
+    Raises:
+        DataError: (`error_class`) It is a pipe, a device or a socket, or larger than `largest`.
+        OSError: There is no such file, or it cannot be reached.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        raise error_class(f"{path}: found a pipe or device; expected an ordinary file.")
+    if largest is not None and found.st_size > largest:
+        raise error_class(
+            f"{path}: found {_in_words(found.st_size)}; expected a file of at most {_in_words(largest)}."
+        )
+
+
+def read_bytes(path: Path, largest: int, error_class: type[EuroMineError] = DataError) -> bytes:
+    """The bytes of an ordinary file of at most `largest` bytes.
+
+    Raises:
+        DataError: (`error_class`) It is a pipe, a device or a socket, or larger.
+        OSError: It cannot be read.
+    """
+    check_regular(path, largest, error_class)
+    with path.open("rb") as file:
+        return file.read(largest)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-from .errors import MissingExtraError
+from .errors import ArgumentError, MissingExtraError, one_line
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -94,6 +94,7 @@ def run_on_dask(
 
     Raises:
         MissingExtraError: Dask is not installed.
+        ArgumentError: The address has no port, or is of an unknown kind.
         OSError: No scheduler answers at the address.
     """
     try:
@@ -105,6 +106,11 @@ def run_on_dask(
         ) from error
     try:
         client = distributed.Client(address)
+    except ValueError as error:
+        raise ArgumentError(
+            f"--dask: found {address!r} ({one_line(error)}); expected a scheduler's address, such as "
+            "tcp://host:8786."
+        ) from error
     except OSError as error:
         raise OSError(f"No Dask scheduler answers at {address} ({error}).") from error
     with client:

@@ -38,6 +38,20 @@ def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path, error):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_an_error_names_the_file_and_not_its_temporary_sibling(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    for path, error in (
+        (tmp_path / "absent" / "map.tif", FileNotFoundError),
+        (tmp_path / "file" / "map.tif", NotADirectoryError),
+        (tmp_path / "folder", IsADirectoryError),
+    ):
+        with pytest.raises(error) as caught:
+            files.write_bytes(path, b"map")
+        assert (caught.value.filename, caught.value.filename2) == (str(path), None)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
 def test_a_link_shares_the_file_and_a_file_system_without_links_gets_a_copy(tmp_path, monkeypatch):
     source = tmp_path / "a"
     source.write_bytes(b"shard")

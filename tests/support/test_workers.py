@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from euromine.support.errors import MissingExtraError
+from euromine.support.errors import ArgumentError, MissingExtraError
 from euromine.support.workers import in_processes, prefetch, run_on_dask, usable_cores
 
 
@@ -91,3 +91,10 @@ def test_a_missing_dask_names_the_extra(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'euromine\[dask\]'"):
         next(run_on_dask(math.factorial, [1], "tcp://127.0.0.1:1"))
+
+
+@pytest.mark.parametrize("address", ["host", "quic://host:1"])
+def test_an_address_that_names_no_scheduler_is_the_users_mistake(address: str) -> None:
+    pytest.importorskip("distributed")
+    with pytest.raises(ArgumentError, match=f"^--dask: found '{address}' .*; expected a scheduler's address"):
+        next(run_on_dask(math.factorial, [1], address))
