@@ -82,7 +82,7 @@ def predict_probability(
     Raises:
         SceneError: A band, the scale or the offset is unknown, or the file is damaged.
         ArgumentError: `window` or `overlap` is out of range.
-        ModelError: The model has no mine class.
+        ModelError: The model has no mine class, or gives NaN.
     """
     tiling = Tiling.of(scene.grid.height, scene.grid.width, window, overlap)
     is_on_gpu = model.device.type == "cuda"
@@ -97,6 +97,11 @@ def predict_probability(
             skipped = np.zeros((tiling.rows.size, tiling.columns.size), np.float32)
             for (row, column), valid in zip(batch.places, batch.valid, strict=True):
                 values = next(slots) if valid is None or valid.any() else skipped
+                if np.isnan(values).any():
+                    raise ModelError(
+                        f"model: found NaN in its probabilities at window {row}, {column}; expected numbers. "
+                        "Check its weights and the statistics of its image processor."
+                    )
                 complete = blender.add(row, column, values, valid)
                 if complete is not None:
                     top, rows = complete

@@ -6,28 +6,10 @@ import re
 
 from euromine.modeling.bands import KNOWN_BANDS, checked_bands
 from euromine.support.errors import as_user_error
+from euromine.support.image_headers import sentinel2_band
 
 REFLECTANCE_BANDS = frozenset(name for name in KNOWN_BANDS if re.fullmatch(r"B\d[\dA]", name))
 """The bands that hold reflectance, as opposed to radar and terrain."""
-
-# As used by Earth Search, the STAC extensions, sen2r and GDAL.
-_ALIASES = {
-    "B01": ("coastal", "coastalaerosol", "aerosol", "aerosols", "ultrablue"),
-    "B02": ("blue",),
-    "B03": ("green",),
-    "B04": ("red",),
-    "B05": ("rededge1", "rededge071", "vegetationrededge1", "re1"),
-    "B06": ("rededge2", "rededge075", "vegetationrededge2", "re2"),
-    "B07": ("rededge3", "rededge078", "vegetationrededge3", "re3"),
-    "B08": ("nir", "nir1", "nirbroad", "broadnir"),
-    "B8A": ("nir08", "nir2", "nirnarrow", "narrownir", "rededge4", "re4"),
-    "B09": ("nir09", "nir3", "watervapour", "watervapor"),
-    "B10": ("cirrus",),
-    "B11": ("swir1", "swir16"),
-    "B12": ("swir2", "swir22"),
-}
-_NAME_OF = {alias: name for name, aliases in _ALIASES.items() for alias in aliases}
-_NUMBERED = re.compile(r"(?<![A-Z0-9])B(?:0?(8A)|0?([1-9])|(1[0-2]))(?![A-Z0-9])")
 
 
 def canonical_band(text: str | None) -> str | None:
@@ -40,18 +22,9 @@ def canonical_band(text: str | None) -> str | None:
     text = text.strip()
     if text in KNOWN_BANDS or re.fullmatch(r"band_\d+", text):
         return text
-    upper = text.upper()
-    if upper.startswith("SR_B"):  # Landsat's, whose numbers mean other bands
-        return None
-    numbered = {
-        "B8A" if match[1] else f"B{int(match[2] or match[3]):02}" for match in _NUMBERED.finditer(upper)
-    }
-    if len(numbered) == 1:
-        return numbered.pop()
-    if upper in KNOWN_BANDS:
-        return upper
-    plain = re.sub(r"\(.*?\)", "", text).lower()
-    return _NAME_OF.get(re.sub(r"[^a-z0-9]", "", plain))
+    if band := sentinel2_band(text):
+        return band
+    return text.upper() if text.upper() in KNOWN_BANDS else None
 
 
 def parse_bands(text: str) -> tuple[str, ...]:

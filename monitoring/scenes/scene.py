@@ -5,6 +5,7 @@ The file's metadata and the user's options decide what its numbers mean. Nothing
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import threading
@@ -16,12 +17,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from euromine.dataset_script.archive import is_archive_image
 from euromine.dataset_script.archive_bands import BANDS
 from euromine.support.errors import SceneError
+from euromine.support.image_headers import (
+    auxiliary_file,
+    auxiliary_nodata,
+    mask_file,
+    read_header,
+    valid_pixels,
+)
 from euromine.support.rasters import (
     check_blocks,
     gdal_cache,
@@ -31,7 +39,7 @@ from euromine.support.rasters import (
     read_raster,
 )
 
-from .band_names import canonical_band
+from .band_names import REFLECTANCE_BANDS, canonical_band
 from .grids import Grid
 from .offset_check import OffsetCheck
 from .reflectance import DIGITAL_NUMBERS, Reflectance, ReflectanceMetadata, scene_reflectance
@@ -39,7 +47,12 @@ from .scene_options import SceneOptions
 from .sentinel2_products import year_in_name, year_of_timestamp
 from .sidecar import read_sidecar, sidecar_paths
 
+logger = logging.getLogger(__name__)
+
 _COLOURS = {ColorInterp.red: "B04", ColorInterp.green: "B03", ColorInterp.blue: "B02"}
+
+# Glint and snow stay below, and errors of the atmospheric correction above.
+_LEAST_REFLECTANCE, _MOST_REFLECTANCE = -0.5, 10.0
 
 _LARGEST_CACHE = 2 * 2**30
 _SMALLEST_CACHE = 64 * 2**20
@@ -72,13 +85,19 @@ class Scene:
             self._item = read_sidecar(self.path)
             self._tags = {str(key).upper(): str(value) for key, value in self._dataset.tags().items()}
             self.grid = Grid.of(self._dataset)
+            self._header = read_header(self._dataset)
             self.bands = self._checked_band_names()
             self.year = self._find_year()
             self.nodata = self._find_nodata()
-            self._has_mask = any(MaskFlags.per_dataset in flags for flags in self._dataset.mask_flag_enums)
+            self._mask = self._open_mask(files)
+            alpha = self._header.alpha
+            # A band with a name is no mask, whatever a program took its colour for.
+            self._alpha = [alpha] if alpha and self.bands[alpha - 1] is None else []
+            self._has_mask = self._header.has_mask or self._mask is not None or bool(self._alpha)
             self._cache = files.enter_context(ExitStack())
             self._files = files.pop_all()
         self._offset_check = OffsetCheck()
+        self._has_impossible = False
 
     def __enter__(self) -> Scene:
         return self
@@ -133,8 +152,8 @@ class Scene:
             path=self.path,
             shown=self._shown,
             dtype=self.dtype,
-            scales=tuple(self._dataset.scales),
-            offsets=tuple(self._dataset.offsets),
+            scales=self._header.scales,
+            offsets=self._header.offsets,
             tags=self._tags,
             item=self._item,
             options=self.options,
@@ -168,17 +187,25 @@ class Scene:
         span = ((top, bottom), (left, right))
         with self._lock:
             raw = read_raster(self._dataset, self._shown, span, SceneError, indexes=indexes)
-            mask = read_mask(self._dataset, self._shown, span, SceneError) if self._has_mask else None
-        valid = _valid_pixels(raw, self.nodata, has_mask=self._has_mask)
-        if mask is not None:
+            masks = self._read_masks(span)
+        valid = valid_pixels(raw, self.nodata, has_mask=self._has_mask)
+        for mask in masks:
             valid &= mask > 0
         image = _digital_numbers(raw, reflectance)
+        self._has_impossible |= _drop_impossible(image, valid, bands)
         self._offset_check.add(image, valid, bands)
         return image, valid
 
     def doubt(self) -> str | None:
-        """A warning if the pixels read so far make the offset look wrong; None if they do not."""
-        return self._offset_check.doubt()
+        """A warning if pixels read so far are no reflectance, or make the offset look wrong; else None."""
+        doubts = [self._offset_check.doubt()]
+        if self._has_impossible:
+            doubts.append(
+                f"Pixels with reflectances below {_LEAST_REFLECTANCE:g} or above {_MOST_REFLECTANCE:g} are "
+                "taken for pixels without data. If a number marks them, give it with --nodata; if they are "
+                "many, check --scale."
+            )
+        return " ".join(doubt for doubt in doubts if doubt) or None
 
     def cache_rows(self, rows: int) -> None:
         """Reserve memory, until the scene is closed, for the blocks that windows of this height touch.
@@ -196,7 +223,8 @@ class Scene:
 
     def fingerprint(self) -> dict[str, Any]:
         """Names, sizes and times of the scene's files, with its bands and nodata: changes when they do."""
-        files = [self.path, *(path for path in sidecar_paths(self.path) if path.is_file())]
+        beside = (*sidecar_paths(self.path), mask_file(str(self.path)), auxiliary_file(str(self.path)))
+        files = [self.path, *(path for path in beside if path.is_file())]
         return {
             "files": [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files],
             "bands": list(self.bands),
@@ -224,10 +252,7 @@ class Scene:
                     f"{_counted(len(given), 'name')} in --bands; expected one name per band."
                 )
             return tuple(canonical_band(name) for name in given)
-        names = tuple(
-            canonical_band(text or dataset.tags(index).get("BANDNAME"))
-            for index, text in enumerate(dataset.descriptions, 1)
-        )
+        names = tuple(canonical_band(text) for text in self._header.texts)
         if not any(names) and len(self._item.bands) == dataset.count:
             names = self._item.bands
         if not any(names) and dataset.dtypes[0] != "uint8":
@@ -242,9 +267,41 @@ class Scene:
     def _find_nodata(self) -> float | None:
         if self.options.nodata is not None:
             return float(self.options.nodata)
-        if self._dataset.nodata is not None:
-            return float(self._dataset.nodata)
-        return self._item.nodata
+        if self._header.nodata is not None:
+            return self._header.nodata
+        beside, unread = auxiliary_nodata(str(self.path))
+        if unread:
+            logger.warning(
+                "%s: %s in it is not read. Write it into the GeoTIFF with gdal_translate.",
+                auxiliary_file(str(self.path)),
+                ", ".join(unread),
+            )
+        return self._item.nodata if beside is None else beside
+
+    def _open_mask(self, files: ExitStack) -> Any:
+        """The mask in the file `.msk` beside the scene; None without one."""
+        path = mask_file(str(self.path))
+        if not path.is_file():
+            return None
+        mask = open_raster(str(path), files, SceneError)
+        check_blocks(mask, str(path), SceneError)
+        if (mask.height, mask.width) != self.grid.shape:
+            raise SceneError(
+                f"{path}: found a mask of {mask.height} x {mask.width} pixels; expected "
+                f"{self.grid.height} x {self.grid.width} like the scene. Remove it if it is not the scene's."
+            )
+        return mask
+
+    def _read_masks(self, span: tuple[tuple[int, int], tuple[int, int]]) -> list[NDArray[Any]]:
+        """Masks (height, width) of a window, 0 where there are no data."""
+        masks = []
+        if self._header.has_mask:
+            masks.append(read_mask(self._dataset, self._shown, span, SceneError))
+        if self._alpha:
+            masks += list(read_raster(self._dataset, self._shown, span, SceneError, indexes=self._alpha))
+        if self._mask is not None:
+            masks.append(read_raster(self._mask, str(mask_file(self._shown)), span, SceneError).min(axis=0))
+        return masks
 
     def _find_year(self) -> int | None:
         return (
@@ -287,27 +344,24 @@ def _check_header(dataset: Any, shown: str) -> None:
         )
 
 
-def _valid_pixels(raw: NDArray[Any], nodata: float | None, *, has_mask: bool) -> NDArray[np.bool_]:
-    """A mask of the pixels with data in all bands, built band by band to save memory."""
-    kind = raw.dtype.kind
-    if nodata is None and kind in "iu" and len(raw) >= len(_COLOURS) and not has_mask:
-        # Sentinel-2 products reserve 0 for pixels without data, but converters often drop the nodata value.
-        return np.asarray(raw.any(0))
-    valid = np.ones(raw.shape[1:], bool)
-    if kind == "f":
-        for band in raw:
-            valid &= np.isfinite(band)
-    if nodata is not None and _can_hold(raw.dtype, nodata):
-        marked = raw.dtype.type(nodata)
-        for band in raw:
-            valid &= band != marked
-    return valid
+def _drop_impossible(image: NDArray[np.float32], valid: NDArray[np.bool_], bands: Sequence[str]) -> bool:
+    """Take pixels whose numbers are no reflectance for pixels without data; whether there were any.
 
-
-def _can_hold(dtype: np.dtype[Any], number: float) -> bool:
-    if dtype.kind == "f":
-        return not math.isnan(number)
-    return number.is_integer() and np.iinfo(dtype).min <= number <= np.iinfo(dtype).max
+    Args:
+        image: (bands, height, width) digital numbers.
+        valid: Which pixels (height, width) have data, changed in place.
+        bands: Names of the bands; those without reflectance are left out.
+    """
+    found = False
+    for values, band in zip(image, bands, strict=True):
+        if band in REFLECTANCE_BANDS:
+            impossible = values < _LEAST_REFLECTANCE * DIGITAL_NUMBERS
+            impossible |= values > _MOST_REFLECTANCE * DIGITAL_NUMBERS
+            impossible &= valid
+            if impossible.any():
+                found = True
+                valid &= ~impossible
+    return found
 
 
 def _digital_numbers(raw: NDArray[Any], reflectance: Reflectance) -> NDArray[np.float32]:

@@ -146,6 +146,15 @@ def test_the_class_of_mines_is_found_by_its_name(network: Any) -> None:
         mine_probability(three, pixel_values)
 
 
+def test_a_network_that_gives_nan_is_refused(
+    write_scene: Any, digital_numbers: Any, network: Any, raw_processor: Any
+) -> None:
+    path = write_scene("scene.tif", digital_numbers(40, 40))
+    broken = network(lambda x: torch.where(x[:, 0] > x[:, 0].mean(), torch.nan, x[:, 0]))
+    with pytest.raises(ModelError, match="model: found NaN in its probabilities"):
+        predicted(broken, raw_processor(), path)
+
+
 def test_bands_are_taken_by_name_scaled_and_normalised(
     write_scene: Any, digital_numbers: Any, network: Any
 ) -> None:

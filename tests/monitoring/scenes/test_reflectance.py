@@ -41,7 +41,7 @@ def test_a_picture_of_eight_bits_is_refused(write_scene: WriteScene) -> None:
         ({}, SceneOptions(offset=0), "uint16", 1, 0),
         ({}, SceneOptions(offset=-1000), "int16", 1, -1000),
         ({}, SceneOptions(scale=0.0001, offset=-1000), "float32", 1, -1000),
-        ({}, SceneOptions(scale=1), "float64", 10_000, 0),
+        ({}, SceneOptions(scale=0.001, offset=0), "float64", 10, 0),
         ({}, SceneOptions(scale=0.0000275, offset=-7273), "uint16", 0.275, -7273 * 0.275),
         # GDAL's own: reflectance = number * scale + offset
         ({"scales": (0.0001, -0.1)}, None, "uint16", 1, -1000),

@@ -9,15 +9,21 @@ import numpy as np
 import pytest
 import rasterio
 from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from euromine.modeling import BANDS
 from euromine.monitoring.scenes.band_names import parse_bands
 from euromine.monitoring.scenes.scene import open_scene
 from euromine.monitoring.scenes.scene_options import SceneOptions
-from euromine.support.errors import SceneError
+from euromine.support.errors import DataError, SceneError
 
 from .scene_files import WriteScene, numbers, read
+
+
+def fingerprint(path: Path) -> dict[str, Any]:
+    with open_scene(path) as scene:
+        return scene.fingerprint()
 
 
 def test_bands_are_read_by_name_whatever_their_order(write_scene: WriteScene) -> None:
@@ -138,6 +144,81 @@ def test_a_mask_in_the_file_counts(write_scene: WriteScene) -> None:
         dataset.write_mask(mask)
     _, valid = read(path, SceneOptions(offset=0))
     assert np.argwhere(~valid).tolist() == [[5, 6]]
+
+
+def test_a_mask_beside_the_file_counts(write_scene: WriteScene) -> None:
+    path = write_scene("scene.tif", numbers())
+    before = fingerprint(path)
+    mask = np.full((6, 7), 255, np.uint8)
+    mask[5, 6] = 0
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(path, "r+") as dataset:
+        dataset.write_mask(mask)
+    assert path.with_name("scene.tif.msk").is_file()
+    _, valid = read(path, SceneOptions(offset=0))
+    assert np.argwhere(~valid).tolist() == [[5, 6]]
+    assert fingerprint(path) != before
+
+
+def test_a_mask_of_another_size_is_refused(write_scene: WriteScene) -> None:
+    path = write_scene("scene.tif", numbers())
+    write_scene("other.tif", numbers()[:1, :4]).rename(path.with_name("scene.tif.msk"))
+    with pytest.raises(SceneError, match="found a mask of 4 x 7 pixels; expected 6 x 7 like the scene"):
+        read(path, SceneOptions(offset=0))
+
+
+@pytest.mark.parametrize("name", [None, "B08"])
+def test_an_alpha_band_counts_beside_any_number_of_bands_unless_it_has_a_name(
+    write_scene: WriteScene, name: str | None
+) -> None:
+    image = np.concatenate([numbers(count=6), np.full((1, 6, 7), 65535, np.uint16)])
+    image[6, 2, 3] = 0
+    bands = ("B02", "B03", "B04", "B05", "B06", "B07")
+    path = write_scene("scene.tif", image, names=(*bands, name))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.colorinterp = (*[ColorInterp.undefined] * 6, ColorInterp.alpha)
+    _, valid = read(path, SceneOptions(offset=0), bands)
+    assert np.argwhere(~valid).tolist() == ([[2, 3]] if name is None else [])
+
+
+def test_nodata_in_the_metadata_beside_the_file_counts(
+    write_scene: WriteScene, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = numbers()
+    image[3, 2, 4] = 9500
+    path = write_scene("scene.tif", image)
+    band = "<PAMRasterBand><NoDataValue>9.5E+03</NoDataValue>{}</PAMRasterBand>"
+    beside = path.with_name("scene.tif.aux.xml")
+    beside.write_text(f"<PAMDataset>{band.format('')}</PAMDataset>")
+    _, valid = read(path, SceneOptions(offset=0))
+    assert np.argwhere(~valid).tolist() == [[2, 4]]
+    assert not caplog.records
+    beside.write_text(f"<PAMDataset>{band.format('<Offset>-0.1</Offset>')}</PAMDataset>")
+    read(path, SceneOptions(offset=0))
+    assert "scene.tif.aux.xml: Offset in it is not read" in caplog.text
+    beside.write_text("<NoDataValue>1</NoDataValue><NoDataValue>2</NoDataValue>")
+    with pytest.raises(DataError, match="found several nodata values"):
+        read(path, SceneOptions(offset=0))
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_zeros_outside_the_swath_are_no_data_in_every_type(write_scene: WriteScene, dtype: str) -> None:
+    image = numbers(dtype)
+    image[:, :, :3] = 0
+    _, valid = read(write_scene("scene.tif", image), SceneOptions(scale=0.0001, offset=0))
+    np.testing.assert_array_equal(valid, np.tile(np.arange(7) >= 3, (6, 1)))
+
+
+@pytest.mark.parametrize("impossible", [-9999, 3.4e38, -1e30, 150_000])
+def test_numbers_that_are_no_reflectance_are_no_data(write_scene: WriteScene, impossible: float) -> None:
+    image = numbers("float32")
+    image[4, 1, 2] = impossible
+    with open_scene(write_scene("scene.tif", image), SceneOptions(scale=0.0001, offset=0)) as scene:
+        values, valid = scene.read(Window(0, 0, 7, 6), BANDS)
+        doubt = scene.doubt()
+    assert np.argwhere(~valid).tolist() == [[1, 2]]
+    assert np.isfinite(values).all()
+    assert doubt is not None
+    assert "reflectances below -0.5 or above 10 are taken for pixels without data" in doubt
 
 
 def test_a_window_is_a_part_of_the_scene(write_scene: WriteScene) -> None:
