@@ -17,50 +17,7 @@ from transformers import BatchFeature
 from transformers.image_processing_utils import BaseImageProcessor
 
 from .bands import BANDS, checked_bands
-
-# Mean and standard deviation of the ten bands over the training sites, in digital numbers (reflectance times
-# 10,000). The benchmark's code does not reset its pixel count before the second pass, so its published
-# standard deviations are the true ones divided by the square root of two.
-_MEAN = (
-    1089.74398414,
-    1004.04424665,
-    912.91169804,
-    1157.54372767,
-    1956.3718531,
-    2314.40816642,
-    2249.62494194,
-    2551.81568494,
-    1920.88963249,
-    1185.54458012,
-)
-_STD_PUBLISHED = (
-    220.01112071,
-    258.62166282,
-    385.29996291,
-    352.84198064,
-    433.08390432,
-    555.78649618,
-    556.49755492,
-    616.86119128,
-    615.74838491,
-    531.51408023,
-)
-_STD_CORRECTED = (
-    311.1427,
-    365.7463,
-    544.8964,
-    498.9939,
-    612.4731,
-    786.0008,
-    787.0064,
-    872.3735,
-    870.7997,
-    751.6744,
-)
-PRESETS: dict[str, dict[str, tuple[float, float]]] = {
-    "paper": dict(zip(BANDS, zip(_MEAN, _STD_PUBLISHED, strict=True), strict=True)),
-    "corrected": dict(zip(BANDS, zip(_MEAN, _STD_CORRECTED, strict=True), strict=True)),
-}
+from .presets import PRESETS, check_preset, known_preset, per_band, preset
 
 
 class ImageProcessorArguments(TypedDict, total=False):
@@ -124,13 +81,15 @@ class EuroMineImageProcessor(BaseImageProcessor):
         given = mean is not None or std is not None
         self.statistics = statistics or ("custom" if given else "corrected")
         if do_normalize and not given:
-            mean, std = _preset(self.statistics, self.bands)
-        self.mean = _per_band("mean", mean, self.bands) if do_normalize or mean is not None else None
-        self.std = _per_band("std", std, self.bands) if do_normalize or std is not None else None
+            mean, std = preset(self.statistics, self.bands)
+        self.mean = per_band("mean", mean, self.bands) if do_normalize or mean is not None else None
+        self.std = per_band("std", std, self.bands) if do_normalize or std is not None else None
         if self.std is not None and min(self.std) <= 0:
             raise ValueError(
                 f"std: found {min(self.std)}; expected a standard deviation above 0 for each band."
             )
+        if given and self.statistics in PRESETS:
+            check_preset(self.statistics, self.bands, self.mean, self.std)
         if scale is not None and not (scale and np.isfinite(scale)):
             raise ValueError(f"scale: found {scale}; expected a finite factor other than 0.")
         if offset is not None and not np.isfinite(offset):
@@ -155,14 +114,14 @@ class EuroMineImageProcessor(BaseImageProcessor):
             ValueError: The preset is unknown, or the mapping lacks a key or a band.
         """
         if isinstance(statistics, str):
-            known = _known_preset(statistics)
+            known = known_preset(statistics)
             return cls(bands=tuple(known) if bands is None else bands, statistics=statistics, **kwargs)
         missing = [key for key in ("bands", "mean", "std") if key not in statistics]
         if missing:
             raise ValueError(f"statistics: found no {', '.join(missing)}; expected bands, mean and std.")
         names = checked_bands(statistics["bands"])
-        mean = _per_band("mean", statistics["mean"], names)
-        std = _per_band("std", statistics["std"], names)
+        mean = per_band("mean", statistics["mean"], names)
+        std = per_band("std", statistics["std"], names)
         chosen = names if bands is None else checked_bands(bands)
         positions = _positions(chosen, names, "statistics")
         kwargs.setdefault("source_bands", names if set(names) > set(chosen) else None)
@@ -173,6 +132,24 @@ class EuroMineImageProcessor(BaseImageProcessor):
             std=[std[position] for position in positions],
             **kwargs,
         )
+
+    @classmethod
+    def from_dict(cls, image_processor_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """As in transformers, but mean and std follow the statistics and the bands that override stored ones.
+
+        Raises:
+            ValueError: There is no mean of a band that the stored settings lack.
+        """
+        stored = dict(image_processor_dict)
+        overridden = {"statistics", "bands", "mean", "std"} & set(kwargs)
+        if overridden and not overridden & {"mean", "std"} and stored.get("mean") is not None:
+            bands = list(kwargs.get("bands") or stored["bands"])
+            if kwargs.get("statistics", stored.get("statistics")) in PRESETS:
+                stored["mean"] = stored["std"] = None
+            elif bands != list(stored["bands"]):
+                places = _positions(bands, stored["bands"], "bands")
+                stored |= {each: [stored[each][place] for place in places] for each in ("mean", "std")}
+        return super().from_dict(stored, **kwargs)
 
     def preprocess(
         self,
@@ -305,34 +282,6 @@ def _positions(bands: Sequence[str], source: Sequence[str], holder: str = "sourc
             f"{holder}: found no {', '.join(missing)} among {', '.join(source)}; expected {', '.join(bands)}."
         )
     return [list(source).index(name) for name in bands]
-
-
-def _known_preset(name: str) -> dict[str, tuple[float, float]]:
-    if name not in PRESETS:
-        raise ValueError(
-            f"statistics: found {name!r}; expected one of {', '.join(PRESETS)}, or mean and std."
-        )
-    return PRESETS[name]
-
-
-def _preset(name: str, bands: Sequence[str]) -> tuple[list[float], list[float]]:
-    known = _known_preset(name)
-    missing = [band for band in bands if band not in known]
-    if missing:
-        raise ValueError(
-            f"statistics: found no {', '.join(missing)} in {name!r}; "
-            f"expected mean and std for {', '.join(bands)}."
-        )
-    return [known[band][0] for band in bands], [known[band][1] for band in bands]
-
-
-def _per_band(what: str, values: Any, bands: Sequence[str]) -> list[float]:
-    if values is None:
-        raise ValueError(f"{what}: found None; expected mean and std together.")
-    numbers = [float(value) for value in np.asarray(values, dtype=np.float64).reshape(-1)]
-    if len(numbers) != len(bands) or not np.isfinite(numbers).all():
-        raise ValueError(f"{what}: found {numbers}; expected a finite number for each of {', '.join(bands)}.")
-    return numbers
 
 
 def _stacked(given: Any, what: str, dimensions: int) -> NDArray[Any] | Tensor:

@@ -18,7 +18,7 @@ from transformers import AutoImageProcessor
 from transformers.utils import is_torchvision_available
 
 from euromine.modeling import BANDS, EuroMineImageProcessor
-from euromine.modeling.image_processing import PRESETS
+from euromine.modeling.presets import PRESETS
 
 FACTS = Path(__file__).parents[2].parent / "shared" / "facts" / "normalization.json"
 
@@ -285,6 +285,35 @@ def test_a_saved_processor_comes_back_through_the_auto_class(tmp_path: Path) -> 
     assert loaded.to_dict() == processor.to_dict()
     changed = AutoImageProcessor.from_pretrained(tmp_path, do_normalize=False)
     assert not changed.do_normalize
+
+
+@needs_auto_class
+def test_numbers_follow_the_statistics_and_the_bands_that_override_stored_ones(tmp_path: Path) -> None:
+    EuroMineImageProcessor(bands=["B08", "B04"]).save_pretrained(tmp_path / "preset")
+    own = {"bands": ["B08", "B04"], "mean": [100.0, 200.0], "std": [2.0, 4.0]}
+    EuroMineImageProcessor.from_statistics(own).save_pretrained(tmp_path / "own")
+    paper = AutoImageProcessor.from_pretrained(tmp_path / "preset", statistics="paper")
+    assert list(zip(paper.mean, paper.std, strict=True)) == [
+        PRESETS["paper"][band] for band in ("B08", "B04")
+    ]
+    turned = AutoImageProcessor.from_pretrained(tmp_path / "preset", bands=["B04", "B08"])
+    assert turned.std == [PRESETS["corrected"][band][1] for band in ("B04", "B08")]
+    turned = AutoImageProcessor.from_pretrained(tmp_path / "own", bands=["B04", "B08"])
+    assert (turned.statistics, turned.mean, turned.std) == ("custom", [200.0, 100.0], [4.0, 2.0])
+    with pytest.raises(ValueError, match="bands: found no B02 among B08, B04"):
+        AutoImageProcessor.from_pretrained(tmp_path / "own", bands=["B02"])
+
+
+def test_a_presets_name_never_stands_for_other_numbers(tmp_path: Path) -> None:
+    own = EuroMineImageProcessor(bands=["B08", "B04"], mean=[100.0, 200.0], std=[2.0, 4.0])
+    assert own.statistics == "custom"
+    with pytest.raises(ValueError, match=r"mean: found \[100.0, 200.0\] under the name 'paper'"):
+        EuroMineImageProcessor(bands=["B08", "B04"], statistics="paper", mean=[100.0, 200.0], std=[2.0, 4.0])
+    own.save_pretrained(tmp_path)
+    path = tmp_path / "preprocessor_config.json"
+    path.write_text(path.read_text().replace('"custom"', '"corrected"'))
+    with pytest.raises(ValueError, match="under the name 'corrected'"):
+        EuroMineImageProcessor.from_pretrained(tmp_path)
 
 
 def test_a_saved_processor_comes_back_as_itself(tmp_path: Path) -> None:
