@@ -112,6 +112,7 @@ class A2NetForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
     """A2Net; symmetric in the dates. Its auxiliary maps are those of the coarser scales."""
 
     config_class = A2NetConfig
+    two_classes_only: ClassVar[bool] = True
     size_multiple: ClassVar[int] = 32
     # The published scales are numbered by their power of two: 2 is the finest.
     reference_keys = (

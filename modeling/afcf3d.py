@@ -195,6 +195,7 @@ class AFCF3DForChangeDetection(ChangeDetector):
     """AFCF3D; every convolution mixes the dates, so a series is compared pair by pair."""
 
     config_class = AFCF3DConfig
+    two_classes_only: ClassVar[bool] = True
     size_multiple: ClassVar[int] = 32
     reference_keys = (
         (r"^resnet\.", "backbone."),

@@ -124,11 +124,18 @@ class MultispectralModel(PaddedModel):
     # output and do not exist here (`conversion.py`).
     reference_keys: ClassVar[tuple[tuple[str, str], ...]] = ()
     reference_unused: ClassVar[tuple[str, ...]] = ()
+    # Whether the network ends in one channel, of which `two_class_logits` makes two classes.
+    two_classes_only: ClassVar[bool] = False
 
     def __init__(self, config: MultispectralConfig) -> None:
         super().__init__(config)
         # The configuration's fields are typed as optional.
         self.num_labels: int = config.num_labels or 2
+        if self.two_classes_only and self.num_labels != 2:
+            raise ValueError(
+                f"num_labels: found {self.num_labels}; expected 2, as this {config.model_type} ends in one "
+                "channel."
+            )
         self.num_channels: int = config.num_channels or len(BANDS)
 
     @property

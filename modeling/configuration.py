@@ -1,6 +1,6 @@
 """Base classes of the configurations: bands and classes."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import PreTrainedConfig
 
@@ -64,5 +64,8 @@ class ChangeDetectionConfig(MultispectralConfig):
     """
 
     auxiliary_loss_weight: float = 0.0
+
+    # Trainer's predictions are the logits alone.
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["auxiliary_logits"]
 
     _class_names = ("no change", "change")

@@ -98,6 +98,7 @@ class FCNPPForChangeDetection(ChangeDetector):
     """FCN-PP; its first convolution mixes the dates, so a series is compared pair by pair."""
 
     config_class = FCNPPConfig
+    two_classes_only: ClassVar[bool] = True
     minimum_size: ClassVar[int] = 16
     reference_keys = (
         (r"^inc\.double_conv\.", "encoder.0."),

@@ -46,6 +46,7 @@ class HCGMNetForChangeDetection(ChangeGuideDetector):
     """HCGMNet; its auxiliary map is the first one. Not symmetric in the dates."""
 
     config_class = HCGMNetConfig
+    two_classes_only: ClassVar[bool] = True
     minimum_size: ClassVar[int] = 16
     reference_keys = (
         *ChangeGuideDetector.reference_keys,

@@ -36,12 +36,16 @@ def check_labels(labels: Tensor, size: tuple[int, int, int], num_labels: int, ig
 def masked_cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
     """Mean cross-entropy over the pixels that are not ignored; 0, with a gradient, if all are.
 
+    Half-precision logits are resized and summed in float32: the sum of a batch exceeds float16.
+
     Args:
         logits: (batch, classes, height, width); resized bilinearly to the labels' size, as in transformers'
             networks.
         labels: (batch, height, width), int64.
         ignore_index: The label that is ignored.
     """
+    if logits.dtype in (torch.float16, torch.bfloat16):
+        logits = logits.float()
     if logits.shape[-2:] != labels.shape[-2:]:
         logits = F.interpolate(logits, size=labels.shape[-2:], mode="bilinear", align_corners=False)
     total = F.cross_entropy(logits, labels, ignore_index=ignore_index, reduction="sum")

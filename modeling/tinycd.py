@@ -6,7 +6,7 @@ arXiv:2207.13159. Reproduces the benchmark's published network to float32 roundi
 """
 
 from itertools import pairwise
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -142,6 +142,7 @@ class TinyCDForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
     """
 
     config_class = TinyCDConfig
+    two_classes_only: ClassVar[bool] = True
     size_multiple = 8
     # At 8 pixels the deepest map is a single pixel, for which an instance norm is undefined.
     minimum_size = 16

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from euromine.modeling.losses import check_labels, masked_cross_entropy
 
@@ -73,3 +74,15 @@ def test_labels_that_do_not_fit_are_refused_with_a_sentence(labels: torch.Tensor
 def test_labels_of_classes_and_ignored_pixels_pass() -> None:
     check_labels(torch.tensor([[[0, 1], [255, 1]]]), (1, 2, 2), 2, 255)
     check_labels(torch.full((1, 2, 2), 255), (1, 2, 2), 2, 255)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("side", [160, 40])
+def test_losses_of_half_precision_logits_are_summed_in_float32(dtype, side):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(8, 2, side, side, generator=generator).to(dtype)
+    labels = torch.randint(0, 2, (8, 160, 160), generator=generator)
+    found = masked_cross_entropy(logits, labels, 255)
+    whole = F.interpolate(logits.double(), size=(160, 160), mode="bilinear", align_corners=False)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), F.cross_entropy(whole, labels), rtol=1e-4, atol=0)

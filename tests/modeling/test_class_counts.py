@@ -1,0 +1,29 @@
+"""Numbers of classes, and the predictions that transformers' own Trainer makes of a change detector."""
+
+import pytest
+import torch
+from transformers import Trainer, TrainingArguments
+
+from euromine.modeling.auto import CHANGE_DETECTORS, create_model
+
+
+@pytest.mark.parametrize("name", CHANGE_DETECTORS)
+def test_a_detector_of_three_classes_has_three_or_is_refused(name):
+    try:
+        network = create_model(name, num_labels=3).eval()
+    except ValueError as error:
+        assert CHANGE_DETECTORS[name].two_classes_only
+        assert str(error).startswith("num_labels: found 3; expected 2, as this euromine_")  # noqa: PT017
+        return
+    with torch.no_grad():
+        assert network(torch.zeros(1, 2, 10, 64, 64)).logits.shape[1] == 3
+
+
+@pytest.mark.parametrize("name", ["cgnet", "fc-ef"])
+def test_trainers_predictions_are_the_logits_alone(name, tmp_path):
+    arguments = TrainingArguments(str(tmp_path), use_cpu=True, report_to="none", disable_tqdm=True)
+    rows = [
+        {"pixel_values": torch.zeros(2, 10, 32, 32), "labels": torch.zeros(32, 32, dtype=torch.int64)}
+    ] * 2
+    found = Trainer(create_model(name), arguments).predict(rows).predictions
+    assert found.shape == (2, 2, 32, 32)
