@@ -112,6 +112,9 @@ class Manifest:
         complete: Whether the run reached its end.
         created: When it did, ISO 8601 in UTC.
         versions: Versions of the libraries.
+        fingerprint: Hash of everything that makes the results: images, models, permits and settings.
+        files: The SHA-256 of each file that the series wrote, by name; "" until the series is complete. Only
+            these may a later run replace or delete.
     """
 
     site: str
@@ -131,6 +134,8 @@ class Manifest:
     complete: bool = False
     created: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    fingerprint: str = ""
+    files: dict[str, str] = field(default_factory=dict)
 
     @property
     def maps_footprints(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,9 +19,17 @@ from euromine.monitoring.scenes.scene_options import SceneOptions
 
 from .compared_changes import compare_years
 from .detected_changes import detect_changes, known_shares_of_changes
+from .file_names import AREAS, CHANGES_TABLE
 from .folder import SeriesFolder
+from .output_files import check_outputs, remove_damaged, remove_work_files
 from .series_manifest import Findings, finished_manifest, is_finished, planned_manifest
-from .series_outputs import draw_quicklooks, outline, remove_leftovers, tabulate_areas
+from .series_outputs import (
+    draw_quicklooks,
+    map_names,
+    outline,
+    remove_leftovers,
+    tabulate_areas,
+)
 from .series_plan import SeriesPlan, plan_series
 from .series_settings import SeriesSettings
 from .yearly_maps import map_footprints, map_probability
@@ -66,9 +75,12 @@ def make_series(
         if is_finished(plan, manifest):
             logger.info("%s holds this series already.", folder)
             return SeriesFolder(folder)
+        check_outputs(folder, manifest.files, _inputs(plan))
+        remove_damaged(folder)
+        remove_work_files(folder)
         manifest.write(folder)
         findings = _make(plan, progress=progress)
-        finished_manifest(manifest, findings).write(folder)
+        finished_manifest(plan, manifest, findings).write(folder)
     return SeriesFolder(folder)
 
 
@@ -87,18 +99,25 @@ def _make(plan: SeriesPlan, *, progress: bool) -> Findings:
         known_shares = known_shares_of_changes(plan)
     draw_quicklooks(plan, progress=progress)
     caveats = tabulate_areas(plan)
-    remove_leftovers(plan, outline(plan, progress=progress))
+    written = [*map_names(plan), CHANGES_TABLE, *outline(plan, progress=progress)]
+    if plan.mapper is not None:
+        written.append(AREAS)
+    remove_leftovers(plan, written)
     # Whether a year's numbers are doubtful shows in what was read of it, by now all of it.
     doubts = {year: aligned.scene.doubt() for year, aligned in plan.scenes.items()}
-    return Findings(known_shares, doubts, caveats)
+    return Findings(known_shares, doubts, caveats, written)
+
+
+def _inputs(plan: SeriesPlan) -> list[Path]:
+    permits = plan.settings.permits
+    return [*(scene.path for scene in plan.scenes.values()), *([] if permits is None else [permits])]
 
 
 def _check_folder(folder: Path) -> None:
     """Refuse a folder that cannot be written to before anything is computed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise OSError(f"{folder} cannot be written to ({error.strerror}). Choose another folder.") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -9,13 +11,17 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from euromine.support.errors import RecordError
+from euromine.support.errors import MissingExtraError, RecordError
 from euromine.support.rasters import crs_name
 
+from .area_estimation import Confusion
 from .folder import SeriesFolder
-from .manifest import NAME, Manifest, SceneRecord
-from .series_outputs import map_names, quicklook_bands
+from .manifest import Manifest, SceneRecord
+from .map_records import change_record, footprint_record
+from .output_files import damaged_files, digests, listed_files
+from .series_outputs import output_names, quicklook_bands
 from .series_plan import SeriesPlan
+from .vector_files import require_geopandas
 
 _LIBRARIES = ("euromine", "torch", "transformers", "rasterio", "numpy")
 
@@ -28,11 +34,13 @@ class Findings:
         known_shares: The share of the grid with data by year.
         doubts: What makes a year's reflectance doubtful, by year; None where nothing does.
         caveats: Reasons to distrust the areas, a sentence each.
+        written: The files that the series consists of, its manifest aside.
     """
 
     known_shares: Mapping[int, float]
     doubts: Mapping[int, str | None]
     caveats: list[str]
+    written: list[str]
 
 
 def planned_manifest(plan: SeriesPlan) -> Manifest:
@@ -58,10 +66,13 @@ def planned_manifest(plan: SeriesPlan) -> Manifest:
             "Python": platform.python_version(),
             **{name: version(name) for name in _LIBRARIES},
         },
+        fingerprint=_fingerprint(plan),
+        # An earlier series' files stay listed until they are replaced or deleted.
+        files=dict.fromkeys(sorted({*listed_files(plan.folder), *output_names(plan)}), ""),
     )
 
 
-def finished_manifest(planned: Manifest, findings: Findings) -> Manifest:
+def finished_manifest(plan: SeriesPlan, planned: Manifest, findings: Findings) -> Manifest:
     """The manifest of a series that is complete now."""
     scenes = []
     for scene in planned.scenes:
@@ -74,6 +85,7 @@ def finished_manifest(planned: Manifest, findings: Findings) -> Manifest:
         caveats=findings.caveats,
         complete=True,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        files=digests(plan.folder, findings.written),
     )
 
 
@@ -89,18 +101,56 @@ def is_finished(plan: SeriesPlan, planned: Manifest) -> bool:
         complete=False,
         created="",
         versions=planned.versions,
+        files=planned.files,
         scenes=[replace(scene, known_share=None, decisions=scene.decisions[:1]) for scene in found.scenes],
     )
-    return (
-        as_planned == planned
-        and not _permits_are_newer(plan)
-        and all((plan.folder / name).exists() for name in map_names(plan))
-    )
+    return as_planned == planned and bool(found.files) and not damaged_files(plan.folder, found.files)
 
 
-def _permits_are_newer(plan: SeriesPlan) -> bool:
-    permits = plan.settings.permits
-    return permits is not None and permits.stat().st_mtime > (plan.folder / NAME).stat().st_mtime
+def _fingerprint(plan: SeriesPlan) -> str:
+    """A hash of everything that makes a series, by content."""
+    settings = asdict(plan.settings)
+    for name in ("permits", "batch_size"):  # the one by content, the other makes no difference
+        del settings[name]
+    made_of = {
+        "settings": settings,
+        "site": plan.site,
+        "simulated": plan.simulated,
+        "missing_years": plan.missing_years,
+        "footprints": footprint_record(plan) if plan.mapper is not None else None,
+        "changes": [change_record(plan, pair) for pair in plan.pairs],
+        "quicklooks": [quicklook_bands(plan, aligned.scene) for aligned in plan.scenes.values()],
+        "footprint_confusion": _as_json(plan.footprint_confusion),
+        "change_confusion": {
+            interval: _as_json(confusion) for interval, confusion in (plan.change_confusion or {}).items()
+        },
+        "permits": None if plan.permits is None else _digest_of_polygons(plan.permits),
+        "polygons": _has_geopandas(),
+    }
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+
+
+def _as_json(confusion: Confusion | None) -> Any:
+    if confusion is None:
+        return None
+    return [confusion.classes, confusion.sites, confusion.counts.tolist()]
+
+
+def _digest_of_polygons(frame: Any) -> str:
+    """A hash of polygons and their columns."""
+    columns = frame.drop(columns=frame.geometry.name)
+    content = hashlib.sha256(columns.to_csv(index=False).encode())
+    for outline in frame.geometry.to_wkb():
+        content.update(outline)
+    return content.hexdigest()
+
+
+def _has_geopandas() -> bool:
+    try:
+        require_geopandas()
+    except MissingExtraError:
+        return False
+    return True
 
 
 def _scene_record(plan: SeriesPlan, year: int) -> SceneRecord:

@@ -7,7 +7,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from euromine.monitoring.mapping.geotiffs import read_record
 from euromine.monitoring.scenes.quicklooks import Quicklook, write_quicklook
 from euromine.monitoring.scenes.scene import Scene
 from euromine.support.errors import MissingExtraError
@@ -26,7 +25,9 @@ from .file_names import (
     probability_name,
     quicklook_name,
 )
+from .manifest import NAME
 from .map_rows import MapFiles, row_blocks
+from .output_files import listed_files
 from .permits import outside_permits, write_findings
 from .polygons import change_polygons, footprint_polygons
 from .series_plan import SeriesPlan
@@ -35,21 +36,6 @@ from .vector_files import require_geopandas, write_polygons
 logger = logging.getLogger(__name__)
 
 _NATURAL_COLOUR = ("B04", "B03", "B02")
-# What a series leaves in its folder, beside series.json and the table of changes that each one has.
-_PATTERNS = (
-    "footprint_*.tif",
-    "probability_*.tif",
-    "change_*.tif",
-    "*_year.tif",
-    "quicklook_*.png",
-    "footprints.*",
-    "changes.gpkg",
-    "changes.parquet",
-    PERMITS_TABLE,
-    PERMITS_POLYGONS,
-    PERMIT_OUTLINES,
-    AREAS,
-)
 
 
 def map_names(plan: SeriesPlan) -> list[str]:
@@ -59,6 +45,18 @@ def map_names(plan: SeriesPlan) -> list[str]:
     if plan.mapper is not None:
         names += [name(year) for year in plan.years for name in (probability_name, footprint_name)]
         names += [FIRST_YEAR, LAST_YEAR]
+    return names
+
+
+def output_names(plan: SeriesPlan) -> list[str]:
+    """All files that a series may write, its manifest among them."""
+    names = [NAME, *map_names(plan), CHANGES_TABLE]
+    if plan.mapper is not None:
+        names += [AREAS, *_both_formats("footprints")]
+    if plan.pairs:
+        names += _both_formats("changes")
+    if plan.permits is not None:
+        names += [PERMITS_TABLE, PERMITS_POLYGONS, PERMIT_OUTLINES]
     return names
 
 
@@ -132,10 +130,14 @@ def outline(plan: SeriesPlan, *, progress: bool = False) -> list[str]:
 
 
 def _write_both(plan: SeriesPlan, frame: Any, stem: str) -> list[str]:
-    names = [f"{stem}.gpkg", f"{stem}.parquet"]
+    names = _both_formats(stem)
     for name in names:
         write_polygons(frame, plan.folder / name)
     return names
+
+
+def _both_formats(stem: str) -> list[str]:
+    return [f"{stem}.gpkg", f"{stem}.parquet"]
 
 
 def _compare_with_permits(plan: SeriesPlan, footprints: Any, changes: Any) -> list[str]:
@@ -152,17 +154,12 @@ def _compare_with_permits(plan: SeriesPlan, footprints: Any, changes: Any) -> li
 
 
 def remove_leftovers(plan: SeriesPlan, written: list[str]) -> None:
-    """Delete what an earlier series left in the folder and this one does not have.
+    """Delete what an earlier series listed in its manifest and this one did not write.
 
     Args:
         plan: The series' plan.
-        written: The files of polygons and permits that this series wrote.
+        written: The files that this series wrote.
     """
-    kept = {*map_names(plan), *written}
-    if plan.mapper is not None:
-        kept.add(AREAS)
-    for pattern in _PATTERNS:
-        for path in plan.folder.glob(pattern):
-            is_ours = path.suffix != ".tif" or read_record(path) is not None
-            if path.name not in kept and is_ours and path != plan.settings.permits:
-                path.unlink()
+    for name in listed_files(plan.folder):
+        if name not in written and name != NAME:
+            (plan.folder / name).unlink(missing_ok=True)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from euromine.support.errors import ArgumentError, MissingExtraError
+from euromine.support.errors import ArgumentError, DataError, MissingExtraError
+from euromine.support.files import torn_file_error
 
 _SUFFIXES = (".gpkg", ".parquet")
+# The number by which GeoPackages are told from other SQLite files: "GPKG".
+_GEOPACKAGE = 0x47504B47
+# What SQLite keeps beside a database while a program has it open, or after that program died.
+_COMPANIONS = ("-wal", "-journal")
 
 
 def require_geopandas() -> Any:
@@ -41,7 +49,7 @@ def write_polygons(frame: Any, path: str | os.PathLike[str]) -> None:
 
     Raises:
         ArgumentError: The name has another suffix.
-        OSError: The file cannot be written.
+        OSError: The file cannot be written, is not whole on a full disk, or is open in another program.
     """
     target = Path(path)
     if target.suffix not in _SUFFIXES:
@@ -54,7 +62,86 @@ def write_polygons(frame: Any, path: str | os.PathLike[str]) -> None:
             frame.to_parquet(part, index=False, compression="zstd")
         else:
             _write_geopackage(frame, part, target)
+        _check_whole(part, target, len(frame))
+        check_not_open(target)
         part.replace(target)
+
+
+def check_not_open(path: Path) -> None:
+    """Refuse to replace a GeoPackage whose latest changes are in a file beside it.
+
+    SQLite would apply them to the new file and mix the pages of both.
+
+    Raises:
+        OSError: Another program has the file open, or died with it open.
+    """
+    if path.suffix != ".gpkg":
+        return
+    for companion in _COMPANIONS:
+        beside = path.with_name(path.name + companion)
+        if beside.exists():
+            raise OSError(
+                f"{path} is open in another program, or was left open by one that ended early "
+                f"({beside.name} is beside it). Close it there, or open and close it once more."
+            )
+
+
+def check_is_geopackage(path: Path) -> None:
+    """Refuse a file in which GDAL would find another format, or a table that lies elsewhere.
+
+    Raises:
+        DataError: It is no GeoPackage, or has a virtual table other than those of its spatial index.
+    """
+    address = f"file:{quote(str(path.absolute()))}?mode=ro"
+    try:
+        with closing(sqlite3.connect(address, uri=True)) as database:
+            is_geopackage = database.execute("PRAGMA application_id").fetchone() == (_GEOPACKAGE,)
+            definitions = database.execute(
+                "SELECT sql FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE%'"
+            ).fetchall()
+    except sqlite3.Error:
+        is_geopackage, definitions = False, []
+    if not is_geopackage or not all("USING rtree(" in sql for (sql,) in definitions):
+        raise DataError(
+            f"{path}: found another format than GeoPackage, or a table that lies elsewhere; expected a "
+            "GeoPackage with the outlines themselves. Run `euromine series` again."
+        )
+
+
+def is_whole_geopackage(path: Path) -> bool:
+    """Whether SQLite finds a GeoPackage undamaged."""
+    # Immutable, so that looking at a file neither changes it nor leaves anything beside it.
+    address = f"file:{quote(str(path.absolute()))}?immutable=1"
+    try:
+        with closing(sqlite3.connect(address, uri=True)) as database:
+            is_intact = database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            layers = database.execute("SELECT table_name FROM gpkg_contents").fetchall()
+    except sqlite3.Error:
+        return False
+    return is_intact and (path.stem,) in layers
+
+
+def _check_whole(part: Path, target: Path, features: int) -> None:
+    """Read a file back: GDAL does not report a full disk when it closes one."""
+    if part.suffix == ".gpkg":
+        import pyogrio
+
+        try:
+            is_whole = is_whole_geopackage(part) and pyogrio.read_info(part)["features"] == features
+        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError):
+            is_whole = False
+    else:
+        import pyarrow
+        from pyarrow import parquet
+
+        try:
+            is_whole = parquet.read_metadata(part).num_rows == features
+        except (pyarrow.ArrowException, OSError):
+            is_whole = False
+    if not is_whole:
+        raise torn_file_error(target)
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _write_geopackage(frame: Any, part: Path, target: Path) -> None:
