@@ -22,6 +22,7 @@ from euromine.modeling.auto import CHANGE_DETECTION, SEGMENTATION, list_models
 from euromine.support.errors import ArgumentError, as_user_error, one_line
 
 from .recipes import BEST_METRIC, COMMON, recipe_defaults
+from .training_checks import check_training
 
 SCRIPTS = {SEGMENTATION: "train_seg.py", CHANGE_DETECTION: "train_cd.py"}
 
@@ -236,6 +237,7 @@ def parse_arguments(
         # The Hub's client finds it here. In the arguments it would be saved and uploaded.
         os.environ["HF_TOKEN"] = training.hub_token
         training.hub_token = None
+    check_training(script.task, training)
     return script, training
 
 
@@ -254,6 +256,11 @@ def _defaults(task: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
         recipe["per_device_train_batch_size"] = _patches_of_a_batch(
             str(chosen.get("pairs_per_patch", "all")), recipe["per_device_train_batch_size"]
         )
+    if str(chosen.get("lr_scheduler_type", recipe["lr_scheduler_type"])) != recipe["lr_scheduler_type"]:
+        # They belong to the recipe's own schedule.
+        del recipe["lr_scheduler_kwargs"]
+    if str(chosen.get("fp16", False)).lower() == "true":
+        recipe["bf16"] = False
     evaluation = str(chosen.get("eval_strategy", "epoch"))
     saving = evaluation if evaluation != "no" else "epoch"
     selects = evaluation != "no" and str(chosen.get("save_strategy", saving)) != "no"

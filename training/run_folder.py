@@ -117,7 +117,13 @@ def start_run(script: ScriptArguments, training: TrainingArguments, splits: Spli
 
 def make_run_record(script: ScriptArguments, training: TrainingArguments, splits: Splits) -> RunRecord:
     """The record that two runs share if and only if they train the same network on the same data."""
-    arguments = {**asdict(script), **training.to_dict(), "world_size": training.world_size}
+    arguments = {
+        **asdict(script),
+        **training.to_dict(),
+        "world_size": training.world_size,
+        # Of `accelerate launch` too, which the arguments do not name.
+        "mixed_precision": training.mixed_precision,
+    }
     kept = {
         name: value
         for name, value in arguments.items()

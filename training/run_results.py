@@ -24,6 +24,10 @@ from .series_trainer import SeriesTrainer
 COUNTS_FILE = "counts.npz"
 
 
+# What `accelerate launch --mixed_precision` and `--bf16` name, in words; float8 and others keep their name.
+_PRECISIONS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
+
+
 def make_results(
     run: Run,
     trainer: SeriesTrainer,
@@ -72,17 +76,24 @@ def packed_counts(counts: Mapping[str, CountTable]) -> bytes:
 
 
 def _training_facts(run: Run, trainer: SeriesTrainer) -> TrainingFacts:
-    training, state = run.training, trainer.state
+    training, state, accelerator = run.training, trainer.state, trainer.accelerator
     selects = training.load_best_model_at_end and state.best_global_step is not None
     return TrainingFacts(
         steps=state.global_step,
         epochs=round(float(state.epoch), 4),
         best_step=state.best_global_step if selects else None,
         selected_by=training.metric_for_best_model if selects else None,
-        batch_size=training.train_batch_size * training.gradient_accumulation_steps * training.world_size,
-        precision="bfloat16" if training.bf16 else "float16" if training.fp16 else "float32",
+        batch_size=_batch_size(trainer),
+        precision=_PRECISIONS.get(accelerator.mixed_precision, accelerator.mixed_precision),
         arguments=make_run_record(run.script, training, run.splits).arguments,
     )
+
+
+def _batch_size(trainer: SeriesTrainer) -> int:
+    """Samples of an optimiser step, as trained: `auto_find_batch_size` may have chosen smaller batches."""
+    batch = trainer.state.train_batch_size or trainer.args.train_batch_size
+    accelerator = trainer.accelerator
+    return int(batch * accelerator.gradient_accumulation_steps * accelerator.num_processes)
 
 
 def _protocol(run: Run, trainer: SeriesTrainer) -> Protocol:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.trainer_callback import PrinterCallback, ProgressCallback, TrainerControl, TrainerState
@@ -93,6 +93,24 @@ class SeriesTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[Any]:
         return self.sampler
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
+        """All series of a split, once each, whatever the arguments say of training batches.
+
+        Trainer's own drops the last batch with `dataloader_drop_last`, and with
+        `dataloader_persistent_workers` goes on with the first split that it was asked for.
+        """
+        args = self.args
+        loader: DataLoader[Any] = DataLoader(
+            self.eval_dataset if eval_dataset is None else eval_dataset,
+            batch_size=args.eval_batch_size,
+            collate_fn=self.data_collator,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+            prefetch_factor=args.dataloader_prefetch_factor,
+            multiprocessing_context=args.dataloader_multiprocessing_context,
+        )
+        return self.accelerator.prepare(loader)
 
     def compute_loss(
         self,

@@ -55,6 +55,45 @@ def test_the_papers_cosine_falls_to_its_end_once():
     assert rates == sorted(rates, reverse=True)
 
 
+@pytest.mark.parametrize("recipe", ["default", "paper"])
+@pytest.mark.parametrize("kind", ["linear", "cosine", "polynomial", "constant", "constant_with_warmup"])
+def test_another_schedule_gets_no_argument_of_the_recipes_own(recipe, kind):
+    _, training = parse_arguments(
+        SegmentationArguments, [*SEGMENT, "--recipe", recipe, "--lr_scheduler_type", kind]
+    )
+    assert not training.lr_scheduler_kwargs
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
+    get_scheduler(training.lr_scheduler_type, optimizer, 1, 8, training.lr_scheduler_kwargs)
+
+
+def test_a_schedules_own_arguments_are_kept_and_wrong_ones_are_refused():
+    chosen = [*SEGMENT, "--lr_scheduler_type", "polynomial", "--lr_scheduler_kwargs"]
+    _, training = parse_arguments(SegmentationArguments, [*chosen, '{"power": 2.0}'])
+    assert training.lr_scheduler_kwargs == {"power": 2.0}
+    with pytest.raises(
+        ArgumentError, match=r"lr_scheduler_kwargs: found .* for --lr_scheduler_type polynomial"
+    ):
+        parse_arguments(SegmentationArguments, [*chosen, '{"min_lr_rate": 0.01}'])
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("label_smoothing_factor", "0.1", "expected 0.0"),
+        ("bf16_full_eval", "true", "expected False"),
+        ("fp16_full_eval", "true", "expected False"),
+        ("prediction_loss_only", "true", "expected False"),
+        ("batch_eval_metrics", "false", "expected True"),
+        ("remove_unused_columns", "true", "expected False"),
+        ("greater_is_better", "false", "expected True"),
+        ("metric_for_best_model", "loss", "expected a validation score: of1, of1_pooled"),
+    ],
+)
+def test_what_would_reach_the_scores_is_refused_first(option, value, expected):
+    with pytest.raises(ArgumentError, match=rf"^--{option}: found .*{expected}"):
+        parse_arguments(SegmentationArguments, [*SEGMENT, f"--{option}", value])
+
+
 def test_tinycd_is_trained_with_its_published_optimiser():
     _, training = parse_arguments(ChangeDetectionArguments, [*CHANGES, "--recipe", "paper"])
     assert training.learning_rate == 0.00356799066427741

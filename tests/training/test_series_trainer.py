@@ -266,6 +266,23 @@ def test_scores_are_those_of_the_owned_pixels_alone(make_trainer):
     assert trainer.scores.details["annual_f1"]["pixels"] == expected["pixels"]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dataloader_drop_last": True},
+        {"dataloader_num_workers": 1, "dataloader_persistent_workers": True},
+    ],
+)
+def test_arguments_of_training_batches_do_not_reach_the_scores(make_trainer, options):
+    trainer = make_trainer(plain_segmenter(), per_device_eval_batch_size=2, **options)
+    # Three series, a batch of two and a rest: 3, 2 and 3 years of which 32, 27 and 22 columns are owned.
+    pixels = 3 * 32 * 32 + 2 * 32 * 27 + 3 * 32 * 22
+    trainer.evaluate()
+    assert trainer.scores.details["annual_f1"]["pixels"] == pixels
+    trainer.evaluate(series_rows((2,)))
+    assert trainer.scores.details["annual_f1"]["pixels"] == 2 * 32 * 32
+
+
 def test_the_best_checkpoint_by_the_validation_score_is_kept_and_loaded(make_trainer, tiny_segformer):
     torch.manual_seed(0)
     trainer = make_trainer(

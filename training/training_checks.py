@@ -1,0 +1,53 @@
+"""Refuse, before anything is read, TrainingArguments that these scripts neither train nor score with."""
+
+from typing import Any
+
+import torch
+from transformers import TrainingArguments, get_scheduler
+
+from euromine.support.errors import ArgumentError, one_line
+
+from .evaluation import HEADLINES
+
+# Arguments of transformers that would change what is scored, or that these scripts cannot train with: the
+# value that they must have, and why.
+_SETTLED: dict[str, tuple[Any, str]] = {
+    "label_smoothing_factor": (0.0, "The loss leaves out unknown pixels, which smoothing does not"),
+    "bf16_full_eval": (False, "Scores are computed with the weights as they were trained; use --bf16"),
+    "fp16_full_eval": (False, "Scores are computed with the weights as they were trained; use --fp16"),
+    "prediction_loss_only": (False, "Models are scored by their maps"),
+    "batch_eval_metrics": (True, "Scores are counted batch by batch"),
+    "remove_unused_columns": (False, "The collator takes all columns"),
+    "greater_is_better": (True, "A greater score is the better one"),
+}
+
+
+def check_training(task: str, training: TrainingArguments) -> None:
+    """Refuse what these scripts do not train or score with, before anything is read.
+
+    Raises:
+        ArgumentError: An argument would change the scores or end the training in its first step.
+    """
+    for name, (expected, reason) in _SETTLED.items():
+        if (found := getattr(training, name)) != expected:
+            raise ArgumentError(f"--{name}: found {found}; expected {expected}. {reason}.")
+    metric = training.metric_for_best_model
+    scores = [name for headlines in HEADLINES[task].values() for name in headlines.values()]
+    if training.load_best_model_at_end and str(metric).removeprefix("eval_") not in scores:
+        raise ArgumentError(
+            f"--metric_for_best_model: found {metric}; expected a validation score: {', '.join(scores)}."
+        )
+    _check_schedule(training)
+
+
+def _check_schedule(training: TrainingArguments) -> None:
+    """Make the learning rate's schedule once, as a wrong argument of it is a `TypeError` of a library."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=training.learning_rate)
+    kind, options = training.lr_scheduler_type, training.lr_scheduler_kwargs
+    try:
+        get_scheduler(kind, optimizer, 1, 2, dict(options or {}))
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"--lr_scheduler_kwargs: found {options or 'none'} for --lr_scheduler_type "
+            f"{getattr(kind, 'value', kind)}; expected arguments that it takes ({one_line(error)})."
+        ) from error
