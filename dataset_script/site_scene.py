@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from euromine.support.errors import ArchiveError
-from euromine.support.rasters import check_blocks, crs_name, open_raster, read_raster, shown
+from euromine.support.image_headers import valid_pixels
+from euromine.support.rasters import check_blocks, crs_name, open_raster, read_mask, read_raster, shown
 
 from .archive_bands import BANDS
+from .image_layouts import image_layout
 
 Transform = tuple[float, float, float, float, float, float]
 
@@ -24,7 +26,7 @@ MINE, MARKED = 1, 255
 
 _LABEL_VALUES = (0, MINE, MARKED)
 
-_LARGEST_DN = int(np.iinfo(np.int16).max)
+_LEAST_DN, _LARGEST_DN = int(np.iinfo(np.int16).min), int(np.iinfo(np.int16).max)
 
 _LARGEST_SCENE = 2**31
 
@@ -109,6 +111,9 @@ class Scene:
                 year: open_raster(self._label_paths[year], files, ArchiveError) for year in self.years
             }
             self._check_headers()
+            self._layouts = {
+                year: image_layout(self._images[year], self._image_paths[year]) for year in self.years
+            }
             self._files = files.pop_all()
         first = self._images[self.years[0]]
         self.height, self.width = first.height, first.width
@@ -145,15 +150,29 @@ class Scene:
             width: Columns, by default to the end of the scene.
 
         Returns:
-            `(10, height, width)` int16 DN (reflectance x 10000), bands in the order of `BANDS`.
+            `(10, height, width)` int16 DN (reflectance x 10000), bands in the order of `BANDS`, whatever
+            their order in the file. An offset in its header is added.
 
         Raises:
             ValueError: The scene has no such year or window, or is closed.
-            ArchiveError: The file is damaged, or unsigned with values that int16 cannot hold.
+            ArchiveError: The file is damaged, has values that int16 cannot hold, or pixels that its header
+                marks as without data.
         """
         window = self._window(year, top, left, height, width)
         path = self._image_paths[year]
-        image = read_raster(self._images[year], path, window, ArchiveError)
+        layout = self._layouts[year]
+        image = read_raster(self._images[year], path, window, ArchiveError, indexes=layout.indexes)
+        self._check_data(image, year, window)
+        if any(layout.shifts):
+            # 0 in all bands is no data, whatever was added to the rest.
+            known = valid_pixels(image, None, has_mask=False)
+            image = image.astype(np.int32) + np.array(layout.shifts)[:, None, None] * known
+            least = int(image.min())
+            if least < _LEAST_DN:
+                raise ArchiveError(
+                    f"{shown(path)}: found the value {least} after its offset; expected int16 DN "
+                    f"(reflectance x 10000), at least {_LEAST_DN}."
+                )
         if image.dtype != np.int16:
             largest = int(image.max())
             if largest > _LARGEST_DN:
@@ -204,6 +223,24 @@ class Scene:
             path, label = self._label_paths[year], self._labels[year]
             _check_label(label, path)
             _check_same_place(label, path, first, first_path)
+
+    def _check_data(
+        self, image: NDArray[Any], year: int, window: tuple[tuple[int, int], tuple[int, int]]
+    ) -> None:
+        """Refuse pixels marked as without data: patches and statistics have no place for them."""
+        path, header = self._image_paths[year], self._layouts[year].header
+        if header.nodata is None and not header.has_mask:
+            return
+        valid = valid_pixels(image, header.nodata, has_mask=True)
+        if header.has_mask:
+            valid &= read_mask(self._images[year], path, window, ArchiveError) > 0
+        if not valid.all():
+            marked = "by a mask" if header.nodata is None else f"by nodata={header.nodata:g}"
+            raise ArchiveError(
+                f"{shown(path)}: found {int((~valid).sum())} pixels marked as without data {marked} in rows "
+                f"{window[0][0]} to {window[0][1]}; expected data everywhere. Fill them, cut the site to its "
+                "data, or leave the year out."
+            )
 
     def _window(
         self, year: int, top: int, left: int, height: int | None, width: int | None

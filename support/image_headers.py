@@ -36,6 +36,12 @@ _NUMBERED = re.compile(r"(?<![A-Z0-9])B(?:0?(8A)|0?([1-9])|(1[0-2]))(?![A-Z0-9])
 # Without a nodata value, 0 in so many bands at once marks pixels without data.
 _ZERO_BANDS = 3
 
+DIGITAL_NUMBERS = 10_000.0
+"""Digital numbers per reflectance in the benchmark's imagery."""
+
+# Scales such as 0.0001 have no exact float32.
+_WHOLE = 1e-2
+
 _LARGEST_PAM = 2**20
 _PAM_NODATA = re.compile(rb"<NoDataValue[^>]*>([^<]{1,60})</NoDataValue>")
 _PAM_OTHERS = re.compile(rb"<(Scale|Offset|Description|SRS|GeoTransform)[ >]")
@@ -161,6 +167,28 @@ def auxiliary_nodata(path: str) -> tuple[float | None, tuple[str, ...]]:
         )
     others = tuple(dict.fromkeys(each.decode() for each in _PAM_OTHERS.findall(text)))
     return (found.pop() if found else None), others
+
+
+def whole_shifts(header: ImageHeader) -> tuple[int, ...] | None:
+    """What to add to the numbers of each band to get digital numbers, reflectance times 10,000.
+
+    Whole numbers without a scale are digital numbers but for their offset, as `euromine predict` has it.
+
+    Returns:
+        An integer per band; None if an offset is not whole or a scale makes other numbers of them.
+    """
+    if not header.is_scaled:
+        return (0,) * len(header.scales)
+    is_unscaled = all(scale == 1 for scale in header.scales)
+    shifts = []
+    for scale, offset in zip(header.scales, header.offsets, strict=True):
+        if not (is_unscaled or math.isclose(scale * DIGITAL_NUMBERS, 1, rel_tol=1e-6)):
+            return None
+        shift = offset / scale
+        if not math.isfinite(shift) or abs(shift - round(shift)) > _WHOLE:
+            return None
+        shifts.append(round(shift))
+    return tuple(shifts)
 
 
 def _number(text: bytes) -> float | None:

@@ -17,6 +17,7 @@ from euromine.modeling.change_detection import ChangeDetector
 from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.monitoring.mapping.prediction import cut_window, fill_nodata
 from euromine.monitoring.mapping.tiling import Blender, Tiling
+from euromine.support.errors import ModelError
 from euromine.support.workers import prefetch
 
 from .change_maps import change_map
@@ -158,7 +159,13 @@ def _change_probabilities(
     ).pixel_values
     series = torch.from_numpy(pixel_values)[None].to(model.device, model.dtype)
     chosen = [(among[first], among[second]) for first, second in pairs]
-    return model.predict_series(series, chosen, transform=_probability)[0].cpu().numpy()
+    found = model.predict_series(series, chosen, transform=_probability)[0].cpu().numpy()
+    if np.isnan(found).any():
+        raise ModelError(
+            f"{detector.source}: found NaN in its probabilities; expected numbers. Check its weights and the "
+            "statistics of its image processor."
+        )
+    return found
 
 
 def _probability(logits: Tensor) -> Tensor:

@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 
 from euromine.support.errors import SceneError
+from euromine.support.image_headers import DIGITAL_NUMBERS
 
 from .band_names import REFLECTANCE_BANDS
 from .scene_options import SceneOptions
 from .sentinel2_products import baseline_name, baseline_offset, parse_baseline, product_baseline
 from .sidecar import Sidecar, number_or_none
-
-DIGITAL_NUMBERS = 10_000.0
-"""Digital numbers per reflectance in the benchmark's imagery."""
 
 _UNSCALED_TYPES = frozenset(map(np.dtype, ("int16", "uint16", "int32", "uint32")))
 

@@ -24,6 +24,7 @@ from euromine.dataset_script.archive import is_archive_image
 from euromine.dataset_script.archive_bands import BANDS
 from euromine.support.errors import SceneError
 from euromine.support.image_headers import (
+    DIGITAL_NUMBERS,
     auxiliary_file,
     auxiliary_nodata,
     mask_file,
@@ -42,7 +43,7 @@ from euromine.support.rasters import (
 from .band_names import REFLECTANCE_BANDS, canonical_band
 from .grids import Grid
 from .offset_check import OffsetCheck
-from .reflectance import DIGITAL_NUMBERS, Reflectance, ReflectanceMetadata, scene_reflectance
+from .reflectance import Reflectance, ReflectanceMetadata, scene_reflectance
 from .scene_options import SceneOptions
 from .sentinel2_products import year_in_name, year_of_timestamp
 from .sidecar import read_sidecar, sidecar_paths

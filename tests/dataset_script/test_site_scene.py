@@ -13,6 +13,7 @@ import rasterio.shutil
 from rasterio.transform import Affine
 
 from euromine.dataset_script.archive import Archive
+from euromine.dataset_script.archive_bands import BANDS
 from euromine.support.errors import ArchiveError
 
 from .sound_site import IMAGE, LABEL, PIXEL, PLACE, open_site, refuse
@@ -112,9 +113,78 @@ def test_unsigned_images_whose_values_fit_are_read_as_int16(site: Path, tiff_wri
 
 
 def test_negative_dn_stay(site: Path, tiff_writer: Writer) -> None:
-    tiff_writer(site / "image" / "Year2015.tif", IMAGE - 3000, nodata=-3000, **PLACE)
+    tiff_writer(site / "image" / "Year2015.tif", IMAGE - 3000, nodata=-9999, **PLACE)
     with open_site(site) as scene:
         np.testing.assert_array_equal(scene.read_image(2015), IMAGE - 3000)
+
+
+def tell(path: Path, **header: Any) -> Path:
+    """Write descriptions, scales or offsets into a file's header."""
+    with rasterio.open(path, "r+") as dataset:
+        for name, value in header.items():
+            setattr(dataset, name, value)
+    return path
+
+
+@pytest.mark.parametrize("prefix", ["", "Surface reflectance "])
+def test_named_bands_are_read_in_the_archives_order(site: Path, tiff_writer: Writer, prefix: str) -> None:
+    path = tiff_writer(site / "image" / "Year2015.tif", IMAGE[::-1], **PLACE)
+    tell(path, descriptions=tuple(prefix + band for band in BANDS[::-1]))
+    with open_site(site) as scene:
+        np.testing.assert_array_equal(scene.read_image(2015), IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset", "added"), [(1e-4, -0.1, 1000), (1e-4, 0, 0), (1, -1000, 1000), (1e-4, 0.01, -100)]
+)
+def test_an_offset_in_the_header_is_added_as_predict_adds_it(
+    site: Path, tiff_writer: Writer, scale: float, offset: float, added: int
+) -> None:
+    image = np.where(IMAGE.any(axis=0), IMAGE + added, 0).astype(np.int16)
+    path = tiff_writer(site / "image" / "Year2015.tif", image, **PLACE)
+    tell(path, scales=(scale,) * 10, offsets=(offset,) * 10)
+    with open_site(site) as scene:
+        read = scene.read_image(2015)
+    assert read.dtype == np.int16
+    np.testing.assert_array_equal(read, IMAGE)
+
+
+def test_headers_that_cannot_be_honoured_are_refused(site: Path, tiff_writer: Writer) -> None:
+    path = tiff_writer(site / "image" / "Year2015.tif", IMAGE, **PLACE)
+    tell(path, scales=(0.0002,) * 10)
+    refuse(
+        site, path, "found the scale 0.0002 and the offset 0", "reflectance x 10000 but for a whole offset"
+    )
+    tell(path, scales=(1e-4,) * 10, offsets=(0.00005,) * 10)
+    refuse(site, path, "found the scale 0.0001 and the offset 5e-05")
+    tell(path, offsets=(0,) * 10, descriptions=(*BANDS[:9], "B09"))
+    refuse(site, path, "found the bands B02, B03, ", "B11, B09", "expected B02")
+
+
+@pytest.mark.parametrize("how", ["nodata", "aux.xml", "mask"])
+def test_pixels_that_the_header_marks_as_without_data_are_refused(
+    site: Path, tiff_writer: Writer, how: str
+) -> None:
+    image = IMAGE.copy()
+    image[:, 3, 2:5] = -9999
+    path = tiff_writer(
+        site / "image" / "Year2015.tif", image, nodata=-9999 if how == "nodata" else None, **PLACE
+    )
+    if how == "mask":
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as dataset:
+            dataset.write_mask(image[0] != -9999)
+    if how == "aux.xml":
+        Path(f"{path}.aux.xml").write_text("<PAMDataset><NoDataValue>-9999</NoDataValue></PAMDataset>")
+    with open_site(site) as scene:
+        np.testing.assert_array_equal(scene.read_image(2015, 0, 0, 3), IMAGE[:, :3])
+        with pytest.raises(ArchiveError, match=r"Year2015\.tif: found 3 pixels marked as without data by"):
+            scene.read_image(2015)
+
+
+def test_a_mask_beside_an_image_is_refused(site: Path, tiff_writer: Writer) -> None:
+    path = tiff_writer(site / "image" / "Year2015.tif", IMAGE, **PLACE)
+    mask = tiff_writer(site / "mask.tif", LABEL, **PLACE).rename(path.with_name("Year2015.tif.msk"))
+    refuse(site, mask, "found a mask beside an image; expected data everywhere")
 
 
 def test_a_coordinate_system_without_a_code_is_given_as_wkt(site: Path, tiff_writer: Writer) -> None:

@@ -1,0 +1,72 @@
+"""How an image of the archive holds its bands: their order, and the offset of their numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from euromine.support.errors import ArchiveError
+from euromine.support.image_headers import (
+    ImageHeader,
+    auxiliary_nodata,
+    band_order,
+    mask_file,
+    read_header,
+    whole_shifts,
+)
+from euromine.support.rasters import shown
+
+from .archive_bands import BANDS
+
+
+@dataclass(frozen=True)
+class ImageLayout:
+    """How an image's file holds the archive's bands.
+
+    Attributes:
+        header: What it says of its numbers.
+        indexes: The places of `BANDS` in the file, counted from 1; None where they are the file's own.
+        shifts: To add to the numbers of each of `BANDS`.
+    """
+
+    header: ImageHeader
+    indexes: list[int] | None
+    shifts: tuple[int, ...]
+
+
+def image_layout(dataset: Any, path: str) -> ImageLayout:
+    """How an open image of ten bands holds those of the archive, by its header.
+
+    The published files have no names, scales or offsets: bands in the order of `BANDS`, DN as they are.
+
+    Raises:
+        ArchiveError: A mask lies beside the image, or the header names other bands, or gives a scale that
+            does not lead to whole DN.
+    """
+    header = read_header(dataset)
+    if not path.startswith("/vsizip/"):
+        if mask_file(path).is_file():
+            raise ArchiveError(
+                f"{mask_file(path)}: found a mask beside an image; expected data everywhere. Fill the pixels "
+                "without data and remove it, or leave the year out."
+            )
+        beside, _ = auxiliary_nodata(path)
+        header = header if header.nodata is not None else replace(header, nodata=beside)
+    order = band_order(header.texts, BANDS)
+    if order is None:
+        raise ArchiveError(
+            f"{shown(path)}: found the bands {', '.join(text or '-' for text in header.texts)}; expected "
+            f"{', '.join(BANDS)} in any order, or bands without names in this one."
+        )
+    shifts = whole_shifts(header)
+    if shifts is None:
+        raise ArchiveError(
+            f"{shown(path)}: found the scale {header.scales[0]:g} and the offset {header.offsets[0]:g}; "
+            "expected numbers that are reflectance x 10000 but for a whole offset. Rewrite it in this scale "
+            "with gdal_calc.py."
+        )
+    return ImageLayout(
+        header,
+        None if order == sorted(order) else order,
+        tuple(shifts[place - 1] for place in order),
+    )
