@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from euromine.support.errors import ArgumentError, DatasetError
+from euromine.support.errors import ArgumentError, DatasetError, one_line
 
 from .patch_rows import CONFIGS, FEATURES
 from .row_streams import stream_rows
@@ -163,9 +163,24 @@ class _Loader:
         self._streaming = streaming
 
     def __call__(self, config: str, split: str | None) -> Any:
-        return datasets.load_dataset(
-            self._source, config, split=split, revision=self._revision, streaming=self._streaming
-        )
+        try:
+            return datasets.load_dataset(
+                self._source, config, split=split, revision=self._revision, streaming=self._streaming
+            )
+        except ValueError as error:
+            # `datasets` has no classes for these two, and bugs are ValueErrors, too.
+            words = one_line(error)
+            if words.startswith(("Unknown split", "Bad split")):
+                raise ArgumentError(
+                    f"split: found {split!r} ({words.rstrip('.')}); expected a split of {self._source}, or a "
+                    "part of one."
+                ) from error
+            if words.startswith("BuilderConfig"):
+                raise DatasetError(
+                    f"{self._source}: found no config {config!r} in README.md; expected the card that "
+                    "`euromine build` wrote."
+                ) from error
+            raise
 
 
 def _wanted_columns(config: str, columns: Iterable[str] | None) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from euromine.dataset_script import cells, reading, row_views
 from euromine.dataset_script.reading import read_dataset
 from euromine.dataset_script.shards import build_dataset
+from euromine.support.errors import ArgumentError, DatasetError
 
 # As in the published archive, labels have no georeferencing.
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -394,3 +395,17 @@ def test_reading_imports_neither_rasterio_nor_torch() -> None:
     code = "import sys, euromine.dataset_script.reading; print({'torch', 'rasterio'} & set(sys.modules))"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert output.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("config", ["annual", "series"])
+@pytest.mark.parametrize("streaming", [False, True])
+def test_an_unknown_split_is_the_users_mistake(built: Path, config: str, streaming: bool) -> None:
+    with pytest.raises(ArgumentError, match=r"^split: found 'trian' \(.*'test'\]\); expected a split of "):
+        read_dataset(built, config, "trian", streaming=streaming)
+
+
+def test_a_card_of_something_else_is_no_dataset(built: Path, tmp_path: Path) -> None:
+    shutil.copytree(built / "data", tmp_path / "data")
+    (tmp_path / "README.md").write_text("# A model\n")
+    with pytest.raises(DatasetError, match=r"found no config 'annual' in README\.md; expected the card"):
+        read_dataset(tmp_path, "annual", "train")
