@@ -37,10 +37,9 @@ def find_scenes(
     if not root.is_dir():
         found = "a file" if root.exists() else "no such folder"
         raise SceneError(f"{folder}: found {found}; expected a folder with one GeoTIFF per year.")
-    paths = _rasters(root)
+    paths = _images(root)
     if not paths:
-        paths = [path for name in IMAGE_FOLDERS if (root / name).is_dir() for path in _rasters(root / name)]
-    paths = [path for path in paths if read_record(path) is None]
+        paths = [path for name in IMAGE_FOLDERS if (root / name).is_dir() for path in _images(root / name)]
     if not paths:
         raise SceneError(f"{folder}: found no image; expected one GeoTIFF (.tif) per year.")
     return scenes_by_year(paths, years, options)
@@ -85,9 +84,9 @@ def scenes_by_year(
     return dict(sorted(found.items()))
 
 
-def _rasters(folder: Path) -> list[Path]:
+def _images(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+        if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".") and read_record(path) is None
     )

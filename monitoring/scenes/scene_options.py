@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from euromine.support.errors import ArgumentError
+from euromine.support.errors import ArgumentError, SceneError
+
+_LARGEST = 1e9  # far above any file's, far below where reflectance in float32 overflows
 
 
 @dataclass(frozen=True)
 class SceneOptions:
-    """Scene metadata given by the user; None where the file's own metadata apply.
+    """Scene metadata given by the user for files that do not say them; None where there are none.
 
     Reflectance is `(number + offset) * scale`, where `number` is the file's.
 
@@ -19,6 +20,7 @@ class SceneOptions:
         scale: 0.0001 for reflectance times 10,000, 1 for reflectance from 0 to 1.
         offset: -1000 if processing baseline 04.00 or later added 1000, 0 if nothing was added.
         nodata: The number that marks pixels without data.
+        override: Whether these replace what a file says of itself; else a contradiction is refused.
 
     Raises:
         ArgumentError: A number is out of range, or the offset is given in reflectance.
@@ -28,15 +30,30 @@ class SceneOptions:
     scale: float | None = None
     offset: float | None = None
     nodata: float | None = None
+    override: bool = False
 
     def __post_init__(self) -> None:
-        if self.scale is not None and not (math.isfinite(self.scale) and self.scale > 0):
+        if self.scale is not None and not 0 < self.scale <= _LARGEST:
             raise ArgumentError(f"scale: found {self.scale}; expected a number above 0, such as 0.0001.")
         if self.offset is not None:
-            if not math.isfinite(self.offset):
+            if not abs(self.offset) <= _LARGEST:
                 raise ArgumentError(f"offset: found {self.offset}; expected a number, such as -1000 or 0.")
             if 0 < abs(self.offset) < 1 and self.scale != 1:
                 raise ArgumentError(
                     f"offset: found {self.offset}, which looks like reflectance; expected an offset to the "
                     "file's own numbers, such as -1000."
                 )
+
+
+def contradiction(scene: str, own: str, option: str) -> SceneError:
+    """The error that an option contradicts what a scene says of itself.
+
+    Args:
+        scene: The scene's path.
+        own: What it says.
+        option: The option and its value.
+    """
+    return SceneError(
+        f"{scene}: found {own}, against {option}; expected both to agree. Leave the option out for this scene, "
+        "or add --override to insist on it."
+    )

@@ -31,6 +31,13 @@ def test_maps_of_ours_among_the_images_are_passed_over(place, mapper, tmp_path):
     assert list(find_scenes(folder)) == list(YEARS)
 
 
+def test_maps_of_ours_beside_the_folder_of_images_are_passed_over(place, mapper, tmp_path):
+    folder = tmp_path / "mine"
+    shutil.copytree(place / "image", folder / "image")
+    series_of([mapper], folder, folder, smoothing="none", pairs="first-last", **PLAIN)
+    assert {path.parent for path in find_scenes(folder).values()} == {folder / "image"}
+
+
 @pytest.mark.parametrize(
     ("prepare", "sentence"),
     [

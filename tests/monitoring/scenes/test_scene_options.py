@@ -10,6 +10,9 @@ from euromine.monitoring.scenes.scene_options import SceneOptions
     [
         ({"scale": 0}, "scale: found 0; expected a number above 0"),
         ({"scale": float("nan")}, "scale: found nan"),
+        ({"scale": 1e300}, r"scale: found 1e\+300"),
+        ({"offset": -1e300}, r"offset: found -1e\+300"),
+        ({"offset": float("nan")}, "offset: found nan"),
         ({"offset": float("inf")}, "offset: found inf; expected a number"),
         ({"offset": -0.1}, "offset: found -0.1, which looks like reflectance"),
     ],
