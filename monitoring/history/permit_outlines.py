@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +43,16 @@ _POINTING_DRIVERS = {
 _POINTING_SIGNS = (b"<OGRVRTDataSource", b"<OGRWFSDataSource", b"<VRTDataset", b"gdal_streamed_alg")
 _HEAD_BYTES = 1 << 16
 
+# Our own column, and those that a GeoPackage and geopandas have in any case.
+_TAKEN_NAMES = ("permit", "fid", "geom", "geometry")
+
 
 def read_permits(path: str | os.PathLike[str], crs: Any, *, layer: str | None = None) -> Any:
     """Read the outlines of permits, and bring them to the coordinate system of a series.
 
-    Outlines that cross themselves are repaired; points and lines are left out with a warning.
+    Outlines that cross themselves are repaired and open rings closed; points, lines and features without
+    geometry are left out with a warning. An outline that cannot be repaired is refused, as all that is mined
+    in it would count as outside.
 
     Args:
         path: A file in any vector format that GDAL reads, including zipped shapefiles, or GeoParquet.
@@ -54,10 +61,12 @@ def read_permits(path: str | os.PathLike[str], crs: Any, *, layer: str | None = 
 
     Returns:
         A `geopandas.GeoDataFrame` with the file's columns and one valid polygon per row; `permit` is the
-        index of the feature in the file, from 0.
+        index of the feature in the file, from 0. A column whose name this or a GeoPackage needs gets a number
+        behind its name.
 
     Raises:
-        PermitError: The file cannot be read, has no coordinate system, no outlines or several layers of them.
+        PermitError: The file cannot be read, has no coordinate system, no outlines or several layers of them,
+            or an outline cannot be repaired.
         FileNotFoundError: There is no such file.
         MissingExtraError: geopandas is not installed.
     """
@@ -80,6 +89,7 @@ def _outlines(features: Any, source: Path) -> Any:
     import shapely
 
     geometry = shapely.force_2d(np.asarray(features.geometry.array, dtype=object))
+    _check_finite(geometry, source)
     parts, owners = polygon_parts(geometry)
     if not len(parts):
         kinds = sorted({kind for kind in features.geometry.geom_type if kind})
@@ -92,12 +102,71 @@ def _outlines(features: Any, source: Path) -> Any:
         logger.warning(
             "%s: left out %d of %d features, which are not polygons.", source, others, len(features)
         )
+    if without := int(shapely.is_missing(geometry).sum()):
+        logger.warning("%s: left out %d of %d features without geometry.", source, without, len(features))
     columns = features.drop(columns=features.geometry.name).iloc[owners].reset_index(drop=True)
+    names = _free_names([str(name) for name in columns.columns], source)
     return geopandas.GeoDataFrame(
-        {**{name: columns[name] for name in columns.columns}, "permit": owners},
+        {**{name: _writable(columns.iloc[:, place]) for place, name in enumerate(names)}, "permit": owners},
         geometry=list(parts),
         crs=features.crs,
     )
+
+
+def _check_finite(geometry: NDArray[Any], source: Path) -> None:
+    """Refuse outlines with corners that are no numbers."""
+    import shapely
+
+    corners, owners = shapely.get_coordinates(geometry, return_index=True)
+    broken = np.unique(owners[~np.isfinite(corners).all(axis=1)])
+    if len(broken):
+        raise PermitError(
+            f"{source}: found corners that are no numbers in {_features(broken)}; expected finite "
+            "coordinates."
+        )
+
+
+def _features(places: NDArray[Any]) -> str:
+    """Features by their places in the file, counted from 1."""
+    shown = ", ".join(str(place + 1) for place in places[:5])
+    return (
+        f"feature {shown}"
+        if len(places) == 1
+        else f"{len(places)} features ({shown}{', ...' * (len(places) > 5)})"
+    )
+
+
+def _free_names(names: list[str], source: Path) -> list[str]:
+    """Names of columns that differ in more than case from each other and from those that are taken."""
+    taken = set(_TAKEN_NAMES)
+    free = []
+    for name in names:
+        candidate, number = name, 1
+        while candidate.casefold() in taken or (
+            candidate != name and candidate.casefold() in {each.casefold() for each in names}
+        ):
+            number += 1
+            candidate = f"{name}_{number}"
+        taken.add(candidate.casefold())
+        free.append(candidate)
+    renamed = [f"{name} to {new}" for name, new in zip(names, free, strict=True) if name != new]
+    if renamed:
+        logger.warning("%s: renamed the columns %s, as their names are taken.", source, ", ".join(renamed))
+    return free
+
+
+def _writable(column: Any) -> Any:
+    """A column with lists and the like as text, which a GeoPackage can hold."""
+    if column.dtype != object:
+        return column
+    plain = (str, bytes, int, float, bool, type(None), date)
+
+    def written(value: Any) -> Any:
+        if isinstance(value, plain):
+            return value
+        return str(value.tolist() if isinstance(value, np.ndarray) else value)
+
+    return column.map(written)
 
 
 def _reprojected(outlines: Any, crs: Any, source: Path) -> Any:
@@ -106,6 +175,7 @@ def _reprojected(outlines: Any, crs: Any, source: Path) -> Any:
     import shapely
 
     target = pyproj.CRS.from_user_input(crs)
+    _check_transformable(outlines.crs, target, source)
     if not outlines.crs.equals(target, ignore_axis_order=True):
         unit = (
             _METRES_PER_DEGREE
@@ -127,12 +197,26 @@ def _reprojected(outlines: Any, crs: Any, source: Path) -> Any:
     return moved
 
 
+def _check_transformable(crs: Any, target: Any, source: Path) -> None:
+    """Refuse a coordinate system without a way to the series'."""
+    import pyproj
+
+    try:
+        pyproj.Transformer.from_crs(crs, target, always_xy=True)
+    except pyproj.exceptions.ProjError:
+        raise PermitError(
+            f"{source}: found the coordinate system {crs.name!r}, which cannot be brought to {target.name}; "
+            "expected one on the Earth. Write it with `ogr2ogr -a_srs EPSG:...`."
+        ) from None
+
+
 def _read_features(source: Path, layer: str | None) -> Any:
     """The features of a file that does not refer to other files."""
     import geopandas
     import pyarrow
     import pyogrio
     import pyproj
+    import shapely
 
     if source.is_file():
         with source.open("rb") as file:
@@ -146,7 +230,7 @@ def _read_features(source: Path, layer: str | None) -> Any:
     if source.suffix.lower() in (".parquet", ".geoparquet"):
         try:
             return geopandas.read_parquet(source)
-        except (ValueError, OSError, pyarrow.ArrowException) as error:
+        except (ValueError, OSError, pyarrow.ArrowException, shapely.errors.ShapelyError) as error:
             raise _unreadable(source, error) from error
     try:
         chosen = _layer(source, pyogrio.list_layers(source), layer)
@@ -156,7 +240,11 @@ def _read_features(source: Path, layer: str | None) -> Any:
                 f"{source}: found references to other files or servers ({driver}); expected the outlines "
                 "themselves."
             )
-        return pyogrio.read_dataframe(source, layer=chosen, on_invalid="ignore", force_2d=True)
+        features = pyogrio.read_dataframe(source, layer=chosen, on_invalid="ignore", force_2d=True)
+        if features.geometry.isna().any():
+            encoded = pyogrio.raw.read(source, layer=chosen, columns=[], force_2d=True)[2]
+            features.geometry = _repaired(features.geometry.array, encoded, source)
+        return features
     except (
         pyogrio.errors.DataSourceError,
         pyogrio.errors.DataLayerError,
@@ -164,6 +252,28 @@ def _read_features(source: Path, layer: str | None) -> Any:
         UnicodeDecodeError,  # attributes in another encoding than the file claims
     ) as error:
         raise _unreadable(source, error) from error
+
+
+def _repaired(geometry: Any, encoded: NDArray[Any], source: Path) -> NDArray[Any]:
+    """Geometries with those that were not read as they are, such as open rings, repaired from their WKB."""
+    import shapely
+
+    found = np.asarray(geometry, dtype=object).copy()
+    lost = np.flatnonzero(
+        [place is None and wkb is not None for place, wkb in zip(found, encoded, strict=True)]
+    )
+    if not len(lost):
+        return found
+    with suppress(ValueError, shapely.errors.ShapelyError):  # before shapely 2.1 there is no "fix"
+        found[lost] = shapely.from_wkb(encoded[lost], on_invalid="fix")
+    still = np.array([place for place in lost if found[place] is None or found[place].is_empty], int)
+    if len(still):
+        raise PermitError(
+            f"{source}: found an outline that cannot be read in {_features(still)}, such as a ring that is "
+            "not closed; expected whole outlines. Repair them in a GIS."
+        )
+    logger.warning("%s: closed or repaired the outlines of %s.", source, _features(lost))
+    return found
 
 
 def _unreadable(source: Path, error: Exception) -> PermitError:

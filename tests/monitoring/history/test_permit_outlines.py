@@ -3,12 +3,16 @@
 import json
 import logging
 
+import geopandas
 import pyogrio
 import pyproj
 import pytest
+import shapely
+from packaging.version import Version
 from shapely.geometry import LineString, MultiPolygon, Point, Polygon, box
 
 from euromine.monitoring.history.permit_outlines import read_permits
+from euromine.monitoring.history.vector_files import write_polygons
 from euromine.support.errors import PermitError
 
 from .drawn_permits import UTM, outline, permits_of, written
@@ -177,3 +181,89 @@ def test_permits_where_the_system_is_not_defined_are_answered_in_a_sentence(tmp_
     path = written(permits_of(box(-170, -80, -100, -60), crs="EPSG:4326"), tmp_path / "permits.geojson")
     with pytest.raises(PermitError, match="is not defined; expected permits near the scene"):
         read_permits(path, "+proj=gnom +lat_0=50 +lon_0=15")
+
+
+def geojson(path, *rings):
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"holder": str(place)},
+            "geometry": {"type": "Polygon", "coordinates": [ring]},
+        }
+        for place, ring in enumerate(rings)
+    ]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return path
+
+
+SQUARE = [[15, 45], [15.01, 45], [15.01, 45.01], [15, 45.01], [15, 45]]
+
+
+def test_an_open_ring_is_closed_or_refused_and_never_lost(tmp_path, caplog):
+    path = geojson(tmp_path / "permits.geojson", SQUARE, SQUARE[:-1])
+    if Version(shapely.__version__) < Version("2.1"):
+        with pytest.raises(PermitError, match="found an outline that cannot be read in feature 2"):
+            read_permits(path, UTM)
+        return
+    with caplog.at_level(logging.WARNING):
+        permits = read_permits(path, UTM)
+    assert permits.permit.tolist() == [0, 1]
+    assert permits.geometry[0].equals(permits.geometry[1])
+    assert "closed or repaired the outlines of feature 2" in caplog.text
+
+
+def test_an_outline_that_cannot_be_repaired_is_refused(tmp_path):
+    path = geojson(tmp_path / "permits.geojson", SQUARE, SQUARE[:1])
+    with pytest.raises(PermitError, match="found an outline that cannot be read in feature 2"):
+        read_permits(path, UTM)
+
+
+def test_features_without_geometry_are_counted(tmp_path, caplog):
+    frame = permits_of(outline(0, 0, 17, 20), None, None).to_crs("EPSG:4326")
+    with caplog.at_level(logging.WARNING):
+        read_permits(written(frame, tmp_path / "permits.geojson"), UTM)
+    assert "left out 2 of 3 features without geometry" in caplog.text
+
+
+def test_corners_that_are_no_numbers_are_refused(tmp_path):
+    frame = permits_of(Polygon([(5e5, 5e6), (float("nan"), 1), (5e5 + 9, 5e6 - 9)]))
+    frame.to_parquet(tmp_path / "permits.parquet")
+    with pytest.raises(PermitError, match="found corners that are no numbers in feature 1; expected finite"):
+        read_permits(tmp_path / "permits.parquet", UTM)
+
+
+@pytest.mark.parametrize(
+    "crs",
+    [
+        'LOCAL_CS["x",UNIT["metre",1]]',
+        'GEOGCS["Moon",DATUM["D_Moon",SPHEROID["Moon",1737400,0]],PRIMEM["Reference",0],'
+        'UNIT["degree",0.0174532925199433]]',
+    ],
+)
+def test_a_system_that_is_not_on_the_earth_is_named(tmp_path, crs):
+    permits_of(box(9, 50, 10, 51), crs=crs).to_parquet(tmp_path / "permits.parquet")
+    with pytest.raises(
+        PermitError, match=r"found the coordinate system .* cannot be brought to .*; expected"
+    ):
+        read_permits(tmp_path / "permits.parquet", UTM)
+
+
+@pytest.mark.parametrize(
+    ("columns", "names"),
+    [
+        ({"fid": ["A-7"], "FID": [1.5]}, ["fid_2", "FID_3", "permit"]),
+        ({"geom": ["x"], "Geometry": ["y"]}, ["geom_2", "Geometry_2", "permit"]),
+        ({"Name": ["a"], "NAME": ["b"], "name_2": ["c"]}, ["Name", "NAME_3", "name_2", "permit"]),
+        ({"Permit": ["DE-1"]}, ["Permit_2", "permit"]),
+        ({"holders": [["a", "b"]]}, ["holders", "permit"]),
+    ],
+)
+def test_attributes_of_any_name_and_type_are_kept_and_can_be_written(tmp_path, columns, names):
+    frame = geopandas.GeoDataFrame(columns, geometry=[outline(0, 0, 9, 9)], crs=UTM)
+    frame.to_parquet(tmp_path / "permits.parquet")
+    permits = read_permits(tmp_path / "permits.parquet", UTM)
+    assert [name for name in permits.columns if name != "geometry"] == names
+    write_polygons(permits, tmp_path / "outlines.gpkg")
+    again = geopandas.read_file(tmp_path / "outlines.gpkg")
+    for name, values in zip(names, columns.values(), strict=False):
+        assert again[name].astype(str).tolist() == [str(value) for value in values]
