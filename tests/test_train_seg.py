@@ -139,6 +139,16 @@ def test_a_folder_of_another_run_is_not_written_into(dataset, tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 
+def test_a_model_does_not_replace_the_card_of_its_dataset(dataset, capsys):
+    card = (dataset / "README.md").read_bytes()
+    argv = ["--dataset", str(dataset), "--architecture", "unet", "--output_dir", str(dataset), "--use_cpu"]
+    with pytest.raises(SystemExit):
+        train_seg.main(argv)
+    assert "found a dataset, whose card the model's would replace" in capsys.readouterr().err
+    assert (dataset / "README.md").read_bytes() == card
+    assert not (dataset / "run.json").exists()
+
+
 @pytest.mark.parametrize("script", [train_seg, train_cd], ids=["seg", "cd"])
 @pytest.mark.parametrize(
     ("error", "status", "last"),

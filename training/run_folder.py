@@ -8,6 +8,7 @@ from accelerate import PartialState
 from transformers import TrainingArguments
 from transformers.trainer_utils import IntervalStrategy
 
+from euromine.dataset_script.build_record import BUILD_FILE
 from euromine.support import files
 from euromine.support.errors import ArgumentError
 from euromine.support.records import Record, as_stored, read_record, write_record
@@ -84,7 +85,7 @@ def start_run(script: ScriptArguments, training: TrainingArguments, splits: Spli
         splits: The data.
 
     Raises:
-        ArgumentError: The folder holds another run, or one that `resume` is off for.
+        ArgumentError: The folder holds a dataset, another run, or one that `resume` is off for.
         RecordError: `run.json` or `metrics.json` in the folder is damaged.
         OSError: The folder cannot be written to.
     """
@@ -93,6 +94,11 @@ def start_run(script: ScriptArguments, training: TrainingArguments, splits: Spli
     if training.push_to_hub:
         prepare_repository(script, training, splits.digest)
     output_dir = Path(training.output_dir or "")
+    if (output_dir / BUILD_FILE).exists():
+        raise ArgumentError(
+            f"--output_dir {output_dir}: found a dataset, whose card the model's would replace; expected a "
+            "new folder, or that of an earlier run."
+        )
     record = make_run_record(script, training, splits)
     results = None
     if not script.restart:

@@ -1,5 +1,6 @@
 """Refuse, before anything is read, TrainingArguments that these scripts neither train nor score with."""
 
+import math
 from typing import Any
 
 import torch
@@ -21,6 +22,19 @@ _SETTLED: dict[str, tuple[Any, str]] = {
     "greater_is_better": (True, "A greater score is the better one"),
 }
 
+# The least value of arguments that transformers takes unchecked, and that end a run later in an error of a
+# library, or train something else than was asked for.
+_LEAST: dict[str, float] = {
+    "learning_rate": 0,
+    "weight_decay": 0,
+    "per_device_train_batch_size": 1,
+    "per_device_eval_batch_size": 1,
+    "gradient_accumulation_steps": 1,
+    "dataloader_num_workers": 0,
+    "num_train_epochs": 0,
+    "seed": 0,
+}
+
 
 def check_training(task: str, training: TrainingArguments) -> None:
     """Refuse what these scripts do not train or score with, before anything is read.
@@ -31,6 +45,11 @@ def check_training(task: str, training: TrainingArguments) -> None:
     for name, (expected, reason) in _SETTLED.items():
         if (found := getattr(training, name)) != expected:
             raise ArgumentError(f"--{name}: found {found}; expected {expected}. {reason}.")
+    for name, least in _LEAST.items():
+        if not least <= (number := getattr(training, name)) < math.inf:
+            raise ArgumentError(f"--{name}: found {number}; expected a number of at least {least}.")
+    if training.max_steps < 1 and training.max_steps != -1:  # transformers' own "no limit"
+        raise ArgumentError(f"--max_steps: found {training.max_steps}; expected at least 1.")
     metric = training.metric_for_best_model
     scores = [name for headlines in HEADLINES[task].values() for name in headlines.values()]
     if training.load_best_model_at_end and str(metric).removeprefix("eval_") not in scores:

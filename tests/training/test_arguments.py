@@ -94,6 +94,26 @@ def test_what_would_reach_the_scores_is_refused_first(option, value, expected):
         parse_arguments(SegmentationArguments, [*SEGMENT, f"--{option}", value])
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("learning_rate", "-1"),
+        ("learning_rate", "nan"),
+        ("weight_decay", "inf"),
+        ("per_device_train_batch_size", "0"),
+        ("gradient_accumulation_steps", "0"),
+        ("dataloader_num_workers", "-1"),
+        ("num_train_epochs", "-1"),
+        ("seed", "-1"),
+        ("max_steps", "0"),
+        ("max_steps", "-5"),
+    ],
+)
+def test_a_number_that_trains_nothing_is_refused_first(option, value):
+    with pytest.raises(ArgumentError, match=rf"^--{option}: found {value}.*; expected .*at least [01]\."):
+        parse_arguments(SegmentationArguments, [*SEGMENT, f"--{option}", value])
+
+
 def test_tinycd_is_trained_with_its_published_optimiser():
     _, training = parse_arguments(ChangeDetectionArguments, [*CHANGES, "--recipe", "paper"])
     assert training.learning_rate == 0.00356799066427741
