@@ -24,6 +24,7 @@ from .folder import SeriesFolder
 from .output_files import check_outputs, remove_damaged, remove_work_files
 from .series_manifest import Findings, finished_manifest, is_finished, planned_manifest
 from .series_outputs import (
+    copy_permits,
     draw_quicklooks,
     map_names,
     outline,
@@ -87,6 +88,7 @@ def make_series(
 def _make(plan: SeriesPlan, *, progress: bool) -> Findings:
     """All maps, tables and polygons that the folder does not hold yet."""
     known_shares: Mapping[int, float] = {}
+    copy_permits(plan)
     if plan.mapper is not None:
         for year in plan.years:
             map_probability(plan, plan.mapper, year, progress=progress)

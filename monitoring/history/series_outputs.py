@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from euromine.monitoring.scenes.quicklooks import Quicklook, write_quicklook
@@ -12,6 +16,7 @@ from euromine.monitoring.scenes.scene import Scene
 from euromine.support.errors import MissingExtraError
 
 from .area_series import PairChange, YearArea, area_caveats, areas_by_year, changes_by_pair, write_areas
+from .change_writers import places_of
 from .file_names import (
     AREAS,
     CHANGES_TABLE,
@@ -27,6 +32,7 @@ from .file_names import (
 )
 from .manifest import NAME
 from .map_rows import MapFiles, row_blocks
+from .map_values import NODATA
 from .output_files import listed_files
 from .permits import outside_permits, write_findings
 from .polygons import change_polygons, footprint_polygons
@@ -84,6 +90,8 @@ def tabulate_areas(plan: SeriesPlan) -> list[str]:
     if plan.mapper is not None:
         maps = row_blocks(plan.folder, [footprint_name(year) for year in plan.years], plan.grid)
         areas = areas_by_year(maps, plan.years, plan.grid, site=plan.site, confusion=plan.footprint_confusion)
+        seen = areas_by_year(_seen(plan), plan.years, plan.grid)
+        areas = [replace(row, known_share=of.known_share) for row, of in zip(areas, seen, strict=True)]
         write_areas(areas, plan.folder / AREAS, YearArea)
         if plan.footprint_confusion is not None:
             caveats = area_caveats(areas, plan.footprint_confusion)
@@ -93,8 +101,33 @@ def tabulate_areas(plan: SeriesPlan) -> list[str]:
         changes = changes_by_pair(
             maps, plan.pairs, plan.grid, site=plan.site, confusion=plan.change_confusion
         )
+        if plan.mapper is not None:
+            both = changes_by_pair(_seen_in_both(plan), plan.pairs, plan.grid)
+            changes = [
+                replace(row, known_share=min(row.known_share, of.known_share))
+                for row, of in zip(changes, both, strict=True)
+            ]
     write_areas(changes, plan.folder / CHANGES_TABLE, PairChange)
     return caveats
+
+
+def _seen(plan: SeriesPlan) -> Iterator[NDArray[np.uint8]]:
+    """Rows of all years (years, rows, width): 0 where the image has data, else 255; smoothing fills gaps."""
+    for probability in row_blocks(plan.folder, [probability_name(year) for year in plan.years], plan.grid):
+        yield np.where(np.isnan(probability), NODATA, 0).astype(np.uint8)
+
+
+def _seen_in_both(plan: SeriesPlan) -> Iterator[NDArray[np.uint8]]:
+    """The same of all pairs of years (pairs, rows, width)."""
+    places = places_of(plan.pairs, plan.years)
+    for seen in _seen(plan):
+        yield np.stack([seen[first] | seen[second] for first, second in places])
+
+
+def copy_permits(plan: SeriesPlan) -> None:
+    """Write the outlines of the permits: what cannot be written is known before the first map."""
+    if plan.permits is not None:
+        write_polygons(plan.permits, plan.folder / PERMIT_OUTLINES)
 
 
 def outline(plan: SeriesPlan, *, progress: bool = False) -> list[str]:
@@ -149,7 +182,6 @@ def _compare_with_permits(plan: SeriesPlan, footprints: Any, changes: Any) -> li
         minimum_mapping_unit=plan.settings.minimum_mapping_unit,
     )
     write_findings(findings, plan.folder / PERMITS_TABLE, plan.folder / PERMITS_POLYGONS)
-    write_polygons(plan.permits, plan.folder / PERMIT_OUTLINES)
     return [PERMITS_TABLE, PERMITS_POLYGONS, PERMIT_OUTLINES]
 
 

@@ -8,6 +8,12 @@ from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from rasterio.errors import CRSError
+from rasterio.transform import array_bounds
+from rasterio.warp import transform_bounds
+from rasterio.windows import Window
+
 from euromine.dataset_script.archive import is_simulated_image
 from euromine.modeling.auto import CHANGE_DETECTION, SEGMENTATION
 from euromine.monitoring.mapping.geotiffs import read_record
@@ -16,9 +22,11 @@ from euromine.monitoring.scenes.alignment import AlignedScene, series_grid
 from euromine.monitoring.scenes.grids import Grid
 from euromine.monitoring.scenes.reflectance import Reflectance
 from euromine.monitoring.scenes.scene import Scene
-from euromine.support.errors import ArgumentError, ModelError, SceneError
+from euromine.support.errors import ArgumentError, GridError, ModelError, SceneError
+from euromine.support.rasters import crs_name, gdal, gdal_errors
 
 from .area_estimation import Confusion
+from .area_series import areas_by_year
 from .calibration import Calibration
 from .checkpoint_records import load_calibration, model_record
 from .manifest import ModelRecord
@@ -106,6 +114,7 @@ def plan_series(
     Raises:
         SceneError: An image lacks a band, does not say what its numbers mean or shares no ground with the
             others.
+        GridError: The grid has no areas on the ground.
         ArgumentError: Settings, models and years do not go together.
         ModelError: Two models have the same task, or there is none.
         PermitError: The permits cannot be read.
@@ -118,6 +127,7 @@ def plan_series(
     bands = tuple(dict.fromkeys(band for loaded in used for band in loaded.image_processor.bands))
     reflectances = {year: _reflectance(scene, bands) for year, scene in scenes.items()}
     grid = series_grid(list(scenes.values()))
+    _check_measurable(grid)
     digests = {loaded.task: model_digest(loaded.model, loaded.image_processor) for loaded in used}
     calibration = None if mapper is None else load_calibration(mapper, digests[SEGMENTATION])
     rates = _rates(settings, calibration)
@@ -185,6 +195,24 @@ def _check_together(
         raise ArgumentError("permits: found a change detector alone; expected a footprint mapper as well.")
     if settings.permits is not None or settings.minimum_mapping_unit:
         require_geopandas()
+
+
+def _check_measurable(grid: Grid) -> None:
+    """Refuse a grid without ground areas or places on the Earth, which its tables and polygons need.
+
+    Raises:
+        GridError: There are none.
+    """
+    row = grid.window(Window(0, 0, grid.width, 1))
+    areas_by_year(np.zeros((1, 1, grid.width), np.uint8), [0], row)
+    try:
+        with gdal():
+            transform_bounds(grid.crs, "EPSG:4326", *array_bounds(grid.height, grid.width, grid.transform))
+    except (*gdal_errors(), CRSError) as error:
+        raise GridError(
+            f"grid: found the coordinate system {crs_name(grid.crs)[:60]}, which cannot be brought to "
+            f"longitude and latitude ({error}); expected one on the Earth. Assign one with gdal_edit.py."
+        ) from None
 
 
 def _reflectance(scene: Scene, bands: Sequence[str]) -> Reflectance:

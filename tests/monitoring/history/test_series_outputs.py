@@ -2,7 +2,18 @@
 
 import pytest
 
-from .site_images import CRS, HEIGHT, ORIGIN, PLAIN, WIDTH, YEARS, series_of
+from .site_images import (
+    CRS,
+    HEIGHT,
+    ORIGIN,
+    PLAIN,
+    RATES,
+    WIDTH,
+    YEARS,
+    image_of,
+    series_of,
+    write_image,
+)
 
 # Of areas in the projection to those on the ground at the central meridian of UTM.
 STRETCH = 0.9996**2
@@ -62,3 +73,19 @@ def test_permits_cut_out_what_they_allow(place, mapper, made, tmp_path):
     # Without permits nothing of theirs stays.
     series_of([mapper], place, tmp_path / "out", smoothing="none", **PLAIN)
     assert not list((tmp_path / "out").glob("permit*"))
+
+
+@pytest.mark.parametrize("smoothing", ["none", "median", "viterbi"])
+def test_the_known_share_is_what_the_image_showed_and_not_what_smoothing_filled_in(
+    mapper, tmp_path, smoothing
+):
+    for year in (2015, 2016, 2017):
+        image = image_of(year)
+        if year == 2016:
+            image[:, :, 24:] = -999  # three quarters of the 96 columns
+        write_image(tmp_path / "mine" / "image" / f"Year{year}.tif", image, nodata=-999)
+    result = series_of(
+        [mapper], tmp_path / "mine", tmp_path / "out", smoothing=smoothing, rates=RATES, **PLAIN
+    )
+    assert result.areas["known_share"].tolist() == pytest.approx([1, 0.25, 1], abs=1e-3)
+    assert result.changes["known_share"].tolist() == pytest.approx([0.25, 1, 0.25], abs=1e-3)

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from rasterio import Affine
 
 from euromine.modeling import SEGMENTATION
 from euromine.monitoring.history.area_estimation import CHANGE_CLASSES, FOOTPRINT_CLASSES, Confusion
@@ -11,7 +12,7 @@ from euromine.monitoring.history.calibration import Calibration
 from euromine.monitoring.history.series import make_series
 from euromine.monitoring.history.series_settings import SeriesSettings
 from euromine.monitoring.mapping.loading import LoadedModel, model_digest
-from euromine.support.errors import ArgumentError, ModelError, SceneError
+from euromine.support.errors import ArgumentError, GridError, ModelError, SceneError
 
 from .site_images import PLAIN, RATES, image_of, series_of, write_image, write_site
 
@@ -157,3 +158,24 @@ def test_images_are_simulated_where_the_simulator_left_its_note(mapper, tmp_path
         SeriesSettings(simulated=not simulated, **PLAIN),
     )
     assert told.manifest.simulated is not simulated
+
+
+def test_a_grid_without_areas_is_refused_before_the_first_map(mapper, tmp_path):
+    write_image(
+        tmp_path / "mine" / "image" / "Year2015.tif",
+        image_of(2015),
+        crs='LOCAL_CS["site grid",UNIT["metre",1]]',
+    )
+    with pytest.raises(GridError, match="expected"):
+        series_of([mapper], tmp_path / "mine", tmp_path / "out", **PLAIN)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_turned_grid_in_degrees_is_made_or_refused_before_the_first_map(mapper, tmp_path):
+    turned = Affine.translation(15, 45) * Affine.rotation(-30) * Affine.scale(1e-4, -1e-4)
+    path = tmp_path / "mine" / "image" / "Year2015.tif"
+    write_image(path, image_of(2015), crs="EPSG:4326", transform=turned)
+    try:
+        series_of([mapper], tmp_path / "mine", tmp_path / "out", **PLAIN)
+    except GridError:
+        assert not list((tmp_path / "out").iterdir())
