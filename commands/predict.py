@@ -41,6 +41,10 @@ def predict(
         float | None,
         typer.Option(help="Value of pixels without data. By default, as in the scenes' metadata."),
     ] = None,
+    override: Annotated[
+        bool,
+        typer.Option(help="Insist on bands, scale, offset and nodata where scenes say otherwise themselves."),
+    ] = False,
     threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Pixels above this probability are mapped as mine.")
     ] = 0.5,
@@ -73,7 +77,7 @@ def predict(
         scenes,
         out,
         probability=probability,
-        options=SceneOptions(bands=names, scale=scale, offset=offset, nodata=nodata),
+        options=SceneOptions(bands=names, scale=scale, offset=offset, nodata=nodata, override=override),
         threshold=threshold,
         window=window,
         overlap=overlap,

@@ -82,6 +82,10 @@ def series(
         typer.Option(help="-1000 if processing baseline 04.00 or later added 1000, else 0."),
     ] = None,
     nodata: Annotated[float | None, typer.Option(help="The number of pixels without data.")] = None,
+    override: Annotated[
+        bool,
+        typer.Option(help="Insist on bands, scale, offset and nodata where scenes say otherwise themselves."),
+    ] = False,
     window: Annotated[int, typer.Option(help="Largest side of a window in pixels, a multiple of 32.")] = 512,
     overlap: Annotated[int, typer.Option(help="Pixels that neighbouring windows share.")] = 64,
     device: Annotated[
@@ -121,6 +125,7 @@ def series(
             scale=scale,
             offset=offset,
             nodata=nodata,
+            override=override,
             window=window,
             overlap=overlap,
         )

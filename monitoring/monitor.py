@@ -73,6 +73,7 @@ class MineMonitor:
         scale: float | None = None,
         offset: float | None = None,
         nodata: float | None = None,
+        override: bool = False,
         window: int = WINDOW,
         overlap: int = OVERLAP,
         batch_size: int | None = None,
@@ -89,6 +90,7 @@ class MineMonitor:
             scale: Reflectance is `(number + offset) * scale`; None for the metadata's.
             offset: As above.
             nodata: The number of pixels without data; None for the metadata's.
+            override: Whether to insist on these four where the scene's own metadata contradict them.
             window: The largest side of a window in pixels, a multiple of 32.
             overlap: Pixels that neighbouring windows share.
             batch_size: Windows per call of the network; None for 1, or 8 on a GPU.
@@ -105,7 +107,7 @@ class MineMonitor:
         mapper = next((loaded for loaded in self.models if loaded.task == SEGMENTATION), None)
         if mapper is None:
             raise ModelError(f"{self}: found no footprint mapper; expected one to predict a scene.")
-        with open_scene(scene, _scene_options(bands, scale, offset, nodata)) as opened:
+        with open_scene(scene, _scene_options(bands, scale, offset, nodata, override)) as opened:
             blocks = predict_probability(
                 mapper.model,
                 mapper.image_processor,
@@ -140,6 +142,7 @@ class MineMonitor:
         scale: float | None = None,
         offset: float | None = None,
         nodata: float | None = None,
+        override: bool = False,
         window: int = WINDOW,
         overlap: int = OVERLAP,
         batch_size: int | None = None,
@@ -166,6 +169,7 @@ class MineMonitor:
             scale: As for `predict`.
             offset: As for `predict`.
             nodata: As for `predict`.
+            override: As for `predict`.
             window: As for `predict`.
             overlap: As for `predict`.
             batch_size: As for `predict`.
@@ -190,7 +194,7 @@ class MineMonitor:
             overlap=overlap,
             batch_size=batch_size,
         )
-        options = _scene_options(bands, scale, offset, nodata)
+        options = _scene_options(bands, scale, offset, nodata, override)
         chosen = None if years is None else sorted({int(year) for year in years})
         if isinstance(scenes, str | os.PathLike):
             found = find_scenes(scenes, chosen, options)
@@ -209,7 +213,11 @@ class MineMonitor:
 
 
 def _scene_options(
-    bands: str | Sequence[str] | None, scale: float | None, offset: float | None, nodata: float | None
+    bands: str | Sequence[str] | None,
+    scale: float | None,
+    offset: float | None,
+    nodata: float | None,
+    override: bool,
 ) -> SceneOptions:
     names = parse_bands(bands) if isinstance(bands, str) else bands
-    return SceneOptions(None if names is None else tuple(names), scale, offset, nodata)
+    return SceneOptions(None if names is None else tuple(names), scale, offset, nodata, override)

@@ -33,7 +33,7 @@ from .scenes.scene_options import SceneOptions
 
 TASK = "mine-footprint"
 
-_SCENE = ("bands", "scale", "offset", "nodata")
+_SCENE = ("bands", "scale", "offset", "nodata", "override")
 _FORWARD = ("window", "overlap")
 
 
@@ -89,7 +89,7 @@ class MineFootprintPipeline(Pipeline):
     `source_bands` unless `bands` names them.
 
     Options: `threshold` (0.5); `window` and `overlap` in pixels; and, where a file's own metadata do not
-    apply, `bands`, `scale`, `offset` and `nodata` as for `euromine predict`.
+    apply, `bands`, `scale`, `offset`, `nodata` and `override` as for `euromine predict`.
 
     Returns a dictionary: `mask` uint8 (height, width), 1 mine, 0 other, 255 without data; `probability`
     float32 (height, width), NaN without data; `area_ha`, the mined area on the ground, None for an array.
@@ -126,6 +126,7 @@ class MineFootprintPipeline(Pipeline):
         scale: float | None = None,
         offset: float | None = None,
         nodata: float | None = None,
+        override: bool = False,
     ) -> dict[str, Any]:
         """Open the input as something that is read in windows."""
         names = parse_bands(bands) if isinstance(bands, str) else bands
@@ -141,7 +142,7 @@ class MineFootprintPipeline(Pipeline):
                 f"scene: found a {type(input_).__name__}; expected the path of a GeoTIFF, an open dataset or "
                 "an array (bands, height, width)."
             )
-        options = SceneOptions(None if names is None else tuple(names), scale, offset, nodata)
+        options = SceneOptions(None if names is None else tuple(names), scale, offset, nodata, override)
         return {"scene": open_scene(Path(path), options), "is_ours": True}
 
     def _forward(  # type: ignore[override]

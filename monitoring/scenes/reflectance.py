@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from euromine.support.errors import SceneError
 from euromine.support.image_headers import DIGITAL_NUMBERS
 
 from .band_names import REFLECTANCE_BANDS
-from .scene_options import SceneOptions
+from .scene_options import SceneOptions, contradiction
 from .sentinel2_products import baseline_name, baseline_offset, parse_baseline, product_baseline
 from .sidecar import Sidecar, number_or_none
 
@@ -75,10 +76,11 @@ def scene_reflectance(
 ) -> Reflectance:
     """How the numbers of some bands become reflectance.
 
-    For scale and offset alike, the first source that knows decides: the user's options; GDAL's scale and
-    offset in the file; for the scale then a STAC item, the product's quantification value, or that integers
-    are reflectance times 10,000; for the offset the processing baseline in a STAC item, in the product's
-    metadata or in its name, or the layout of the published archive, which has no offset.
+    For scale and offset alike, the first source that knows decides: the user's options, which must agree with
+    what the file says unless the user insists; GDAL's scale and offset in the file; for the scale then a STAC
+    item, the product's quantification value, or that integers are reflectance times 10,000; for the offset
+    the processing baseline in a STAC item, in the product's metadata or in its name, or the layout of the
+    published archive, which has no offset.
 
     Radar and terrain keep the units that the model was trained in.
 
@@ -88,7 +90,7 @@ def scene_reflectance(
         indexes: Their places in the file, counted from 1.
 
     Raises:
-        SceneError: No source knows.
+        SceneError: No source knows, or an option contradicts what the file says.
     """
     scales = [float(metadata.scales[index - 1]) for index in indexes]
     offsets = [float(metadata.offsets[index - 1]) for index in indexes]
@@ -114,8 +116,12 @@ def scene_reflectance(
 
 def _scale(metadata: ReflectanceMetadata, in_file: list[float] | None, count: int) -> tuple[list[float], str]:
     """The scale of each band and its source."""
-    if metadata.options.scale is not None:
-        return [metadata.options.scale] * count, "option"
+    asked = metadata.options.scale
+    if asked is not None:
+        own = (in_file, "in the file") if in_file is not None else _told_scale(metadata)
+        if own is not None and not metadata.options.override:
+            _check_agreement(metadata, "scale", own[0], asked, own[1])
+        return [asked] * count, "option"
     if in_file is not None:
         return list(in_file), "GDAL's in the file"
     known, source = _known_scale(metadata)
@@ -131,23 +137,50 @@ def _offset(
 ) -> tuple[list[float], str]:
     """The offset of each band, in the file's numbers, and its source."""
     count = len(scale)
-    if metadata.options.offset is not None:
-        return [metadata.options.offset] * count, "option"
+    in_file = [each / (by or 1) for each, by in zip(offsets, scales, strict=True)]
+    asked = metadata.options.offset
+    if asked is not None:
+        # Beside a scale, an offset of 0 is what GDAL gives for none.
+        own = (in_file, "in the file") if any(offsets) else _told_offset(metadata)
+        is_reflectance = metadata.dtype.kind == "f" and set(scale) == {1.0} and not any(offsets)
+        if own is not None and not (metadata.options.override or is_reflectance):
+            _check_agreement(metadata, "offset", own[0], asked, own[1])
+        return [asked] * count, "option"
     if is_in_file:
-        return [each / (by or 1) for each, by in zip(offsets, scales, strict=True)], "GDAL's in the file"
+        return in_file, "GDAL's in the file"
     if metadata.dtype.kind == "f" and set(scale) == {1.0}:
         return [0.0] * count, "none in reflectance"
     known, source = _known_offset(metadata)
     return [known] * count, source
 
 
-def _known_scale(metadata: ReflectanceMetadata) -> tuple[float, str]:
+def _check_agreement(
+    metadata: ReflectanceMetadata, name: str, own: Sequence[float], asked: float, source: str
+) -> None:
+    """Refuse an option that is not what the file says of its bands.
+
+    Raises:
+        SceneError: It is not.
+    """
+    other = next((each for each in own if not math.isclose(each, asked, rel_tol=1e-4, abs_tol=1e-9)), None)
+    if other is not None:
+        raise contradiction(metadata.shown, f"the {name} {other:g} ({source})", f"--{name} {asked:g}")
+
+
+def _told_scale(metadata: ReflectanceMetadata) -> tuple[list[float], str] | None:
+    """What a STAC item or the product's metadata say of the scale."""
     if metadata.item.scale is not None:
-        return metadata.item.scale, metadata.item.source
+        return [metadata.item.scale], metadata.item.source
     for tag in ("QUANTIFICATION_VALUE", "BOA_QUANTIFICATION_VALUE"):
         value = number_or_none(metadata.tags.get(tag))
         if value:
-            return 1 / value, f"{tag} in the file"
+            return [1 / value], f"{tag} in the file"
+    return None
+
+
+def _known_scale(metadata: ReflectanceMetadata) -> tuple[float, str]:
+    if told := _told_scale(metadata):
+        return told[0][0], told[1]
     if metadata.dtype in _UNSCALED_TYPES:
         return 1 / DIGITAL_NUMBERS, "whole numbers are reflectance x 10000"
     raise SceneError(
@@ -156,9 +189,10 @@ def _known_scale(metadata: ReflectanceMetadata) -> tuple[float, str]:
     )
 
 
-def _known_offset(metadata: ReflectanceMetadata) -> tuple[float, str]:
+def _told_offset(metadata: ReflectanceMetadata) -> tuple[list[float], str] | None:
+    """What a STAC item or the processing baseline say of the offset."""
     if metadata.item.offset is not None:
-        return metadata.item.offset, metadata.item.source
+        return [metadata.item.offset], metadata.item.source
     tags, path = metadata.tags, metadata.path
     for baseline, source in (
         (parse_baseline(tags.get("PROCESSING_BASELINE")), "in the file's metadata"),
@@ -167,7 +201,14 @@ def _known_offset(metadata: ReflectanceMetadata) -> tuple[float, str]:
         (product_baseline("/".join(path.absolute().parts[:-1])), "in its folder's name"),
     ):
         if baseline:
-            return baseline_offset(baseline), f"processing baseline {baseline_name(baseline)} {source}"
+            return [baseline_offset(baseline)], f"processing baseline {baseline_name(baseline)} {source}"
+    return None
+
+
+def _known_offset(metadata: ReflectanceMetadata) -> tuple[float, str]:
+    if told := _told_offset(metadata):
+        return told[0][0], told[1]
+    path = metadata.path
     if metadata.is_archive_image:
         return 0.0, "layout of the published archive"
     raise SceneError(

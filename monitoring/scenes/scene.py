@@ -44,7 +44,7 @@ from .band_names import REFLECTANCE_BANDS, canonical_band
 from .grids import Grid
 from .offset_check import OffsetCheck
 from .reflectance import Reflectance, ReflectanceMetadata, scene_reflectance
-from .scene_options import SceneOptions
+from .scene_options import SceneOptions, contradiction
 from .sentinel2_products import year_in_name, year_of_timestamp
 from .sidecar import read_sidecar, sidecar_paths
 
@@ -244,18 +244,30 @@ class Scene:
         return names
 
     def _band_names(self) -> tuple[str | None, ...]:
-        """From the options; else the file, a STAC item, the colours, or the layout of the archive."""
+        """From the options; else the file, a STAC item, the colours, or the layout of the archive.
+
+        Raises:
+            SceneError: The options contradict the file or the STAC item.
+        """
         dataset, given = self._dataset, self.options.bands
+        names = tuple(map(canonical_band, self._header.texts))
+        if not any(names) and len(self._item.bands) == dataset.count:
+            names = self._item.bands
         if given is not None:
             if len(given) != dataset.count:
                 raise SceneError(
                     f"{self._shown}: found {_counted(dataset.count, 'band')} but "
                     f"{_counted(len(given), 'name')} in --bands; expected one name per band."
                 )
-            return tuple(canonical_band(name) for name in given)
-        names = tuple(canonical_band(text) for text in self._header.texts)
-        if not any(names) and len(self._item.bands) == dataset.count:
-            names = self._item.bands
+            asked = tuple(map(canonical_band, given))
+            pairs = zip(names, asked, strict=True)
+            if not self.options.override and any(own and new and own != new for own, new in pairs):
+                raise contradiction(
+                    self._shown,
+                    f"the bands {', '.join(name or '-' for name in names)} in its metadata",
+                    f"--bands {','.join(name or '-' for name in asked)}",
+                )
+            return asked
         if not any(names) and dataset.dtypes[0] != "uint8":
             names = tuple(_COLOURS.get(colour) for colour in dataset.colorinterp)
         if not any(names) and self._is_archive_image():
@@ -266,8 +278,16 @@ class Scene:
         return is_archive_image(self.path) and self._dataset.count == len(BANDS) and self.dtype.kind in "iu"
 
     def _find_nodata(self) -> float | None:
-        if self.options.nodata is not None:
-            return float(self.options.nodata)
+        own, asked = self._own_nodata(), self.options.nodata
+        if asked is None:
+            return own
+        is_same = own is None or own == asked or (math.isnan(own) and math.isnan(asked))
+        if not (is_same or self.options.override):
+            raise contradiction(self._shown, f"nodata {own:g} in its metadata", f"--nodata {asked:g}")
+        return float(asked)
+
+    def _own_nodata(self) -> float | None:
+        """From the file, the metadata beside it, or a STAC item."""
         if self._header.nodata is not None:
             return self._header.nodata
         beside, unread = auxiliary_nodata(str(self.path))

@@ -54,6 +54,6 @@ def contradiction(scene: str, own: str, option: str) -> SceneError:
         option: The option and its value.
     """
     return SceneError(
-        f"{scene}: found {own}, against {option}; expected both to agree. Leave the option out for this scene, "
-        "or add --override to insist on it."
+        f"{scene}: found {own}, against {option}; expected both to agree. Leave the option out for this "
+        "scene, or add --override to insist on it."
     )

@@ -1,5 +1,6 @@
 """Scale and offset from metadata and options."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_a_picture_of_eight_bits_is_refused(write_scene: WriteScene) -> None:
         ({"scales": (0.0001, 0)}, None, "uint16", 1, 0),
         ({"scales": (0.00005, -0.05)}, None, "uint16", 0.5, -500),
         ({"scales": (1, -1000)}, None, "uint16", 1, -1000),
-        ({"scales": (0.0001, -0.1)}, SceneOptions(offset=0), "uint16", 1, 0),
+        ({"scales": (0.0001, -0.1)}, SceneOptions(offset=0, override=True), "uint16", 1, 0),
         ({"tags": {"PROCESSING_BASELINE": "05.11"}}, None, "uint16", 1, -1000),
         ({"tags": {"PROCESSING_BASELINE": "04.00"}}, None, "uint16", 1, -1000),
         ({"tags": {"PROCESSING_BASELINE": "03.01"}}, None, "uint16", 1, 0),
@@ -99,3 +100,45 @@ def test_radar_and_terrain_keep_their_units(write_scene: WriteScene) -> None:
     path = write_scene("scene.tif", image, names=("VV", "VH", "DEM"))
     values, _ = read(path, bands=("DEM", "VV"))
     np.testing.assert_allclose(values, image[[2, 0]], rtol=1e-6)
+
+
+PRODUCT = "S2A_MSIL2A_20180703T101021_N0208_R022_T33TWN_20180703T101041.tif"
+
+
+@pytest.mark.parametrize(
+    ("what", "options", "found"),
+    [
+        ({"name": PRODUCT}, {"offset": -1000}, "the offset 0 (processing baseline 02.08 in its name)"),
+        ({"scales": (0.0001, -0.1)}, {"offset": 0}, "the offset -1000 (in the file)"),
+        ({"scales": (0.0001, 0)}, {"scale": 1}, "the scale 0.0001 (in the file)"),
+        ({"tags": {"QUANTIFICATION_VALUE": "10000"}}, {"scale": 1, "offset": 0}, "the scale 0.0001 (QUANT"),
+        ({"tags": {"PROCESSING_BASELINE": "05.11"}}, {"offset": 0}, "the offset -1000 (processing baseline"),
+    ],
+)
+def test_an_option_that_contradicts_the_file_is_refused_unless_the_user_insists(
+    write_scene: WriteScene, what: dict[str, Any], options: dict[str, Any], found: str
+) -> None:
+    path = write_scene(what.pop("name", "scene.tif"), numbers(), **what)
+    with pytest.raises(SceneError, match=re.escape(f"{path}: found {found}")) as caught:
+        read(path, SceneOptions(**options))
+    assert str(caught.value).endswith("or add --override to insist on it.")
+    values, _ = read(path, SceneOptions(**{"offset": 0, **options}, override=True))
+    scale, offset = options.get("scale", 0.0001), options.get("offset", 0)
+    np.testing.assert_allclose(values, (numbers().astype(float) + offset) * scale * 10_000, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("what", "offset"),
+    [
+        ({"name": PRODUCT}, 0),
+        ({"scales": (0.0001, -0.1)}, -1000),
+        ({"scales": (0.0001, 0)}, -1000),  # a scale alone: GDAL's offset of 0 says nothing
+        ({"name": "composite_2023.tif"}, -1000),
+    ],
+)
+def test_an_option_that_agrees_with_the_file_or_fills_a_gap_holds(
+    write_scene: WriteScene, what: dict[str, Any], offset: float
+) -> None:
+    path = write_scene(what.pop("name", "scene.tif"), numbers(), **what)
+    values, _ = read(path, SceneOptions(offset=offset))
+    np.testing.assert_allclose(values, numbers().astype(float) + offset, rtol=1e-6)

@@ -123,7 +123,7 @@ def test_a_pixel_without_data_in_one_band_is_without_data(
     image[3, 2, 4] = marked
     image[:, 0, 0] = marked
     path = write_scene("scene.tif", image, nodata=nodata)
-    values, valid = read(path, SceneOptions(scale=0.0001, offset=0, nodata=given))
+    values, valid = read(path, SceneOptions(scale=0.0001, offset=0, nodata=given, override=True))
     assert np.argwhere(~valid).tolist() == [[0, 0], [2, 4]]
     assert np.isfinite(values).all()
 
@@ -287,3 +287,18 @@ def test_a_file_of_another_state_has_another_fingerprint(write_scene: WriteScene
     second = fingerprint(path)
     write_scene("scene.tif", numbers()[::-1])
     assert len({json.dumps(each) for each in (first, second, fingerprint(path))}) == 3
+
+
+def test_band_names_and_nodata_that_contradict_the_file_are_refused(write_scene: WriteScene) -> None:
+    path = write_scene("scene.tif", numbers()[::-1], names=BANDS[::-1], nodata=0)
+    with pytest.raises(
+        SceneError, match=r"found the bands B12, B11, .* in its metadata, against --bands B02"
+    ):
+        read(path, SceneOptions(bands=BANDS, offset=0))
+    with pytest.raises(SceneError, match="found nodata 0 in its metadata, against --nodata 7"):
+        read(path, SceneOptions(offset=0, nodata=7))
+    values, _ = read(path, SceneOptions(bands=BANDS, offset=0, override=True))
+    np.testing.assert_array_equal(values, numbers()[::-1])
+    # Names that agree, and dashes for bands to ignore, contradict nothing.
+    values, _ = read(path, SceneOptions(bands=("-", *BANDS[-2::-1]), offset=0, nodata=0), BANDS[:9])
+    np.testing.assert_array_equal(values, numbers()[:9])
