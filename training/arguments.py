@@ -294,6 +294,8 @@ _ABSENT = _Absent()
 def _given_values(arguments_class: type[ScriptArguments], argv: Sequence[str]) -> dict[str, Any]:
     """The values given on the command line."""
     parser = _parser(arguments_class)
+    if not {"-h", "--help"}.isdisjoint(argv):
+        parser.parse_args(["--help"])  # while the parser has the defaults that it shows
     parser.set_defaults(**dict.fromkeys(_destinations(parser), _ABSENT))
     namespace, unknown = parser.parse_known_args(argv)
     if unknown:

@@ -310,3 +310,12 @@ def test_the_papers_protocol_normalises_and_pools_as_the_paper_does():
 def test_the_papers_protocol_is_not_mixed_with_another(other, sentence):
     with pytest.raises(ArgumentError, match=sentence):
         parse_arguments(SegmentationArguments, [*SEGMENT, "--protocol", "paper", *other])
+
+
+def test_help_shows_the_defaults(capsys):
+    with pytest.raises(SystemExit) as left:
+        parse_arguments(ChangeDetectionArguments, ["--help"])
+    assert left.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "(default: uniform)" in shown
+    assert " object at 0x" not in shown
