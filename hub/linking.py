@@ -1,4 +1,4 @@
-"""Bare names on this machine: `load_dataset("euromine", "annual")` and `evaluate.load("ca_tiou")`.
+"""Bare names on this machine: `load_dataset("euromine")` and `evaluate.load("ca_tiou")`.
 
 Both libraries look in their caches for a bare name that they find neither in the working directory nor on
 the Hub. The linked files lie in a hidden folder of the cache of `datasets`. The caches themselves only get
@@ -34,6 +34,10 @@ _MANIFEST = "link.json"
 _WORK = "work"
 _VERSION = "1.0.0"
 _INFO = "dataset_info.json"
+# What the bare name gives. Its time lies ahead, since each result of `filter` or `map` that `datasets` keeps
+# beside the rows of a config makes that config newer. 2100-01-01.
+_DEFAULT_CONFIG = "annual"
+_FAR_FUTURE = 4102444800
 # Larger files are recognised by size and time: hashing fifty gigabytes before deleting them takes minutes.
 _HASHED_BYTES = 2**20
 
@@ -125,11 +129,13 @@ def link(folder: str | os.PathLike[str], *, progress: bool = True) -> Link:
         )
     configs = tuple(data_files(folder))
     names = (
+        f'load_dataset("{NAME}")',
         *(f'load_dataset("{NAME}", "{config}")' for config in configs),
         *(f'evaluate.load("{name}")' for name in METRICS),
     )
     links = _links(store, fingerprint, configs)
     if before is not None and before.complete and all(_points_to(*each) for each in links.items()):
+        _prefer_default(store / fingerprint)
         return Link(folder, names, before.size, before.shared, existed=True)
     for path, target in links.items():
         if os.path.lexists(path) and not _points_to(path, target):
@@ -157,6 +163,7 @@ def link(folder: str | os.PathLike[str], *, progress: bool = True) -> Link:
             path.parent.mkdir(parents=True, exist_ok=True)
             if not os.path.lexists(path):
                 path.symlink_to(target, target_is_directory=True)
+        _prefer_default(store / fingerprint)
         _write_manifest(store, replace(manifest, complete=True))
     return Link(folder, names, manifest.size, manifest.shared, existed=False)
 
@@ -218,10 +225,21 @@ def _links(store: Path, fingerprint: str, configs: Sequence[str]) -> dict[Path, 
     version = hashlib.sha256(f"{NAME} {fingerprint}".encode()).hexdigest()
     return {
         **{
-            cache / NAME / config / _VERSION / fingerprint: store / fingerprint / config for config in configs
+            cache / NAME / config / _VERSION / _hash_of(config, fingerprint): store / fingerprint / config
+            for config in configs
         },
         **{modules / f"evaluate-metric--{name}" / version: store / fingerprint / name for name in METRICS},
     }
+
+
+def _hash_of(config: str, fingerprint: str) -> str:
+    """The version of a linked config: a bare name is ambiguous to `datasets` where configs share one."""
+    return hashlib.sha256(f"{config} {fingerprint}".encode()).hexdigest()[:16]
+
+
+def _prefer_default(own: Path) -> None:
+    """Make the default config the newest, which `datasets` takes where no config is named."""
+    os.utime(own / _DEFAULT_CONFIG, (_FAR_FUTURE, _FAR_FUTURE))
 
 
 def _store_files(

@@ -107,6 +107,30 @@ value = [counts, row["site"], len(row["image"]), streamed["site"], scores]
     assert scores == {name: [name, [0, 1]] for name in ("ca_tiou", "annual_f1", "interval_f1")}
 
 
+def test_the_bare_name_without_a_config_gives_the_annual_rows(
+    linked: str, linker: Worker, start_person: Callable[..., Worker]
+) -> None:
+    person = start_person(HF_HOME=linker.environment["HF_HOME"], **OFFLINE)
+    found = person.run(
+        """
+from datasets import load_dataset
+rows = {split: [len(each), sorted(each.features)] for split, each in load_dataset("euromine").items()}
+# What `filter` keeps beside the pairs makes them newer.
+load_dataset("euromine", "pairs", split="train").filter(lambda row: row["interval"] == 1)
+again = load_dataset("euromine", split="train")
+annual = {
+    split: [len(each), sorted(each.features)] for split, each in load_dataset("euromine", "annual").items()
+}
+series = load_dataset("euromine", "series", split="train")
+value = [rows, annual, "image" in again.features, "rows" in series.features]
+"""
+    )
+    rows, annual, is_annual, is_series = found
+    assert rows == annual
+    assert (is_annual, is_series) == (True, True)
+    assert 'load_dataset("euromine")' in linked
+
+
 def test_our_reader_and_the_dataset_s_default_work_by_the_bare_name(linked: str, linker: Worker) -> None:
     shape = linker.run(
         """
