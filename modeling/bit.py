@@ -16,7 +16,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from .base import init_convolutions
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
-from .layers import conv_norm, linear_of_pixels
+from .layers import conv_norm, is_plain, linear_of_pixels
 from .pretrained import EncoderWeights, PretrainedEncoderModel
 from .resnet import ResNet, resnet_weights
 
@@ -66,6 +66,8 @@ class Attention(nn.Module):
             layer(memory).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
             for layer in (self.key, self.value)
         )
+        if not is_plain(self.query, self.out):
+            return self._one_by_one(queries, normed, key, value)
         # The memory is a few tokens, the queries may be all pixels: the linear layers of the queries and of
         # the output are applied to the tokens' keys and values, (batch, heads, m, width).
         key = self.scale * key @ self.query.weight.unflatten(0, (self.num_heads, -1))
@@ -76,6 +78,12 @@ class Attention(nn.Module):
         shares = scores.softmax(2).flatten(1, 2)
         read = torch.baddbmm(queries.flatten(1, 2), shares.transpose(1, 2), value.flatten(1, 2))
         return read.unflatten(1, queries.shape[1:3])
+
+    def _one_by_one(self, queries: Tensor, normed: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """The same, with a call of each layer; slower."""
+        query = self.query(normed.flatten(1, 2)).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+        read = (self.scale * query @ key.transpose(2, 3)).softmax(3) @ value
+        return queries + self.out(read.transpose(1, 2).flatten(2)).unflatten(1, queries.shape[1:3])
 
 
 class FeedForward(nn.Module):

@@ -123,6 +123,9 @@ class BatchNorm2d(PooledBatchNorm2d):
         )
 
 
+_PLAIN_LAYERS = (nn.Linear, nn.Conv2d, nn.BatchNorm2d, PooledBatchNorm2d, BatchNorm2d)
+
+
 class MutualGate(nn.Module):
     """Joins a finer and a coarser map, each multiplied by a convolution of the other.
 
@@ -145,6 +148,23 @@ class MutualGate(nn.Module):
         return self.merge(torch.cat((F.relu(self.fine_gate(fine) * grown), F.relu(gate * fine)), dim=1))
 
 
+def is_plain(*layers: nn.Module) -> bool:
+    """Whether layers are PyTorch's own and nothing waits for a call of them.
+
+    Only then may a network compute with their weights instead of calling them. Adapters and quantisation put
+    other layers in their place; hooks and the offloading of weights act on the call.
+    """
+    return all(
+        type(layer) in _PLAIN_LAYERS
+        and "forward" not in layer.__dict__
+        and not layer._forward_hooks
+        and not layer._forward_pre_hooks
+        and not layer._backward_hooks
+        and not layer._backward_pre_hooks
+        for layer in layers
+    )
+
+
 def conv_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d, features: Tensor) -> Tensor:
     """A convolution followed by a batch norm, fused into one convolution in evaluation.
 
@@ -155,7 +175,7 @@ def conv_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d, features: Tensor) -> Tensor
         norm: A batch norm with weights.
         features: (batch, channels, height, width).
     """
-    if norm.training or norm.running_mean is None or norm.running_var is None:
+    if norm.training or not is_plain(conv, norm) or norm.running_mean is None or norm.running_var is None:
         return norm(conv(features))
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
     weight, bias = conv.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
@@ -174,6 +194,8 @@ def linear_of_pixels(layer: nn.Linear, pixels: Tensor) -> Tensor:
     Returns:
         (batch, height, width, out).
     """
+    if not is_plain(layer):
+        return layer(pixels)
     rows = pixels.flatten(0, 1).unsqueeze(1).permute(0, 3, 1, 2)
     rows = F.conv2d(rows, layer.weight[:, :, None, None], layer.bias)
     return rows.permute(0, 2, 3, 1).squeeze(1).unflatten(0, pixels.shape[:2])

@@ -17,6 +17,7 @@ from transformers import initialization as init
 from .base import init_convolutions
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
+from .layers import is_plain
 
 # Of the parallel convolutions.
 DILATIONS = (1, 2, 3, 4)
@@ -86,6 +87,8 @@ class ParallelConvs(nn.Module):
 
     def forward(self, features: Tensor, date: int) -> Tensor:
         """The maps (batch, width, h, w) of date 0 or 1 -> its summand (batch, width, h, w)."""
+        if not is_plain(*self.branches, self.merge):
+            return self._of_both(features, date)
         convolved = []
         for rate, branch in zip(DILATIONS, cast("Iterable[nn.Conv2d]", self.branches), strict=True):
             weight, bias = (each.chunk(2)[date] for each in (branch.weight, cast("Tensor", branch.bias)))
@@ -95,6 +98,19 @@ class ParallelConvs(nn.Module):
         weights = self.merge.weight.chunk(2 * len(self.branches), dim=1)[date::2]
         added = self.merge.bias if date == 0 else None
         return F.conv2d(torch.cat(convolved, dim=1), torch.cat(weights, dim=1), added)
+
+    def _of_both(self, features: Tensor, date: int) -> Tensor:
+        """The same, with a call of each layer and zeros in place of the other date; slower.
+
+        Every layer is linear. What it adds to zeros is taken from the second date's summand.
+        """
+        nothing = torch.zeros_like(features)
+        dates = torch.cat((features, nothing) if date == 0 else (nothing, features), dim=1)
+        summand = self.merge(torch.cat([branch(dates) for branch in self.branches], dim=1))
+        if date == 0:
+            return summand
+        both = torch.zeros_like(dates)
+        return summand - self.merge(torch.cat([branch(both) for branch in self.branches], dim=1))
 
 
 class ChannelSelfAttention(nn.Module):
@@ -189,16 +205,20 @@ class MSPSNetForChangeDetection(SiameseChangeDetector):
         scales = len(self.parallel)
         narrow, classify = cast("nn.Conv2d", self.head[0]), self.head[1]
         # The narrowing convolution is pointwise and linear, so it may precede the resizing.
-        weights = narrow.weight.split(list(self.config.widths), dim=1)
+        moved = is_plain(narrow)
+        weights = narrow.weight.split(list(self.config.widths), dim=1) if moved else ()
         merged: Tensor | None = None
         for scale in reversed(range(scales)):
             change = self.attend(scale, features_1[:scales][scale] + features_2[-scales:][scale])
+            if not moved:
+                merged = change if merged is None else _joined_at(change, merged)
+                continue
             narrowed = F.conv2d(change, weights[scale], narrow.bias if scale == 0 else None)
             if merged is not None:
                 size = narrowed.shape[-2:]
                 narrowed = narrowed + F.interpolate(merged, size, mode="bilinear", align_corners=False)
             merged = narrowed
-        return classify(merged)
+        return classify(merged if moved else narrow(merged))
 
     def attend(self, scale: int, change: Tensor) -> Tensor:
         """Apply attention to a scale's merged convolutions; the same shape."""
@@ -216,3 +236,10 @@ class MSPSNetForChangeDetection(SiameseChangeDetector):
 
     def _of_date(self, features: list[Tensor], date: int) -> tuple[Tensor, ...]:
         return tuple(conv(each, date) for conv, each in zip(self.parallel, features, strict=True))
+
+
+def _joined_at(fine: Tensor, coarse: Tensor) -> Tensor:
+    """The finer map's channels, then the coarser one's at its size."""
+    return torch.cat(
+        (fine, F.interpolate(coarse, fine.shape[-2:], mode="bilinear", align_corners=False)), dim=1
+    )

@@ -16,6 +16,7 @@ from .base import init_convolutions, two_class_logits
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
 from .efficientnet import TORCHVISION_KEYS, EfficientNetEncoder, efficientnet_weights
+from .layers import is_plain
 from .pretrained import EncoderWeights, PretrainedEncoderModel
 
 
@@ -72,6 +73,12 @@ class MixingBlock(nn.Module):
     def convolved(self, features: Tensor, date: int) -> Tensor:
         """The map (batch, channels, height, width) of date 0 or 1 -> its summand of the same shape."""
         conv = self.mix.conv
+        if not is_plain(conv):
+            # What the layer adds to zeros, its bias, is counted with the first date.
+            both = torch.stack((features, features), dim=2)
+            both[:, :, 1 - date] = 0
+            summand = conv(both.flatten(1, 2))
+            return summand if date == 0 else summand - conv(torch.zeros_like(both).flatten(1, 2))
         # Depthwise convolutions are fastest on a CPU in channels-last layout, which later layers keep.
         return F.conv2d(
             features.contiguous(memory_format=torch.channels_last),
