@@ -1,7 +1,8 @@
 """Base classes of the networks: input checks, padding and initialisation."""
 
+import contextlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -42,6 +43,15 @@ class PaddedModel(PreTrainedModel):
     minimum_size: ClassVar[int] = 1
     unused: ClassVar[tuple[str, ...]] = ()
 
+    def __init__(self, config: PreTrainedConfig, *args: Any, **kwargs: Any) -> None:
+        bands, channels = getattr(config, "bands", None), getattr(config, "num_channels", None)
+        if bands is not None and channels != len(bands):
+            raise ValueError(
+                f"num_channels: found {channels} with {len(bands)} bands ({', '.join(bands)}); expected the "
+                "number of bands. A network of other bands is made by create_model(..., bands=...)."
+            )
+        super().__init__(config, *args, **kwargs)
+
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
         """As in transformers, but unused parameters stay frozen and other architectures are refused.
@@ -53,13 +63,19 @@ class PaddedModel(PreTrainedModel):
             OSError: The checkpoint cannot be found or read.
         """
         source = args[0] if args else kwargs.get("pretrained_model_name_or_path")
+        where = {key: kwargs[key] for key in _WHERE if key in kwargs}
+        given = kwargs.get("config")
         # The Auto classes choose the network by its configuration and pass that.
-        if source is not None and kwargs.get("config") is None:
-            where = {key: kwargs[key] for key in _WHERE if key in kwargs}
+        if source is not None and given is None:
             stored, _ = PreTrainedConfig.get_config_dict(source, **where)
             found, expected = stored.get("model_type"), cls.config_class.model_type
             if found != expected:
                 raise ValueError(f"{source}: found {found or 'no model type'}; expected {expected}.")
+            _check_same_bands(source, stored, kwargs.get("bands"))
+        elif source is not None and getattr(given, "bands", None) is not None:
+            with contextlib.suppress(OSError):  # weights without a configuration beside them
+                stored, _ = PreTrainedConfig.get_config_dict(source, **where)
+                _check_same_bands(source, stored, given.bands)
         loaded = super().from_pretrained(*args, **kwargs)
         network = loaded[0] if isinstance(loaded, tuple) else loaded
         network.freeze_unused()
@@ -103,6 +119,16 @@ class PaddedModel(PreTrainedModel):
         if side < self.minimum_size:
             side = self.minimum_size
         return side + -side % self.size_multiple
+
+
+def _check_same_bands(source: Any, stored: Mapping[str, Any], bands: Any) -> None:
+    """Refuse other bands than those that a checkpoint's first layer was trained on, in their order."""
+    known = stored.get("bands")
+    if known is not None and bands is not None and list(known) != list(bands):
+        raise ValueError(
+            f"bands: found {', '.join(bands)}; expected those of {source}: {', '.join(known)}. "
+            "create_model(..., bands=...) makes a network of other bands."
+        )
 
 
 class MultispectralModel(PaddedModel):

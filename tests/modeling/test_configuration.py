@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoModel
 
+from euromine.modeling.auto import create_model
 from euromine.modeling.bands import BANDS, KNOWN_BANDS, checked_bands
 from euromine.modeling.configuration import ChangeDetectionConfig, MultispectralConfig, SegmentationConfig
+from euromine.modeling.fc_ef import FCEFForChangeDetection
 
 
 def test_the_bands_are_those_of_the_archive_and_sentinel_2_knows_them_all() -> None:
@@ -80,3 +83,34 @@ def test_a_saved_configuration_comes_back_equal(
     assert loaded.to_dict() == config.to_dict()
     assert loaded.bands == ("B11", "VV")
     assert loaded.num_channels == 2
+
+
+@pytest.mark.parametrize("name", ["fc-ef", "linknet", "segformer-b0"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"num_channels": 4},
+        {"bands": ["B04", "B03", "B02", "B08"]},
+        # As many, in another order: the weights would silently be taken for other bands.
+        {"bands": list(reversed(BANDS))},
+    ],
+)
+def test_other_bands_than_a_checkpoints_are_refused_however_they_are_given(
+    name: str, given: dict[str, Any], tmp_path: Path
+) -> None:
+    network = create_model(name)
+    network.save_pretrained(tmp_path)
+    # For SegFormer the Auto classes take transformers' own network.
+    classes: list[Any] = [type(network)] if name == "segformer-b0" else [type(network), AutoModel]
+    for each in classes:
+        with pytest.raises(ValueError, match=r"expected (the number of bands|those of)"):
+            each.from_pretrained(tmp_path, ignore_mismatched_sizes=True, **given)
+        same = each.from_pretrained(tmp_path, bands=list(BANDS), num_channels=10)
+        assert list(same.config.bands) == list(BANDS)
+
+
+def test_a_changed_number_of_channels_makes_no_network() -> None:
+    config = create_model("fc-ef").config
+    config.num_channels = 4
+    with pytest.raises(ValueError, match="num_channels: found 4 with 10 bands"):
+        FCEFForChangeDetection(config)
