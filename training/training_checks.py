@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 from transformers import TrainingArguments, get_scheduler
+from transformers.integrations import get_reporting_integration_callbacks
 
-from euromine.support.errors import ArgumentError, one_line
+from euromine.support.errors import ArgumentError, as_user_error, one_line
 
 from .evaluation import HEADLINES
 
@@ -56,6 +57,16 @@ def check_training(task: str, training: TrainingArguments) -> None:
         raise ArgumentError(
             f"--metric_for_best_model: found {metric}; expected a validation score: {', '.join(scores)}."
         )
+    for name in ("adam_beta1", "adam_beta2"):
+        if not 0 <= (number := getattr(training, name)) < 1:
+            raise ArgumentError(f"--{name}: found {number}; expected a number of at least 0 and below 1.")
+    if training.optim_args and not all(part.count("=") == 1 for part in training.optim_args.split(",")):
+        raise ArgumentError(
+            f"--optim_args: found {training.optim_args!r}; expected name=value, or several separated "
+            "by commas."
+        )
+    with as_user_error("--report_to"):
+        get_reporting_integration_callbacks(training.report_to)
     _check_schedule(training)
 
 

@@ -319,3 +319,16 @@ def test_help_shows_the_defaults(capsys):
     shown = " ".join(capsys.readouterr().out.split())
     assert "(default: uniform)" in shown
     assert " object at 0x" not in shown
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("adam_beta1", "2", "expected a number of at least 0 and below 1"),
+        ("optim_args", "foo", "expected name=value"),
+        ("report_to", "foo", "foo is not supported, only "),
+    ],
+)
+def test_what_only_a_library_would_refuse_is_refused_first(option, value, expected):
+    with pytest.raises(ArgumentError, match=rf"^--{option}: .*{expected}"):
+        parse_arguments(SegmentationArguments, [*SEGMENT, f"--{option}", value])
