@@ -36,6 +36,8 @@ def calibrate(
         raise ArgumentError(
             f"--out: found none for {model}, which is not a local folder; expected the file to write."
         )
+    if threshold == 1:  # as `euromine series` does
+        raise ArgumentError("--threshold: found 1.0; expected a probability of at least 0 and below 1.")
     if out is not None and not out.absolute().parent.is_dir():
         raise ArgumentError(
             f"--out: found a file in {out.absolute().parent}, which does not exist; expected a file in an "
@@ -59,5 +61,9 @@ def calibrate(
     typer.echo(
         f"{path}: each year, {rates.expansion:.3%} of other ground turns into mine and "
         f"{rates.reclamation:.3%} of mined ground turns back; errors counted at "
-        f"{len(calibration.footprints['none'].sites)} sites of the split {split}."
+        f"{_number_of_sites(len(calibration.footprints['none'].sites))} of the split {split}."
     )
+
+
+def _number_of_sites(number: int) -> str:
+    return "1 site" if number == 1 else f"{number} sites"

@@ -39,6 +39,8 @@ def tables(
 
     kinds = None if production is None else read_production(production)
     source = Archive(archive)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)  # before minutes of measuring
     measured = measure_archive(source, areas, all_sites=all_sites, workers=workers)
     made = make_tables(measured, kinds, beside_paper=is_published(source) and not source.simulated)
     lines = [
@@ -49,7 +51,6 @@ def tables(
     page = "\n\n".join(lines) + "\n"
     typer.echo(page)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         for table in made:
             write_text(out / f"{table.name}.csv", table.to_csv())
         write_text(out / "tables.md", page)
