@@ -126,8 +126,9 @@ def decode_label(data: Any) -> NDArray[np.uint8]:
         if rows[:, 0].tobytes() == _LABEL_FILTERS:
             return rows[:, 1:]
     try:
-        label = np.asarray(Image.open(io.BytesIO(values.tobytes())))
-    except OSError as error:
+        # The format is named: Pillow would hand PostScript to another program.
+        label = np.asarray(Image.open(io.BytesIO(values.tobytes()), formats=["PNG"]))
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's for damaged files
         raise DatasetError(
             f"label: found a cell of {values.size} bytes that is not a picture; expected a PNG."
         ) from error

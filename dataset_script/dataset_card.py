@@ -109,7 +109,7 @@ def draw_picture(
 
 def _outlined(quicklook: bytes, label: NDArray[np.uint8]) -> Image.Image:
     """The quicklook with the inner border of the footprint drawn on it."""
-    pixels = np.array(Image.open(io.BytesIO(quicklook)).convert("RGB"))
+    pixels = np.array(Image.open(io.BytesIO(quicklook), formats=["JPEG"]).convert("RGB"))
     mine = np.pad(label == 1, 1, mode="edge")
     inside = mine[:-2, 1:-1] & mine[2:, 1:-1] & mine[1:-1, :-2] & mine[1:-1, 2:]
     pixels[mine[1:-1, 1:-1] & ~inside] = _OUTLINE

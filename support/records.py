@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import RecordError
-from .files import without_nan, write_json
+from .files import read_bytes, without_nan, write_json
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -39,6 +39,7 @@ Record = TypeVar("Record", bound="DataclassInstance")
 
 _KEY = "json_key"
 _LONGEST_VALUE = 60
+_LARGEST_RECORD = 64 * 2**20
 _SCALARS: dict[Any, tuple[type | tuple[type, ...], str]] = {
     str: (str, "a string"),
     bool: (bool, "true or false"),
@@ -67,10 +68,11 @@ def read_record(kind: type[Record], path: Path, *, advice: str = "") -> Record:
         advice: A sentence for the end of an error message: what mends a damaged file.
 
     Raises:
-        RecordError: The file is not JSON, lacks a field or holds a value of another type.
+        RecordError: The file is not JSON, lacks a field or holds a value of another type. Also for a pipe or
+            device, whose bytes may never come or never end, and for a file too large to be a record.
         OSError: The file cannot be read; `FileNotFoundError` where there is none.
     """
-    return record_from_bytes(kind, path.read_bytes(), str(path), advice=advice)
+    return record_from_bytes(kind, read_bytes(path, _LARGEST_RECORD, RecordError), str(path), advice=advice)
 
 
 def record_from_bytes(kind: type[Record], data: bytes, source: str, *, advice: str = "") -> Record:

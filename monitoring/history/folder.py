@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,8 @@ from numpy.typing import NDArray
 from pandas.errors import EmptyDataError, ParserError
 
 from euromine.support.errors import ArgumentError, DataError, RecordError
-from euromine.support.rasters import gdal, gdal_errors, open_raster
+from euromine.support.files import check_regular
+from euromine.support.rasters import check_blocks, gdal, gdal_errors, open_raster
 
 from .file_names import (
     AREAS,
@@ -25,8 +29,15 @@ from .file_names import (
     footprint_name,
     probability_name,
 )
-from .manifest import Manifest, read_manifest
-from .vector_files import require_geopandas
+from .manifest import NAME, Manifest, read_manifest
+from .vector_files import check_is_geopackage, require_geopandas
+
+# Far more than the longest series of the largest scene takes.
+_LARGEST_FILE = 16 * 2**30
+# Rasters of more pixels on a side do not exist; products of larger numbers overflow.
+_LONGEST_SIDE = 10**7
+# A code of an authority, or well-known text. GDAL and PROJ would take the address of either, too.
+_CRS = re.compile(r"[A-Za-z]+:\d+|[A-Z]+\[.*\]\s*", re.DOTALL)
 
 
 class SeriesFolder:
@@ -50,6 +61,7 @@ class SeriesFolder:
                 f"{self.path}: found an unfinished series; expected a complete one. Run the same "
                 "`euromine series` again to resume it."
             )
+        _check_manifest(self.path / NAME, self.manifest)
 
     def __repr__(self) -> str:
         years = self.manifest.years
@@ -133,13 +145,52 @@ class SeriesFolder:
         """
         if kind not in ("footprints", "changes"):
             raise ArgumentError(f"kind: found {kind!r}; expected 'footprints' or 'changes'.")
-        path = self.path / f"{kind}.gpkg"
-        if not path.exists():
+        name = f"{kind}.gpkg"
+        if not (self.path / name).exists():
             raise DataError(
-                f"{self.path}: found no {path.name}; expected polygons. Install euromine[polygons] and run "
+                f"{self.path}: found no {name}; expected polygons. Install euromine[polygons] and run "
                 "`euromine series` again."
             )
-        return require_geopandas().read_file(path)
+        return self.read_polygons(name)
+
+    def file(self, name: str) -> Path:
+        """A file of the series that is safe to open, whoever handed the folder over.
+
+        Raises:
+            DataError: It is not an ordinary file, is larger than any that a series has, or is a link to
+                somewhere else.
+            OSError: It cannot be reached.
+        """
+        path = self.path / name
+        if not path.exists():
+            return path  # each reader says what is missing
+        check_regular(path, _LARGEST_FILE)
+        if path.resolve().parent != self.path.resolve():
+            raise DataError(
+                f"{path}: found a link to {path.resolve()}; expected a file in the folder of the series. "
+                "Run `euromine series` again."
+            )
+        return path
+
+    def read_polygons(self, name: str) -> Any:
+        """A GeoPackage of the series as a `geopandas.GeoDataFrame`.
+
+        Raises:
+            DataError: It is damaged, or is no GeoPackage: GDAL would guess its format, and some formats
+                refer to other files or to servers.
+            MissingExtraError: geopandas is not installed.
+        """
+        geopandas = require_geopandas()
+        import pyogrio
+
+        path = self.file(name)
+        try:
+            check_is_geopackage(path)
+            return geopandas.read_file(path, engine="pyogrio")
+        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+            raise DataError(
+                f"{path}: found a damaged file ({error}); expected a GeoPackage. Run `euromine series` again."
+            ) from error
 
     def read_map(self, name: str, size: tuple[int, int] | None = None) -> NDArray[Any]:
         """A map by its file name.
@@ -156,9 +207,10 @@ class SeriesFolder:
         """
         from rasterio.enums import Resampling
 
-        path = str(self.path / name)
+        path = str(self.file(name))
         with ExitStack() as files:
             dataset = open_raster(path, files, DataError)
+            check_blocks(dataset, path, DataError)
             try:
                 with gdal():
                     return np.asarray(dataset.read(1, out_shape=size, resampling=Resampling.mode))
@@ -179,9 +231,38 @@ class SeriesFolder:
         if not path.exists():
             raise DataError(f"{self.path}: found no {name}; expected a series with a footprint mapper.")
         try:
-            return pandas.read_csv(path)
+            return pandas.read_csv(self.file(name))
         except (ParserError, EmptyDataError, UnicodeDecodeError) as error:
             raise DataError(
                 f"{path}: found no table ({error}); expected comma-separated values. "
                 "Run `euromine series` again."
             ) from None
+
+
+def _check_manifest(path: Path, manifest: Manifest) -> None:
+    """Refuse a manifest whose numbers are none, or whose coordinate system is the address of one."""
+    a, b, _, d, e, _ = manifest.transform
+    years, scenes = manifest.years, [scene.year for scene in manifest.scenes]
+    problems = {
+        f"the coordinate system {manifest.crs[:60]!r}, expected a code or well-known text": (
+            not _CRS.fullmatch(manifest.crs)
+        ),
+        f"a transform {manifest.transform}, expected one that maps pixels to the ground": (
+            not all(map(math.isfinite, manifest.transform)) or not a * e - b * d
+        ),
+        f"a grid of {manifest.width} x {manifest.height} pixels, expected a size": (
+            not 0 < manifest.width <= _LONGEST_SIDE or not 0 < manifest.height <= _LONGEST_SIDE
+        ),
+        f"images of {scenes} for the years {years}, expected one for each year": (
+            not years or years != sorted(set(years)) or scenes != years
+        ),
+        "a pair of years that are none of the series'": not {*itertools.chain(*manifest.pairs)} <= {*years},
+        "no model, expected one": not manifest.models,
+    }
+    for problem, is_there in problems.items():
+        if is_there:
+            found, _, expected = problem.partition(", expected ")
+            raise RecordError(
+                f"{path}: found {found}; expected {expected or 'years of the series'}. "
+                "Run `euromine series` again."
+            )

@@ -16,6 +16,7 @@ from euromine.support.errors import PermitError
 
 from .polygon_measures import polygon_parts
 from .vector_files import require_geopandas
+from .vector_sources import check_self_contained
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +41,6 @@ _POINTING_DRIVERS = {
     "PLSCENES",
     "WFS",
 }
-_POINTING_SIGNS = (b"<OGRVRTDataSource", b"<OGRWFSDataSource", b"<VRTDataset", b"gdal_streamed_alg")
-_HEAD_BYTES = 1 << 16
 
 # Our own column, and those that a GeoPackage and geopandas have in any case.
 _TAKEN_NAMES = ("permit", "fid", "geom", "geometry")
@@ -218,15 +217,7 @@ def _read_features(source: Path, layer: str | None) -> Any:
     import pyproj
     import shapely
 
-    if source.is_file():
-        with source.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-        if not head:
-            raise PermitError(f"{source}: found an empty file; expected the outlines of permits.")
-        if any(sign in head for sign in _POINTING_SIGNS):
-            raise PermitError(
-                f"{source}: found references to other files or servers; expected the outlines themselves."
-            )
+    check_self_contained(source)
     if source.suffix.lower() in (".parquet", ".geoparquet"):
         try:
             return geopandas.read_parquet(source)

@@ -101,6 +101,8 @@ def _image_caveats(manifest: Manifest) -> list[str]:
             f"There is no image of {listed(manifest.missing_years, 'or')}. Changes are mapped between years "
             "that have images."
         )
+    if manifest.cut:
+        found.append(manifest.cut)
     poor = [
         f"{record.year} ({percent(record.known_share)} has data)"
         for record in manifest.scenes

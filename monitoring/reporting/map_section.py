@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +15,7 @@ from euromine.support.errors import DataError, MissingExtraError
 from . import colours
 from .cartography import MapFrame, Tick
 from .coloured_maps import ColouredMap, change_map, first_year_map
+from .formatting import listed
 from .pictures import data_uri, footprint_outline, quicklook, thinned_size
 from .report_data import ReportData
 from .svg_paths import geometry_path
@@ -198,15 +197,20 @@ def _outlines(data: ReportData, size: tuple[int, int]) -> list[Outline]:
 
 def _permit_paths(data: ReportData, size: tuple[int, int]) -> tuple[str, str]:
     """Mined ground outside the permits in the last year, and the permits, as paths over the map."""
-    found, outlines = (data.folder.path / name for name in (PERMITS_POLYGONS, PERMIT_OUTLINES))
-    if not (found.exists() and outlines.exists()):
+    names = (PERMITS_POLYGONS, PERMIT_OUTLINES)
+    if not all((data.folder.path / name).exists() for name in names):
         return "", ""
     try:
         require_geopandas()
     except MissingExtraError as error:
         logger.warning("The map does not show the permits: %s", error)
         return "", ""
-    outside, permits = _read_polygons(found), _read_polygons(outlines)
+    outside, permits = map(data.folder.read_polygons, names)
+    if missing := {"year", "kind"} - {*outside.columns}:
+        raise DataError(
+            f"{data.folder.path / PERMITS_POLYGONS}: found no column {listed(sorted(missing))}; expected "
+            "year and kind. Run `euromine series` again."
+        )
     outside = outside[(outside["year"] == data.last_year) & (outside["kind"] == MINED)]
     manifest, (columns, rows) = data.manifest, size
     scale = columns / manifest.width, rows / manifest.height
@@ -214,15 +218,3 @@ def _permit_paths(data: ReportData, size: tuple[int, int]) -> tuple[str, str]:
         geometry_path(outside.geometry, manifest.transform, scale),
         geometry_path(permits.geometry, manifest.transform, scale),
     )
-
-
-def _read_polygons(path: Path) -> Any:
-    import geopandas
-    import pyogrio
-
-    try:
-        return geopandas.read_file(path)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise DataError(
-            f"{path}: found a damaged file ({error}); expected a GeoPackage. Run `euromine series` again."
-        ) from error

@@ -31,9 +31,10 @@ def quicklook(data: ReportData, year: int) -> Image.Image:
             f"{path}: found no such file; expected the picture of {year}. Run `euromine series` again."
         )
     try:
-        with Image.open(path) as picture:
+        # The format is named: Pillow would hand PostScript to another program.
+        with Image.open(data.folder.file(path.name), formats=["PNG"]) as picture:
             return picture.convert("RGB")
-    except (OSError, SyntaxError) as error:  # Pillow raises both for damaged files
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's for damaged files
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise DataError(

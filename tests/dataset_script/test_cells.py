@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from euromine.dataset_script.cells import decode_image, decode_label, encode_label, encode_quicklook
+from euromine.support.errors import DatasetError
 
 # As in the published archive, labels have no georeferencing.
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -48,3 +49,10 @@ def test_images_and_labels_of_another_size_are_refused() -> None:
     Image.new("L", (10, 10)).save(buffer, "PNG")
     with pytest.raises(ValueError, match=r"uint8 \(10, 10\); expected uint8 \(160, 160\)"):
         decode_label(buffer.getvalue())
+
+
+def test_a_label_in_another_format_than_png_is_never_decoded() -> None:
+    with pytest.raises(
+        DatasetError, match=r"^label: found a cell of \d+ bytes that is not a picture; expected a PNG"
+    ):
+        decode_label(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 160 160\nshowpage\n%%EOF\n")

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -156,3 +157,16 @@ def test_a_type_that_json_lacks_is_a_mistake_of_the_programmer():
 
     with pytest.raises(TypeError):
         record_from(Wrong, {"values": []}, "it")
+
+
+def test_a_pipe_is_not_waited_for_and_a_huge_file_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(RecordError, match=r"pipe\.json: found a pipe or device; expected an ordinary file"):
+        read_record(Results, tmp_path / "pipe.json")
+    (tmp_path / "endless.json").symlink_to("/dev/zero")
+    with pytest.raises(RecordError, match=r"endless\.json: found a pipe or device"):
+        read_record(Results, tmp_path / "endless.json")
+    with (tmp_path / "huge.json").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(RecordError, match=r"huge\.json: found 1048576 MB; expected a file of at most 64 MB"):
+        read_record(Results, tmp_path / "huge.json")
