@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
+from transformers.core_model_loading import revert_weight_conversion
 
 from .bands import BANDS
 from .configuration import MultispectralConfig
@@ -80,6 +81,20 @@ class PaddedModel(PreTrainedModel):
         network = loaded[0] if isinstance(loaded, tuple) else loaded
         network.freeze_unused()
         return loaded
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """As in PyTorch, but also with the names that checkpoints have on disk.
+
+        transformers' Trainer loads the best checkpoint's file by this method. All of SegFormer's tensors have
+        other names there, and it would leave them as they are without an error.
+        """
+        own = self.state_dict()
+        if state_dict.keys() - own.keys():
+            names = {id(tensor): name for name, tensor in own.items()}
+            stored = revert_weight_conversion(self, dict(own))
+            ours = {name: names[id(tensor)] for name, tensor in stored.items() if id(tensor) in names}
+            state_dict = {ours.get(name, name): tensor for name, tensor in state_dict.items()}
+        return super().load_state_dict(state_dict, *args, **kwargs)
 
     def freeze_unused(self) -> None:
         """Freeze unused parameters: distributed training would wait for their gradients."""

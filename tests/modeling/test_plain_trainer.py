@@ -1,10 +1,12 @@
-"""Numbers of classes, and the predictions that transformers' own Trainer makes of a change detector."""
+"""What transformers' own Trainer relies on: numbers of classes, predictions, names of tensors."""
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import Trainer, TrainingArguments
 
 from euromine.modeling.auto import CHANGE_DETECTORS, create_model
+from euromine.modeling.post_classification import PostClassification
 
 
 @pytest.mark.parametrize("name", CHANGE_DETECTORS)
@@ -27,3 +29,21 @@ def test_trainers_predictions_are_the_logits_alone(name, tmp_path):
     ] * 2
     found = Trainer(create_model(name), arguments).predict(rows).predictions
     assert found.shape == (2, 2, 32, 32)
+
+
+@pytest.mark.parametrize(
+    "name", ["segformer-b0", "deeplabv3plus-mobilenetv2", "linknet", "post-classification"]
+)
+def test_a_checkpoints_file_is_loaded_whole_under_the_names_on_disk(name, tmp_path):
+    def fresh():
+        if name == "post-classification":
+            return PostClassification(create_model("segformer-b0"))
+        return create_model(name)
+
+    saved, loaded = fresh(), fresh()
+    saved.save_pretrained(tmp_path)
+    # As transformers' Trainer loads the best checkpoint.
+    result = loaded.load_state_dict(load_file(tmp_path / "model.safetensors"), False)
+    assert (result.missing_keys, result.unexpected_keys) == ([], [])
+    for key, value in saved.state_dict().items():
+        assert torch.equal(loaded.state_dict()[key], value), key
