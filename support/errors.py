@@ -101,8 +101,9 @@ def as_user_error(subject: str, kind: type[EuroMineError] = ArgumentError) -> It
 def reported_errors(program: str, *, debug: bool = False) -> Iterator[None]:
     """Report what ends a program, as its user needs it.
 
-    User errors and errors of the system are one line on standard error and exit status 1. Anything else is
-    a bug: its traceback is followed by a request to report it, exit status 1. Ctrl-C ends with status 130.
+    User errors, errors of the system and a lack of memory are one line on standard error and exit status 1.
+    Anything else is a bug: its traceback is followed by a request to report it, exit status 1. Ctrl-C ends
+    with status 130.
 
     Args:
         program: The program's name, at the beginning of the line.
@@ -120,6 +121,12 @@ def reported_errors(program: str, *, debug: bool = False) -> Iterator[None]:
         if debug or debugging():
             traceback.print_exc()
         print(f"{program}: {one_line(error)}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except MemoryError as error:  # no bug: a size that the user chose, or a machine that is too small
+        if debug or debugging():
+            traceback.print_exc()
+        reason = f" ({one_line(error)})" if str(error) else ""
+        print(f"{program}: there is not enough memory{reason}.", file=sys.stderr)
         raise SystemExit(1) from None
     except Exception:
         traceback.print_exc()

@@ -77,6 +77,11 @@ def test_a_user_error_is_one_line(error, capsys):
     assert capsys.readouterr().err == f"euromine: {error}\n"
 
 
+def test_a_lack_of_memory_is_one_line(capsys):
+    assert fail(MemoryError("Unable to allocate 35.5 PiB")) == 1
+    assert capsys.readouterr().err == "euromine: there is not enough memory (Unable to allocate 35.5 PiB).\n"
+
+
 @pytest.mark.parametrize("error", [ValueError("shapes differ"), KeyError("years"), ZeroDivisionError()])
 def test_a_bug_shows_its_traceback_and_where_to_report_it(error, capsys):
     assert fail(error) == 1
