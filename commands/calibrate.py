@@ -11,11 +11,11 @@ from euromine.support.errors import ArgumentError
 def calibrate(
     model: Annotated[str, typer.Argument(help="A footprint mapper: its folder, or a Hub repository.")],
     dataset: Annotated[
-        str, typer.Argument(help="The dataset it was trained on: a folder or a Hub repository.")
+        str, typer.Argument(help="The dataset that the model was trained on: a folder or a Hub repository.")
     ],
-    split: Annotated[str, typer.Option(help="The split of the sites to count errors at.")] = "validation",
+    split: Annotated[str, typer.Option(help="The split at whose sites errors are counted.")] = "validation",
     training_split: Annotated[
-        str, typer.Option(help="The split it was trained on, for switch rates.")
+        str, typer.Option(help="The split from whose labels switch rates are counted.")
     ] = "train",
     threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Pixels above this probability are mine.")
@@ -28,7 +28,7 @@ def calibrate(
         typer.Option(help="The file to write; calibration.json in the model's folder by default."),
     ] = None,
 ) -> None:
-    """Count switch rates, for smoothing, and errors at the validation sites, for intervals of areas.
+    """Count a model's errors (for intervals of areas) and how often mines change (for smoothing).
 
     `euromine series` finds the result beside the model.
     """

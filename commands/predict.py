@@ -39,7 +39,7 @@ def predict(
     ] = None,
     nodata: Annotated[
         float | None,
-        typer.Option(help="Value of pixels without data. By default, as in the scenes' metadata."),
+        typer.Option(help="Value that marks pixels without data. By default, as in the scenes' metadata."),
     ] = None,
     override: Annotated[
         bool,
@@ -61,10 +61,10 @@ def predict(
         typer.Option(metavar="ADDRESS", help="Map the scenes on the Dask cluster with this scheduler."),
     ] = None,
 ) -> None:
-    """Map the mining footprint in scenes: <scene>_footprint.tif, 1 mine, 0 no mine, 255 without data.
+    """Map the mining footprint in scenes: <scene>_footprint.tif with 1 mined, 0 not, 255 no data.
 
-    A stopped run resumes when it is started again. A scene that cannot be mapped does not stop the others.
-    `accelerate launch -m euromine.commands predict ...` shares many scenes between processes.
+    Run the same command again to resume a stopped run. A scene that cannot be mapped does not stop the
+    others. `accelerate launch -m euromine.commands predict ...` shares many scenes between processes.
     """
     # Imported here, because torch and transformers take seconds.
     from euromine.monitoring.mapping.many_scenes import predict_scenes

@@ -32,28 +32,35 @@ def series(
     ] = None,
     change_model: Annotated[
         str | None,
-        typer.Option(help="A change detector beside a footprint mapper, which shows gain or loss."),
+        typer.Option(help="A change detector to locate changes; the footprint mapper gives their direction."),
     ] = None,
     smooth: Annotated[
         str,
         typer.Option(
             metavar="viterbi|median|none",
-            help="Smoothing over the years; viterbi, the steadiest, needs a calibration and loses changes.",
+            help="Smoothing over the years; viterbi, the steadiest, needs a calibration and misses changes.",
         ),
     ] = "median",
     rates: Annotated[
-        Path | None, typer.Option(help="A file with switch rates that replace those of the calibration.")
+        Path | None, typer.Option(help="A file with switch rates to use instead of the calibration's.")
     ] = None,
     change_by: Annotated[
         str,
         typer.Option(
             metavar="footprints|posterior",
-            help="Compare two footprints, or take changes that are more likely than not given all years.",
+            help="Where two footprints differ, or where a change is more likely than not given all years.",
         ),
     ] = "footprints",
     pairs: Annotated[
         str, typer.Option(metavar="all|consecutive|first-last", help="The pairs of years to compare.")
     ] = "all",
+    extent: Annotated[
+        str,
+        typer.Option(
+            metavar="intersection|union",
+            help="Map the ground that every year covers, or that of all years together.",
+        ),
+    ] = "intersection",
     threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Pixels above this probability are mine.")
     ] = 0.5,
@@ -67,7 +74,8 @@ def series(
         ),
     ] = 0.0,
     permits: Annotated[
-        Path | None, typer.Option(help="A vector file of permitted outlines, to list mining outside them.")
+        Path | None,
+        typer.Option(help="A vector file with permits' outlines, to list mining outside them."),
     ] = None,
     site: Annotated[str | None, typer.Option(help="The site's name; by default that of the folder.")] = None,
     bands: Annotated[
@@ -81,7 +89,7 @@ def series(
         float | None,
         typer.Option(help="-1000 if processing baseline 04.00 or later added 1000, else 0."),
     ] = None,
-    nodata: Annotated[float | None, typer.Option(help="The number of pixels without data.")] = None,
+    nodata: Annotated[float | None, typer.Option(help="Value that marks pixels without data.")] = None,
     override: Annotated[
         bool,
         typer.Option(help="Insist on bands, scale, offset and nodata where scenes say otherwise themselves."),
@@ -117,6 +125,7 @@ def series(
             rates=None if rates is None else SwitchRates.load(rates),
             change_by=change_by,
             pairs=pairs,
+            extent=extent,
             threshold=threshold,
             minimum_mapping_unit=minimum_mapping_unit,
             permits=permits,

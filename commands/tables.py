@@ -11,7 +11,7 @@ def tables(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for tables.md and one CSV file per table; by default the tables are only shown."
+            help="Folder for tables.md and one CSV file per table; by default the tables are shown only."
         ),
     ] = None,
     production: Annotated[
@@ -30,7 +30,7 @@ def tables(
 ) -> None:
     """Tabulate mine area by country and production type, by year, and its change by interval.
 
-    Areas are in km2. For the published archive, the paper's own areas are shown beside.
+    Areas are in km2. For the published archive, the paper's own areas are shown beside ours.
     """
     from euromine.dataset_script.archive import Archive  # rasterio takes a moment to import
     from euromine.dataset_script.area_tables import is_published, make_tables, read_production
