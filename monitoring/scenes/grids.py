@@ -10,6 +10,8 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
+from euromine.support.errors import GridError
+from euromine.support.ground_areas import pixel_areas
 from euromine.support.rasters import crs_name
 
 # In pixels. Exporters round transforms differently; a larger shift would show.
@@ -51,6 +53,16 @@ class Grid:
         """The grid of a window of this raster."""
         shifted = self.transform * Affine.translation(window.col_off, window.row_off)
         return Grid(self.crs, shifted, int(window.width), int(window.height))
+
+    def pixel_side(self) -> float | None:
+        """The side in m of a square like the middle pixel on the ground; None where that is unknown."""
+        column, row = self.width // 2, self.height // 2
+        a, b, c, d, e, f = tuple(self.transform)[:6]
+        middle = (a, b, a * column + b * row + c, d, e, d * column + e * row + f)
+        try:
+            return math.sqrt(pixel_areas(crs_name(self.crs), middle, 1, 1).rows(0, 1)[0, 0])
+        except GridError:
+            return None
 
     def shift(self, other: Grid) -> tuple[int, int] | None:
         """The offset of another grid in whole pixels of this one.

@@ -52,6 +52,9 @@ logger = logging.getLogger(__name__)
 
 _COLOURS = {ColorInterp.red: "B04", ColorInterp.green: "B03", ColorInterp.blue: "B02"}
 
+# Pixels of half to twice the size that networks were trained on, in m on the ground.
+_LEAST_SIDE, _MOST_SIDE = 5.0, 20.5
+
 # Glint and snow stay below, and errors of the atmospheric correction above.
 _LEAST_REFLECTANCE, _MOST_REFLECTANCE = -0.5, 10.0
 
@@ -200,6 +203,11 @@ class Scene:
     def doubt(self) -> str | None:
         """A warning if pixels read so far are no reflectance, or make the offset look wrong; else None."""
         doubts = [self._offset_check.doubt()]
+        side = self.grid.pixel_side()
+        if side is not None and not _LEAST_SIDE <= side <= _MOST_SIDE:
+            doubts.append(
+                f"Pixels are {side:.3g} m wide on the ground; the benchmark's networks learned from 10 m."
+            )
         if self._has_impossible:
             doubts.append(
                 f"Pixels with reflectances below {_LEAST_REFLECTANCE:g} or above {_MOST_REFLECTANCE:g} are "

@@ -302,3 +302,13 @@ def test_band_names_and_nodata_that_contradict_the_file_are_refused(write_scene:
     # Names that agree, and dashes for bands to ignore, contradict nothing.
     values, _ = read(path, SceneOptions(bands=("-", *BANDS[-2::-1]), offset=0, nodata=0), BANDS[:9])
     np.testing.assert_array_equal(values, numbers()[:9])
+
+
+@pytest.mark.parametrize(("side", "told"), [(10, None), (20, None), (30, "30 m wide"), (1, "1 m wide")])
+def test_pixels_far_from_ten_metres_are_warned_of(
+    write_scene: WriteScene, side: float, told: str | None
+) -> None:
+    place = rasterio.Affine(side, 0, 5e5, 0, -side, 5e6)
+    with open_scene(write_scene("scene.tif", numbers(), transform=place), SceneOptions(offset=0)) as scene:
+        doubt = scene.doubt()
+    assert (doubt is None) if told is None else (told in (doubt or ""))
