@@ -54,6 +54,13 @@ def series(
     pairs: Annotated[
         str, typer.Option(metavar="all|consecutive|first-last", help="The pairs of years to compare.")
     ] = "all",
+    extent: Annotated[
+        str,
+        typer.Option(
+            metavar="intersection|union",
+            help="Map the ground that every year covers, or that of all years together.",
+        ),
+    ] = "intersection",
     threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Pixels above this probability are mine.")
     ] = 0.5,
@@ -118,6 +125,7 @@ def series(
             rates=None if rates is None else SwitchRates.load(rates),
             change_by=change_by,
             pairs=pairs,
+            extent=extent,
             threshold=threshold,
             minimum_mapping_unit=minimum_mapping_unit,
             permits=permits,

@@ -133,6 +133,7 @@ class MineMonitor:
         rates: SwitchRates | None = None,
         change_by: str = "footprints",
         pairs: str = "all",
+        extent: str = "intersection",
         threshold: float = 0.5,
         minimum_mapping_unit: float = 0.0,
         permits: str | os.PathLike[str] | None = None,
@@ -155,11 +156,12 @@ class MineMonitor:
                 metadata.
             out: The folder to create or to complete.
             years: The years of interest; default all.
-            smoothing: "viterbi", "median" or "none". This and the next eight are fields of `SeriesSettings`,
+            smoothing: "viterbi", "median" or "none". This and the next nine are fields of `SeriesSettings`,
                 which says more.
             rates: Switch rates that replace those of the calibration.
             change_by: "footprints" or "posterior".
             pairs: "all", "consecutive" or "first-last".
+            extent: "intersection" or "union".
             threshold: The probability above which a pixel is mined.
             minimum_mapping_unit: Hectares; smaller polygons are left out.
             permits: A vector file of permitted outlines.
@@ -185,6 +187,7 @@ class MineMonitor:
             rates=rates,
             change_by=change_by,
             pairs=pairs,
+            extent=extent,
             threshold=threshold,
             minimum_mapping_unit=minimum_mapping_unit,
             permits=None if permits is None else Path(permits),

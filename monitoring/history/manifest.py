@@ -107,6 +107,7 @@ class Manifest:
         confusion: Pixels of the calibration's sites by mapped and by labelled class, other before mine; None
             where the model has no calibration that applies.
         missing_years: Years that were asked for and have no image.
+        cut: How much ground the smallest years cut from all maps, a sentence; "" if hardly any.
         simulated: Whether the images are simulated.
         caveats: Reasons to distrust the areas (`area_caveats`), a sentence each.
         complete: Whether the run reached its end.
@@ -129,6 +130,7 @@ class Manifest:
     settings: dict[str, Any]
     confusion: list[list[float]] | None = None
     missing_years: list[int] = field(default_factory=list)
+    cut: str = ""
     simulated: bool = False
     caveats: list[str] = field(default_factory=list)
     complete: bool = False

@@ -76,6 +76,8 @@ def make_series(
         if is_finished(plan, manifest):
             logger.info("%s holds this series already.", folder)
             return SeriesFolder(folder)
+        if plan.cut:
+            logger.warning("%s", plan.cut)
         check_outputs(folder, manifest.files, _inputs(plan))
         remove_damaged(folder)
         remove_work_files(folder)

@@ -61,6 +61,7 @@ def planned_manifest(plan: SeriesPlan) -> Manifest:
         settings=_settings(plan),
         confusion=confusion.pooled().tolist() if confusion is not None else None,
         missing_years=list(plan.missing_years),
+        cut=plan.cut,
         simulated=plan.simulated,
         versions={
             "Python": platform.python_version(),

@@ -18,7 +18,7 @@ from euromine.dataset_script.archive import is_simulated_image
 from euromine.modeling.auto import CHANGE_DETECTION, SEGMENTATION
 from euromine.monitoring.mapping.geotiffs import read_record
 from euromine.monitoring.mapping.loading import LoadedModel, model_digest
-from euromine.monitoring.scenes.alignment import AlignedScene, series_grid
+from euromine.monitoring.scenes.alignment import AlignedScene, covered_shares, series_grid
 from euromine.monitoring.scenes.grids import Grid
 from euromine.monitoring.scenes.reflectance import Reflectance
 from euromine.monitoring.scenes.scene import Scene
@@ -37,6 +37,10 @@ from .switch_rates import SwitchRates
 from .vector_files import require_geopandas
 from .yearly_images import IMAGE_FOLDERS
 
+# Exports of one region differ by a few pixels at the edges.
+_HARDLY_CUT = 0.98
+_SHOWN_YEARS = 3
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SeriesPlan:
@@ -48,6 +52,7 @@ class SeriesPlan:
         site: The site's name.
         simulated: Whether the images are simulated.
         missing_years: Years that were asked for and have no image.
+        cut: How much ground the smallest years cut from the maps, a sentence; "" if hardly any.
         pairs: The pairs of years to compare, the earlier first.
         bands: All bands that the models read.
         grid: The grid of all maps.
@@ -69,6 +74,7 @@ class SeriesPlan:
     site: str
     simulated: bool
     missing_years: tuple[int, ...]
+    cut: str
     pairs: list[tuple[int, int]]
     bands: tuple[str, ...]
     grid: Grid
@@ -126,7 +132,7 @@ def plan_series(
     used = [loaded for loaded in (mapper, detector) if loaded is not None]
     bands = tuple(dict.fromkeys(band for loaded in used for band in loaded.image_processor.bands))
     reflectances = {year: _reflectance(scene, bands) for year, scene in scenes.items()}
-    grid = series_grid(list(scenes.values()))
+    grid = series_grid(list(scenes.values()), settings.extent)
     _check_measurable(grid)
     digests = {loaded.task: model_digest(loaded.model, loaded.image_processor) for loaded in used}
     calibration = None if mapper is None else load_calibration(mapper, digests[SEGMENTATION])
@@ -141,6 +147,7 @@ def plan_series(
         site=settings.site or _site_of(first),
         simulated=is_simulated_image(first) if settings.simulated is None else settings.simulated,
         missing_years=missing_years,
+        cut="" if settings.extent == "union" else _cut(scenes),
         pairs=choose_pairs(years, settings.pairs),
         bands=bands,
         grid=grid,
@@ -195,6 +202,23 @@ def _check_together(
         raise ArgumentError("permits: found a change detector alone; expected a footprint mapper as well.")
     if settings.permits is not None or settings.minimum_mapping_unit:
         require_geopandas()
+
+
+def _cut(scenes: Mapping[int, Scene]) -> str:
+    """Which years are smaller than others, and how much ground that takes from all maps."""
+    *shares, of_all = covered_shares(list(scenes.values()))
+    if of_all >= _HARDLY_CUT:
+        return ""
+    small = [
+        f"{year} ({scene.path.name}) covers {share:.0%}"
+        for share, (year, scene) in sorted(zip(shares, scenes.items(), strict=True), key=lambda each: each[0])
+        if share < _HARDLY_CUT
+    ]
+    more = f" and {len(small) - _SHOWN_YEARS} years more" if len(small) > _SHOWN_YEARS else ""
+    return (
+        f"All maps are cut to the ground that every year covers, {of_all:.0%} of that of all years together: "
+        f"{', '.join(small[:_SHOWN_YEARS])}{more}. Keep it all with --extent union."
+    )
 
 
 def _check_measurable(grid: Grid) -> None:

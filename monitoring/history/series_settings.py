@@ -14,6 +14,7 @@ from .switch_rates import SwitchRates
 
 PAIRS = ("all", "consecutive", "first-last")
 CHANGE_BY = ("footprints", "posterior")
+EXTENTS = ("intersection", "union")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,8 @@ class SeriesSettings:
         change_by: "footprints" compares the footprints of two years; "posterior" takes the change that is
             more likely than not given all years, which needs switch rates. A change detector replaces both.
         pairs: The pairs of years to compare: "all", "consecutive" or "first-last".
+        extent: "intersection" maps the ground that every year covers; "union" that of all years together,
+            with no data where a year does not reach.
         threshold: The probability above which a pixel is mined.
         minimum_mapping_unit: Hectares; smaller polygons are left out.
         permits: A vector file of permitted outlines.
@@ -45,6 +48,7 @@ class SeriesSettings:
     rates: SwitchRates | None = None
     change_by: str = "footprints"
     pairs: str = "all"
+    extent: str = "intersection"
     threshold: float = 0.5
     minimum_mapping_unit: float = 0.0
     permits: Path | None = None
@@ -59,6 +63,7 @@ class SeriesSettings:
             ("smoothing", self.smoothing, METHODS),
             ("change_by", self.change_by, CHANGE_BY),
             ("pairs", self.pairs, PAIRS),
+            ("extent", self.extent, EXTENTS),
         ):
             if value not in known:
                 *others, last = known

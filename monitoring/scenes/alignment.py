@@ -160,34 +160,75 @@ class AlignedScene:
         return image, valid
 
 
-def series_grid(scenes: Sequence[Scene]) -> Grid:
-    """The common grid of a series: the part of the first scene's grid that all scenes cover.
+def series_grid(scenes: Sequence[Scene], extent: str = "intersection") -> Grid:
+    """The common grid of a series: the part of the first scene's grid that all scenes cover, or any.
 
     A scene whose pixels do not coincide with the first's counts by its bounding box on the first's grid.
 
     Args:
         scenes: Open scenes, at least one.
+        extent: "intersection" or "union".
+
+    Raises:
+        SceneError: The scenes do not overlap.
+    """
+    boxes = _boxes(scenes)
+    left, top, right, bottom = _union(boxes) if extent == "union" else _intersection(boxes)
+    return scenes[0].grid.window(Window(left, top, right - left, bottom - top))
+
+
+def covered_shares(scenes: Sequence[Scene]) -> list[float]:
+    """The share of the ground of all scenes together that each covers, and last that which all cover.
+
+    Args:
+        scenes: As for `series_grid`.
+    """
+    boxes = _boxes(scenes)
+    whole = _pixels(_union(boxes))
+    return [_pixels(box) / whole for box in (*boxes, _intersection(boxes))]
+
+
+# Left, top, right and bottom in pixels of the first scene's grid.
+_Box = tuple[int, int, int, int]
+
+
+def _boxes(scenes: Sequence[Scene]) -> list[_Box]:
+    """The bounding box of each scene.
 
     Raises:
         SceneError: The scenes do not overlap.
     """
     first = scenes[0]
-    left, top, right, bottom = 0, 0, first.grid.width, first.grid.height
+    boxes = [(0, 0, first.grid.width, first.grid.height)]
     for scene in scenes[1:]:
         shift = first.grid.shift(scene.grid)
         if shift is not None:
-            begin, end = shift, (shift[0] + scene.grid.height, shift[1] + scene.grid.width)
+            top, left = shift
+            boxes.append((left, top, left + scene.grid.width, top + scene.grid.height))
         else:
             bounds = _bounds_in(scene.grid, first.grid)
             if bounds is None:
                 raise _apart(scene, first)
-            begin = (math.floor(bounds[1]), math.floor(bounds[0]))
-            end = (math.ceil(bounds[3]), math.ceil(bounds[2]))
-        top, left = max(top, begin[0]), max(left, begin[1])
-        bottom, right = min(bottom, end[0]), min(right, end[1])
+            left, top = math.floor(bounds[0]), math.floor(bounds[1])
+            boxes.append((left, top, math.ceil(bounds[2]), math.ceil(bounds[3])))
+        left, top, right, bottom = _intersection(boxes)
         if bottom <= top or right <= left:
             raise _apart(scene, first)
-    return first.grid.window(Window(left, top, right - left, bottom - top))
+    return boxes
+
+
+def _intersection(boxes: Sequence[_Box]) -> _Box:
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return max(lefts), max(tops), min(rights), min(bottoms)
+
+
+def _union(boxes: Sequence[_Box]) -> _Box:
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
+
+
+def _pixels(box: _Box) -> int:
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _apart(scene: Scene, first: Scene) -> SceneError:

@@ -45,6 +45,41 @@ def test_years_of_other_extents_meet_where_all_reach(mapper, tmp_path):
     np.testing.assert_array_equal(other.probability(2016), result.probability(2016))
 
 
+@pytest.mark.parametrize("extent", ["intersection", "union"])
+def test_a_smaller_year_is_named_and_the_union_keeps_the_ground(mapper, tmp_path, caplog, extent):
+    folder = tmp_path / "Mine_1" / "image"
+    write_image(folder / "Year2015.tif", image_of(2015))
+    write_image(folder / "Year2016.tif", image_of(2016)[:, 8:24, :48], top=8)
+    write_image(folder / "Year2018.tif", image_of(2018))
+    settings = {"smoothing": "none", "extent": extent, **PLAIN}
+    result = series_of([mapper], tmp_path / "Mine_1", tmp_path / "out", **settings)
+    page = result.report().read_text(encoding="utf-8")
+    told = "every year covers, 12% of that of all years together: 2016 (Year2016.tif) covers 12%."
+    if extent == "intersection":  # 16 x 48 of 64 x 96 pixels are 12.5 %
+        assert result.footprint(2015).shape == (16, 48)
+        assert told in caplog.text
+        assert told in page
+        return
+    assert "every year covers" not in caplog.text + page
+    assert result.areas["known_share"].tolist() == pytest.approx([1, 0.125, 1], abs=1e-4)
+    known = result.footprint(2016) != 255
+    assert known[8:24, :48].all()
+    assert known.sum() == 16 * 48
+    write_site(tmp_path / "whole", [2015])
+    alone = series_of([mapper], tmp_path / "whole", tmp_path / "alone", smoothing="none", **PLAIN)
+    np.testing.assert_array_equal(result.probability(2015), alone.probability(2015))
+
+
+def test_the_union_reaches_beyond_the_first_year(mapper, tmp_path):
+    folder = tmp_path / "Mine_1" / "image"
+    write_image(folder / "Year2015.tif", image_of(2015)[:, 8:24, :48], top=8)
+    write_image(folder / "Year2016.tif", image_of(2016))
+    settings = {"smoothing": "none", "extent": "union", **PLAIN}
+    result = series_of([mapper], tmp_path / "Mine_1", tmp_path / "out", **settings)
+    assert result.manifest.transform == (10, 0, ORIGIN[0], 0, -10, ORIGIN[1])
+    assert result.areas["known_share"].tolist() == pytest.approx([0.125, 1], abs=1e-4)
+
+
 def smooth_field(crs: str, affine: Affine, height: int, width: int) -> np.ndarray:
     """Digital numbers that follow longitude and latitude, in any coordinate system."""
     columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
