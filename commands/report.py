@@ -12,7 +12,7 @@ def report(
         Path | None,
         typer.Option(help="File to write; by default DIR/report.html, or DIR/report.pdf with --pdf."),
     ] = None,
-    pdf: Annotated[bool, typer.Option("--pdf", help="Write a PDF instead (needs the extra pdf).")] = False,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Write a PDF instead (needs euromine\\[pdf]).")] = False,
 ) -> None:
     """Write the report of a series: maps, areas, changes, permits, models and limitations.
 

@@ -20,6 +20,9 @@ WEIGHTS = "model.safetensors"
 
 _INDEX = WEIGHTS + ".index.json"
 _CONFIG, _PROCESSOR = "config.json", "preprocessor_config.json"
+# Absolute, in a home folder, or relative to the folder that training was started in.
+_ABSOLUTE = re.compile(r"[/~\\]|\.{1,2}[/\\]|[A-Za-z]:[/\\]")
+_LONGEST_PATH = 4096
 _RELATIVE_IMPORT = re.compile(r"^\s*from \.(\w+) import ", re.MULTILINE)
 # Fields of a configuration that depend on the libraries' versions and on how training was started.
 _VOLATILE = ("transformers_version", "dtype", "torch_dtype", "_name_or_path", "auto_map", "stem_init")
@@ -110,16 +113,32 @@ def _without_paths(results: RunResults, repository: str) -> bytes:
         model=replace(results.model, repository=repository, folder=None),
         protocol=_public_protocol(results.protocol),
     )
-    return (json.dumps(record_to_json(public), indent=2) + "\n").encode()
+    return (json.dumps(_with_last_parts(record_to_json(public)), indent=2) + "\n").encode()
 
 
 def _public_protocol(protocol: Protocol) -> Protocol:
     """The last part of a path in place of the whole."""
     if not protocol.dataset_revision:
         protocol = replace(protocol, dataset=Path(protocol.dataset).name)
-    if protocol.pretrained and Path(protocol.pretrained).exists():
-        protocol = replace(protocol, pretrained=Path(protocol.pretrained).name)
-    return protocol
+    return replace(protocol, pretrained=_with_last_parts(protocol.pretrained))
+
+
+def _with_last_parts(value: Any) -> Any:
+    """The same values with the last part of every path of this machine, also of one that is gone by now."""
+    if isinstance(value, dict):
+        return {name: _with_last_parts(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_with_last_parts(entry) for entry in value]
+    if isinstance(value, str) and len(value) < _LONGEST_PATH:
+        parts = value.split(", ")
+        return ", ".join(
+            re.split(r"[/\\]", part.rstrip("/\\"))[-1] if _is_path(part) else part for part in parts
+        )
+    return value
+
+
+def _is_path(text: str) -> bool:
+    return bool(_ABSOLUTE.match(text)) or ("/" in text and Path(text).exists())
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import torch
 from huggingface_hub import ModelCard
 from transformers import AutoModelForSemanticSegmentation
 
+from euromine.hub.trained_model import model_contents
 from euromine.modeling import AutoModelForChangeDetection
 
 from .card_rules import errors_of, missing_from
@@ -204,3 +205,19 @@ def test_what_is_no_whole_model_is_refused(
     ):
         status, output = publisher.euromine("publish", "model", broken, "mines/broken")
         assert (status, message in output) == (1, True), output
+
+
+def test_no_path_of_this_machine_is_published(folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "model")
+    results = json.loads((copy / "metrics.json").read_text())
+    results["protocol"]["pretrained"] = "/home/me/runs/unet, C:\\Users\\me\\heads\\, org/model"
+    results["training"]["arguments"] = {
+        "pretrained": "/home/me/runs/unet",
+        "others": ["../mine/x", "~/y", "org/model"],
+    }
+    (copy / "metrics.json").write_text(json.dumps(results))
+    files = {file.path: file.source for file in model_contents(copy, CHANGES).files}
+    assert isinstance(files["metrics.json"], bytes)
+    public = json.loads(files["metrics.json"])
+    assert public["protocol"]["pretrained"] == "unet, heads, org/model"
+    assert public["training"]["arguments"] == {"pretrained": "unet", "others": ["x", "y", "org/model"]}
