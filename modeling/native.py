@@ -7,7 +7,7 @@ on one value per channel (pooling branches with batch size 1) with their running
 an error. They keep the names of transformers' classes, because checkpoints record them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -112,6 +112,20 @@ class NativeSegmenter(PaddedModel):
         return int(self.config.semantic_loss_ignore_index)
 
 
+class _CapturingHook:
+    """One of transformers' hooks; a pickle leaves out what it does, and the network makes it anew."""
+
+    def __init__(self, hook: Callable[..., None] | None = None) -> None:
+        self._hook = hook
+
+    def __call__(self, *arguments: Any) -> None:
+        if self._hook is not None:
+            self._hook(*arguments)
+
+    def __reduce__(self) -> tuple[type["_CapturingHook"], tuple[()]]:
+        return type(self), ()
+
+
 class SegformerForSemanticSegmentation(NativeSegmenter, transformers.SegformerForSemanticSegmentation):
     """SegFormer B0 to B5. Its spatial reduction of 8 at a quarter of the scale needs 29 pixels.
 
@@ -126,7 +140,25 @@ class SegformerForSemanticSegmentation(NativeSegmenter, transformers.SegformerFo
     def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__(config)
         # Otherwise the first call does it, under a lock that torch.compile cannot trace.
+        self._install_capturing_hooks()
+
+    def _install_capturing_hooks(self) -> None:
         maybe_install_capturing_hooks(self.segformer)
+        # Functions inside functions, which nothing could pickle.
+        for module in self.segformer.modules():
+            for number, hook in module._forward_hooks.items():
+                if getattr(hook, "__name__", "") == "output_capturing_hook":
+                    module._forward_hooks[number] = _CapturingHook(hook)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickled network, or a copy, and install its hooks anew."""
+        super().__setstate__(state)
+        for module in self.segformer.modules():
+            for number, hook in list(module._forward_hooks.items()):
+                if isinstance(hook, _CapturingHook):
+                    del module._forward_hooks[number]
+        self.segformer._output_capturing_hooks_installed = False
+        self._install_capturing_hooks()
 
 
 class UperNetForSemanticSegmentation(NativeSegmenter, transformers.UperNetForSemanticSegmentation):

@@ -1,5 +1,8 @@
 """What transformers' own Trainer relies on: numbers of classes, predictions, names of tensors."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -47,3 +50,17 @@ def test_a_checkpoints_file_is_loaded_whole_under_the_names_on_disk(name, tmp_pa
     assert (result.missing_keys, result.unexpected_keys) == ([], [])
     for key, value in saved.state_dict().items():
         assert torch.equal(loaded.state_dict()[key], value), key
+
+
+@pytest.mark.parametrize("make", [create_model, lambda name: PostClassification(create_model(name))])
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network))])
+def test_a_network_is_pickled_and_copied(make, again):
+    network = make("segformer-b0").eval()
+    copied = again(network)
+    images = torch.randn(1, *((2,) if isinstance(network, PostClassification) else ()), 10, 64, 64)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1)
+        expected = again(network)(images).logits
+        assert torch.equal(network(images).logits, expected)
+        assert not torch.equal(copied(images).logits, expected)
