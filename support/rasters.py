@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DataError, EuroMineError
+from .files import check_regular
 
 CACHE_BYTES = 256 * 2**20
 """Size of GDAL's cache of decoded blocks unless `gdal_cache` reserves more; GDAL's default is a twentieth of
@@ -106,6 +107,7 @@ def open_raster(path: str, files: ExitStack, error_class: type[EuroMineError] = 
 
     try:
         if not path.startswith("/vsizip/"):
+            check_regular(Path(path), error_class=error_class)
             Path(path).open("rb").close()  # GDAL does not pass on the system's reason
         with gdal():
             dataset = rasterio.open(path, driver="GTiff")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,10 @@ def number_or_none(value: Any) -> float | None:
 
 def _read_json(path: Path) -> Any:
     try:
-        if path.stat().st_size > _LARGEST_ITEM:
+        status = path.stat()
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            reason = "no ordinary file"
+        elif status.st_size > _LARGEST_ITEM:
             reason = f"larger than {_LARGEST_ITEM // 2**20} MB"
         else:
             return json.loads(path.read_text(encoding="utf-8"))

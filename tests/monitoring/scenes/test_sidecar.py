@@ -1,6 +1,8 @@
 """STAC items beside scenes."""
 
 import json
+import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,9 @@ import pytest
 
 from euromine.modeling import BANDS
 from euromine.monitoring.scenes.scene import open_scene
+from euromine.monitoring.scenes.sidecar import Sidecar, read_sidecar
 from euromine.support.errors import SceneError
+from euromine.support.rasters import open_raster
 
 from .scene_files import NO_BASELINE, WriteScene, numbers, read
 
@@ -112,3 +116,21 @@ def test_a_stac_item_that_cannot_be_read_is_warned_of(
     path.with_name("scene.tif.json").mkdir()
     open_scene(path).close()
     assert "scene.tif.json: ignored as a STAC item of the scene (Is a directory)." in caplog.text
+
+
+def test_a_pipe_or_device_in_place_of_an_item_is_ignored(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    os.mkfifo(tmp_path / "scene.json")
+    (tmp_path / "scene.tif.json").symlink_to("/dev/zero")
+    assert read_sidecar(tmp_path / "scene.tif") == Sidecar()
+    assert caplog.text.count("ignored as a STAC item of the scene (no ordinary file)") == 2
+
+
+def test_a_pipe_in_place_of_a_scene_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "scene.tif")
+    with (
+        ExitStack() as files,
+        pytest.raises(SceneError, match=r"scene\.tif: found a pipe or device; expected"),
+    ):
+        open_raster(str(tmp_path / "scene.tif"), files, SceneError)
