@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from os import PathLike, fspath
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor
 from transformers import (
     AutoConfig,
@@ -174,7 +175,15 @@ def create_model(
     model: MultispectralModel | NativeSegmenter
     if native := NATIVE_SEGMENTERS.get(name):
         _check_fields(name, native.model_class.config_class, config, native.own_fields)
-        model = native.model_class(native.config(inputs, **config))
+        try:
+            configuration = native.config(inputs, **config)
+        except StrictDataclassError as error:  # transformers' own check of types, which is no ValueError
+            reason = " ".join(str(error).split())
+            raise ValueError(
+                f"{name}: found a field of a wrong type ({reason}); expected those of "
+                f"{native.model_class.config_class.__name__}."
+            ) from error
+        model = native.model_class(configuration)
     else:
         model_class = SEGMENTERS[name] if name in SEGMENTERS else CHANGE_DETECTORS[name]
         _check_fields(name, model_class.config_class, config)

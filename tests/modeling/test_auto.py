@@ -106,6 +106,11 @@ def test_model_types_are_the_names() -> None:
         ("segformer-b0", {"batch_norm_momentum": 0.1}, "found unknown field 'batch_norm_momentum'"),
         (
             "segformer-b0",
+            {"depths": "x"},
+            r"^segformer-b0: found a field of a wrong type \(.*'depths'.*; expected",
+        ),
+        (
+            "segformer-b0",
             {"stem_init": "mean"},
             "stem_init: found 'mean'; expected one of semantic, cyclic, random",
         ),
