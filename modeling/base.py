@@ -65,7 +65,7 @@ class PaddedModel(PreTrainedModel):
         """
         source = args[0] if args else kwargs.get("pretrained_model_name_or_path")
         where = {key: kwargs[key] for key in _WHERE if key in kwargs}
-        given = kwargs.get("config")
+        given: Any = kwargs.get("config")
         # The Auto classes choose the network by its configuration and pass that.
         if source is not None and given is None:
             stored, _ = PreTrainedConfig.get_config_dict(source, **where)

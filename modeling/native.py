@@ -157,7 +157,8 @@ class SegformerForSemanticSegmentation(NativeSegmenter, transformers.SegformerFo
             for number, hook in list(module._forward_hooks.items()):
                 if isinstance(hook, _CapturingHook):
                     del module._forward_hooks[number]
-        self.segformer._output_capturing_hooks_installed = False
+        segformer: Any = self.segformer
+        segformer._output_capturing_hooks_installed = False
         self._install_capturing_hooks()
 
 

@@ -101,8 +101,9 @@ class SeriesTrainer(Trainer):
         `dataloader_persistent_workers` goes on with the first split that it was asked for.
         """
         args = self.args
+        rows: Any = self.eval_dataset if eval_dataset is None else eval_dataset
         loader: DataLoader[Any] = DataLoader(
-            self.eval_dataset if eval_dataset is None else eval_dataset,
+            rows,
             batch_size=args.eval_batch_size,
             collate_fn=self.data_collator,
             num_workers=args.dataloader_num_workers,
