@@ -1,11 +1,11 @@
 """Refuse, before anything is read, TrainingArguments that these scripts neither train nor score with."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import TrainingArguments, get_scheduler
-from transformers.integrations import get_reporting_integration_callbacks
+from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 
 from euromine.support.errors import ArgumentError, as_user_error, one_line
 
@@ -73,7 +73,8 @@ def check_training(task: str, training: TrainingArguments) -> None:
 def _check_schedule(training: TrainingArguments) -> None:
     """Make the learning rate's schedule once, as a wrong argument of it is a `TypeError` of a library."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=training.learning_rate)
-    kind, options = training.lr_scheduler_type, training.lr_scheduler_kwargs
+    kind = training.lr_scheduler_type
+    options = cast("dict[str, Any] | None", training.lr_scheduler_kwargs)  # parsed by TrainingArguments
     try:
         get_scheduler(kind, optimizer, 1, 2, dict(options or {}))
     except (TypeError, ValueError) as error:
