@@ -99,18 +99,21 @@ def run_on_dask(
     """
     try:
         import distributed
+        from distributed.comm.addressing import get_address_host_port
     except ImportError as error:
         raise MissingExtraError(
             "--dask: found no Dask on this machine; expected the extra `dask`. "
             "Install it with pip install 'euromine[dask]'."
         ) from error
     try:
-        client = distributed.Client(address)
+        get_address_host_port(address)  # before a client starts its threads
     except ValueError as error:
         raise ArgumentError(
             f"--dask: found {address!r} ({one_line(error)}); expected a scheduler's address, such as "
             "tcp://host:8786."
         ) from error
+    try:
+        client = distributed.Client(address)
     except OSError as error:
         raise OSError(f"No Dask scheduler answers at {address} ({error}).") from error
     with client:

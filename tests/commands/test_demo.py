@@ -10,6 +10,7 @@ from PIL import Image
 
 from euromine.commands import demo
 from euromine.dataset_script.archive import Archive
+from euromine.support.ground_areas import PixelAreas
 
 
 def test_sites_of_the_benchmark_take_its_corrected_split(tmp_path: Path) -> None:
@@ -46,7 +47,7 @@ def test_the_picture_shows_any_number_of_years(years: int, tmp_path: Path) -> No
         labels=labels,
         footprints=1 - labels,
         change=labels[0],
-        pixel_area=np.full(40, 100.0),
+        pixel_areas=PixelAreas.constant(100.0, 40, 50),
     )
     path = tmp_path / "demo.png"
     demo._draw(series, path, simulated=True)
