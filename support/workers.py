@@ -99,14 +99,16 @@ def run_on_dask(
     """
     try:
         import distributed
-        from distributed.comm.addressing import get_address_host_port
+        from distributed.comm.addressing import get_address_host_port, parse_address
     except ImportError as error:
         raise MissingExtraError(
             "--dask: found no Dask on this machine; expected the extra `dask`. "
             "Install it with pip install 'euromine[dask]'."
         ) from error
     try:
-        get_address_host_port(address)  # before a client starts its threads
+        # Before a client starts its threads. A cluster in this process has neither host nor port.
+        if parse_address(address)[0] != "inproc":
+            get_address_host_port(address)
     except ValueError as error:
         raise ArgumentError(
             f"--dask: found {address!r} ({one_line(error)}); expected a scheduler's address, such as "
