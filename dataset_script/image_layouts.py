@@ -24,7 +24,7 @@ class ImageLayout:
     """How an image's file holds the archive's bands.
 
     Attributes:
-        header: What it says of its numbers.
+        header: The description of its numbers in the file.
         indexes: The places of `BANDS` in the file, counted from 1; None where they are the file's own.
         shifts: To add to the numbers of each of `BANDS`.
     """

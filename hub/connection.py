@@ -91,7 +91,7 @@ def explained_hub_errors(repository: str) -> Iterator[None]:
 
 
 def _explained(error: Exception, repository: str) -> OSError:
-    """What the Hub, or its client, answers, as an error with a sentence that says what helps."""
+    """An error of the Hub or its client, as one sentence with its remedy."""
     endpoint = HfApi().endpoint
     if isinstance(error, OfflineModeIsEnabled):
         return ConnectionError(

@@ -49,7 +49,7 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Plan:
-    """What publishing will do to a repository.
+    """The changes that publishing will make to a repository.
 
     Attributes:
         contents: What the repository is to hold.

@@ -1,4 +1,4 @@
-"""What a GeoTIFF's header says of its numbers, read in one way for scenes and for archives."""
+"""The header of a GeoTIFF: scale, offset, nodata and masks, read in one way for scenes and archives."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _PAM_OTHERS = re.compile(rb"<(Scale|Offset|Description|SRS|GeoTransform)[ >]")
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What a header says of an image's numbers.
+    """The description of an image's numbers in its header.
 
     Attributes:
         texts: The description or BANDNAME of each band, "" without one.

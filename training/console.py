@@ -1,4 +1,4 @@
-"""What a training run prints: one short line per log, and a table of scores at the end."""
+"""Output of a training run: one short line per log, and a table of scores at the end."""
 
 import logging
 import sys

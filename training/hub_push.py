@@ -74,7 +74,7 @@ def publish_finished(output_dir: Path, training: TrainingArguments) -> None:
 
 
 def _difference(architecture: str, digest: str, found: Mapping[str, bytes]) -> str | None:
-    """What else a repository holds, as far as that can be known before there is a model."""
+    """The other contents of a repository, as far as they are known before there is a model."""
     if "config.json" not in found:
         return "no model, but other files"
     results = results_among(found)

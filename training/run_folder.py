@@ -174,7 +174,7 @@ def _another_run_error(output_dir: Path, found: str, expected: str) -> ArgumentE
 
 
 def _differences(before: RunRecord, now: RunRecord) -> list[str]:
-    """What another run did otherwise, in words."""
+    """The differences from another run, in words."""
     old, new = before.arguments, now.arguments
     differences = [
         f"{name} {old[name]} instead of {new[name]}"

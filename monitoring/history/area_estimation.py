@@ -31,7 +31,7 @@ from euromine.support.errors import ArgumentError
 Areas = NDArray[np.float64]
 
 Uncertainty = Literal["site", "region", "pixels"]
-"""What an interval covers.
+"""The area that an interval covers.
 
 "site": the area of one site that is not among the validation sites. "region": the area of very many such
 sites, whose own errors balance; the validation sites are the sample. "pixels": eq. 10 of Olofsson et al., as

@@ -23,7 +23,7 @@ _ADVICE = "Run `euromine series` again."
 
 @dataclass(frozen=True)
 class _Header:
-    """What tells a manifest from other JSON objects."""
+    """The fields by which a manifest is recognised."""
 
     format: str | None = None
     version: int | None = None

@@ -1,4 +1,4 @@
-"""What made each map of a series: a tag by which later runs recognise maps that are up to date."""
+"""Records of the inputs to each map of a series, by which later runs recognise maps that are up to date."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .series_plan import SeriesPlan
 
 
 def probability_record(plan: SeriesPlan, year: int) -> dict[str, Any]:
-    """What makes the map of a year's probability."""
+    """The inputs to a year's map of probability."""
     return _record(
         plan,
         model=plan.digests[SEGMENTATION],
@@ -27,7 +27,7 @@ def probability_record(plan: SeriesPlan, year: int) -> dict[str, Any]:
 
 
 def footprint_record(plan: SeriesPlan) -> dict[str, Any]:
-    """What makes the footprints of all years, and the maps of first and last years."""
+    """The inputs to the footprints of all years, and to the maps of first and last years."""
     return _record(
         plan,
         probabilities=[_digest(probability_record(plan, year)) for year in plan.years],
@@ -39,7 +39,7 @@ def footprint_record(plan: SeriesPlan) -> dict[str, Any]:
 
 
 def change_record(plan: SeriesPlan, pair: tuple[int, int]) -> dict[str, Any]:
-    """What makes the change map of a pair of years."""
+    """The inputs to the change map of a pair of years."""
     made_of: dict[str, Any] = {"pair": pair}
     if plan.mapper is not None:
         made_of["footprints"] = _digest(footprint_record(plan))

@@ -28,7 +28,7 @@ _LIBRARIES = ("euromine", "torch", "transformers", "rasterio", "numpy")
 
 @dataclass(frozen=True)
 class Findings:
-    """What becomes known of a series while it is made.
+    """The facts about a series that are found while it is made.
 
     Attributes:
         known_shares: The share of the grid with data by year.

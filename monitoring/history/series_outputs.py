@@ -1,4 +1,4 @@
-"""What follows from a series' maps: pictures, tables, polygons, permits; and what an earlier series left."""
+"""Outputs made from a series' maps: pictures, tables, polygons, permits. Removal of earlier outputs."""
 
 from __future__ import annotations
 

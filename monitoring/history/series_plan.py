@@ -1,4 +1,4 @@
-"""What is decided, and checked, before the first map of a series is made."""
+"""Decisions and checks before the first map of a series is made."""
 
 from __future__ import annotations
 

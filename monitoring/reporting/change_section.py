@@ -46,7 +46,7 @@ class ChangeSection:
 
 @dataclass(frozen=True)
 class _Half:
-    """What one side of the diagonal shows: a field of `MappedChange`, its largest value and its looks."""
+    """One side of the diagonal: a field of `MappedChange`, its largest value and its looks."""
 
     field: str
     word: str

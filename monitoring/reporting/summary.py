@@ -12,7 +12,7 @@ from .report_data import MinedArea, ReportData, model_name
 
 @dataclass(frozen=True)
 class Notice:
-    """What a reader must know before anything else."""
+    """A warning that precedes everything else."""
 
     title: str
     text: str

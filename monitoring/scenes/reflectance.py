@@ -168,7 +168,7 @@ def _check_agreement(
 
 
 def _told_scale(metadata: ReflectanceMetadata) -> tuple[list[float], str] | None:
-    """What a STAC item or the product's metadata say of the scale."""
+    """The scale given by a STAC item or the product's metadata."""
     if metadata.item.scale is not None:
         return [metadata.item.scale], metadata.item.source
     for tag in ("QUANTIFICATION_VALUE", "BOA_QUANTIFICATION_VALUE"):
@@ -190,7 +190,7 @@ def _known_scale(metadata: ReflectanceMetadata) -> tuple[float, str]:
 
 
 def _told_offset(metadata: ReflectanceMetadata) -> tuple[list[float], str] | None:
-    """What a STAC item or the processing baseline say of the offset."""
+    """The offset given by a STAC item or the processing baseline."""
     if metadata.item.offset is not None:
         return [metadata.item.offset], metadata.item.source
     tags, path = metadata.tags, metadata.path

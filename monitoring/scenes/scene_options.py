@@ -46,7 +46,7 @@ class SceneOptions:
 
 
 def contradiction(scene: str, own: str, option: str) -> SceneError:
-    """The error that an option contradicts what a scene says of itself.
+    """The error for an option that contradicts a scene's own metadata.
 
     Args:
         scene: The scene's path.
