@@ -11,6 +11,8 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 FOLDERS = (
+    "acquisition",
+    "annotation",
     "benchmark",
     "dataset_script",
     "experiments",
@@ -22,7 +24,17 @@ FOLDERS = (
     "support",
     "training",
 )
-WITH_PUBLIC_NAMES = ("dataset_script", "hub", "metrics", "modeling", "monitoring", "simulation", "training")
+WITH_PUBLIC_NAMES = (
+    "acquisition",
+    "annotation",
+    "dataset_script",
+    "hub",
+    "metrics",
+    "modeling",
+    "monitoring",
+    "simulation",
+    "training",
+)
 HEAVY = ("torch", "rasterio", "transformers", "datasets", "pandas", "evaluate", "matplotlib")
 # The reason why a file is longer than the others; 400 lines are what a reader takes in at a sitting.
 LONGEST = 420

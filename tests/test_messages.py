@@ -16,6 +16,8 @@ from euromine.support import errors
 
 REPOSITORY = Path(__file__).parents[1]
 FOLDERS = (
+    "acquisition",
+    "annotation",
     "benchmark",
     "commands",
     "dataset_script",

@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
-USER_EXTRAS = ("dask", "pdf", "polygons")
+USER_EXTRAS = ("acquire", "annotate", "dask", "pdf", "polygons")
 
 
 def pins(name: str) -> dict[str, str]:
@@ -19,6 +19,8 @@ def minima() -> dict[str, str]:
     extras = [extra for name, extra in project["optional-dependencies"].items() if name in USER_EXTRAS]
     found = {}
     for requirement in [*project["dependencies"], *(each for extra in extras for each in extra)]:
+        if requirement.startswith("euromine["):
+            continue
         name, _, version = re.fullmatch(r"([\w-]+)(>=|==)([\d.]+).*", requirement).groups()
         found[name] = version
     return found
