@@ -25,6 +25,9 @@ from .scene_maps import check_map_settings, predict_scene
 
 logger = logging.getLogger(__name__)
 
+# The number of processes, as torchrun, Intel MPI, Open MPI and MVAPICH give it: those that accelerate knows.
+_WORLD_SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -78,7 +81,8 @@ def predict_scenes(
 
     Raises:
         ModelError: The model cannot be loaded, or is not a footprint mapper.
-        ArgumentError: There is no scene, two scenes have one name, or a setting is out of range.
+        ArgumentError: There is no scene, two scenes have one name, a setting is out of range, or the
+            processes of `accelerate launch` cannot reach each other.
         MissingExtraError: `dask` is given and Dask is not installed.
         OSError: The folder cannot be created, or the Hub or the scheduler cannot be reached.
     """
@@ -206,12 +210,25 @@ def _size(task: _Task) -> int:
 
 
 def _processes() -> tuple[int, int, Callable[[list[Outcome]], list[Outcome]]]:
-    """This process's rank, the number of processes, and a function that joins the outcomes of all."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    """This process's rank, the number of processes, and a function that joins the outcomes of all.
+
+    Raises:
+        ArgumentError: The processes cannot reach each other.
+    """
+    if all(os.environ.get(name, "1") == "1" for name in _WORLD_SIZES):
         return 0, 1, lambda outcomes: outcomes
     from accelerate import PartialState
     from accelerate.utils import gather_object
 
-    # The first process to finish waits for the others, possibly for hours.
-    state = PartialState(timeout=timedelta(days=30))
+    # Unless it is told of the CPU, accelerate takes each process without a GPU for the only one.
+    on_cpu = not torch.cuda.is_available()
+    try:
+        # The first process to finish waits for the others, possibly for hours.
+        state = PartialState(cpu=on_cpu, timeout=timedelta(days=30))
+    # ValueError: variables such as MASTER_ADDR are missing. RuntimeError: another process cannot be reached.
+    except (ValueError, RuntimeError) as error:
+        raise ArgumentError(
+            f"accelerate launch: found processes that cannot reach each other ({one_line(error)}); expected "
+            "a launcher that connects them. Check --main_process_ip and --main_process_port."
+        ) from error
     return state.process_index, state.num_processes, gather_object

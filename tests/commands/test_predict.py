@@ -1,6 +1,7 @@
 """`euromine predict` on the command line, with tiny SegFormers."""
 
 import os
+import re
 import resource
 import shutil
 import signal
@@ -236,14 +237,26 @@ def test_the_processes_of_accelerate_share_the_scenes_out(model: Path, tmp_path:
     scenes = [write_scene(tmp_path / f"mine{number}.tif", seed=number) for number in range(4)]
     (tmp_path / "broken.tif").write_text("no raster")
     arguments = [model, *scenes, tmp_path / "broken.tif", "--out", tmp_path / "maps", "--offset", 0]
-    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
-    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    # With --cpu, accelerate would start one process, whatever their number.
+    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    launch += [
+        "--main_process_port",
+        "0",
+        "--log_dir",
+        str(tmp_path / "logs"),
+        "--tee",
+        "3",
+    ]  # each line begins with its process
     command = [sys.executable, *launch, "-m", "euromine.commands", "predict", *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HOME": str(tmp_path / "home")}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
     assert done.returncode != 0
     assert done.stdout.count("Mapped 4 of 5 scenes") == 1, done.stderr
     assert done.stderr.count("broken.tif: found a file that is damaged or not a GeoTIFF") == 1
+    begun = re.findall(r"\[default(\d)\]:.*?(mine\d)\.tif: scale", done.stderr)
+    assert sorted(scene for _, scene in begun) == ["mine0", "mine1", "mine2", "mine3"], done.stderr
+    assert {process for process, _ in begun} == {"0", "1"}
     alone = tmp_path / "alone"
     assert run(model, *scenes, "--out", alone, "--offset", 0).exit_code == 0
     assert names(tmp_path / "maps") == names(alone)

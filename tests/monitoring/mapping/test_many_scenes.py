@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from accelerate import PartialState
 
 from euromine.monitoring.mapping import many_scenes
 from euromine.monitoring.mapping.many_scenes import Outcome, predict_scenes
@@ -68,3 +69,49 @@ def test_user_errors_become_outcomes_and_bugs_surface(
     problems["b"] = ValueError("a bug")
     with pytest.raises(ValueError, match="a bug"):
         predict_scenes("model", scenes, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "variable", ["WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"]
+)
+def test_every_launcher_of_several_processes_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    asked: list[bool] = []
+
+    class Second:
+        process_index, num_processes = 1, 2
+
+        def __init__(self, cpu: bool, timeout: Any) -> None:
+            asked.append(cpu)
+
+    monkeypatch.setattr("accelerate.PartialState", Second)
+    monkeypatch.setattr("accelerate.utils.gather_object", lambda outcomes: outcomes)
+    monkeypatch.setattr(many_scenes.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(many_scenes, "_load", lambda source: None)
+    monkeypatch.setattr(many_scenes, "_run", lambda task, progress: Outcome(task.path))
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "2")
+    scenes = [tmp_path / f"{name}.tif" for name in "abcd"]
+    for scene, size in zip(scenes, (10, 40, 30, 20), strict=True):
+        scene.write_bytes(bytes(size))
+    shared = predict_scenes("model", scenes, tmp_path)
+    # Of the sizes 40, 30, 20, 10 every second.
+    assert [Path(outcome.path).stem for outcome in shared] == ["a", "c"]
+    assert asked == [True]
+
+
+def test_processes_that_cannot_reach_each_other_are_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # accelerate sets these, and keeps a state of the process.
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_PORT", "MASTER_ADDR"):
+        monkeypatch.setenv(name, "1")
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(PartialState, "_shared_state", {})
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    monkeypatch.setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "1")
+    monkeypatch.setattr(many_scenes.torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ArgumentError, match=r"found processes that cannot reach each other .*MASTER_ADDR"):
+        predict_scenes("model", [tmp_path / "a.tif"], tmp_path)
