@@ -17,6 +17,7 @@ from pandas.errors import EmptyDataError, ParserError
 
 from euromine.support.errors import ArgumentError, DataError, RecordError
 from euromine.support.files import check_regular
+from euromine.support.geopackages import check_is_geopackage, require_geopandas
 from euromine.support.rasters import check_blocks, gdal, gdal_errors, open_raster
 
 from .file_names import (
@@ -30,7 +31,6 @@ from .file_names import (
     probability_name,
 )
 from .manifest import NAME, Manifest, read_manifest
-from .vector_files import check_is_geopackage, require_geopandas
 
 # Far more than the longest series of the largest scene takes.
 _LARGEST_FILE = 16 * 2**30

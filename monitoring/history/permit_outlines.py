@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from euromine.support.errors import PermitError
+from euromine.support.geopackages import require_geopandas
+from euromine.support.polygon_measures import polygon_parts
 
-from .polygon_measures import polygon_parts
-from .vector_files import require_geopandas
 from .vector_sources import check_self_contained
 
 logger = logging.getLogger(__name__)

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from euromine.support.errors import ArgumentError, PermitError
 from euromine.support.files import write_text
+from euromine.support.geopackages import require_geopandas
 from euromine.support.ground_areas import HECTARE
+from euromine.support.polygon_measures import polygon_areas, polygon_parts, polygon_perimeters
 
-from .polygon_measures import polygon_areas, polygon_parts, polygon_perimeters
-from .vector_files import require_geopandas, write_polygons
+from .vector_files import write_polygons
 
 logger = logging.getLogger(__name__)
 

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from euromine.support.errors import ArgumentError, GridError
+from euromine.support.geopackages import require_geopandas
 from euromine.support.ground_areas import HECTARE
+from euromine.support.polygon_measures import polygon_areas, polygon_parts, polygon_perimeters
 from euromine.support.rasters import crs_name
 
 from .map_values import GAIN, LOSS, UNDIRECTED
-from .polygon_measures import polygon_areas, polygon_parts, polygon_perimeters
-from .vector_files import require_geopandas
 
 if TYPE_CHECKING:
     from euromine.monitoring.scenes.grids import Grid

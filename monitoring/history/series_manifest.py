@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from euromine.support.errors import MissingExtraError, RecordError
+from euromine.support.geopackages import require_geopandas
 from euromine.support.rasters import crs_name
 
 from .area_estimation import Confusion
@@ -21,7 +22,6 @@ from .map_records import change_record, footprint_record
 from .output_files import damaged_files, digests, listed_files
 from .series_outputs import output_names, quicklook_bands
 from .series_plan import SeriesPlan
-from .vector_files import require_geopandas
 
 _LIBRARIES = ("euromine", "torch", "transformers", "rasterio", "numpy")
 

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from euromine.monitoring.scenes.quicklooks import Quicklook, write_quicklook
 from euromine.monitoring.scenes.scene import Scene
 from euromine.support.errors import MissingExtraError
+from euromine.support.geopackages import require_geopandas
 
 from .area_series import PairChange, YearArea, area_caveats, areas_by_year, changes_by_pair, write_areas
 from .change_writers import places_of
@@ -37,7 +38,7 @@ from .output_files import listed_files
 from .permits import outside_permits, write_findings
 from .polygons import change_polygons, footprint_polygons
 from .series_plan import SeriesPlan
-from .vector_files import require_geopandas, write_polygons
+from .vector_files import write_polygons
 
 logger = logging.getLogger(__name__)
 

@@ -23,6 +23,7 @@ from euromine.monitoring.scenes.grids import Grid
 from euromine.monitoring.scenes.reflectance import Reflectance
 from euromine.monitoring.scenes.scene import Scene
 from euromine.support.errors import ArgumentError, GridError, ModelError, SceneError
+from euromine.support.geopackages import require_geopandas
 from euromine.support.rasters import crs_name, gdal, gdal_errors
 
 from .area_estimation import Confusion
@@ -34,7 +35,6 @@ from .permit_outlines import read_permits
 from .series_settings import SeriesSettings
 from .smoothing import Method
 from .switch_rates import SwitchRates
-from .vector_files import require_geopandas
 from .yearly_images import IMAGE_FOLDERS
 
 # Exports of one region differ by a few pixels at the edges.

@@ -10,33 +10,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from euromine.support.errors import ArgumentError, DataError, MissingExtraError
+from euromine.support.errors import ArgumentError
 from euromine.support.files import torn_file_error
 
 _SUFFIXES = (".gpkg", ".parquet")
-# The number by which GeoPackages are told from other SQLite files: "GPKG".
-_GEOPACKAGE = 0x47504B47
 # What SQLite keeps beside a database while a program has it open, or after that program died.
 _COMPANIONS = ("-wal", "-journal")
-
-
-def require_geopandas() -> Any:
-    """The module geopandas.
-
-    Raises:
-        MissingExtraError: geopandas or one of its dependencies is not installed.
-    """
-    try:
-        import geopandas
-        import pyogrio  # noqa: F401 - geopandas reads and writes files with it
-        import pyproj  # noqa: F401
-        import shapely  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(
-            f"polygons: found no {error.name or 'geopandas'} on this machine; expected the extra `polygons`. "
-            "Install it with pip install 'euromine[polygons]'."
-        ) from None
-    return geopandas
 
 
 def write_polygons(frame: Any, path: str | os.PathLike[str]) -> None:
@@ -84,28 +63,6 @@ def check_not_open(path: Path) -> None:
                 f"{path} is open in another program, or was left open by one that ended early "
                 f"({beside.name} is beside it). Close it there, or open and close it once more."
             )
-
-
-def check_is_geopackage(path: Path) -> None:
-    """Refuse a file in which GDAL would find another format, or a table that lies elsewhere.
-
-    Raises:
-        DataError: It is no GeoPackage, or has a virtual table other than those of its spatial index.
-    """
-    address = f"file:{quote(str(path.absolute()))}?mode=ro"
-    try:
-        with closing(sqlite3.connect(address, uri=True)) as database:
-            is_geopackage = database.execute("PRAGMA application_id").fetchone() == (_GEOPACKAGE,)
-            definitions = database.execute(
-                "SELECT sql FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE%'"
-            ).fetchall()
-    except sqlite3.Error:
-        is_geopackage, definitions = False, []
-    if not is_geopackage or not all("USING rtree(" in sql for (sql,) in definitions):
-        raise DataError(
-            f"{path}: found another format than GeoPackage, or a table that lies elsewhere; expected a "
-            "GeoPackage with the outlines themselves. Run `euromine series` again."
-        )
 
 
 def is_whole_geopackage(path: Path) -> bool:

@@ -9,8 +9,8 @@ import numpy as np
 
 from euromine.monitoring.history.file_names import PERMIT_OUTLINES, PERMITS_POLYGONS
 from euromine.monitoring.history.permits import MINED
-from euromine.monitoring.history.vector_files import require_geopandas
 from euromine.support.errors import DataError, MissingExtraError
+from euromine.support.geopackages import require_geopandas
 
 from . import colours
 from .cartography import MapFrame, Tick

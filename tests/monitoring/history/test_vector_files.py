@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import shapely
 
-from euromine.monitoring.history.polygon_measures import polygon_parts
 from euromine.monitoring.history.polygons import change_polygons, footprint_polygons
 from euromine.monitoring.history.vector_files import write_polygons
 from euromine.support.errors import ArgumentError, MissingExtraError
+from euromine.support.polygon_measures import polygon_parts
 
 from .drawn_footprints import GRIDS, METRES, YEARS, drawing, noise
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from euromine.support.errors import GridError
-from euromine.support.ground_areas import degrees_per_unit, zone_area
+from .errors import GridError
+from .ground_areas import degrees_per_unit, zone_area
 
 # Gauss-Legendre points and weights on 0 to 1: exact enough for the area beside an edge of many kilometres.
 _POINTS = (0.5 - 15**0.5 / 10, 0.5, 0.5 + 15**0.5 / 10)

@@ -5,8 +5,8 @@ import pyproj
 import pytest
 import shapely
 
-from euromine.monitoring.history.polygon_measures import polygon_areas, polygon_perimeters
 from euromine.support.errors import GridError
+from euromine.support.polygon_measures import polygon_areas, polygon_perimeters
 
 
 def test_areas_of_slanting_outlines_in_degrees_are_geodesic():
