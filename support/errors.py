@@ -8,7 +8,9 @@
     │   ├── RecordError         a JSON record such as run.json or series.json
     │   ├── SceneError          a user's image
     │   ├── GridError           a coordinate system, or grids that do not go together
-    │   └── PermitError         outlines of permits
+    │   ├── PermitError         outlines of permits
+    │   └── AnnotationError     drawings of an annotation tool, or outlines as labels
+    ├── BusyError               another run is at work in the same folder
     ├── ModelError              a checkpoint cannot be loaded, or does not do what was asked
     └── MissingExtraError       an optional dependency is missing (also an ImportError)
 
@@ -64,6 +66,14 @@ class GridError(DataError):
 
 class PermitError(DataError):
     """Outlines of permits cannot be read or do not fit the place."""
+
+
+class AnnotationError(DataError):
+    """Drawings of an annotation tool, or outlines as labels, cannot be read or do not fit the archive."""
+
+
+class BusyError(EuroMineError):
+    """Another run is at work in the same folder. The message says which process, and since when."""
 
 
 class ModelError(EuroMineError):
