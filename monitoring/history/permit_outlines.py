@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,32 +14,13 @@ from numpy.typing import NDArray
 from euromine.support.errors import PermitError
 from euromine.support.geopackages import require_geopandas
 from euromine.support.polygon_measures import polygon_parts
-
-from .vector_sources import check_self_contained
+from euromine.support.vector_features import read_features, shown_features
 
 logger = logging.getLogger(__name__)
 
 # Straight edges bend in another projection: over steps of a kilometre by less than a centimetre.
 _STEP_IN_METRES = 1000.0
 _METRES_PER_DEGREE = 111_320.0
-
-# Formats that only refer to other files, programs or servers.
-_POINTING_DRIVERS = {
-    "ADBC",
-    "AmigoCloud",
-    "Carto",
-    "CSW",
-    "EEDA",
-    "Elasticsearch",
-    "GDALG",
-    "GPSBabel",
-    "HTTP",
-    "NGW",
-    "OAPIF",
-    "OGR_VRT",
-    "PLSCENES",
-    "WFS",
-}
 
 # Our own column, and those that a GeoPackage and geopandas have in any case.
 _TAKEN_NAMES = ("permit", "fid", "geom", "geometry")
@@ -73,7 +53,7 @@ def read_permits(path: str | os.PathLike[str], crs: Any, *, layer: str | None = 
     source = Path(path)
     if not source.exists():
         raise FileNotFoundError(f"{path}: there is no such file; expected the outlines of permits.")
-    features = _read_features(source, layer)
+    features = read_features(source, layer, PermitError)
     if features.crs is None:
         raise PermitError(
             f"{path}: found no coordinate system; expected one in the file. Write it with `ogr2ogr -a_srs "
@@ -120,19 +100,9 @@ def _check_finite(geometry: NDArray[Any], source: Path) -> None:
     broken = np.unique(owners[~np.isfinite(corners).all(axis=1)])
     if len(broken):
         raise PermitError(
-            f"{source}: found corners that are no numbers in {_features(broken)}; expected finite "
+            f"{source}: found corners that are no numbers in {shown_features(broken)}; expected finite "
             "coordinates."
         )
-
-
-def _features(places: NDArray[Any]) -> str:
-    """Features by their places in the file, counted from 1."""
-    shown = ", ".join(str(place + 1) for place in places[:5])
-    return (
-        f"feature {shown}"
-        if len(places) == 1
-        else f"{len(places)} features ({shown}{', ...' * (len(places) > 5)})"
-    )
 
 
 def _free_names(names: list[str], source: Path) -> list[str]:
@@ -207,93 +177,3 @@ def _check_transformable(crs: Any, target: Any, source: Path) -> None:
             f"{source}: found the coordinate system {crs.name!r}, which cannot be brought to {target.name}; "
             "expected one on the Earth. Write it with `ogr2ogr -a_srs EPSG:...`."
         ) from None
-
-
-def _read_features(source: Path, layer: str | None) -> Any:
-    """The features of a file that does not refer to other files."""
-    import geopandas
-    import pyarrow
-    import pyogrio
-    import pyproj
-    import shapely
-
-    check_self_contained(source)
-    if source.suffix.lower() in (".parquet", ".geoparquet"):
-        try:
-            return geopandas.read_parquet(source)
-        except (ValueError, OSError, pyarrow.ArrowException, shapely.errors.ShapelyError) as error:
-            raise _unreadable(source, error) from error
-    try:
-        chosen = _layer(source, pyogrio.list_layers(source), layer)
-        driver = pyogrio.read_info(source, layer=chosen)["driver"]
-        if driver in _POINTING_DRIVERS:
-            raise PermitError(
-                f"{source}: found references to other files or servers ({driver}); expected the outlines "
-                "themselves."
-            )
-        features = pyogrio.read_dataframe(source, layer=chosen, on_invalid="ignore", force_2d=True)
-        if features.geometry.isna().any():
-            encoded = pyogrio.raw.read(source, layer=chosen, columns=[], force_2d=True)[2]
-            features.geometry = _repaired(features.geometry.array, encoded, source)
-        return features
-    except (
-        pyogrio.errors.DataSourceError,
-        pyogrio.errors.DataLayerError,
-        pyproj.exceptions.CRSError,
-        UnicodeDecodeError,  # attributes in another encoding than the file claims
-    ) as error:
-        raise _unreadable(source, error) from error
-
-
-def _repaired(geometry: Any, encoded: NDArray[Any], source: Path) -> NDArray[Any]:
-    """Geometries with those that were not read as they are, such as open rings, repaired from their WKB."""
-    import shapely
-
-    found = np.asarray(geometry, dtype=object).copy()
-    lost = np.flatnonzero(
-        [place is None and wkb is not None for place, wkb in zip(found, encoded, strict=True)]
-    )
-    if not len(lost):
-        return found
-    with suppress(ValueError, shapely.errors.ShapelyError):  # before shapely 2.1 there is no "fix"
-        found[lost] = shapely.from_wkb(encoded[lost], on_invalid="fix")
-    still = np.array([place for place in lost if found[place] is None or found[place].is_empty], int)
-    if len(still):
-        raise PermitError(
-            f"{source}: found an outline that cannot be read in {_features(still)}, such as a ring that is "
-            "not closed; expected whole outlines. Repair them in a GIS."
-        )
-    logger.warning("%s: closed or repaired the outlines of %s.", source, _features(lost))
-    return found
-
-
-def _unreadable(source: Path, error: Exception) -> PermitError:
-    reason = " ".join(str(error).split()).removeprefix(f"{source}: ").rstrip(".")
-    return PermitError(
-        f"{source}: found no readable outlines ({reason}); expected a vector format such as GeoPackage, "
-        "GeoJSON or a shapefile."
-    )
-
-
-def _layer(source: Path, layers: NDArray[Any], layer: str | None) -> str:
-    """The layer to read: the requested one, or the only one that can hold outlines."""
-    names = [str(name) for name, _ in layers]
-    if layer is not None:
-        if layer not in names:
-            raise PermitError(f"{source}: found no layer {layer!r}; expected one of {', '.join(names)}.")
-        return layer
-    spatial = [str(name) for name, kind in layers if kind is not None]
-    outlines = [
-        str(name)
-        for name, kind in layers
-        if kind is not None
-        and any(word in str(kind) for word in ("Polygon", "Surface", "Unknown", "Collection"))
-    ]
-    if not spatial:
-        raise PermitError(f"{source}: found a table without geometries; expected outlines (polygons).")
-    candidates = outlines or spatial
-    if len(candidates) > 1:
-        raise PermitError(
-            f"{source}: found the layers {', '.join(candidates)}; expected a file with one layer of outlines."
-        )
-    return candidates[0]

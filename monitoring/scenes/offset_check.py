@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from euromine.support.sentinel2_products import BASELINE_OFFSET
+
 from .band_names import REFLECTANCE_BANDS
-from .sentinel2_products import BASELINE_OFFSET
 
 # Scenes without clouds have shadows, water or vegetation, which are dark in one of the bands; with the right
 # offset, few numbers are below 0.

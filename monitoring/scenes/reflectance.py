@@ -12,10 +12,15 @@ import numpy as np
 
 from euromine.support.errors import SceneError
 from euromine.support.image_headers import DIGITAL_NUMBERS
+from euromine.support.sentinel2_products import (
+    baseline_name,
+    baseline_offset,
+    parse_baseline,
+    product_baseline,
+)
 
 from .band_names import REFLECTANCE_BANDS
 from .scene_options import SceneOptions, contradiction
-from .sentinel2_products import baseline_name, baseline_offset, parse_baseline, product_baseline
 from .sidecar import Sidecar, number_or_none
 
 _UNSCALED_TYPES = frozenset(map(np.dtype, ("int16", "uint16", "int32", "uint32")))

@@ -39,13 +39,13 @@ from euromine.support.rasters import (
     read_mask,
     read_raster,
 )
+from euromine.support.sentinel2_products import year_in_name, year_of_timestamp
 
 from .band_names import REFLECTANCE_BANDS, canonical_band
 from .grids import Grid
 from .offset_check import OffsetCheck
 from .reflectance import Reflectance, ReflectanceMetadata, scene_reflectance
 from .scene_options import SceneOptions, contradiction
-from .sentinel2_products import year_in_name, year_of_timestamp
 from .sidecar import read_sidecar, sidecar_paths
 
 logger = logging.getLogger(__name__)

@@ -11,20 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from euromine.support.errors import SceneError
+from euromine.support.sentinel2_products import item_offset, year_of_timestamp
 
 from .band_names import REFLECTANCE_BANDS, canonical_band
-from .sentinel2_products import (
-    baseline_name,
-    baseline_offset,
-    parse_baseline,
-    product_baseline,
-    year_of_timestamp,
-)
 
 logger = logging.getLogger(__name__)
 
 _LARGEST_ITEM = 8 * 2**20
+_ADVICE = "Give --offset -1000 if 1000 was added to the numbers, --offset 0 if not."
 
 
 @dataclass(frozen=True)
@@ -116,54 +110,11 @@ def _parse_item(item: Mapping[str, Any], path: Path, scene: Path) -> Sidecar:
     return Sidecar(
         source=f"STAC item {path.name}",
         scale=scale,
-        offset=_item_offset(item, path, scale, added),
+        offset=item_offset(item, str(path), scale=scale, added=added, advice=_ADVICE),
         nodata=nodata,
         bands=names,
         year=year_of_timestamp(str(properties.get("datetime") or "")),
     )
-
-
-def _item_offset(
-    item: Mapping[str, Any], path: Path, scale: float | None, added: float | None
-) -> float | None:
-    """The offset to the file's numbers by the item's raster extension or processing baseline.
-
-    Some of Earth Search's items still give an offset of -0.1 that their files no longer have;
-    `earthsearch:boa_offset_applied` is then true, and takes precedence.
-
-    Args:
-        item: The STAC item.
-        path: Its file, for errors.
-        scale: By the raster extension.
-        added: The offset by the raster extension, in reflectance.
-
-    Raises:
-        SceneError: The offset and the processing baseline contradict each other.
-    """
-    applied = item["properties"].get("earthsearch:boa_offset_applied")
-    baseline = _item_baseline(item)
-    if applied is True:
-        return 0.0
-    if added is not None and scale and (baseline is None or applied is None):
-        offset = added / scale
-        if baseline is not None and not math.isclose(offset, baseline_offset(baseline), abs_tol=0.5):
-            raise SceneError(
-                f"{path}: found an offset of {added:g} and processing baseline {baseline_name(baseline)}, "
-                "which contradict each other; expected an offset that fits the baseline. Give --offset -1000 "
-                "if 1000 was added to the numbers, --offset 0 if not."
-            )
-        return round(offset, 6)
-    return None if baseline is None else baseline_offset(baseline)
-
-
-def _item_baseline(item: Mapping[str, Any]) -> tuple[int, int] | None:
-    properties = item["properties"]
-    if baseline := parse_baseline(properties.get("s2:processing_baseline")):
-        return baseline
-    for key in ("s2:product_uri", "sentinel:product_id", "id"):
-        if baseline := product_baseline(str(properties.get(key, item.get(key, "")))):
-            return baseline
-    return None
 
 
 def _only_number(rasters: list[dict[str, Any]], key: str) -> float | None:

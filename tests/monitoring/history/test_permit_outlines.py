@@ -155,7 +155,7 @@ def algorithm(folder):
         (lines, "found only LineString; expected outlines"),
         (nothing, "found no geometries; expected outlines"),
         (text, "found no readable outlines .* expected a vector format"),
-        (empty, "found an empty file; expected the outlines"),
+        (empty, "found an empty file; expected outlines"),
         (cut_short, "found no readable outlines"),
         (table, "found a table without geometries; expected"),
         (pointing, "found references to other files"),
