@@ -17,6 +17,19 @@ def build(
             help='"corrected", "official", or a JSON file {"train": [...], "validation": [...], "test": []}.'
         ),
     ] = "corrected",
+    skip_unlabelled: Annotated[
+        bool,
+        typer.Option(
+            "--skip-unlabelled", help="Leave out sites and years without labels instead of refusing them."
+        ),
+    ] = False,
+    level: Annotated[
+        str | None,
+        typer.Option(
+            metavar="l1c|l2a",
+            help="Processing level of the images, to record it where the images themselves do not.",
+        ),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Number of processes; by default one per core.")
     ] = None,
@@ -31,5 +44,13 @@ def build(
     """
     from euromine.dataset_script.shards import build_dataset  # rasterio and datasets take seconds to import
 
-    folder = build_dataset(archive, out, splits=splits, workers=workers, dask=dask)
+    folder = build_dataset(
+        archive,
+        out,
+        splits=splits,
+        skip_unlabelled=skip_unlabelled,
+        level=level,
+        workers=workers,
+        dask=dask,
+    )
     typer.echo(f'Built {folder}: load_dataset("{folder}", "annual"), or "series", or "pairs".')

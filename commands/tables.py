@@ -34,6 +34,7 @@ def tables(
     """
     from euromine.dataset_script.archive import Archive  # rasterio takes a moment to import
     from euromine.dataset_script.area_tables import is_published, make_tables, read_production
+    from euromine.dataset_script.labelled_sites import sites_and_years, unlabelled_years
     from euromine.dataset_script.site_areas import CONVENTIONS, measure_archive
     from euromine.support.files import write_text
 
@@ -43,9 +44,11 @@ def tables(
         out.mkdir(parents=True, exist_ok=True)  # before minutes of measuring
     measured = measure_archive(source, areas, all_sites=all_sites, workers=workers)
     made = make_tables(measured, kinds, beside_paper=is_published(source) and not source.simulated)
+    unlabelled = sites_and_years(source.sites, unlabelled_years(source))
     lines = [
         f"# Mine areas of {source.path.name}{' (simulated)' if source.simulated else ''}",
         f"{len(measured)} sites; {CONVENTIONS[areas]}.",
+        *([f"Not measured, without labels: {unlabelled}."] if unlabelled else []),
         *(table.to_markdown().rstrip() for table in made),
     ]
     page = "\n\n".join(lines) + "\n"

@@ -1,7 +1,8 @@
 """The EuroMineNet archive: sites of yearly images and footprint labels, from a folder or the zip itself.
 
 The published layout is `EuroMineNet/{Site}/image/Year{YYYY}.tif` and `EuroMineNet/{Site}/label/...` (RODARE
-record 4656, doi 10.14278/rodare.4656). An archive of other mines in this layout reads the same.
+record 4656, doi 10.14278/rodare.4656). An archive of other mines in this layout reads the same. Its sites may
+lack labels, of some years or of all, and may have backscatter in `EuroMineNet/{Site}/radar/Year{YYYY}.tif`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ _ARCHIVE_NAME = "eurominenet"
 _IMAGE_FOLDERS = frozenset({"image", "images"})
 
 _LABEL_FOLDERS = frozenset({"label", "labels"})
+
+_RADAR_FOLDERS = frozenset({"radar"})
 
 _MISSPELLED_COUNTRIES = {"Portuga": "Portugal"}
 
@@ -98,8 +101,8 @@ def _site_root(listing: Listing, path: Path) -> str:
             return roots[0]
         level = [join_path(folder, name) for folder in level for name in listing(folder)[0]]
     raise ArchiveError(
-        f"{path}: found no site; expected folders such as Austria_1/ with image/Year2015.tif and "
-        "label/Year2015.tif in each."
+        f"{path}: found no site; expected folders such as Austria_1/ with image/Year2015.tif in each, and "
+        "label/Year2015.tif where there are labels."
     )
 
 
@@ -136,20 +139,21 @@ def _site(listing: Listing, prefix: str, root: str, name: str) -> Site:
     if not images and not labels:
         raise ArchiveError(
             f"{shown(join_path(prefix, folder))}: found no image; expected a site with "
-            "image/Year2015.tif and label/Year2015.tif, or no such folder."
+            "image/Year2015.tif, or no such folder."
         )
-    for year in sorted(set(images) ^ set(labels)):
-        if year in images:
-            present, lacking, expected = images[year], "label", f"{name}/label/Year{year}.tif"
-        else:
-            present, lacking, expected = labels[year], "image", f"{name}/image/Year{year}.tif"
-        raise ArchiveError(f"{shown(present)}: found no {lacking} of the same year; expected {expected}.")
+    for year in sorted(set(labels) - set(images)):
+        raise ArchiveError(
+            f"{shown(labels[year])}: found no image of the same year; expected {name}/image/Year{year}.tif."
+        )
+    radar = _year_paths(listing, prefix, folder, _RADAR_FOLDERS, others_allowed=True)
     country = re.sub(r"_\d+$", "", name)
-    return Site(name, _MISSPELLED_COUNTRIES.get(country, country), images, labels)
+    return Site(name, _MISSPELLED_COUNTRIES.get(country, country), images, labels, radar)
 
 
-def _year_paths(listing: Listing, prefix: str, folder: str, kinds: frozenset[str]) -> dict[int, str]:
-    """Year -> path of the TIFFs in the image or label folder of a site."""
+def _year_paths(
+    listing: Listing, prefix: str, folder: str, kinds: frozenset[str], *, others_allowed: bool = False
+) -> dict[int, str]:
+    """Year -> path of the TIFFs in a folder of a site; other TIFFs are refused unless they are allowed."""
     paths: dict[int, str] = {}
     for kind in listing(folder)[0]:
         if kind.lower() not in kinds:
@@ -159,6 +163,8 @@ def _year_paths(listing: Listing, prefix: str, folder: str, kinds: frozenset[str
                 continue
             path = join_path(prefix, folder, kind, file)
             match = YEAR_NAME.fullmatch(Path(file).stem)
+            if match is None and others_allowed:
+                continue
             if match is None:
                 raise ArchiveError(
                     f"{shown(path)}: found a name without a year; expected one such as Year2015.tif."

@@ -309,10 +309,10 @@ def _area(sites: Iterable[SiteAreas], year: int) -> float:
 
 
 def _gaps(areas: Sequence[SiteAreas], ends: Sequence[int]) -> tuple[str, ...]:
-    """Sentences about sites that lack the first or the last year."""
+    """Sentences about sites without a label of the first or the last year."""
     gaps = {year: [each.site for each in areas if year not in each.years] for year in ends}
     return tuple(
-        f"Without {_names(sites)} in {year}, a year that the archive lacks there."
+        f"Without {_names(sites)} in {year}, of which the archive has no label there."
         for year, sites in gaps.items()
         if sites
     )

@@ -1,4 +1,4 @@
-"""`build.json`: what a dataset was built from, and whether its imagery is simulated."""
+"""`build.json`: what a dataset was built from, whether its imagery is simulated, and its processing level."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from euromine.support.files import write_text
+from euromine.support.processing_levels import DataLevel
 from euromine.support.records import read_record, record_from, record_from_bytes, record_to_json
 
 BUILD_FILE = "build.json"
@@ -30,6 +31,9 @@ class BuildRecord:
         shard_bytes: Largest size of a parquet file.
         files: Hash of the names and sizes of the archive's files.
         splits: The sites of each split.
+        level: The processing level of the images; "mixed" where they differ or only some have a known level;
+            None where it is unknown, as in records of earlier versions.
+        level_source: Where it is known from: "images", by their headers, or "option", by who built it.
     """
 
     dataset: Literal["euromine"] = "euromine"
@@ -38,6 +42,8 @@ class BuildRecord:
     shard_bytes: int
     files: str
     splits: dict[str, list[str]]
+    level: DataLevel | None = None
+    level_source: Literal["images", "option"] | None = None
 
 
 def read_build_record(folder: Path) -> BuildRecord | None:

@@ -12,6 +12,7 @@ from datasets.builder import Key
 
 from .archive import Archive, archive_fingerprint
 from .dataset_card import CITATION, DESCRIPTION, HOMEPAGE, LICENSE
+from .labelled_sites import labelled_archive
 from .patch_rows import CONFIGS, FEATURES, annual_table, pair_rows, series_row
 from .patches import patch_grid
 from .scene_windows import read_images, read_labels
@@ -34,6 +35,7 @@ class EuroMine(datasets.ArrowBasedBuilder):
         config_name: `annual` (default), `series` or `pairs`.
         archive: The published archive, a folder or the zip.
         splits: `corrected`, `official` or a JSON file, as for `split_sites`.
+        skip_unlabelled: Whether to leave out years and sites without labels, instead of refusing them.
         **arguments: `cache_dir`, `dataset_name` and other arguments of `datasets.DatasetBuilder`.
 
     Raises:
@@ -53,9 +55,10 @@ class EuroMine(datasets.ArrowBasedBuilder):
         *,
         archive: str | os.PathLike[str],
         splits: str | os.PathLike[str] = "corrected",
+        skip_unlabelled: bool = False,
         **arguments: Any,
     ) -> None:
-        self._archive = Archive(archive)
+        self._archive = labelled_archive(Archive(archive), skip_unlabelled=skip_unlabelled)
         self._sites = sites_of_splits(self._archive, splits)
         arguments.setdefault("hash", archive_fingerprint(self._archive, self._sites))
         super().__init__(config_name=config_name, **arguments)

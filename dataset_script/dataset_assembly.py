@@ -18,6 +18,7 @@ from euromine.support.files import link_or_copy
 from .archive_bands import BANDS
 from .cells import decode_label
 from .dataset_card import PICTURE_NAME, draw_picture, write_card
+from .level_summary import LevelSummary
 from .patch_rows import CONFIGS
 from .site_shards import SiteRecord, write_table
 from .statistics import BandSums
@@ -28,9 +29,24 @@ _PICTURE_ROWS = 4
 
 
 def assemble(
-    work: Path, sites: Mapping[str, Sequence[str]], records: Mapping[str, SiteRecord], *, simulated: bool
+    work: Path,
+    sites: Mapping[str, Sequence[str]],
+    records: Mapping[str, SiteRecord],
+    *,
+    simulated: bool,
+    levels: LevelSummary,
+    unlabelled: Mapping[str, Sequence[int]],
 ) -> Path:
-    """Put the dataset together from the shards of its sites, except for its record."""
+    """Put the dataset together from the shards of its sites, except for its record.
+
+    Args:
+        work: The folder of the build.
+        sites: The sites of each split.
+        records: The record of each site.
+        simulated: Whether the imagery is simulated.
+        levels: The processing levels of the images.
+        unlabelled: The years that each site lacks in the dataset because they have no label.
+    """
     dataset = work / "dataset"
     if dataset.exists():
         shutil.rmtree(dataset)
@@ -57,7 +73,7 @@ def assemble(
                 write_table(path, table)
                 files[config].append(split)
 
-    statistics = _statistics(sites, records)
+    statistics = _statistics(sites, records, levels, unlabelled)
     (dataset / _STATISTICS).write_text(json.dumps(statistics, indent=1) + "\n", encoding="utf-8")
     (dataset / PICTURE_NAME).write_bytes(_picture(parts, records))
     sizes = {str(path.relative_to(dataset)): path.stat().st_size for path in dataset.rglob("*.parquet")}
@@ -95,7 +111,12 @@ def _small_table(config: str, folders: Sequence[Path], rows: Sequence[int]) -> p
     return pa.concat_tables(tables).combine_chunks()
 
 
-def _statistics(sites: Mapping[str, Sequence[str]], records: Mapping[str, SiteRecord]) -> dict[str, Any]:
+def _statistics(
+    sites: Mapping[str, Sequence[str]],
+    records: Mapping[str, SiteRecord],
+    levels: LevelSummary,
+    unlabelled: Mapping[str, Sequence[int]],
+) -> dict[str, Any]:
     """The content of `statistics.json`."""
     splits = {split: [records[name] for name in names] for split, names in sites.items()}
     all_records = [records[name] for name in sorted(records)]
@@ -110,9 +131,17 @@ def _statistics(sites: Mapping[str, Sequence[str]], records: Mapping[str, SiteRe
         },
         "years": {str(year): _sum(all_records, year) for year in years},
         "sites": {
-            record.site: {"country": record.country, "years": record.years, **_sum([record])}
+            record.site: {
+                "country": record.country,
+                "years": record.years,
+                "level": levels.by_site[record.site],
+                **_sum([record]),
+            }
             for record in all_records
         },
+        "level": levels.level,
+        "level_source": levels.source,
+        "unlabelled_years": {site: list(skipped) for site, skipped in unlabelled.items()},
         "band_statistics": sum(train_sums, BandSums()).statistics().to_dict() if "train" in splits else None,
     }
 

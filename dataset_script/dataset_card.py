@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from euromine.support.processing_levels import MEANINGS
+
 DESCRIPTION = (
     "Ten years (2015-2024) of 10-band Sentinel-2 imagery and expert mine footprints for sites in 14 EU "
     "countries, to map mining footprints and their changes."
@@ -73,6 +75,7 @@ def write_card(
         files=files,
         bands=bands,
         content=content,
+        level_meaning=MEANINGS.get(statistics["level"] or ""),
         simulated=simulated,
         picture=PICTURE_NAME,
         images=images,

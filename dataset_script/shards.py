@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,14 @@ from tqdm import tqdm
 
 from euromine.support.errors import ArchiveError, ArgumentError, DatasetError, RecordError
 from euromine.support.files import explain_full_disk
+from euromine.support.processing_levels import parse_level
 from euromine.support.workers import in_processes, run_on_dask, usable_cores
 
 from .archive import Archive, files_state
 from .build_record import BUILD_FILE, BuildRecord, read_build_record, write_build_record
 from .dataset_assembly import assemble, hash_of
+from .labelled_sites import labelled_archive, sites_and_years, unlabelled_years
+from .level_summary import summarise_levels
 from .site_shards import SHARD_MARGIN, SiteRecord, SiteTask, build_site, finished_record
 from .splits import sites_of_splits
 
@@ -41,6 +45,8 @@ def build_dataset(
     out: str | os.PathLike[str],
     *,
     splits: str | os.PathLike[str] = "corrected",
+    skip_unlabelled: bool = False,
+    level: str | None = None,
     workers: int | None = None,
     dask: str | None = None,
     progress: bool = True,
@@ -57,6 +63,8 @@ def build_dataset(
         archive: The published archive, a folder or the zip.
         out: The folder to make: new, empty, or holding this very dataset already.
         splits: `corrected`, `official` or a JSON file, as for `split_sites`.
+        skip_unlabelled: Whether to leave out sites and years without labels, instead of refusing them.
+        level: The processing level of the images, "l1c" or "l2a", where their headers do not give it.
         workers: Number of processes, by default one per core. A script that calls this with more than one
             needs `if __name__ == "__main__":`, because processes are spawned.
         dask: Address of a Dask scheduler whose workers build the sites; they need access to the same files.
@@ -67,8 +75,10 @@ def build_dataset(
         The folder.
 
     Raises:
-        ArgumentError: An argument is out of range, or the splits leave out a site.
-        DataError: The archive or the splits do not hold what was expected, or `out` holds something else.
+        ArgumentError: An argument is out of range, the splits leave out a site, or `level` is not that of an
+            image's header.
+        DataError: The archive or the splits do not hold what was expected, an image has no label, or `out`
+            holds something else.
         MissingExtraError: Dask is not installed.
         OSError: A file cannot be read or written, or the disk is full.
     """
@@ -78,10 +88,19 @@ def build_dataset(
         raise ArgumentError("workers: found a number of processes beside dask; expected one of them.")
     if shard_bytes <= 2 * SHARD_MARGIN:
         raise ArgumentError(f"shard_bytes: found {shard_bytes}; expected more than {2 * SHARD_MARGIN}.")
-    source = Archive(Path(archive).absolute())
+    stated = None if level is None else parse_level(level)
+    found = Archive(Path(archive).absolute())
+    source = labelled_archive(found, skip_unlabelled=skip_unlabelled)
+    unlabelled = unlabelled_years(found)
+    if unlabelled:
+        logger.info("Skipped, without labels: %s.", sites_and_years(found.sites, unlabelled))
     sites = sites_of_splits(source, splits)
     out = Path(out).resolve()
-    record = _build_record(source, sites, shard_bytes)
+    record = replace(
+        _build_record(source, sites, shard_bytes),
+        level=stated,
+        level_source=None if stated is None else "option",
+    )
     work = out.with_name(f".{out.name}.building")
     if _is_built(source, sites, out, record):
         shutil.rmtree(work, ignore_errors=True)  # left by a build killed after its last step
@@ -98,8 +117,11 @@ def build_dataset(
                 f"{source.path}: found files that changed while they were read; expected an archive at rest. "
                 "Run the same command again."
             )
-        dataset = assemble(work, sites, records, simulated=source.simulated)
-        write_build_record(dataset, record)
+        levels = summarise_levels(records.values(), stated)
+        dataset = assemble(
+            work, sites, records, simulated=source.simulated, levels=levels, unlabelled=unlabelled
+        )
+        write_build_record(dataset, replace(record, level=levels.level, level_source=levels.source))
         dataset.replace(out)
         shutil.rmtree(work)
     return out
@@ -135,6 +157,8 @@ def _is_built(archive: Archive, sites: Mapping[str, Sequence[str]], out: Path, r
     built_at = (out / BUILD_FILE).stat().st_mtime_ns
     names = [name for split in sites.values() for name in split]
     changed_at = max(time for name in names for *_, time in files_state(archive, archive.sites[name]))
+    if found is not None and found.level_source == "images":
+        found = replace(found, level=None, level_source=None)  # known once the images are read
     if found != record or changed_at > built_at:
         raise DatasetError(
             f"{out}: found a dataset built from another archive, from an earlier state of {archive.path} or "

@@ -18,6 +18,7 @@ from euromine.support.workers import in_processes, usable_cores
 
 from .archive import Archive
 from .label_changes import change_counts
+from .labelled_sites import labelled_archive, sites_and_years, unlabelled_years
 from .site_scene import Site
 from .splits import EXCLUDED_SITES
 
@@ -42,7 +43,7 @@ class SiteAreas:
     Attributes:
         site: Its name.
         country: Its country.
-        years: Its years, sorted.
+        years: Its labelled years, sorted.
         mine: Of each year, (years,); pixels labelled 255 are no part of it.
         gained: (years, years), above the diagonal: what is mine in the later year and not in the earlier.
         lost: (years, years), above the diagonal: what was mine in the earlier year and not in the later.
@@ -66,6 +67,8 @@ def measure_archive(
 ) -> list[SiteAreas]:
     """The mine areas of the sites of an archive, by name.
 
+    Years and sites without labels are skipped with a notice (logged as INFO).
+
     Args:
         archive: The archive.
         convention: "true" or "paper", one of `CONVENTIONS`.
@@ -76,12 +79,15 @@ def measure_archive(
     Raises:
         ArgumentError: `convention` or `workers` is out of range.
         GridError: As for `areas_of`.
-        ArchiveError: A file does not hold what was expected, or no site is left.
+        ArchiveError: A file does not hold what was expected, or no site with labels is left.
         OSError: A process was killed.
     """
     if workers is not None and workers < 1:
         raise ArgumentError(f"workers: found {workers}; expected at least 1.")
     _check_convention(convention)
+    if unlabelled := unlabelled_years(archive):
+        logger.info("Skipped, without labels: %s.", sites_and_years(archive.sites, unlabelled))
+    archive = labelled_archive(archive, skip_unlabelled=True)
     skipped = [] if all_sites else sorted(set(archive.sites) & set(EXCLUDED_SITES))
     if skipped:
         logger.info("Skipped, as the published release does: %s.", ", ".join(skipped))
@@ -106,7 +112,7 @@ def measure_archive(
 
 
 def areas_of(site: Site, convention: str = "true") -> SiteAreas:
-    """The mine areas of a site in all its years and between any two of them; read in windows.
+    """The mine areas of a site in all its labelled years and between any two of them; read in windows.
 
     Args:
         site: The site.
@@ -115,10 +121,12 @@ def areas_of(site: Site, convention: str = "true") -> SiteAreas:
     Raises:
         ArgumentError: There is no such convention.
         GridError: The site's grid has no areas (`pixel_areas`).
-        ArchiveError: A file of the site does not hold what was expected.
+        ArchiveError: A file of the site does not hold what was expected, or it has no label.
     """
     _check_convention(convention)
-    with site.open() as scene:
+    if not site.label_paths:
+        raise ArchiveError(f"{site.name}: found no label; expected one to measure in {site.name}/label.")
+    with site.labelled().open() as scene:
         years = len(scene.years)
         ground = pixel_areas(scene.crs, scene.transform, scene.height, scene.width)
         if convention == "paper":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from euromine.support.errors import ArchiveError
 from euromine.support.image_headers import valid_pixels
+from euromine.support.processing_levels import Level
 from euromine.support.rasters import check_blocks, crs_name, open_raster, read_mask, read_raster, shown
 
 from .archive_bands import BANDS
@@ -45,18 +46,38 @@ class Site:
         country: The name without its number, spelled right: `Portugal`. A user's site
             `Kiruna_3` or `Kiruna` has the country `Kiruna`.
         image_paths: Year -> GDAL path of the image (`/vsizip/...` in a zip).
-        label_paths: Year -> GDAL path of the label, for the same years.
+        label_paths: Year -> GDAL path of the label, for those of the years that have one.
+        radar_paths: Year -> GDAL path of VV and VH backscatter, dB times 100; not opened with the scene.
     """
 
     name: str
     country: str
     image_paths: dict[int, str]
     label_paths: dict[int, str]
+    radar_paths: dict[int, str] = field(default_factory=dict)
 
     @property
     def years(self) -> tuple[int, ...]:
         """The years of the site, sorted, without those that the archive lacks."""
         return tuple(sorted(self.image_paths))
+
+    @property
+    def labelled_years(self) -> tuple[int, ...]:
+        """The years with a label, sorted."""
+        return tuple(sorted(self.label_paths))
+
+    @property
+    def unlabelled_years(self) -> tuple[int, ...]:
+        """The years without a label, sorted."""
+        return tuple(sorted(set(self.image_paths) - set(self.label_paths)))
+
+    def labelled(self) -> Site:
+        """The site with its labelled years alone."""
+        images, radar = (
+            {year: path for year, path in paths.items() if year in self.label_paths}
+            for paths in (self.image_paths, self.radar_paths)
+        )
+        return replace(self, image_paths=images, radar_paths=radar)
 
     def open(self) -> Scene:
         """Open the site's files; use the scene in a `with` statement.
@@ -78,6 +99,8 @@ class Scene:
         site: Name of the site.
         country: Its country.
         years: The years it has, sorted.
+        labelled_years: Those of them with a label.
+        levels: The processing level of each year's image, "L1C" or "L2A"; None where its header gives none.
         height: Rows.
         width: Columns.
         crs: `EPSG:4326` where the coordinate system has a code, else its WKT.
@@ -88,6 +111,8 @@ class Scene:
     site: str
     country: str
     years: tuple[int, ...]
+    labelled_years: tuple[int, ...]
+    levels: dict[int, Level | None]
     height: int
     width: int
     crs: str
@@ -99,7 +124,8 @@ class Scene:
         Raises:
             ArchiveError: A file cannot be opened, or its header does not fit.
         """
-        self.site, self.country, self.years = site.name, site.country, site.years
+        self.site, self.country = site.name, site.country
+        self.years, self.labelled_years = site.years, site.labelled_years
         self._image_paths, self._label_paths = dict(site.image_paths), dict(site.label_paths)
         self._label_values: dict[int, frozenset[int]] = {}
         self._closed = False
@@ -108,13 +134,15 @@ class Scene:
                 year: open_raster(self._image_paths[year], files, ArchiveError) for year in self.years
             }
             self._labels = {
-                year: open_raster(self._label_paths[year], files, ArchiveError) for year in self.years
+                year: open_raster(self._label_paths[year], files, ArchiveError)
+                for year in self.labelled_years
             }
             self._check_headers()
             self._layouts = {
                 year: image_layout(self._images[year], self._image_paths[year]) for year in self.years
             }
             self._files = files.pop_all()
+        self.levels = {year: layout.header.level for year, layout in self._layouts.items()}
         first = self._images[self.years[0]]
         self.height, self.width = first.height, first.width
         self.crs = crs_name(first.crs)
@@ -203,10 +231,16 @@ class Scene:
 
         Raises:
             ValueError: The scene has no such year or window, or is closed.
-            ArchiveError: The file is damaged, holds other values than 0, 1 and 255, or 255 is to be
-                ignored in one year of the site and could be so in this one, which has no 1.
+            ArchiveError: The year has no label (`labelled_years`); the file is damaged, holds other values
+                than 0, 1 and 255, or 255 is to be ignored in one year of the site and could be so in this
+                one, which has no 1.
         """
         window = self._window(year, top, left, height, width)
+        if year not in self._labels:
+            raise ArchiveError(
+                f"{shown(self._image_paths[year])}: found no label of the same year; expected "
+                f"{self.site}/label/Year{year}.tif."
+            )
         values = self._values_of_label(year)
         label = read_raster(self._labels[year], self._label_paths[year], window, ArchiveError)[0]
         if MINE in values:
@@ -219,7 +253,7 @@ class Scene:
             path, image = self._image_paths[year], self._images[year]
             _check_image(image, path)
             _check_same_place(image, path, first, first_path)
-        for year in self.years:
+        for year in self.labelled_years:
             path, label = self._label_paths[year], self._labels[year]
             _check_label(label, path)
             _check_same_place(label, path, first, first_path)

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from euromine.support.processing_levels import Level
 from euromine.support.workers import prefetch
 
 from .archive_bands import BANDS
@@ -68,6 +69,7 @@ class SiteRecord:
         showcase: The patch with the most change between the first and the last year.
         showcase_score: How many of its pixels change, and how many are mine in the last year.
         fingerprint: Hash of the site's files and of the libraries that wrote the shards.
+        levels: Per year, the processing level in the image's header.
     """
 
     site: str
@@ -82,6 +84,7 @@ class SiteRecord:
     showcase: str = ""
     showcase_score: tuple[int, int] = (-1, -1)
     fingerprint: str = ""
+    levels: list[Level | None] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
@@ -150,7 +153,13 @@ def build_site(task: SiteTask) -> SiteRecord:
 
 def _write_site(scene: Scene, folder: Path, shard_bytes: int) -> SiteRecord:
     """The shards of an open scene, and its numbers."""
-    record = SiteRecord(scene.site, scene.country, list(scene.years), pixels=scene.height * scene.width)
+    record = SiteRecord(
+        scene.site,
+        scene.country,
+        list(scene.years),
+        pixels=scene.height * scene.width,
+        levels=[scene.levels[year] for year in scene.years],
+    )
     counts = _Counts(len(scene.years))
     series, pairs = _SmallRows("series"), _SmallRows("pairs")
     with contextlib.closing(_tables(scene, counts)) as tables, _AnnualWriter(folder, shard_bytes) as annual:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DataError
+from .processing_levels import LEVEL_TAG, Level, level_in
 
 # As used by Earth Search, the STAC extensions, sen2r and GDAL.
 _ALIASES = {
@@ -58,6 +59,7 @@ class ImageHeader:
         nodata: The number that marks pixels without data, None if there is none.
         has_mask: Whether the file holds a mask for the whole image.
         alpha: The place of an alpha band, counted from 1; None without one.
+        level: The processing level of Sentinel-2 imagery, None if the header gives none.
     """
 
     texts: tuple[str, ...]
@@ -66,6 +68,7 @@ class ImageHeader:
     nodata: float | None
     has_mask: bool
     alpha: int | None
+    level: Level | None = None
 
     @property
     def is_scaled(self) -> bool:
@@ -89,7 +92,15 @@ def read_header(dataset: Any) -> ImageHeader:
         has_mask=any(MaskFlags.per_dataset in flags for flags in dataset.mask_flag_enums),
         # GDAL takes alpha for a mask only beside one or three bands.
         alpha=colours.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in colours else None,
+        level=header_level(dataset.tags()),
     )
+
+
+def header_level(tags: Mapping[str, str]) -> Level | None:
+    """The processing level in a raster's tags: acquisition's own, or those of ESA's products."""
+    by_key = {key.upper(): value for key, value in tags.items()}
+    found = (level_in(by_key.get(key, "")) for key in (LEVEL_TAG, "PRODUCT_TYPE", "PRODUCT_URI"))
+    return next((level for level in found if level), None)
 
 
 def sentinel2_band(text: str) -> str | None:

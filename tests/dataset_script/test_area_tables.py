@@ -140,7 +140,7 @@ def test_the_first_table_has_sites_and_areas_by_country():
         ("Spain", 2, 0, 1, 0, 0, 1, 10.0, 12.0, -20.0),
         ("all", 3, 0, 2, 0, 0, 1, 12.0, 17.0, pytest.approx(100 / 12)),
     )
-    assert table.notes == ("Without Spain_2 in 2015, a year that the archive lacks there.",)
+    assert table.notes == ("Without Spain_2 in 2015, of which the archive has no label there.",)
     table = production_table(AREAS, kinds)
     assert table.rows[1] == ("coal", 2, 12.0, 13.0, pytest.approx(100 / 12))
     assert table.rows[4] == ("unknown", 1, None, 4.0, None)

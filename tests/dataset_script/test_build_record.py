@@ -26,6 +26,8 @@ RECORD = {
     "shard_bytes": 500_000_000,
     "files": "0a",
     "splits": {"train": ["Austria_1"], "test": []},
+    "level": "L2A",
+    "level_source": "images",
 }
 
 

@@ -1,0 +1,59 @@
+"""The labelled part of an archive: what rows and area tables are made of."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+from euromine.support.errors import ArchiveError
+
+from .archive import Archive
+from .site_scene import Site
+
+# A message names this many sites before it only counts the others.
+_NAMED_SITES = 12
+
+
+def labelled_archive(archive: Archive, *, skip_unlabelled: bool = False) -> Archive:
+    """The archive with the labelled years of its sites alone.
+
+    Args:
+        archive: The archive.
+        skip_unlabelled: Whether to leave out years and sites without labels, instead of refusing them.
+
+    Raises:
+        ArchiveError: An image has no label, or no image of the archive has one.
+    """
+    unlabelled = unlabelled_years(archive)
+    if not unlabelled:
+        return archive
+    sites = {name: site.labelled() for name, site in archive.sites.items() if site.label_paths}
+    if not sites:
+        raise ArchiveError(
+            f"{archive.path}: found no label in {sites_and_years(archive.sites, unlabelled)}; expected "
+            "label/Year2015.tif beside image/Year2015.tif. Draw labels, which `euromine annotate` imports."
+        )
+    if not skip_unlabelled:
+        raise ArchiveError(
+            f"{archive.path}: found images without labels in {sites_and_years(archive.sites, unlabelled)}; "
+            "expected a label of each image. Leave these images out with --skip-unlabelled, or draw labels, "
+            "which `euromine annotate` imports."
+        )
+    labelled = copy.copy(archive)
+    labelled.sites = sites
+    return labelled
+
+
+def unlabelled_years(archive: Archive) -> dict[str, tuple[int, ...]]:
+    """The years without a label of each site that has any."""
+    return {name: years for name, site in archive.sites.items() if (years := site.unlabelled_years)}
+
+
+def sites_and_years(sites: Mapping[str, Site], years: Mapping[str, tuple[int, ...]]) -> str:
+    """Sites with some of their years, for a message: "Kiruna_1 (all years), Aitik (2015, 2016)"."""
+    named = [
+        f"{name} ({'all years' if found == sites[name].years else ', '.join(map(str, found))})"
+        for name, found in list(years.items())[:_NAMED_SITES]
+    ]
+    others = len(years) - len(named)
+    return f"{', '.join(named)} and {others} more" if others > 0 else ", ".join(named)
