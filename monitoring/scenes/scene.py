@@ -31,6 +31,7 @@ from euromine.support.image_headers import (
     read_header,
     valid_pixels,
 )
+from euromine.support.offset_check import OffsetCheck
 from euromine.support.rasters import (
     check_blocks,
     gdal_cache,
@@ -43,7 +44,7 @@ from euromine.support.sentinel2_products import year_in_name, year_of_timestamp
 
 from .band_names import REFLECTANCE_BANDS, canonical_band
 from .grids import Grid
-from .offset_check import OffsetCheck
+from .offset_doubts import count_reflectances, offset_doubt
 from .reflectance import Reflectance, ReflectanceMetadata, scene_reflectance
 from .scene_options import SceneOptions, contradiction
 from .sidecar import read_sidecar, sidecar_paths
@@ -197,12 +198,12 @@ class Scene:
             valid &= mask > 0
         image = _digital_numbers(raw, reflectance)
         self._has_impossible |= _drop_impossible(image, valid, bands)
-        self._offset_check.add(image, valid, bands)
+        count_reflectances(self._offset_check, image, valid, bands)
         return image, valid
 
     def doubt(self) -> str | None:
         """A warning if pixels read so far are no reflectance, or make the offset look wrong; else None."""
-        doubts = [self._offset_check.doubt()]
+        doubts = [offset_doubt(self._offset_check)]
         side = self.grid.pixel_side()
         if side is not None and not _LEAST_SIDE <= side <= _MOST_SIDE:
             doubts.append(
