@@ -7,8 +7,8 @@ for an unknown level.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Literal, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeAlias
 
 from .errors import ArgumentError
 
@@ -23,6 +23,7 @@ LEVEL_TAG = "PROCESSING_LEVEL"
 MEANINGS = {"L1C": "top-of-atmosphere reflectance", "L2A": "surface reflectance"}
 
 _LEVELS: dict[str, Level] = {"1C": "L1C", "2A": "L2A"}
+_PRODUCT = re.compile(r"(?<![A-Z0-9])S2[A-D]_MSIL(1C|2A)_")
 # Level-2A, L2A, sentinel-2-l2a, S2MSI2A, S2B_MSIL2A_20220226T095029_...
 _NAMED = re.compile(r"(?:(?<![A-Z0-9])(?:LEVEL[-_ ]?|L|S2MSI)|MSIL)(1C|2A)(?![A-Z0-9])")
 
@@ -31,6 +32,24 @@ def level_in(text: object) -> Level | None:
     """The level that a text names: L2A for "Level-2A", "l2a", "S2MSI2A" and "sentinel-2-l2a"; else None."""
     found = {_LEVELS[name] for name in _NAMED.findall(str(text).upper())}
     return found.pop() if len(found) == 1 else None
+
+
+def product_level(text: str) -> Level | None:
+    """The level in the product names within a text; None if there is none, or several."""
+    found = {_LEVELS[name] for name in _PRODUCT.findall(text)}
+    return found.pop() if len(found) == 1 else None
+
+
+def item_level(item: Mapping[str, Any]) -> Level | None:
+    """The level of a STAC item, by its properties, its product's name or its collection.
+
+    Args:
+        item: The STAC item, whose "properties" are a dictionary.
+    """
+    properties = item["properties"]
+    keys = ("processing:level", "s2:product_type", "product:type", "s2:product_uri", "sentinel:product_id")
+    texts = [*(properties.get(key) for key in keys), item.get("id"), item.get("collection")]
+    return next((level for text in texts if (level := level_in(text or ""))), None)
 
 
 def parse_level(text: str, argument: str = "level") -> Level:

@@ -46,6 +46,7 @@ from .band_names import REFLECTANCE_BANDS, canonical_band
 from .grids import Grid
 from .offset_doubts import count_reflectances, offset_doubt
 from .reflectance import Reflectance, ReflectanceMetadata, scene_reflectance
+from .scene_level import scene_level
 from .scene_options import SceneOptions, contradiction
 from .sidecar import read_sidecar, sidecar_paths
 
@@ -73,6 +74,7 @@ class Scene:
         bands: The name of each band of the file, None if unknown.
         year: From the file's name or metadata, None if unknown.
         nodata: The number that marks pixels without data, None if there is none.
+        level: The processing level, None if unknown.
     """
 
     def __init__(self, path: str | os.PathLike[str], options: SceneOptions) -> None:
@@ -94,6 +96,7 @@ class Scene:
             self.bands = self._checked_band_names()
             self.year = self._find_year()
             self.nodata = self._find_nodata()
+            self.level = scene_level(self.path, self._header.level, self._item.level, options=options)
             self._mask = self._open_mask(files)
             alpha = self._header.alpha
             # A band with a name is no mask, whatever a program took its colour for.

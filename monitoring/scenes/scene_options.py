@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from euromine.support.errors import ArgumentError, SceneError
+from euromine.support.processing_levels import parse_level
 
 _LARGEST = 1e9  # far above any file's, far below where reflectance in float32 overflows
 
@@ -21,9 +22,10 @@ class SceneOptions:
         offset: -1000 if processing baseline 04.00 or later added 1000, 0 if nothing was added.
         nodata: The number that marks pixels without data.
         override: Whether these replace what a file says of itself; else a contradiction is refused.
+        level: The processing level, "l1c" or "l2a", by which images are compared with a model's.
 
     Raises:
-        ArgumentError: A number is out of range, or the offset is given in reflectance.
+        ArgumentError: A number is out of range, the offset is given in reflectance, or the level is another.
     """
 
     bands: tuple[str, ...] | None = None
@@ -31,8 +33,11 @@ class SceneOptions:
     offset: float | None = None
     nodata: float | None = None
     override: bool = False
+    level: str | None = None
 
     def __post_init__(self) -> None:
+        if self.level is not None:
+            object.__setattr__(self, "level", parse_level(self.level))
         if self.scale is not None and not 0 < self.scale <= _LARGEST:
             raise ArgumentError(f"scale: found {self.scale}; expected a number above 0, such as 0.0001.")
         if self.offset is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from euromine.support.processing_levels import Level, item_level
 from euromine.support.sentinel2_products import item_offset, year_of_timestamp
 
 from .band_names import REFLECTANCE_BANDS, canonical_band
@@ -32,6 +33,7 @@ class Sidecar:
         nodata: The number of pixels without data.
         bands: Names of the file's bands.
         year: Of the acquisition.
+        level: The processing level.
     """
 
     source: str = ""
@@ -40,6 +42,7 @@ class Sidecar:
     nodata: float | None = None
     bands: tuple[str | None, ...] = ()
     year: int | None = None
+    level: Level | None = None
 
 
 def sidecar_paths(scene: Path) -> tuple[Path, ...]:
@@ -114,6 +117,7 @@ def _parse_item(item: Mapping[str, Any], path: Path, scene: Path) -> Sidecar:
         nodata=nodata,
         bands=names,
         year=year_of_timestamp(str(properties.get("datetime") or "")),
+        level=item_level(item),
     )
 
 

@@ -1,0 +1,45 @@
+"""The processing level of a scene, and whether a network was trained on the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from euromine.support.processing_levels import MEANINGS, DataLevel, Level, parse_level, product_level
+
+from .scene_options import SceneOptions, contradiction
+
+
+def scene_level(path: Path, *told: Level | None, options: SceneOptions) -> Level | None:
+    """The processing level of a scene: the user's, else what is told of it, else that of its product's name.
+
+    Args:
+        path: The scene's file or folder.
+        told: The levels in its header and in the STAC item beside it; the first that is known counts.
+        options: Scene metadata given by the user.
+
+    Raises:
+        SceneError: The user's level is another than the scene's own.
+    """
+    named = (product_level(path.name), product_level("/".join(path.absolute().parts[:-1])))
+    own = next((level for level in (*told, *named) if level), None)
+    if options.level is None:
+        return own
+    asked = parse_level(options.level)
+    if own not in (None, asked) and not options.override:
+        raise contradiction(str(path), f"the level {own} in its metadata", f"--level {asked.lower()}")
+    return asked
+
+
+def level_warning(level: Level | None, trained_on: DataLevel | None) -> str | None:
+    """A warning if a network was trained on another processing level than a scene's; None if not.
+
+    Args:
+        level: Of the scene; None if unknown.
+        trained_on: Of the network's training images; None if unknown.
+    """
+    if level is None or trained_on in (None, "mixed", level):
+        return None
+    return (
+        f"The image is {level} ({MEANINGS[level]}), but the model was trained on {trained_on} "
+        f"({MEANINGS[trained_on]}), so expect a less accurate map than its scores promise."
+    )
