@@ -8,6 +8,10 @@ them. `--help` lists all options; `training/recipes.py` holds their defaults.
 
 from collections.abc import Sequence
 
+from euromine.support.interrupts import answer_interrupts_of_imports
+
+answer_interrupts_of_imports(__name__, "train_seg.py")  # the rest takes seconds
+
 from transformers import set_seed
 
 from euromine.modeling.auto import create_model

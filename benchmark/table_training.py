@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ import torch
 from euromine.modeling.auto import create_model
 from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.support.files import write_bytes, write_json
+from euromine.support.interrupts import INTERRUPTED, run_child
 from euromine.support.records import read_record, write_record
 from euromine.support.run_records import RESULTS_FILE, RunResults
 from euromine.training.arguments import parse_arguments
@@ -78,16 +78,16 @@ def train(job: Job, out: Path, log: Path, accelerate: Path | None) -> int:
     meter, before = EnergyMeter(), _processor_seconds()
     try:
         with log.open("a", encoding="utf-8") as output, meter:
-            finished = subprocess.run(
-                command, check=False, stdout=output, stderr=output, env={**KEEP_MEMORY, **os.environ}
-            )
+            status = run_child(command, {**KEEP_MEMORY, **os.environ}, output)
+        if status == INTERRUPTED:
+            raise KeyboardInterrupt
         attempts[-1]["ended"] = True
     finally:
         attempts[-1]["seconds"] = meter.seconds
         attempts[-1]["processor_seconds"] = _processor_seconds() - before
         attempts[-1]["joules"] = meter.joules
         write_json(log.parent / _ATTEMPTS, attempts)
-    return finished.returncode
+    return status
 
 
 def _processor_seconds() -> float:

@@ -4,16 +4,35 @@ import logging
 import os
 import sys
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from euromine.support.errors import DEBUG_VARIABLE, reported_errors
+from euromine.support.interrupts import INTERRUPTED, RESUME, say_interrupted
 
 from . import build, calibrate, demo, link, predict, publish, report, series, simulate, tables
 
+# The same command resumes these: what was complete is kept.
+_RESUMABLE = ("build", "demo", "link", "predict", "publish", "series", "simulate", "unlink")
+
+
+class _Commands(typer.core.TyperGroup):
+    """Answers Ctrl-C: typer's own answer does not say how to go on."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            resumes = ctx.invoked_subcommand in _RESUMABLE and not str(interrupt)
+            say_interrupted("euromine", KeyboardInterrupt(RESUME) if resumes else interrupt)
+            raise SystemExit(INTERRUPTED) from None
+
+
 app = typer.Typer(
     name="euromine",
+    cls=_Commands,
     help="EuroMineNet: mining footprints and their changes from Sentinel-2.",
     no_args_is_help=True,
     add_completion=False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,8 @@ import typer
 
 from euromine.support.errors import ArchiveError
 from euromine.support.files import atomic_file, write_json
+from euromine.support.interrupts import INTERRUPTED, run_child
+from euromine.support.locks import lock_folder
 from euromine.support.records import read_record
 from euromine.support.run_records import RESULTS_FILE, RunResults
 from euromine.training.environment import KEEP_MEMORY
@@ -48,11 +49,15 @@ def demo(
 
     Steps that an earlier run finished are not repeated.
     """
+    with lock_folder(out):
+        _run(out, archive, {_SEGMENTER: segmenter_steps, _CHANGE_DETECTOR: change_steps}, seed)
+
+
+def _run(out: Path, archive: Path | None, steps: Mapping[str, int], seed: int) -> None:
     from euromine.dataset_script.archive import Archive
     from euromine.dataset_script.shards import build_dataset
 
     start = time.perf_counter()
-    out.mkdir(parents=True, exist_ok=True)
     simulated = archive is None
     with _step("Archive"):
         archive = _simulated_archive(out / "archive", seed) if archive is None else archive
@@ -63,12 +68,12 @@ def demo(
     results = {}
     # Few pixels change in a year, many in a decade: drawing intervals evenly, a few hundred steps suffice.
     pairs = {"pairs_per_patch": 9, "interval_sampling": "balanced"}
-    for script, architecture, steps, settings in (
-        ("train_seg", _SEGMENTER, segmenter_steps, {"learning_rate": 1e-3}),
-        ("train_cd", _CHANGE_DETECTOR, change_steps, {"learning_rate": 4e-3, **pairs}),
+    for script, architecture, settings in (
+        ("train_seg", _SEGMENTER, {"learning_rate": 1e-3}),
+        ("train_cd", _CHANGE_DETECTOR, {"learning_rate": 4e-3, **pairs}),
     ):
         with _step(f"Train {architecture}"):
-            settings = {"max_steps": steps, "seed": seed, **settings}
+            settings = {"max_steps": steps[architecture], "seed": seed, **settings}
             results[architecture] = _train(script, architecture, dataset, out / architecture, settings)
     with _step("Maps"):
         site = _site_to_map(sites, results[_SEGMENTER])
@@ -134,11 +139,11 @@ def _train(
     }
     command = [sys.executable, "-m", f"euromine.{script}"]
     command += [part for name, value in arguments.items() for part in (f"--{name}", str(value))]
-    finished = subprocess.run(command, check=False, env={**KEEP_MEMORY, **os.environ})
-    if finished.returncode:
-        raise OSError(
-            f"Training {architecture} ended with exit status {finished.returncode}; its messages are above."
-        )
+    status = run_child(command, {**KEEP_MEMORY, **os.environ})
+    if status == INTERRUPTED:
+        raise KeyboardInterrupt
+    if status:
+        raise OSError(f"Training {architecture} ended with exit status {status}; its messages are above.")
     return read_record(RunResults, output_dir / RESULTS_FILE)
 
 

@@ -90,9 +90,19 @@ def series(
         typer.Option(help="-1000 if processing baseline 04.00 or later added 1000, else 0."),
     ] = None,
     nodata: Annotated[float | None, typer.Option(help="Value that marks pixels without data.")] = None,
+    level: Annotated[
+        str | None,
+        typer.Option(
+            metavar="l1c|l2a",
+            help="Processing level of the images, to warn of a model trained on another; by default that in "
+            "their metadata or names.",
+        ),
+    ] = None,
     override: Annotated[
         bool,
-        typer.Option(help="Insist on bands, scale, offset and nodata where scenes say otherwise themselves."),
+        typer.Option(
+            help="Insist on bands, scale, offset, nodata and level where scenes say otherwise themselves."
+        ),
     ] = False,
     window: Annotated[int, typer.Option(help="Largest side of a window in pixels, a multiple of 32.")] = 512,
     overlap: Annotated[int, typer.Option(help="Pixels that neighbouring windows share.")] = 64,
@@ -115,32 +125,29 @@ def series(
     from euromine.monitoring.monitor import MineMonitor  # torch and rasterio take seconds to import
 
     monitor = MineMonitor.from_pretrained(model, change_model, device)
-    try:
-        result = monitor.series(
-            images,
-            out,
-            years=asked,
-            progress=True,
-            smoothing=cast("Method", smooth),
-            rates=None if rates is None else SwitchRates.load(rates),
-            change_by=change_by,
-            pairs=pairs,
-            extent=extent,
-            threshold=threshold,
-            minimum_mapping_unit=minimum_mapping_unit,
-            permits=permits,
-            site=site,
-            bands=bands,
-            scale=scale,
-            offset=offset,
-            nodata=nodata,
-            override=override,
-            window=window,
-            overlap=overlap,
-        )
-    except KeyboardInterrupt:
-        typer.echo(f"\nInterrupted. Run the same command again to complete {out}.", err=True)
-        raise typer.Exit(130) from None
+    result = monitor.series(
+        images,
+        out,
+        years=asked,
+        progress=True,
+        smoothing=cast("Method", smooth),
+        rates=None if rates is None else SwitchRates.load(rates),
+        change_by=change_by,
+        pairs=pairs,
+        extent=extent,
+        threshold=threshold,
+        minimum_mapping_unit=minimum_mapping_unit,
+        permits=permits,
+        site=site,
+        bands=bands,
+        scale=scale,
+        offset=offset,
+        nodata=nodata,
+        level=level,
+        override=override,
+        window=window,
+        overlap=overlap,
+    )
     typer.echo(_summary(result))
 
 

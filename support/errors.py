@@ -28,6 +28,8 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from .interrupts import INTERRUPTED, say_interrupted
+
 DEBUG_VARIABLE = "EUROMINE_DEBUG"
 """Environment variable that makes every program show tracebacks of user errors, too."""
 
@@ -112,8 +114,8 @@ def reported_errors(program: str, *, debug: bool = False) -> Iterator[None]:
     """Report what ends a program, as its user needs it.
 
     User errors, errors of the system and a lack of memory are one line on standard error and exit status 1.
-    Anything else is a bug: its traceback is followed by a request to report it, exit status 1. Ctrl-C ends
-    with status 130.
+    Anything else is a bug: its traceback is followed by a request to report it, exit status 1. Ctrl-C is one
+    line, too, with what `resumable` says of resuming, and exit status 130.
 
     Args:
         program: The program's name, at the beginning of the line.
@@ -124,9 +126,9 @@ def reported_errors(program: str, *, debug: bool = False) -> Iterator[None]:
     """
     try:
         yield
-    except KeyboardInterrupt:
-        print(f"{program}: interrupted.", file=sys.stderr)
-        raise SystemExit(130) from None
+    except KeyboardInterrupt as interrupt:
+        say_interrupted(program, interrupt)
+        raise SystemExit(INTERRUPTED) from None
     except (EuroMineError, OSError) as error:
         if debug or debugging():
             traceback.print_exc()

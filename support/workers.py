@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from .errors import ArgumentError, MissingExtraError, one_line
+from .interrupts import uninterrupted_children
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -55,7 +56,8 @@ def in_processes(
         workers, mp_context=context, initializer=_live_with_parent, initargs=(lifeline,)
     )
     try:
-        futures = [executor.submit(work, task) for task in waiting]
+        with uninterrupted_children():  # the parent handles Ctrl-C, which reaches the whole group
+            futures = [executor.submit(work, task) for task in waiting]
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool as error:
@@ -71,7 +73,7 @@ def in_processes(
 
 def _live_with_parent(lifeline: Connection) -> None:
     """End a worker at once when its parent closes the other end of the pipe, or dies."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent handles it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
         lifeline.poll(None)

@@ -299,7 +299,7 @@ def test_an_interrupted_attempt_makes_the_time_of_a_run_a_lower_bound(finished, 
         raise KeyboardInterrupt
 
     job = Job("segmentation", "segformer-b0", 0, {})
-    monkeypatch.setattr(table_training.subprocess, "run", interrupt)
+    monkeypatch.setattr(table_training, "run_child", interrupt)
     with pytest.raises(KeyboardInterrupt):
         table_training.train(job, tmp_path, job.folder(tmp_path) / "log.txt", None)
     (attempt,) = json.loads((job.folder(tmp_path) / "attempts.json").read_text())

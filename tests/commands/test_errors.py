@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import typer.testing
 
-from euromine.commands import app
+from euromine.commands import app, main
 from euromine.support.errors import (
     ArgumentError,
     EuroMineError,
@@ -144,3 +144,27 @@ def test_only_the_value_that_a_user_gave_is_translated():
 def test_every_user_error_is_a_value_error():
     assert issubclass(EuroMineError, ValueError)
     assert issubclass(MissingExtraError, ImportError)
+
+
+@pytest.mark.parametrize(
+    ("verb", "resumes"), [("build", True), ("simulate", True), ("publish", True), ("tables", False)]
+)
+def test_ctrl_c_is_one_line_that_says_how_to_go_on(verb, resumes, monkeypatch, capsys):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    command = next(each for each in (*app.registered_commands, *app.registered_groups) if each.name == verb)
+    if verb == "publish":
+        (command,) = [each for each in command.typer_instance.registered_commands if each.name == "metric"]
+    monkeypatch.setattr(command, "callback", interrupt)
+    arguments = {"publish": ["publish", "metric"]}.get(verb, [verb])
+    monkeypatch.setattr(sys, "argv", ["euromine", *arguments])
+    try:
+        with pytest.raises(SystemExit) as exit_:
+            main()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert exit_.value.code == 130
+    advice = " Run the same command again to resume." if resumes else ""
+    assert capsys.readouterr().err == f"euromine: interrupted.{advice}\n"

@@ -1,0 +1,138 @@
+"""Ctrl-C: one line, exit status 130 and no traceback, in programs, their workers and their children."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from types import TracebackType
+from typing import IO
+
+INTERRUPTED = 130
+"""The exit status of a program that Ctrl-C ended."""
+
+RESUME = "Run the same command again to resume."
+"""Advice at the end of an interrupted run."""
+
+# Set for a child whose parent answers Ctrl-C.
+_ANSWERED = "EUROMINE_INTERRUPT_ANSWERED"
+
+# How long a child may clean up by itself, until it is asked once more, and until it is killed, in seconds.
+_PATIENCE = (2.0, 60.0)
+
+
+def answer_interrupts_of_imports(module: str, program: str) -> None:
+    """Answer Ctrl-C in one line while a program's modules are imported, which may take seconds.
+
+    Call it before the other imports. In a spawned worker, which imports the program's module once more,
+    Ctrl-C is left to the parent. Anywhere else nothing is changed.
+
+    Args:
+        module: The program's `__name__`.
+        program: The program's name in the message.
+    """
+    if module == "__mp_main__":
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if module != "__main__":
+        return
+    others = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if not issubclass(kind, KeyboardInterrupt):
+            others(kind, error, traceback)
+            return
+        say_interrupted(program, error)
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)  # Python itself would end with another status
+
+    sys.excepthook = hook
+
+
+def say_interrupted(program: str, error: BaseException | None = None) -> None:
+    """Say in one line that a program was interrupted. Another Ctrl-C ends it at once.
+
+    Args:
+        program: The program's name.
+        error: The `KeyboardInterrupt`; its text, if any, says how to go on.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if os.environ.get(_ANSWERED):
+        return
+    start = "\n" if sys.stderr.isatty() else ""  # behind the terminal's ^C
+    advice = f" {error}" if error is not None and str(error) else ""
+    print(f"{start}{program}: interrupted.{advice}", file=sys.stderr)
+
+
+@contextmanager
+def resumable(advice: str = RESUME) -> Iterator[None]:
+    """Give Ctrl-C in the block a sentence on how to go on, unless it has one.
+
+    Args:
+        advice: The sentence.
+
+    Raises:
+        KeyboardInterrupt: With the sentence.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        raise (interrupt if str(interrupt) else KeyboardInterrupt(advice)) from None
+
+
+@contextmanager
+def uninterrupted_children() -> Iterator[None]:
+    """Keep Ctrl-C from the processes that are started in the block; here it comes when the block ends."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # its own start would let the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def run_child(
+    command: Sequence[str], environment: Mapping[str, str] | None = None, output: IO[str] | None = None
+) -> int:
+    """Run a program of ours. Ctrl-C ends it, too, once it has cleaned up, and this process alone answers.
+
+    `subprocess.run` would kill it after a quarter of a second.
+
+    Args:
+        command: The program and its arguments.
+        environment: Its environment; None for this process's.
+        output: Where its output goes; None for this process's.
+
+    Returns:
+        Its exit status.
+
+    Raises:
+        KeyboardInterrupt: Once the program has ended.
+    """
+    environment = {**(os.environ if environment is None else environment), _ANSWERED: "1"}
+    with subprocess.Popen(command, stdout=output, stderr=output, env=environment) as child:
+        try:
+            return child.wait()
+        except BaseException:
+            _end(child)
+            raise
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    by_itself, asked = _PATIENCE
+    try:
+        child.wait(by_itself)  # a terminal's Ctrl-C reaches both
+    except subprocess.TimeoutExpired:
+        child.send_signal(signal.SIGINT)
+        try:
+            child.wait(asked)
+        except subprocess.TimeoutExpired:
+            child.kill()
