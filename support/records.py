@@ -16,12 +16,15 @@ these, and `Any` for what is kept unchecked.
 - Keys that no field names are ignored, so a record of a later version stays readable.
 - Integers are accepted where a float is declared and are kept as they are. Booleans are not numbers.
 - NaN and infinity, which JSON does not have, are read and written as null.
+- Nothing is nested deeper than a record ever is, no integer takes more than 64 bits, and every text can be
+  written as UTF-8 again: also in fields that hold anything.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
@@ -40,6 +43,7 @@ Record = TypeVar("Record", bound="DataclassInstance")
 _KEY = "json_key"
 _LONGEST_VALUE = 60
 _LARGEST_RECORD = 64 * 2**20
+_DEEPEST = 64
 _SCALARS: dict[Any, tuple[type | tuple[type, ...], str]] = {
     str: (str, "a string"),
     bool: (bool, "true or false"),
@@ -87,14 +91,7 @@ def record_from_bytes(kind: type[Record], data: bytes, source: str, *, advice: s
     Raises:
         RecordError: As for `read_record`.
     """
-    try:
-        document = json.loads(data.decode("utf-8"), parse_constant=lambda _: None)
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise RecordError(
-            _with_advice(f"{source}: found text that is not JSON ({reason}); expected a JSON object.", advice)
-        ) from None
-    return record_from(kind, document, source, advice=advice)
+    return record_from(kind, _parsed(data, source, advice), source, advice=advice)
 
 
 def record_from(kind: type[Record], document: Any, source: str, *, advice: str = "") -> Record:
@@ -107,15 +104,27 @@ def record_from(kind: type[Record], document: Any, source: str, *, advice: str =
         advice: As for `read_record`.
 
     Raises:
-        RecordError: A field is missing or holds a value of another type.
+        RecordError: A field is missing or holds a value of another type; or a value is too large, too deep,
+            or no text.
     """
-    try:
-        record: Record = _dataclass(kind, document, "")
-    except _MisfitError as misfit:
-        raise RecordError(
-            _with_advice(f"{source}: found {misfit.found}; expected {misfit.expected}.", advice)
-        ) from None
+    record: Record = _checked(kind, document, source, advice)
     return record
+
+
+def read_values(kind: Any, path: Path, *, advice: str = "") -> Any:
+    """Read a JSON file whose root is no record, such as `dict[str, int]`.
+
+    Args:
+        kind: The type of the whole document.
+        path: The file.
+        advice: As for `read_record`.
+
+    Raises:
+        RecordError: As for `read_record`.
+        OSError: As for `read_record`.
+    """
+    data = read_bytes(path, _LARGEST_RECORD, RecordError)
+    return _checked(kind, _parsed(data, str(path), advice), str(path), advice)
 
 
 def record_to_json(record: DataclassInstance) -> dict[str, Any]:
@@ -135,6 +144,26 @@ def as_stored(record: Record) -> Record:
     return record_from(type(record), json.loads(text), type(record).__name__)
 
 
+def _parsed(data: bytes, source: str, advice: str) -> Any:
+    try:
+        return json.loads(data.decode("utf-8"), parse_constant=lambda _: None, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise RecordError(
+            _with_advice(f"{source}: found text that is not JSON ({reason}); expected a JSON object.", advice)
+        ) from None
+
+
+def _checked(kind: Any, document: Any, source: str, advice: str) -> Any:
+    try:
+        _check_plain(document)
+        return _fitted(kind, document, "")
+    except _MisfitError as misfit:
+        raise RecordError(
+            _with_advice(f"{source}: found {misfit.found}; expected {misfit.expected}.", advice)
+        ) from None
+
+
 def _to_json(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {_key(each): _to_json(getattr(value, each.name)) for each in dataclasses.fields(value)}
@@ -152,6 +181,36 @@ class _MisfitError(Exception):
         super().__init__(found, expected)
         self.found = found
         self.expected = expected
+
+
+def _finite(text: str) -> float | None:
+    """A number as Python reads it; None for one too large for a float, which Python takes for infinite."""
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _check_plain(document: Any) -> None:
+    """Refuse values that no reader expects and that other libraries choke on, wherever they stand.
+
+    Raises:
+        _MisfitError: A value is nested too deeply, an integer too large, or a text no Unicode.
+    """
+    level, depth = [document], 0
+    while level:
+        if depth > _DEEPEST:
+            raise _MisfitError(f"more than {_DEEPEST} levels", "a record")
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, Mapping):
+                below += [*value, *value.values()]
+            elif isinstance(value, list | tuple):
+                below += value
+            elif isinstance(value, str):
+                if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+                    raise _MisfitError(f"{_value_in_words(value)}, which is no Unicode", "a text")
+            elif isinstance(value, int) and not -(2**63) <= value < 2**64:
+                raise _MisfitError(f"the number {_value_in_words(value)}", "at most 64 bits")
+        level, depth = below, depth + 1
 
 
 def _fitted(kind: Any, value: Any, where: str) -> Any:

@@ -12,6 +12,7 @@ from euromine.support.records import (
     as_stored,
     json_field,
     read_record,
+    read_values,
     record_from,
     record_from_bytes,
     record_to_json,
@@ -170,3 +171,47 @@ def test_a_pipe_is_not_waited_for_and_a_huge_file_is_not_read(tmp_path):
         file.truncate(2**40)
     with pytest.raises(RecordError, match=r"huge\.json: found 1048576 MB; expected a file of at most 64 MB"):
         read_record(Results, tmp_path / "huge.json")
+
+
+@pytest.mark.parametrize(
+    ("anything", "found"),
+    [
+        ("[" * 80 + "]" * 80, "more than 64 levels; expected a record"),
+        ('{"a": ' * 80 + "1" + "}" * 80, "more than 64 levels; expected a record"),
+        ("1" + "0" * 400, "the number 1000.*; expected at most 64 bits"),
+        ('[{"a": 18446744073709551616}]', "the number 18446744073709551616; expected at most 64 bits"),
+        ('"\\ud800"', "which is no Unicode; expected a text"),
+        ('{"\\udfff": 1}', "which is no Unicode; expected a text"),
+    ],
+)
+def test_values_that_no_reader_expects_are_refused_in_fields_of_any_kind(anything, found):
+    text = json.dumps({**DOCUMENT, "anything": "HERE"}).replace('"HERE"', anything)
+    with pytest.raises(RecordError, match=rf"^r\.json: found .*{found}\. Train again\.$"):
+        record_from_bytes(Results, text.encode(), "r.json", advice="Train again.")
+
+
+def test_the_largest_values_of_a_record_are_kept():
+    anything = [18446744073709551615, -9223372036854775808, 1e308, "\U0001f600", [[[[[[[[1]]]]]]]]]
+    data = json.dumps({**DOCUMENT, "anything": anything}).encode()
+    assert record_from_bytes(Results, data, "r.json").anything == anything
+
+
+def test_a_number_beyond_all_floats_is_read_as_null_like_infinity():
+    data = json.dumps({**DOCUMENT, "anything": "HERE"}).replace('"HERE"', "[1e400, -Infinity]").encode()
+    assert record_from_bytes(Results, data, "r.json").anything == [None, None]
+    with pytest.raises(RecordError, match="found null in share; expected a number"):
+        record_from_bytes(Results, json.dumps(DOCUMENT).replace("0.25", "1e400").encode(), "r.json")
+
+
+def test_a_document_without_a_record_at_its_root_is_checked_as_well(tmp_path):
+    path = tmp_path / "sizes.json"
+    path.write_text('{"a": 3, "b": 4}')
+    assert read_values(dict[str, int], path) == {"a": 3, "b": 4}
+    for text, found in (
+        ('["a"]', "a list"),
+        ('{"a": "3"}', '"3" in .*a'),
+        ('{"a": [', "text that is not JSON"),
+    ):
+        path.write_text(text)
+        with pytest.raises(RecordError, match=rf"sizes\.json: found {found}"):
+            read_values(dict[str, int], path)
