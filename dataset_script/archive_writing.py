@@ -1,9 +1,11 @@
-"""Write a site in the published layout."""
+"""Write a site in the published layout, or labels to a site that is there."""
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from euromine.support.errors import ArgumentError
-from euromine.support.files import torn_file_error
+from euromine.support.files import atomic_file, torn_file_error
 from euromine.support.rasters import gdal, gdal_errors
 
 from .archive_bands import BANDS
 from .archive_listing import YEAR_NAME, is_ignored
-from .site_scene import MARKED, MINE, counted
+from .site_scene import IGNORED_TAG, MARKED, MINE, counted
+
+COMPONENTS_FOLDER = "components"
+"""Where the classes of a site's ground lie, beside its `image` and `label`."""
 
 
 def write_site(
@@ -67,6 +72,74 @@ def write_site(
         _remove(replaced)
     finally:
         _remove(partial)
+
+
+def write_label(
+    files: ExitStack, path: Path, label: NDArray[np.uint8], *, crs: str, transform: Sequence[float]
+) -> None:
+    """Write a label of a year, which takes its name when `files` closes without an error.
+
+    It lies on the grid of its image, and its header says that 255 is ground to ignore.
+
+    Args:
+        files: Names all files of an import together.
+        path: Such as `EuroMineNet/Kiruna/label/Year2021.tif`; its folder is made.
+        label: uint8 (height, width): 0 other, 1 mine, 255 ignored.
+        crs: That of the image.
+        transform: That of the image.
+
+    Raises:
+        OSError: It cannot be written in full.
+    """
+    _write_part(files, path, label, crs, transform, nodata=MARKED, tags={IGNORED_TAG: str(MARKED)})
+
+
+def write_components(
+    files: ExitStack,
+    path: Path,
+    components: NDArray[Any],
+    *,
+    values: Mapping[str, int],
+    colours: Mapping[str, str],
+    crs: str,
+    transform: Sequence[float],
+) -> None:
+    """Write the classes of a year's ground, which take their name when `files` closes without an error.
+
+    Args:
+        files: As for `write_label`.
+        path: Such as `EuroMineNet/Kiruna/components/Year2021.tif`.
+        components: (height, width), either uint8 with the value of a class, 0 for none and 255 for ground to
+            ignore; or uint16 with bit n - 1 for the class of value n, and bit 15 for ground to ignore.
+        values: Name -> value of each class. They go into the header as the tag CLASSES.
+        colours: Name -> colour, such as "#e6194b", for the colour table of uint8.
+        crs: That of the image.
+        transform: That of the image.
+
+    Raises:
+        OSError: It cannot be written in full.
+    """
+    has_bits = components.dtype == np.uint16
+    tags = {
+        "CLASSES": json.dumps(dict(values)),
+        "ENCODING": "bits" if has_bits else "values",
+        IGNORED_TAG: str(1 << 15 if has_bits else MARKED),
+    }
+    table = None
+    if not has_bits:
+        table = {0: (0, 0, 0, 0), MARKED: (128, 128, 128, 255)}
+        for name, value in values.items():
+            table.setdefault(value, (*bytes.fromhex(colours[name].lstrip("#")), 255))
+    nodata = None if has_bits else MARKED
+    _write_part(files, path, components, crs, transform, nodata=nodata, tags=tags, colours=table)
+
+
+def _write_part(
+    files: ExitStack, path: Path, band: NDArray[Any], crs: str, transform: Sequence[float], **options: Any
+) -> None:
+    path.parent.mkdir(exist_ok=True)
+    part = files.enter_context(atomic_file(path))
+    _write(part, band[np.newaxis], crs=_parse_crs(crs), transform=_affine(transform), **options)
 
 
 def _check_arrays(
@@ -120,7 +193,14 @@ def _affine(transform: Sequence[float]) -> Any:
     return Affine(*transform[:6])
 
 
-def _write(path: Path, bands: NDArray[Any], **options: Any) -> None:
+def _write(
+    path: Path,
+    bands: NDArray[Any],
+    *,
+    tags: Mapping[str, str] | None = None,
+    colours: Mapping[int, tuple[int, ...]] | None = None,
+    **options: Any,
+) -> None:
     """Write `(bands, height, width)` and read it back, as GDAL reports no full disk when closing a file."""
     import rasterio
 
@@ -136,6 +216,9 @@ def _write(path: Path, bands: NDArray[Any], **options: Any) -> None:
     try:
         with gdal():
             with rasterio.open(path, "w", driver="GTiff", **profile, **storage, **options) as dataset:
+                dataset.update_tags(**(tags or {}))
+                if colours is not None:
+                    dataset.write_colormap(1, colours)
                 dataset.write(bands)
             with rasterio.open(path, driver="GTiff") as dataset:
                 whole = all(np.array_equal(dataset.read(i + 1), bands[i]) for i in range(count))

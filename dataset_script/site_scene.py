@@ -24,11 +24,10 @@ Transform = tuple[float, float, float, float, float, float]
 
 # A label's 255 means mine in the published convention, and ignored in this project's.
 MINE, MARKED = 1, 255
-
+# A label whose header has this tag of 255 marks ignored ground with 255, even where it has no 1.
+IGNORED_TAG = "IGNORED_VALUE"
 _LABEL_VALUES = (0, MINE, MARKED)
-
 _LEAST_DN, _LARGEST_DN = int(np.iinfo(np.int16).min), int(np.iinfo(np.int16).max)
-
 _LARGEST_SCENE = 2**31
 
 # Years may differ by the rounding of their exporter, never by a visible part of a pixel.
@@ -215,9 +214,9 @@ class Scene:
     ) -> NDArray[np.uint8]:
         """Read a window of a year's label; by default the whole label.
 
-        All values of the file decide the meaning of 255, so that windows agree. A file that holds 1
-        marks mines with 1, and pixels to ignore with 255. A file without 1 follows the published
-        convention: 255 is mine (a file of 255 alone is mine everywhere, one of 0 alone nowhere).
+        All values of the file decide the meaning of 255, so that windows agree. A file that holds 1, or has
+        the tag `IGNORED_TAG`, marks mines with 1, and pixels to ignore with 255. Any other file follows the
+        published convention: 255 is mine (a file of 255 alone is mine everywhere, one of 0 alone nowhere).
 
         Args:
             year: A year of the scene.
@@ -243,7 +242,7 @@ class Scene:
             )
         values = self._values_of_label(year)
         label = read_raster(self._labels[year], self._label_paths[year], window, ArchiveError)[0]
-        if MINE in values:
+        if MINE in values or self._is_tagged(year):
             return label.astype(np.uint8, copy=False)
         return (label == MARKED).astype(np.uint8)
 
@@ -322,11 +321,16 @@ class Scene:
                 )
         return frozenset(found)
 
+    def _is_tagged(self, year: int) -> bool:
+        return self._labels[year].tags().get(IGNORED_TAG) == str(MARKED)
+
     def _check_conventions(self) -> None:
         """Refuse a site where 255 would mean mine in one year and ignored in another."""
         values = self._label_values
-        ignored = [year for year in values if {MINE, MARKED} <= values[year]]
-        marked = [year for year in values if MARKED in values[year] and MINE not in values[year]]
+        unsaid = [year for year in values if MARKED in values[year] and not self._is_tagged(year)]
+        ignored, marked = (
+            [year for year in unsaid if (MINE in values[year]) is mine] for mine in (True, False)
+        )
         if ignored and marked:
             raise ArchiveError(
                 f"{shown(self._label_paths[marked[0]])}: found 255 but no 1, while "

@@ -2,6 +2,7 @@
 
 import resource
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from euromine.dataset_script.archive import Archive
 from euromine.dataset_script.archive_bands import BANDS
-from euromine.dataset_script.archive_writing import write_site
+from euromine.dataset_script.archive_writing import write_components, write_label, write_site
 
 from .sound_site import PLACE, open_site
 
@@ -140,3 +141,56 @@ def test_arguments_that_do_not_fit_write_nothing(
 def test_a_name_that_is_no_folder_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="expected the name of a folder"):
         write_site(tmp_path, name, **arrays())
+
+
+def test_a_label_of_ignored_ground_alone_reads_as_such_beside_published_ones(tmp_path: Path) -> None:
+    """Without its tag, 255 beside 0 would be a mine, and a site of both conventions refused."""
+    write_site(tmp_path, "Kiruna", **arrays(years=3))
+    label = np.zeros((20, 30), np.uint8)
+    label[3:9, 4:11] = 255
+    both = label.copy()
+    both[10:, :] = 1
+    with ExitStack() as files:
+        for year, values in ((2016, label), (2017, both)):
+            path = tmp_path / "Kiruna" / "label" / f"Year{year}.tif"
+            write_label(files, path, values, crs="EPSG:4326", transform=PLACE["transform"])
+    with open_site(tmp_path / "Kiruna") as scene:
+        np.testing.assert_array_equal(scene.read_label(2015), arrays(years=3)["labels"][0])
+        np.testing.assert_array_equal(scene.read_label(2016), label)
+        np.testing.assert_array_equal(scene.read_label(2017), both)
+
+
+def test_labels_that_are_written_together_appear_together_or_not_at_all(tmp_path: Path) -> None:
+    write_site(tmp_path, "Kiruna", **arrays())
+    label = np.ones((20, 30), np.uint8)
+    paths = [tmp_path / "Kiruna" / "label" / f"Year{year}.tif" for year in (2015, 2016)]
+    before = [path.read_bytes() for path in paths]
+    place = {"crs": "EPSG:4326", "transform": PLACE["transform"]}
+
+    def write_one_of_two() -> None:
+        with ExitStack() as files:
+            write_label(files, paths[0], label, **place)
+            assert paths[0].read_bytes() == before[0]
+            raise RuntimeError("the second label failed")
+
+    with pytest.raises(RuntimeError, match="second"):
+        write_one_of_two()
+    assert [path.read_bytes() for path in paths] == before
+    assert sorted(path.name for path in paths[0].parent.iterdir()) == ["Year2015.tif", "Year2016.tif"]
+
+
+def test_components_carry_their_classes_and_colours(tmp_path: Path, plainly: Callable[[Path], Any]) -> None:
+    write_site(tmp_path, "Kiruna", **arrays())
+    components = np.zeros((20, 30), np.uint8)
+    components[4:6] = 2
+    path = tmp_path / "Kiruna" / "components" / "Year2015.tif"
+    classes = {"values": {"excavation": 2}, "colours": {"excavation": "#0080ff"}}
+    with ExitStack() as files:
+        write_components(files, path, components, crs="EPSG:4326", transform=PLACE["transform"], **classes)
+    with plainly(path) as dataset:
+        np.testing.assert_array_equal(dataset.read(1), components)
+        assert dataset.tags()["CLASSES"] == '{"excavation": 2}'
+        assert dataset.tags()["ENCODING"] == "values"
+        assert dataset.colormap(1)[2] == (0, 128, 255, 255)
+        assert dataset.transform == PLACE["transform"]
+    assert Archive(tmp_path).sites["Kiruna"].years == (2015, 2016)
