@@ -41,9 +41,19 @@ def predict(
         float | None,
         typer.Option(help="Value that marks pixels without data. By default, as in the scenes' metadata."),
     ] = None,
+    level: Annotated[
+        str | None,
+        typer.Option(
+            metavar="l1c|l2a",
+            help="Processing level of the scenes, to warn of a model trained on another. By default, as in "
+            "their metadata or names.",
+        ),
+    ] = None,
     override: Annotated[
         bool,
-        typer.Option(help="Insist on bands, scale, offset and nodata where scenes say otherwise themselves."),
+        typer.Option(
+            help="Insist on bands, scale, offset, nodata and level where scenes say otherwise themselves."
+        ),
     ] = False,
     threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Pixels above this probability are mapped as mine.")
@@ -77,7 +87,9 @@ def predict(
         scenes,
         out,
         probability=probability,
-        options=SceneOptions(bands=names, scale=scale, offset=offset, nodata=nodata, override=override),
+        options=SceneOptions(
+            bands=names, scale=scale, offset=offset, nodata=nodata, override=override, level=level
+        ),
         threshold=threshold,
         window=window,
         overlap=overlap,

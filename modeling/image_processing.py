@@ -19,6 +19,8 @@ from transformers.image_processing_utils import BaseImageProcessor
 from .bands import BANDS, checked_bands
 from .presets import PRESETS, check_preset, known_preset, per_band, preset
 
+_LEVELS = ("L1C", "L2A", "mixed", None)
+
 
 class ImageProcessorArguments(TypedDict, total=False):
     """Fields of `EuroMineImageProcessor` that `from_pretrained` may override."""
@@ -31,6 +33,7 @@ class ImageProcessorArguments(TypedDict, total=False):
     do_normalize: bool
     scale: float | None
     offset: float | None
+    level: str | None
 
 
 class EuroMineImageProcessor(BaseImageProcessor):
@@ -46,10 +49,12 @@ class EuroMineImageProcessor(BaseImageProcessor):
         do_normalize: Whether to subtract the mean and divide by the standard deviation.
         scale: Factor applied to the images first, if their units differ from those of the statistics.
         offset: Added after scaling, such as the -1000 of Sentinel-2's processing baseline 04.00.
+        level: Processing level of the images that the network was trained on, "L1C", "L2A" or "mixed"; None
+            if unknown. It changes no number: programs warn of images of another level by it.
 
     Raises:
-        ValueError: A band is unknown, repeated or missing from the images or the preset, or the statistics
-            do not fit the bands.
+        ValueError: A band is unknown, repeated or missing from the images or the preset, the statistics
+            do not fit the bands, or the level is no level.
 
     Example:
         >>> processor = EuroMineImageProcessor(bands=["B04", "B03", "B02"])
@@ -70,6 +75,7 @@ class EuroMineImageProcessor(BaseImageProcessor):
         do_normalize: bool = True,
         scale: float | None = None,
         offset: float | None = None,
+        level: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -94,9 +100,12 @@ class EuroMineImageProcessor(BaseImageProcessor):
             raise ValueError(f"scale: found {scale}; expected a finite factor other than 0.")
         if offset is not None and not np.isfinite(offset):
             raise ValueError(f"offset: found {offset}; expected a finite number.")
+        if level not in _LEVELS:
+            raise ValueError(f"level: found {level!r}; expected 'L1C', 'L2A', 'mixed' or None.")
         self.do_normalize = do_normalize
         self.scale = scale
         self.offset = offset
+        self.level = level
 
     @classmethod
     def from_statistics(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,7 +25,10 @@ from .mapping.prediction import OVERLAP, WINDOW, predict_probability
 from .result import SeriesResult
 from .scenes.band_names import parse_bands
 from .scenes.scene import open_scene
+from .scenes.scene_level import level_warning
 from .scenes.scene_options import SceneOptions
+
+logger = logging.getLogger(__name__)
 
 
 class MineMonitor:
@@ -73,6 +77,7 @@ class MineMonitor:
         scale: float | None = None,
         offset: float | None = None,
         nodata: float | None = None,
+        level: str | None = None,
         override: bool = False,
         window: int = WINDOW,
         overlap: int = OVERLAP,
@@ -90,7 +95,9 @@ class MineMonitor:
             scale: Reflectance is `(number + offset) * scale`; None for the metadata's.
             offset: As above.
             nodata: The number of pixels without data; None for the metadata's.
-            override: Whether to insist on these four where the scene's own metadata contradict them.
+            level: The processing level, "l1c" or "l2a", to warn of a model trained on another; None for the
+                metadata's.
+            override: Whether to insist on these five where the scene's own metadata contradict them.
             window: The largest side of a window in pixels, a multiple of 32.
             overlap: Pixels that neighbouring windows share.
             batch_size: Windows per call of the network; None for 1, or 8 on a GPU.
@@ -107,7 +114,10 @@ class MineMonitor:
         mapper = next((loaded for loaded in self.models if loaded.task == SEGMENTATION), None)
         if mapper is None:
             raise ModelError(f"{self}: found no footprint mapper; expected one to predict a scene.")
-        with open_scene(scene, _scene_options(bands, scale, offset, nodata, override)) as opened:
+        options = _scene_options(bands, scale, offset, nodata, level, override)
+        with open_scene(scene, options) as opened:
+            if warning := level_warning(opened.level, mapper.image_processor.level):
+                logger.warning("%s: %s", scene, warning)
             blocks = predict_probability(
                 mapper.model,
                 mapper.image_processor,
@@ -143,6 +153,7 @@ class MineMonitor:
         scale: float | None = None,
         offset: float | None = None,
         nodata: float | None = None,
+        level: str | None = None,
         override: bool = False,
         window: int = WINDOW,
         overlap: int = OVERLAP,
@@ -171,6 +182,7 @@ class MineMonitor:
             scale: As for `predict`.
             offset: As for `predict`.
             nodata: As for `predict`.
+            level: As for `predict`.
             override: As for `predict`.
             window: As for `predict`.
             overlap: As for `predict`.
@@ -197,7 +209,7 @@ class MineMonitor:
             overlap=overlap,
             batch_size=batch_size,
         )
-        options = _scene_options(bands, scale, offset, nodata, override)
+        options = _scene_options(bands, scale, offset, nodata, level, override)
         chosen = None if years is None else sorted({int(year) for year in years})
         if isinstance(scenes, str | os.PathLike):
             found = find_scenes(scenes, chosen, options)
@@ -220,7 +232,8 @@ def _scene_options(
     scale: float | None,
     offset: float | None,
     nodata: float | None,
+    level: str | None,
     override: bool,
 ) -> SceneOptions:
     names = parse_bands(bands) if isinstance(bands, str) else bands
-    return SceneOptions(None if names is None else tuple(names), scale, offset, nodata, override)
+    return SceneOptions(None if names is None else tuple(names), scale, offset, nodata, override, level)

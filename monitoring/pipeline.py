@@ -5,6 +5,7 @@ Importing this module registers the task with transformers.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.support.errors import ArgumentError, ModelError, SceneError
+from euromine.support.processing_levels import Level, parse_level
 
 from .history.area_series import areas_by_year
 from .mapping.prediction import OVERLAP, WINDOW, predict_probability
@@ -29,11 +31,14 @@ from .scenes.alignment import ReadsWindows
 from .scenes.band_names import parse_bands
 from .scenes.grids import Grid
 from .scenes.scene import Scene, open_scene
+from .scenes.scene_level import level_warning
 from .scenes.scene_options import SceneOptions
+
+logger = logging.getLogger(__name__)
 
 TASK = "mine-footprint"
 
-_SCENE = ("bands", "scale", "offset", "nodata", "override")
+_SCENE = ("bands", "scale", "offset", "nodata", "level", "override")
 _FORWARD = ("window", "overlap")
 
 
@@ -89,7 +94,7 @@ class MineFootprintPipeline(Pipeline):
     `source_bands` unless `bands` names them.
 
     Options: `threshold` (0.5); `window` and `overlap` in pixels; and, where a file's own metadata do not
-    apply, `bands`, `scale`, `offset`, `nodata` and `override` as for `euromine predict`.
+    apply, `bands`, `scale`, `offset`, `nodata`, `level` and `override` as for `euromine predict`.
 
     Returns a dictionary: `mask` uint8 (height, width), 1 mine, 0 other, 255 without data; `probability`
     float32 (height, width), NaN without data; `area_ha`, the mined area on the ground, None for an array.
@@ -126,14 +131,20 @@ class MineFootprintPipeline(Pipeline):
         scale: float | None = None,
         offset: float | None = None,
         nodata: float | None = None,
+        level: str | None = None,
         override: bool = False,
     ) -> dict[str, Any]:
         """Open the input as something that is read in windows."""
         names = parse_bands(bands) if isinstance(bands, str) else bands
+        options = SceneOptions(
+            None if names is None else tuple(names), scale, offset, nodata, override, level
+        )
         if isinstance(input_, Scene):
+            self._warn_of_level(input_.level, input_.path)
             return {"scene": input_, "is_ours": False}
         if isinstance(input_, np.ndarray | torch.Tensor):
             scene = ArrayScene(np.asarray(input_), names or self._processor().source_bands)
+            self._warn_of_level(None if level is None else parse_level(level), "image")
             return {"scene": scene, "is_ours": False}
         # An open dataset stands for its file.
         path = input_ if isinstance(input_, os.PathLike) else getattr(input_, "name", input_)
@@ -142,8 +153,9 @@ class MineFootprintPipeline(Pipeline):
                 f"scene: found a {type(input_).__name__}; expected the path of a GeoTIFF, an open dataset or "
                 "an array (bands, height, width)."
             )
-        options = SceneOptions(None if names is None else tuple(names), scale, offset, nodata, override)
-        return {"scene": open_scene(Path(path), options), "is_ours": True}
+        opened = open_scene(Path(path), options)
+        self._warn_of_level(opened.level, path)
+        return {"scene": opened, "is_ours": True}
 
     def _forward(  # type: ignore[override]
         self, input_tensors: dict[str, Any], window: int = WINDOW, overlap: int = OVERLAP
@@ -171,6 +183,10 @@ class MineFootprintPipeline(Pipeline):
         # A single map's year does not matter.
         area = float(areas_by_year(mask[None], [0], grid)[0].area_ha) if grid.crs else None
         return {"mask": mask, "probability": probability, "area_ha": area}
+
+    def _warn_of_level(self, level: Level | None, image: str | os.PathLike[str]) -> None:
+        if warning := level_warning(level, self._processor().level):
+            logger.warning("%s: %s", image, warning)
 
     def _processor(self) -> EuroMineImageProcessor:
         if not isinstance(self.image_processor, EuroMineImageProcessor):

@@ -68,6 +68,11 @@ def parse_level(text: str, argument: str = "level") -> Level:
     return level
 
 
+def known_level(text: str | None) -> DataLevel | None:
+    """A level as it is recorded, from a record whose type says less; None for anything else."""
+    return text if text in ("L1C", "L2A", "mixed") else None
+
+
 def common_level(levels: Iterable[DataLevel | None]) -> DataLevel | None:
     """The level of images together: "mixed" unless all have the same."""
     found = set(levels)

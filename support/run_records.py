@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from .processing_levels import DataLevel
 from .records import json_field
 
 RUN_FILE = "run.json"
@@ -19,11 +20,16 @@ class RunRecord:
         task: "segmentation" or "change-detection".
         data: Digest of the rows that are trained and scored on.
         arguments: The script's and transformers' arguments that have an effect, by name.
+        level: The processing level of the images, None if unknown.
+        files: Names of the files in its folder that are the run's own, and that it may replace; none in
+            records of earlier versions.
     """
 
     task: str
     data: str
     arguments: dict[str, Any]
+    level: DataLevel | None = None
+    files: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +94,7 @@ class Protocol:
         training: Of a change detector, what a sample is: "pairs" or "series".
         pairs_per_patch: Of a change detector, "all" or the number of pairs drawn per patch and epoch.
         interval_sampling: Of a change detector, how they were drawn.
+        level: The processing level of the images, None if unknown.
     """
 
     dataset: str
@@ -106,6 +113,7 @@ class Protocol:
     training: str | None = None
     pairs_per_patch: str | int | None = None
     interval_sampling: str | None = None
+    level: DataLevel | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,9 +18,10 @@ from euromine.modeling.auto import CHANGE_DETECTION
 from euromine.modeling.bands import BANDS
 from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.support.errors import ArgumentError, DatasetError, as_user_error, one_line
+from euromine.support.processing_levels import DataLevel
 
 from .arguments import ChangeDetectionArguments, ScriptArguments
-from .dataset_files import band_statistics, dataset_revision, is_simulated
+from .dataset_files import band_statistics, dataset_level, dataset_revision, is_simulated
 from .patch_series import PatchSeries
 from .sampling import EpochSampler, PairSampler, SeriesSampler
 
@@ -48,6 +49,7 @@ class Splits:
         statistics: `bands`, `mean` and `std` of the dataset's training sites, where it has them.
         revision: The commit of a Hub repository.
         simulated: Whether the dataset was built from a simulated archive.
+        level: The processing level of its images, None if unknown.
         digest: Hash of the rows that are trained and scored on.
     """
 
@@ -61,6 +63,7 @@ class Splits:
     revision: str | None
     simulated: bool
     digest: str
+    level: DataLevel | None = None
 
 
 def read_splits(script: ScriptArguments, seed: int) -> Splits:
@@ -107,6 +110,7 @@ def read_splits(script: ScriptArguments, seed: int) -> Splits:
         revision=dataset_revision(script),
         simulated=is_simulated(script),
         digest=digest_of({"train": train, **scored}),
+        level=dataset_level(script),
     )
 
 
@@ -175,7 +179,7 @@ def make_image_processor(script: ScriptArguments, splits: Splits) -> EuroMineIma
     statistics = {**own, "name": "dataset"} if name == "dataset" and own is not None else name
     with as_user_error("--bands"):
         return EuroMineImageProcessor.from_statistics(
-            statistics, bands=script.bands or BANDS, source_bands=BANDS
+            statistics, bands=script.bands or BANDS, source_bands=BANDS, level=splits.level
         )
 
 

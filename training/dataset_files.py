@@ -9,9 +9,10 @@ from typing import Any
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundError
 
-from euromine.dataset_script.build_record import BUILD_FILE, build_record_from_bytes
+from euromine.dataset_script.build_record import BUILD_FILE, BuildRecord, build_record_from_bytes
 from euromine.hub.connection import HUB_ERRORS
 from euromine.support.errors import DatasetError, one_line
+from euromine.support.processing_levels import DataLevel
 
 from .arguments import ScriptArguments
 
@@ -49,10 +50,25 @@ def is_simulated(script: ScriptArguments) -> bool:
     Raises:
         RecordError: `build.json` is damaged.
     """
+    record = _build_record(script)
+    return record is not None and record.simulated
+
+
+def dataset_level(script: ScriptArguments) -> DataLevel | None:
+    """The processing level of a dataset's images; None where it is unknown.
+
+    Raises:
+        RecordError: `build.json` is damaged.
+    """
+    record = _build_record(script)
+    return None if record is None else record.level
+
+
+def _build_record(script: ScriptArguments) -> BuildRecord | None:
     text = _text_of(script, BUILD_FILE)
     if text is None:
-        return False
-    return build_record_from_bytes(text.encode(), f"{script.dataset}, {BUILD_FILE}").simulated
+        return None
+    return build_record_from_bytes(text.encode(), f"{script.dataset}, {BUILD_FILE}")
 
 
 def dataset_revision(script: ScriptArguments) -> str | None:

@@ -9,6 +9,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from euromine.modeling.auto import CHANGE_DETECTION
 from euromine.support import files
 from euromine.support.markdown import table
+from euromine.support.processing_levels import MEANINGS
 from euromine.support.run_records import Protocol, RunResults
 
 from .licences import origin_name, weights_licence
@@ -282,6 +283,7 @@ def _protocol_rows(results: RunResults) -> list[tuple[str, str]]:
         "years": ", ".join(map(str, protocol.years)) if protocol.years else "all",
         "protocol": protocol.protocol,
         "statistics": protocol.statistics,
+        "processing level": _level_name(protocol),
         "recipe": protocol.recipe,
         "optimiser": f"{arguments['optim']}, weight decay {arguments['weight_decay']:g}",
         "learning rate": f"{arguments['learning_rate']:g}, {arguments['lr_scheduler_type']}",
@@ -302,6 +304,25 @@ def _protocol_rows(results: RunResults) -> list[tuple[str, str]]:
     return list(rows.items())
 
 
+def _level_name(protocol: Protocol) -> str:
+    if protocol.level in MEANINGS:
+        return f"{protocol.level} ({MEANINGS[protocol.level]})"
+    return protocol.level or "not recorded"
+
+
+def _level_limitation(protocol: Protocol) -> str:
+    """The images that the network fits, by the processing level of those that it learned from."""
+    if protocol.level is None:
+        return (
+            "The processing level of the training images is not recorded, so images of another level are not "
+            "noticed. The published EuroMineNet looks like top-of-atmosphere reflectance (L1C), though its "
+            "authors do not state it."
+        )
+    if protocol.level == "mixed":
+        return "The training images are of different or unknown processing levels (L1C, L2A)."
+    return f"Trained on {_level_name(protocol)}; expect less accurate maps of images of another level."
+
+
 def _dataset_name(protocol: Protocol) -> str:
     """A repository's name, or the last part of a folder's path."""
     return str(protocol.dataset if protocol.dataset_revision else Path(protocol.dataset).name)
@@ -312,6 +333,7 @@ def _limitations(results: RunResults) -> list[str]:
         "Trained on mines in the European Union at 10 m resolution. Other climates, other sensors and pits "
         "of a few pixels are outside the training data.",
         "Labels are footprints that experts drew on the imagery, not concessions or legal boundaries.",
+        *([] if results.protocol.simulated else [_level_limitation(results.protocol)]),
         "Haze, snow and seasons unlike those of the training images degrade the maps; clouds are not masked.",
         "The scores come from one training run with one seed; other seeds give other scores.",
     ]

@@ -1,20 +1,25 @@
 """The folder of a training run: started, resumed, found finished, or refused."""
 
 import logging
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from transformers import TrainingArguments
 from transformers.trainer_utils import IntervalStrategy
 
 from euromine.dataset_script.build_record import BUILD_FILE
 from euromine.support import files
-from euromine.support.errors import ArgumentError
+from euromine.support.errors import ArgumentError, EuroMineError
+from euromine.support.interrupts import INTERRUPTED
+from euromine.support.locks import lock_folder
 from euromine.support.records import Record, as_stored, read_record, write_record
 from euromine.support.run_records import RESULTS_FILE, RUN_FILE, RunRecord, RunResults
 
-from . import checkpoints
+from . import checkpoints, own_files
 from .arguments import ScriptArguments
 from .console import log_scores
 from .data import Splits, describe
@@ -75,6 +80,46 @@ class Run:
     results: RunResults | None
 
 
+@contextmanager
+def hold_folder(script: ScriptArguments, training: TrainingArguments) -> Iterator[None]:
+    """Hold the run's folder in the name of all processes, and say after Ctrl-C how to go on.
+
+    Raises:
+        BusyError: Another run is at work there.
+        ArgumentError: There is a file in the folder's place.
+        OSError: The folder cannot be written to.
+        KeyboardInterrupt: With a sentence on how to go on.
+        SystemExit: One of these, on another than the first process.
+    """
+    output_dir, is_first = Path(training.output_dir or ""), training.process_index == 0
+    with ExitStack() as held:
+        refused: list[Exception | None] = [None]
+        if is_first:
+            try:
+                held.enter_context(lock_folder(output_dir))
+            except (EuroMineError, OSError) as error:
+                refused = [error]
+        broadcast_object_list(refused)
+        if refused[0] is not None:
+            raise refused[0] if is_first else SystemExit(1)
+        try:
+            yield
+        except KeyboardInterrupt:
+            if not is_first:
+                raise SystemExit(INTERRUPTED) from None
+            if (output_dir / RUN_FILE).is_file():
+                own_files.clean(output_dir)
+            raise KeyboardInterrupt(_how_to_go_on(output_dir, script)) from None
+
+
+def _how_to_go_on(output_dir: Path, script: ScriptArguments) -> str:
+    checkpoint = checkpoints.last_complete_checkpoint(output_dir)
+    if checkpoint is None:
+        return "There is no checkpoint yet: the same command begins anew."
+    without = " without --restart" if script.restart else ""
+    return f"Run the same command again{without} to resume from {checkpoint}."
+
+
 def start_run(script: ScriptArguments, training: TrainingArguments, splits: Splits) -> Run:
     """Start a run, or find where the same run was left.
 
@@ -85,7 +130,8 @@ def start_run(script: ScriptArguments, training: TrainingArguments, splits: Spli
         splits: The data.
 
     Raises:
-        ArgumentError: The folder holds a dataset, another run, or one that `resume` is off for.
+        ArgumentError: The folder holds a dataset, files of somebody else, another run, or one that `resume`
+            is off for.
         RecordError: `run.json` or `metrics.json` in the folder is damaged.
         OSError: The folder cannot be written to.
     """
@@ -100,14 +146,17 @@ def start_run(script: ScriptArguments, training: TrainingArguments, splits: Spli
             "new folder, or that of an earlier run."
         )
     record = make_run_record(script, training, splits)
+    before = _read_if_there(RunRecord, output_dir / RUN_FILE, "Move it elsewhere, or choose another folder.")
+    own_files.check_foreign(output_dir, before)
     results = None
     if not script.restart:
-        _check_same_run(output_dir, _read_if_there(RunRecord, output_dir / RUN_FILE), record, script.resume)
-        results = _read_if_there(RunResults, output_dir / RESULTS_FILE)
+        if before is not None:
+            _check_same_run(output_dir, before, record, script.resume)
+        results = _read_if_there(RunResults, output_dir / RESULTS_FILE, "Pass --restart to begin anew.")
     # Every process has looked before the first one writes.
     PartialState().wait_for_everyone()
     if training.process_index == 0:
-        _prepare_folder(output_dir, record, script.restart)
+        _prepare_folder(output_dir, before, record, script.restart)
     PartialState().wait_for_everyone()
     if results is not None:
         logger.info("%s is finished; --restart trains it anew. Its scores:", output_dir)
@@ -135,7 +184,7 @@ def make_run_record(script: ScriptArguments, training: TrainingArguments, splits
         for name, value in arguments.items()
         if name not in _WITHOUT_EFFECT and not name.startswith(_WITHOUT_EFFECT_PREFIXES)
     }
-    return as_stored(RunRecord(script.task, splits.digest, kept))
+    return as_stored(RunRecord(script.task, splits.digest, kept, splits.level))
 
 
 def _select_only_on_validation(training: TrainingArguments, splits: Splits) -> None:
@@ -150,14 +199,8 @@ def _select_only_on_validation(training: TrainingArguments, splits: Splits) -> N
     training.metric_for_best_model = None
 
 
-def _check_same_run(output_dir: Path, before: RunRecord | None, now: RunRecord, resume: bool) -> None:
+def _check_same_run(output_dir: Path, before: RunRecord, now: RunRecord, resume: bool) -> None:
     """Refuse to mix two runs in one folder."""
-    if before is None:
-        if checkpoints.all_checkpoints(output_dir):
-            raise _another_run_error(
-                output_dir, "checkpoints of another program", "an empty folder or a run of this script"
-            )
-        return
     if not resume:
         raise _another_run_error(output_dir, "a run, with --no_resume", "a folder without one")
     if differences := _differences(before, now):
@@ -188,18 +231,20 @@ def _differences(before: RunRecord, now: RunRecord) -> list[str]:
     return differences
 
 
-def _prepare_folder(output_dir: Path, record: RunRecord, restart: bool) -> None:
+def _prepare_folder(output_dir: Path, before: RunRecord | None, record: RunRecord, restart: bool) -> None:
     output_dir.mkdir(parents=True, exist_ok=True)
-    checkpoints.clean(output_dir)
+    listed: list[str] = []
+    if before is not None:
+        own_files.clean(output_dir)
+        listed = before.files
     if restart:
-        for path in [
-            output_dir / RESULTS_FILE,
-            output_dir / RUN_FILE,
-            *checkpoints.all_checkpoints(output_dir),
-        ]:
+        # The record goes last: without it these would be somebody else's.
+        checkpoints.remove(output_dir / RESULTS_FILE)
+        for path in checkpoints.all_checkpoints(output_dir):
             checkpoints.remove(path)
+    files_of_run = sorted({*own_files.WRITTEN, *listed})
     with files.explain_full_disk(output_dir, RUN_FILE):
-        write_record(output_dir / RUN_FILE, record)
+        write_record(output_dir / RUN_FILE, replace(record, files=files_of_run))
 
 
 def _checkpoint_to_resume(output_dir: Path, training: TrainingArguments) -> Path | None:
@@ -214,8 +259,8 @@ def _checkpoint_to_resume(output_dir: Path, training: TrainingArguments) -> Path
     return checkpoint
 
 
-def _read_if_there(kind: type[Record], path: Path) -> Record | None:
+def _read_if_there(kind: type[Record], path: Path, advice: str) -> Record | None:
     try:
-        return read_record(kind, path, advice="Pass --restart to begin anew.")
+        return read_record(kind, path, advice=advice)
     except FileNotFoundError:
         return None

@@ -20,10 +20,6 @@ from .evaluation import HEADLINES
 from .run_folder import Run, make_run_record
 from .series_trainer import SeriesTrainer
 
-# The counted pixels of each site: other averages and intervals can be computed without another run.
-COUNTS_FILE = "counts.npz"
-
-
 # What `accelerate launch --mixed_precision` and `--bf16` name, in words; float8 and others keep their name.
 _PRECISIONS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
@@ -104,6 +100,7 @@ def _protocol(run: Run, trainer: SeriesTrainer) -> Protocol:
         dataset=script.dataset,
         dataset_revision=splits.revision,
         simulated=splits.simulated,
+        level=splits.level,
         digest=splits.digest,
         sites={split: sites_of(found) for split, found in rows.items()},
         years=script.years,

@@ -9,6 +9,7 @@ from euromine.modeling.auto import SEGMENTATION
 from euromine.monitoring.mapping.checkpoint_files import checkpoint_file
 from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.support.errors import RecordError
+from euromine.support.processing_levels import known_level
 from euromine.support.records import read_record
 from euromine.support.run_records import RESULTS_FILE, RunResults
 
@@ -73,6 +74,7 @@ def model_record(loaded: LoadedModel, digest: str, calibration: Calibration | No
         scores={name: scores[name] for name in _SHOWN_SCORES if name in scores},
         scored_split=split,
         scored_sites=len(protocol.sites.get(split, ())) if protocol and split else None,
+        level=known_level(loaded.image_processor.level),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from euromine.support.errors import RecordError
 from euromine.support.files import write_json
+from euromine.support.processing_levels import DataLevel, Level
 from euromine.support.records import read_record
 
 NAME = "series.json"
@@ -45,6 +46,7 @@ class ModelRecord:
         scores: Its scores on `scored_split`, by name.
         scored_split: The split of these scores.
         scored_sites: Number of sites in that split.
+        level: The processing level of the images that it was trained on, if known.
     """
 
     task: str
@@ -58,6 +60,7 @@ class ModelRecord:
     scores: dict[str, float | None] = field(default_factory=dict)
     scored_split: str | None = None
     scored_sites: int | None = None
+    level: DataLevel | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class SceneRecord:
         resampled: How it was brought to the series' grid; "" if it lies on that grid.
         known_share: Share of the series' grid with data, 0 to 1; None if unknown.
         quicklook_bands: The bands of the picture, red, green and blue; one for grey.
+        level: The image's processing level, if known.
     """
 
     year: int
@@ -87,6 +91,7 @@ class SceneRecord:
     resampled: str
     known_share: float | None = None
     quicklook_bands: list[str] = field(default_factory=list)
+    level: Level | None = None
 
 
 @dataclass(frozen=True)

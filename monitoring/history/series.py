@@ -21,6 +21,7 @@ from .compared_changes import compare_years
 from .detected_changes import detect_changes, known_shares_of_changes
 from .file_names import AREAS, CHANGES_TABLE
 from .folder import SeriesFolder
+from .level_caveats import level_caveats
 from .output_files import check_outputs, remove_damaged, remove_work_files
 from .series_manifest import Findings, finished_manifest, is_finished, planned_manifest
 from .series_outputs import (
@@ -76,8 +77,8 @@ def make_series(
         if is_finished(plan, manifest):
             logger.info("%s holds this series already.", folder)
             return SeriesFolder(folder)
-        if plan.cut:
-            logger.warning("%s", plan.cut)
+        for sentence in [*level_caveats(manifest), *([plan.cut] if plan.cut else [])]:
+            logger.warning("%s", sentence)
         check_outputs(folder, manifest.files, _inputs(plan))
         remove_damaged(folder)
         remove_work_files(folder)

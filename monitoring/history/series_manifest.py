@@ -168,6 +168,7 @@ def _scene_record(plan: SeriesPlan, year: int) -> SceneRecord:
         crs=crs_name(scene.grid.crs),
         resampled=aligned.how,
         quicklook_bands=list(quicklook_bands(plan, scene)),
+        level=scene.level,
     )
 
 

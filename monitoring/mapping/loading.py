@@ -50,6 +50,11 @@ _AUTO_CLASSES: dict[str, Any] = {
 }
 
 
+# transformers and the networks' constructors take the fields of a checkpoint's files as they are: those that
+# `_Config` and `_ProcessorConfig` do not check fail in one of these ways when they are first used.
+_UNCHECKED = (TypeError, AttributeError, LookupError, ArithmeticError, AssertionError)
+
+
 @dataclass(frozen=True)
 class LoadedModel:
     """A model ready to predict.
@@ -85,6 +90,7 @@ def load_model(
         OSError: The Hub cannot be reached, or denies access.
     """
     name = os.fspath(source)
+    place = _usable_device(device)
     config = _load_config(name)
     found = _task_of(name, config)
     if task is not None and task != found:
@@ -93,15 +99,10 @@ def load_model(
         )
     image_processor = _load_image_processor(name)
     model = _load_weights(name, found).eval()
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        model = model.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise ArgumentError(
-            f"device: found {str(device)!r}, which cannot be used ({_first_line(error)}); expected a device "
-            "of this machine, such as cpu or cuda."
-        ) from error
+        model = model.to(place)
+    except RuntimeError as error:  # too little memory
+        raise _useless_device(place, error) from error
     return LoadedModel(name, found, model, image_processor)
 
 
@@ -109,12 +110,41 @@ def model_digest(model: PreTrainedModel, image_processor: EuroMineImageProcessor
     """A SHA-256 of a model's weights, configuration and image processor."""
     digest = hashlib.sha256()
     config = {key: value for key, value in model.config.to_dict().items() if not key.startswith("_")}
-    for settings in (config, image_processor.to_dict()):
+    # The level changes no map, and the processors of earlier versions have none.
+    processor = {key: value for key, value in image_processor.to_dict().items() if key != "level"}
+    for settings in (config, processor):
         digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def _usable_device(device: str | torch.device | None) -> torch.device:
+    """The device to compute on, tried once: torch knows the names of many that this machine does not have.
+
+    Raises:
+        ArgumentError: It cannot be computed on.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        place = torch.device(device)
+        if place.type == "meta":
+            raise _useless_device(place, "it holds no numbers")
+        (torch.ones(1, device=place) + 1).item()
+    # AssertionError: torch was built without CUDA. ImportError: the device's library is missing.
+    except (RuntimeError, AssertionError, ImportError, TypeError) as error:
+        raise _useless_device(device, error) from error
+    return place
+
+
+def _useless_device(device: Any, reason: Exception | str) -> ArgumentError:
+    words = reason if isinstance(reason, str) else _first_line(reason)
+    return ArgumentError(
+        f"device: found {str(device)!r}, which cannot be used ({words}); expected a device of this machine, "
+        "such as cpu or cuda."
+    )
 
 
 def _file(name: str, file: str) -> Path:
@@ -173,6 +203,14 @@ class _Config:
     """`config.json`, as far as it decides how the weights are loaded."""
 
     model_type: str
+    architectures: list[str] | None = None
+    auto_map: dict[str, Any] | None = None
+    bands: list[str] | None = None
+    dtype: str | None = None
+    torch_dtype: str | None = None
+    id2label: dict[str, str] | None = None
+    label2id: dict[str, int] | None = None
+    transformers_version: str | None = None
     quantization_config: Any = None
     attn_implementation: Any = None
     use_pretrained_backbone: bool | None = None
@@ -183,6 +221,10 @@ class _Config:
 class _ProcessorConfig:
     """`preprocessor_config.json`, whose numbers the processor itself checks further."""
 
+    image_processor_type: str | None = None
+    feature_extractor_type: str | None = None
+    processor_class: str | None = None
+    auto_map: dict[str, Any] | None = None
     bands: list[str] | None = None
     source_bands: list[str] | None = None
     statistics: str = ""
@@ -191,6 +233,7 @@ class _ProcessorConfig:
     do_normalize: bool = True
     scale: float | None = None
     offset: float | None = None
+    level: str | None = None
 
 
 def _read(kind: type[Record], name: str, file: str) -> Record:
@@ -225,7 +268,7 @@ def _load_config(name: str) -> PreTrainedConfig:
         )
     try:
         return AutoConfig.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError, StrictDataclassError) as error:
+    except (OSError, ValueError, StrictDataclassError, *_UNCHECKED) as error:
         raise ModelError(
             f"{name}: found a {_CONFIG} that cannot be loaded ({_first_line(error)}); expected {_CHECKPOINT}."
         ) from error
@@ -245,7 +288,7 @@ def _load_image_processor(name: str) -> EuroMineImageProcessor:
     _read(_ProcessorConfig, name, _PROCESSOR_CONFIG)
     try:
         image_processor = AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, *_UNCHECKED) as error:
         raise ModelError(
             f"{name}: found a {_PROCESSOR_CONFIG} that cannot be loaded ({_first_line(error)}); "
             f"expected {_CHECKPOINT}."
@@ -265,7 +308,15 @@ def _load_weights(name: str, task: str) -> PreTrainedModel:
             name, trust_remote_code=False, use_safetensors=True, output_loading_info=True
         )
     # RuntimeError: weights of other sizes than the configuration's. ImportError: a library that it asks for.
-    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError, HTTP_ERROR) as error:
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        ImportError,
+        SafetensorError,
+        HTTP_ERROR,
+        *_UNCHECKED,
+    ) as error:
         for cause in _chain(error):
             if isinstance(cause, (LocalEntryNotFoundError, HTTP_ERROR)):
                 raise _unreachable(name, cause) from error

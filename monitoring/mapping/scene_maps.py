@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 
 from euromine.modeling import EuroMineImageProcessor
 from euromine.monitoring.scenes.scene import Scene, open_scene
+from euromine.monitoring.scenes.scene_level import level_warning
 from euromine.monitoring.scenes.scene_options import SceneOptions
 from euromine.support.errors import ArgumentError, SceneError
 from euromine.support.workers import prefetch
@@ -104,6 +105,8 @@ def predict_scene(
         )
         outputs = (footprint_path, probability_path if probability else None)
         _write_maps(scene, blocks, outputs, threshold, record, progress)
+        if warning := level_warning(scene.level, image_processor.level):
+            logger.warning("%s: %s", path, warning)
         if doubt := scene.doubt():
             logger.warning("%s: %s", path, doubt)
     return footprint_path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from euromine.monitoring.history.level_caveats import level_caveats
 from euromine.monitoring.history.manifest import Manifest, ModelRecord
 
 from .formatting import counted, listed, percent
@@ -59,6 +60,7 @@ def caveat_section(data: ReportData) -> CaveatSection:
                 else []
             ),
             *map(_model_caveat, manifest.models),
+            *level_caveats(manifest),
             *_area_caveats(data),
             _GROUND_AREAS,
             *_image_caveats(manifest),

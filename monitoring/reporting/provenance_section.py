@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from euromine.monitoring.history.level_caveats import level_words
 from euromine.monitoring.history.manifest import CHANGES, FOOTPRINTS, Manifest, ModelRecord, SceneRecord
+from euromine.support.processing_levels import MEANINGS
 
 from .formatting import TIMES, crs_name
 from .report_data import ReportData, model_name, score_words
@@ -75,9 +77,10 @@ def _model(record: ModelRecord) -> Model:
 
 
 def _training_data(record: ModelRecord) -> str:
+    level = f", {record.level}" if record.level in MEANINGS else ""
     if record.dataset:
-        return f"{record.dataset} (simulated)" if record.simulated else record.dataset
-    return "simulated data" if record.simulated else "not recorded in the checkpoint"
+        return (f"{record.dataset} (simulated)" if record.simulated else record.dataset) + level
+    return "simulated data" if record.simulated else f"not recorded in the checkpoint{level}"
 
 
 def _settings(manifest: Manifest) -> list[Row]:
@@ -94,6 +97,7 @@ def _settings(manifest: Manifest) -> list[Row]:
     if "window" in settings:
         overlap = settings.get("overlap", 0)
         rows.append(("Windows", f"{settings['window']} pixels, overlapping by {overlap} pixels and blended"))
+    rows.append(("Processing level", level_words(manifest)))
     rows.append(("Versions", ", ".join(f"{name} {number}" for name, number in manifest.versions.items())))
     return rows
 

@@ -316,6 +316,13 @@ def test_a_presets_name_never_stands_for_other_numbers(tmp_path: Path) -> None:
         EuroMineImageProcessor.from_pretrained(tmp_path)
 
 
+def test_a_level_is_one_of_sentinel_2s() -> None:
+    assert EuroMineImageProcessor().level is None
+    assert EuroMineImageProcessor(level="L2A").to_dict()["level"] == "L2A"
+    with pytest.raises(ValueError, match="level: found 'l2a'; expected 'L1C', 'L2A', 'mixed' or None"):
+        EuroMineImageProcessor(level="l2a")
+
+
 def test_a_saved_processor_comes_back_as_itself(tmp_path: Path) -> None:
     processor = EuroMineImageProcessor(bands=["B08", "B04"], statistics="paper", do_normalize=False)
     processor.save_pretrained(tmp_path)

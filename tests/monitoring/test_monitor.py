@@ -68,6 +68,12 @@ def test_python_gives_the_probability_of_one_scene(place, mapper, plain_probabil
     np.testing.assert_allclose(probability, plain_probability(image_of(2016)), atol=1e-5)
 
 
+def test_python_warns_of_a_scene_of_another_level(place, mapper, monkeypatch, caplog):
+    monkeypatch.setattr(mapper.image_processor, "level", "L2A")
+    MineMonitor([mapper]).predict(place / "image" / "Year2015.tif", level="l1c", **PLAIN)
+    assert "Year2015.tif: The image is L1C (top-of-atmosphere reflectance), but the model" in caplog.text
+
+
 def test_a_change_detector_alone_maps_no_scene(place, detector):
     with pytest.raises(ModelError, match=r"found no footprint mapper; expected one to predict a scene\."):
         MineMonitor([detector]).predict(place / "image" / "Year2016.tif")

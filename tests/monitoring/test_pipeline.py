@@ -80,6 +80,17 @@ def test_paths_datasets_scenes_and_arrays_are_mapped_alike(mapped, scene, image)
     assert mapped(image, **PLAIN)["area_ha"] is None
 
 
+def test_a_scene_of_another_level_than_the_models_is_warned_of(checkpoint, scene, image, caplog):
+    processor = EuroMineImageProcessor(level="L1C")
+    mapped = pipeline("mine-footprint", model=str(checkpoint), image_processor=processor, device="cpu")
+    mapped(scene, level="l1c", **PLAIN)
+    mapped(scene, **PLAIN)
+    assert "trained on" not in caplog.text
+    mapped(scene, level="l2a", **PLAIN)
+    mapped(image, level="l2a", **PLAIN)
+    assert caplog.text.count("image is L2A (surface reflectance), but the model was trained on L1C") == 2
+
+
 def test_a_list_gives_a_list(mapped, scene, image):
     found = mapped([str(scene), str(scene)], **PLAIN)
     assert [each["mask"].shape for each in found] == [(HEIGHT, WIDTH)] * 2

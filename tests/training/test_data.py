@@ -13,6 +13,7 @@ from transformers import TrainingArguments
 
 from euromine.dataset_script.archive_writing import write_site
 from euromine.dataset_script.shards import build_dataset
+from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.support.errors import ArgumentError, DatasetError, RecordError
 from euromine.training import dataset_files
 from euromine.training.arguments import ChangeDetectionArguments, SegmentationArguments
@@ -24,6 +25,7 @@ from euromine.training.data import (
     training_dataset,
     training_sampler,
 )
+from euromine.training.run_folder import make_run_record
 
 
 def segmentation(dataset, **options):
@@ -171,6 +173,21 @@ def test_data_are_simulated_where_the_build_record_says_so(dataset, tmp_path):
         read_splits(segmentation(copy), seed=0)
     (copy / "build.json").unlink()
     assert not read_splits(segmentation(copy), seed=0).simulated
+
+
+def test_the_level_of_the_data_reaches_the_image_processor_and_the_records(dataset, tmp_path):
+    copy = tmp_path / f"copy_{uuid4().hex}"
+    shutil.copytree(dataset, copy)
+    script = segmentation(copy)
+    assert make_image_processor(script, read_splits(script, seed=0)).level is None
+    record = json.loads((copy / "build.json").read_text())
+    (copy / "build.json").write_text(json.dumps({**record, "level": "L2A", "level_source": "images"}))
+    splits = read_splits(script, seed=0)
+    make_image_processor(script, splits).save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "preprocessor_config.json").read_text())["level"] == "L2A"
+    assert EuroMineImageProcessor.from_pretrained(tmp_path).level == "L2A"
+    arguments = TrainingArguments(str(tmp_path / "run"), report_to="none")
+    assert make_run_record(script, arguments, splits).level == "L2A"
 
 
 @pytest.mark.parametrize(

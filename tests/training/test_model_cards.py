@@ -150,6 +150,17 @@ def test_simulated_data_is_said_loudly():
     assert metadata["model-index"][0]["results"][0]["dataset"]["name"] == "EuroMineNet (simulated)"
 
 
+def test_the_card_tells_the_level_of_the_training_images():
+    unknown = make_card(RESULTS, with_picture=False)
+    assert "| processing level | not recorded" in unknown
+    assert "looks like top-of-atmosphere reflectance (L1C), though its authors do not state it" in unknown
+    card = make_card(changed(protocol={"level": "L2A"}), with_picture=False)
+    assert "| processing level | L2A (surface reflectance)" in card
+    assert "Trained on L2A (surface reflectance); expect less accurate maps" in card
+    mixed = make_card(changed(protocol={"level": "mixed"}), with_picture=False)
+    assert "of different or unknown processing levels" in mixed
+
+
 def test_scores_of_the_split_that_chose_the_epoch_are_called_too_good():
     text = make_card(changed(scores={"validation": {"of1": 0.9}}, details={}), with_picture=False)
     assert "The epoch was selected by these very scores" in text

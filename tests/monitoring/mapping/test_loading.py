@@ -115,6 +115,11 @@ def test_a_model_is_loaded_with_its_processor(checkpoint: Path) -> None:
     again = load_model(checkpoint, device="cpu")
     assert model_digest(again.model, again.image_processor) == digest
     assert model_digest(again.model, EuroMineImageProcessor(statistics="paper")) != digest
+    # A level changes no map, so that calibrations and maps of earlier versions stay valid.
+    again.image_processor.level = "L2A"
+    assert model_digest(again.model, again.image_processor) == digest
+    del again.image_processor.level
+    assert model_digest(again.model, again.image_processor) == digest
 
 
 def test_a_device_that_cannot_be_used_is_refused(checkpoint: Path) -> None:

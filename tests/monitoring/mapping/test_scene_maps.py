@@ -215,3 +215,15 @@ def test_a_map_is_refused_as_imagery(
         SceneError, match=r"scene_footprint\.tif: found a map that euromine made; expected imagery"
     ):
         predict_scene(model, EuroMineImageProcessor(), footprint, tmp_path / "maps", options=OPTIONS)
+
+
+def test_a_scene_of_another_level_than_the_models_is_warned_of(
+    write_scene: Any, digital_numbers: Any, network: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_scene("scene.tif", digital_numbers(40, 50), tags={"PROCESSING_LEVEL": "L2A"})
+    model = network(lambda x: x[:, 0])
+    for name, level in (("unknown", None), ("same", "L2A")):
+        predict_scene(model, EuroMineImageProcessor(level=level), path, tmp_path / name, options=OPTIONS)
+    assert "L2A" not in caplog.text
+    predict_scene(model, EuroMineImageProcessor(level="L1C"), path, tmp_path / "maps", options=OPTIONS)
+    assert "scene.tif: The image is L2A (surface reflectance), but the model was trained on" in caplog.text

@@ -1,0 +1,67 @@
+"""Sentences about a series whose images are of another processing level than the models', or of several."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from euromine.support.processing_levels import MEANINGS
+
+from .manifest import Manifest
+
+
+def level_caveats(manifest: Manifest) -> list[str]:
+    """What the processing levels of images and models make doubtful; nothing where they are unknown.
+
+    Args:
+        manifest: The manifest of the series, planned or finished.
+    """
+    return [*_of_models(manifest), *_of_years(manifest)]
+
+
+def level_words(manifest: Manifest) -> str:
+    """The processing levels of the images, with their years where they differ."""
+    years = _years_by_level(manifest)
+    if unknown := [scene.year for scene in manifest.scenes if scene.level is None]:
+        years |= {"unknown": unknown}
+    if len(years) > 1:
+        return ", ".join(f"{_listed(found)} {level}" for level, found in years.items())
+    (level,) = years
+    return f"{level} ({MEANINGS[level]})" if level in MEANINGS else "not recorded in the images"
+
+
+def _of_models(manifest: Manifest) -> list[str]:
+    years = _years_by_level(manifest)
+    return [
+        f"The images of {_listed(found)} are {level} ({MEANINGS[level]}), but {record.source} was trained on "
+        f"{record.level} ({MEANINGS[record.level]}), so expect less accurate maps than its scores promise."
+        for record in manifest.models
+        for level, found in years.items()
+        if record.level in MEANINGS and record.level != level
+    ]
+
+
+def _of_years(manifest: Manifest) -> list[str]:
+    years = _years_by_level(manifest)
+    if len(years) < 2:
+        return []
+    levels = ", ".join(f"{_listed(found)} {level}" for level, found in years.items())
+    return [
+        f"The images are of different processing levels ({levels}), so some of the change between these "
+        "years may be of reflectance alone."
+    ]
+
+
+def _years_by_level(manifest: Manifest) -> dict[str, list[int]]:
+    found = defaultdict(list)
+    for scene in manifest.scenes:
+        if scene.level is not None:
+            found[scene.level].append(scene.year)
+    return dict(sorted(found.items()))
+
+
+def _listed(years: list[int]) -> str:
+    """Years for a sentence: "2015", "2015 and 2017", "2015 to 2018", "2015, 2017 and 2018"."""
+    if len(years) > 2 and years == list(range(years[0], years[-1] + 1)):
+        return f"{years[0]} to {years[-1]}"
+    *others, last = map(str, years)
+    return f"{', '.join(others)} and {last}" if others else last
