@@ -3,11 +3,13 @@
 import contextlib
 import math
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 from transformers.core_model_loading import revert_weight_conversion
@@ -95,6 +97,33 @@ class PaddedModel(PreTrainedModel):
             ours = {name: names[id(tensor)] for name, tensor in stored.items() if id(tensor) in names}
             state_dict = {ours.get(name, name): tensor for name, tensor in state_dict.items()}
         return super().load_state_dict(state_dict, *args, **kwargs)
+
+    @property
+    def ignore_index(self) -> int:
+        """The label that the loss leaves out."""
+        return int(self.config.semantic_loss_ignore_index)
+
+    @property
+    def accepts_loss_kwargs(self) -> bool:
+        """Whether transformers' Trainer may pass `num_items_in_batch`: it counts all labels but -100."""
+        return self.ignore_index == -100
+
+    def _set_gradient_checkpointing(
+        self, enable: bool = True, gradient_checkpointing_func: Any = checkpoint, *args: Any, **kwargs: Any
+    ) -> None:
+        """As in transformers, without reentrant checkpoints.
+
+        Images need no gradient, so those would leave the layers that see them without one, too.
+
+        Raises:
+            ValueError: `use_reentrant` is asked for, or the network has no layers to checkpoint.
+        """
+        if enable and getattr(gradient_checkpointing_func, "keywords", {}).get("use_reentrant"):
+            raise ValueError(
+                "use_reentrant: found True; expected False, as layers that see the images would not learn."
+            )
+        function = partial(gradient_checkpointing_func, use_reentrant=False)
+        super()._set_gradient_checkpointing(enable, function, *args, **kwargs)
 
     def freeze_unused(self) -> None:
         """Freeze unused parameters: distributed training would wait for their gradients."""

@@ -80,7 +80,11 @@ class ChangeDetector(MultispectralModel):
         return self.compare(images.index_select(0, first), images.index_select(0, second))
 
     def forward(
-        self, pixel_values: Tensor, labels: Tensor | None = None, pairs: Tensor | None = None
+        self,
+        pixel_values: Tensor,
+        labels: Tensor | None = None,
+        pairs: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
     ) -> ChangeDetectionOutput:
         """Find the change between two dates, or within pairs of many images.
 
@@ -94,6 +98,8 @@ class ChangeDetector(MultispectralModel):
                 `pairs`: (images, channels, height, width), the years of any number of patches.
             labels: (batch or pairs, height, width), int64, 0 no change, 1 change, 255 ignored.
             pairs: (pairs, 2), int64: indices of two images each in `pixel_values`.
+            num_items_in_batch: Number of labelled pixels in the whole batch of an optimiser step, where
+                this is a part of it: the losses of all parts then add up to that of the batch.
 
         Returns:
             Logits (batch or pairs, 2, height, width), auxiliary logits if the network has them and, with
@@ -115,21 +121,27 @@ class ChangeDetector(MultispectralModel):
         size = (pixel_values.shape[-2], pixel_values.shape[-1])
         if labels is not None:
             compared = len(pixel_values) if pairs is None else len(pairs)
-            check_labels(labels, (compared, *size), self.num_labels, self.config.semantic_loss_ignore_index)
+            check_labels(labels, (compared, *size), self.num_labels, self.ignore_index)
         if pairs is None:
             maps = self.compare(self.pad(pixel_values[:, 0]), self.pad(pixel_values[:, 1]))
         else:
             maps = self.compare_pairs(self.pad(pixel_values), pairs[:, 0], pairs[:, 1])
         logits, auxiliary = self._cropped(maps, size)
-        loss = None if labels is None else self.loss(logits, auxiliary, labels)
+        loss = None if labels is None else self.loss(logits, auxiliary, labels, num_items_in_batch)
         return ChangeDetectionOutput(loss=loss, logits=logits, auxiliary_logits=auxiliary or None)
 
-    def loss(self, logits: Tensor, auxiliary: tuple[Tensor, ...], labels: Tensor) -> Tensor:
+    def loss(
+        self,
+        logits: Tensor,
+        auxiliary: tuple[Tensor, ...],
+        labels: Tensor,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
         """Cross-entropy of the main map and, weighted, of the auxiliary ones."""
-        ignored = self.config.semantic_loss_ignore_index
-        loss = masked_cross_entropy(logits, labels, ignored)
+        ignored = self.ignore_index
+        loss = masked_cross_entropy(logits, labels, ignored, num_items_in_batch)
         if auxiliary and self.config.auxiliary_loss_weight:
-            losses = [masked_cross_entropy(maps, labels, ignored) for maps in auxiliary]
+            losses = [masked_cross_entropy(maps, labels, ignored, num_items_in_batch) for maps in auxiliary]
             loss = loss + self.config.auxiliary_loss_weight * torch.stack(losses).mean()
         return loss
 

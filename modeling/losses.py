@@ -33,7 +33,9 @@ def check_labels(labels: Tensor, size: tuple[int, int, int], num_labels: int, ig
             )
 
 
-def masked_cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
+def masked_cross_entropy(
+    logits: Tensor, labels: Tensor, ignore_index: int, num_items_in_batch: Tensor | int | None = None
+) -> Tensor:
     """Mean cross-entropy over the pixels that are not ignored; 0, with a gradient, if all are.
 
     Half-precision logits are resized and summed in float32: the sum of a batch exceeds float16.
@@ -43,10 +45,16 @@ def masked_cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int) -> T
             networks.
         labels: (batch, height, width), int64.
         ignore_index: The label that is ignored.
+        num_items_in_batch: Number of pixels to divide the sum by, where this batch is a part of a larger
+            one; default those of this batch that are not ignored.
     """
     if logits.dtype in (torch.float16, torch.bfloat16):
         logits = logits.float()
     if logits.shape[-2:] != labels.shape[-2:]:
         logits = F.interpolate(logits, size=labels.shape[-2:], mode="bilinear", align_corners=False)
     total = F.cross_entropy(logits, labels, ignore_index=ignore_index, reduction="sum")
-    return total / (labels != ignore_index).sum().clamp(min=1)
+    if num_items_in_batch is None:
+        return total / (labels != ignore_index).sum().clamp(min=1)
+    # One number, which DataParallel gives each replica as a tensor of two dimensions.
+    items = torch.as_tensor(num_items_in_batch, device=total.device).reshape(())
+    return total / items.clamp(min=1)

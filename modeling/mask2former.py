@@ -173,6 +173,11 @@ class Mask2FormerForSemanticSegmentation(MultispectralModel):
             loss = self.loss([*outputs.auxiliary_logits, final], labels)
         return SemanticSegmenterOutput(loss=loss, logits=logits)
 
+    @property
+    def accepts_loss_kwargs(self) -> bool:
+        """False: the loss is a mean over masks and queries, not over pixels."""
+        return False
+
     def loss(self, layers: list[dict[str, Tensor]], labels: Tensor) -> Tensor:
         """Mask2Former's loss, summed over the layers, of which the last is the final one.
 

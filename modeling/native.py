@@ -46,9 +46,12 @@ class NativeSegmenter(PaddedModel):
         """False, so that tensors are saved under transformers' own names."""
         return False
 
-    # No **kwargs: transformers' Trainer would assume that the loss is averaged over a whole accumulation
-    # step, and make it too large.
-    def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> SemanticSegmenterOutput:
+    def forward(
+        self,
+        pixel_values: Tensor,
+        labels: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> SemanticSegmenterOutput:
         """Map the footprint.
 
         Args:
@@ -56,6 +59,8 @@ class NativeSegmenter(PaddedModel):
             labels: (batch, height, width), int64, 0 background, 1 mine, 255 ignored.
 
         Returns:
+            num_items_in_batch: Number of labelled pixels in the whole batch of an optimiser step, where
+                this is a part of it: the losses of all parts then add up to that of the batch.
             Logits (batch, classes, height', width') at the network's own resolution
             (`EuroMineImageProcessor` resizes them), or at the image's if that had to be padded; with labels,
             the mean cross-entropy of the resized logits.
@@ -82,10 +87,11 @@ class NativeSegmenter(PaddedModel):
             auxiliary = None if auxiliary is None else resize_and_crop(auxiliary, padded, size)
         loss = None
         if labels is not None:
-            loss = masked_cross_entropy(logits, labels, self.ignore_index)
+            ignored = self.ignore_index
+            loss = masked_cross_entropy(logits, labels, ignored, num_items_in_batch)
             if auxiliary is not None:
                 weight = self.config.auxiliary_loss_weight
-                loss = loss + weight * masked_cross_entropy(auxiliary, labels, self.ignore_index)
+                loss = loss + weight * masked_cross_entropy(auxiliary, labels, ignored, num_items_in_batch)
         return SemanticSegmenterOutput(loss=loss, logits=logits)
 
     def load_pretrained(self, source: str, stem_init: str | None) -> None:
@@ -105,11 +111,6 @@ class NativeSegmenter(PaddedModel):
     def segment(self, images: Tensor, with_auxiliary: bool) -> tuple[Tensor, Tensor | None]:
         """Padded images -> logits, and auxiliary ones if any."""
         return super().forward(pixel_values=images).logits, None
-
-    @property
-    def ignore_index(self) -> int:
-        """The label that the loss leaves out."""
-        return int(self.config.semantic_loss_ignore_index)
 
 
 class _CapturingHook:

@@ -20,12 +20,19 @@ class Segmenter(MultispectralModel):
         """Padded images (batch, channels, height, width) -> logits (batch, classes, height, width)."""
         raise NotImplementedError(f"{type(self).__name__} does not implement segment")
 
-    def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> SemanticSegmenterOutput:
+    def forward(
+        self,
+        pixel_values: Tensor,
+        labels: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> SemanticSegmenterOutput:
         """Map the footprint.
 
         Args:
             pixel_values: (batch, channels, height, width), float, normalised; any height and width.
             labels: (batch, height, width), int64, 0 background, 1 mine, 255 ignored.
+            num_items_in_batch: Number of labelled pixels in the whole batch of an optimiser step, where
+                this is a part of it: the losses of all parts then add up to that of the batch.
 
         Returns:
             Logits (batch, classes, height, width) and, with labels, the mean cross-entropy.
@@ -40,9 +47,11 @@ class Segmenter(MultispectralModel):
             )
         self.check_channels(pixel_values.shape[1])
         height, width = pixel_values.shape[-2:]
-        ignored = self.config.semantic_loss_ignore_index
+        ignored = self.ignore_index
         if labels is not None:
             check_labels(labels, (len(pixel_values), height, width), self.num_labels, ignored)
         logits = self.segment(self.pad(pixel_values))[..., :height, :width]
-        loss = None if labels is None else masked_cross_entropy(logits, labels, ignored)
+        loss = None
+        if labels is not None:
+            loss = masked_cross_entropy(logits, labels, ignored, num_items_in_batch)
         return SemanticSegmenterOutput(loss=loss, logits=logits)

@@ -3,6 +3,7 @@
 import logging
 import random
 from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,8 @@ class SeriesTrainer(Trainer):
             compute_metrics=scores,
             callbacks=[_Draws(self.sampler), *(callbacks or [])],
         )
+        # Losses of the parts of a batch, and of several processes, add up to that of the whole.
+        self.model_accepts_loss_kwargs = "num_items_in_batch" in signature(model.forward).parameters
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
         if not args.disable_tqdm:
@@ -112,6 +115,15 @@ class SeriesTrainer(Trainer):
             multiprocessing_context=args.dataloader_multiprocessing_context,
         )
         return self.accelerator.prepare(loader)
+
+    def _get_num_items_in_batch(
+        self, batch_samples: list[dict[str, Tensor]], device: torch.device
+    ) -> Tensor | int | None:
+        """As Trainer's, which counts all labels but -100."""
+        labels = [batch["labels"] for batch in batch_samples]
+        counted = [{"labels": each.to(torch.int16).masked_fill(each == IGNORED, -100)} for each in labels]
+        found: Tensor | int | None = super()._get_num_items_in_batch(counted, device)
+        return found
 
     def compute_loss(
         self,

@@ -246,11 +246,9 @@ def test_the_auxiliary_head_is_weighted_and_runs_for_a_loss_only() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_forward_takes_no_other_arguments_or_the_trainer_would_not_average_over_accumulation(
-    name: str,
-) -> None:
+def test_forward_takes_no_other_arguments_or_trainer_would_count_ignored_pixels(name: str) -> None:
     signature = inspect.signature(NATIVE_SEGMENTERS[name].model_class.forward)
-    assert list(signature.parameters) == ["self", "pixel_values", "labels"]
+    assert list(signature.parameters) == ["self", "pixel_values", "labels", "num_items_in_batch"]
 
 
 @pytest.mark.parametrize(

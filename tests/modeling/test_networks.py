@@ -322,6 +322,24 @@ def test_labels_out_of_range_are_refused_though_a_graph_cannot_look_at_them(netw
         network(random_images(network, 32, 32), labels=torch.full((1, 32, 32), 7))
 
 
+def test_losses_of_the_parts_of_a_batch_add_up_to_that_of_the_whole(name, network):
+    """With auxiliary maps, and unequal numbers of known pixels in the parts; no batch norm mixes these."""
+    if not hasattr(network.eval(), "ignore_index") or name == "mask2former-swin-base":
+        assert not network.accepts_loss_kwargs
+        return
+    images, labels = random_images(network, 64, 64, batch=3), random_labels(64, 64, batch=3)
+    labels[0, :50] = labels[1, 3:9] = 255
+    known = (labels != 255).sum()
+    with torch.no_grad():
+        whole = network(images, labels=labels).loss
+        parts = [
+            network(images[part], labels=labels[part], num_items_in_batch=known).loss
+            for part in (slice(0, 1), slice(1, 3))
+        ]
+    torch.testing.assert_close(sum(parts), whole, rtol=1e-5, atol=0)
+    assert not network.accepts_loss_kwargs, "transformers' Trainer would count ignored pixels"
+
+
 def test_gradients_are_the_same_with_checkpoints_or_checkpoints_are_refused(name, network):
     checkpointed = copy.deepcopy(network).train()
     # Newer versions of transformers prefer the longer name.
@@ -332,7 +350,9 @@ def test_gradients_are_the_same_with_checkpoints_or_checkpoints_are_refused(name
         with pytest.raises(ValueError, match=r"does not support|is not compatible with"):
             enable({"use_reentrant": False})
         return
-    enable({"use_reentrant": False})
+    with pytest.raises(ValueError, match="use_reentrant: found True; expected False"):
+        enable({"use_reentrant": True})
+    enable({"preserve_rng_state": True})
     plain = copy.deepcopy(network).train()
     pixel_values, labels = random_images(network, 64, 64, batch=2), random_labels(64, 64, batch=2)
     for each in (plain, checkpointed):

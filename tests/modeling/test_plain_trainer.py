@@ -34,6 +34,35 @@ def test_trainers_predictions_are_the_logits_alone(name, tmp_path):
     assert found.shape == (2, 2, 32, 32)
 
 
+@pytest.mark.parametrize("name", ["segformer-b0", "fc-ef"])
+def test_trainer_accumulates_to_the_loss_of_the_whole_batch_where_it_counts_known_pixels(name, tmp_path):
+    """It counts all labels but -100, so only networks that ignore -100 are given its number."""
+    torch.manual_seed(0)
+    changes = name in CHANGE_DETECTORS
+    network = create_model(name, semantic_loss_ignore_index=-100).eval()
+    # Sure of one class, so that the parts' losses differ.
+    classifier = [each for each in network.modules() if isinstance(each, torch.nn.Conv2d)][-1]
+    torch.nn.init.constant_(classifier.bias[1:], 2.0)
+    rows = []
+    for number in range(4):
+        labels = torch.full((32, 32), int(number == 3))
+        labels[: 8 * number] = -100
+        rows.append({"pixel_values": torch.randn(*((2,) if changes else ()), 10, 32, 32), "labels": labels})
+    batch = {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
+    expected = network(**batch).loss
+    arguments = TrainingArguments(
+        str(tmp_path), use_cpu=True, report_to="none", disable_tqdm=True, gradient_accumulation_steps=4
+    )
+    trainer = Trainer(network, arguments)
+    parts = [{key: value[None] for key, value in row.items()} for row in rows]
+    items = trainer._get_num_items_in_batch(parts, arguments.device)
+    found = sum(trainer.compute_loss(network, part, num_items_in_batch=items) for part in parts)
+    torch.testing.assert_close(found, expected)
+    assert abs(sum(network(**part).loss for part in parts) / 4 - expected) > 0.01, "as a mean of means"
+    network.config.semantic_loss_ignore_index = 255
+    assert not network.accepts_loss_kwargs
+
+
 @pytest.mark.parametrize(
     "name", ["segformer-b0", "deeplabv3plus-mobilenetv2", "linknet", "post-classification"]
 )

@@ -77,6 +77,18 @@ class PlainDetector(SiameseChangeDetector):
         return two_class_logits(self.head((features_2 - features_1).abs()))
 
 
+class DeepDetector(PlainDetector):
+    """With a second map, for deep supervision."""
+
+    def __init__(self, config: PlainChangeConfig) -> None:
+        super().__init__(config)
+        self.side = nn.Conv2d(6, 1, 1)
+        self.post_init()
+
+    def decode(self, features_1: Any, features_2: Any) -> tuple[Tensor, Tensor]:
+        return super().decode(features_1, features_2), two_class_logits(self.side(features_1 + features_2))
+
+
 def annual_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
     generator = np.random.default_rng(seed)
     rows = []
@@ -172,6 +184,47 @@ def test_a_batch_of_four_is_two_batches_of_two_accumulated(make_trainer):
     for name, value in trained[0].items():
         torch.testing.assert_close(value, trained[1][name], rtol=1e-4, atol=1e-6)
         assert not torch.equal(value, before[name])
+
+
+@pytest.mark.parametrize("task", ["segmentation", "change-detection"])
+def test_parts_with_unknown_pixels_teach_what_the_whole_batch_does(make_trainer, task):
+    rows = annual_rows(4)
+    for number, row in enumerate(rows):
+        row["label"][: 10 * number] = 255
+    if task == "change-detection":
+        pairs = [np.stack([row["image"], row["image"][:, ::-1]]) for row in rows]
+        rows = [{"images": pair, "change": row["label"]} for pair, row in zip(pairs, rows, strict=True)]
+    trained = []
+    for batch_size, accumulation in ((4, 1), (2, 2), (1, 4), (3, 2)):
+        torch.manual_seed(0)
+        network = (
+            PlainSegmenter(PlainConfig())
+            if task == "segmentation"
+            else DeepDetector(PlainChangeConfig(auxiliary_loss_weight=0.5))
+        )
+        before = weights_of(network)
+        trainer = make_trainer(
+            network,
+            train_dataset=rows,
+            per_device_train_batch_size=batch_size,
+            gradient_accumulation_steps=accumulation,
+            augmentation=False,
+            max_steps=1,
+            save_strategy="no",
+            logging_steps=1,
+            optim="sgd",
+            max_grad_norm=0,
+            sampler=InOrder(len(rows), seed=0),
+        )
+        trainer.train()
+        changes = {name: value - before[name] for name, value in weights_of(network).items()}
+        trained.append((changes, trainer.state.log_history[0]["loss"]))
+    expected, loss = trained[0]
+    for found, found_loss in trained[1:]:
+        assert found_loss == pytest.approx(loss, rel=1e-5)
+        for name, change in expected.items():
+            assert change.any(), name
+            torch.testing.assert_close(found[name], change, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])
