@@ -1,0 +1,124 @@
+"""The options that `euromine acquire` and `euromine map` share: the place, the months, the catalogue."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from euromine.support.errors import ArgumentError
+from euromine.support.processing_levels import parse_level
+
+if TYPE_CHECKING:
+    from euromine.acquisition import AcquisitionOptions
+
+BBox = Annotated[
+    str | None,
+    typer.Option(
+        metavar="W,S,E,N",
+        help="The site's bounds in degrees: west, south, east, north. Omit them for an earlier site.",
+    ),
+]
+Geometry = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="A vector file with the site's outline, instead of its bounds."),
+]
+Months = Annotated[
+    str, typer.Option(metavar="6-8", help="The months of each composite: 6-8, or 5,6,9; best without snow.")
+]
+Catalogue = Annotated[
+    str,
+    typer.Option(
+        metavar="earth-search|planetary-computer|URL", help="The STAC catalogue to take the scenes from."
+    ),
+]
+AcquiredLevel = Annotated[
+    str,
+    typer.Option(
+        "--level", metavar="l2a|l1c", help="Surface reflectance, or that at the top of the atmosphere."
+    ),
+]
+Scenes = Annotated[int, typer.Option(min=1, help="Number of scenes in a composite, the clearest first.")]
+Fill = Annotated[
+    str,
+    typer.Option(
+        metavar="least-cloudy|nodata",
+        help="Fill ground without a clear date from the least cloudy scene, or leave it without data.",
+    ),
+]
+Margin = Annotated[float, typer.Option(min=0, metavar="M", help="Ground around the site, in metres.")]
+Radar = Annotated[bool, typer.Option("--radar", help="Also Sentinel-1 backscatter, VV and VH, of each year.")]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="List scenes, sizes and clear shares, and write nothing."),
+]
+
+
+def acquisition_options(
+    years: list[int],
+    *,
+    months: str,
+    catalogue: str,
+    level: str,
+    scenes: int,
+    fill: str,
+    margin: float,
+    radar: bool,
+) -> AcquisitionOptions:
+    """The options of an acquisition from those of a command.
+
+    Raises:
+        ArgumentError: One of them is out of range.
+    """
+    parsed_months, parsed_level = parse_months(months), parse_level(level, "--level")
+    from euromine.acquisition import AcquisitionOptions  # rasterio takes a moment to import
+
+    return AcquisitionOptions(
+        years=tuple(years),
+        months=parsed_months,
+        catalogue=catalogue,
+        level=parsed_level.lower(),
+        scenes=scenes,
+        fill=fill,
+        margin=margin,
+        radar=radar,
+    )
+
+
+def parse_bbox(text: str) -> tuple[float, float, float, float]:
+    """`"18.3,53.1,18.5,53.2"` -> west, south, east, north.
+
+    Raises:
+        ArgumentError: These are not four numbers.
+    """
+    parts = re.split(r"\s*[,;]\s*|\s+", text.strip())
+    try:
+        west, south, east, north = map(float, parts)
+    except ValueError:
+        numbers = ()
+    else:
+        numbers = (west, south, east, north)
+    if not numbers or not all(map(math.isfinite, numbers)):
+        raise ArgumentError(
+            f"--bbox: found {text!r}; expected west,south,east,north in degrees, such as 19.2,51.2,19.4,51.3."
+        )
+    return numbers
+
+
+def parse_months(text: str) -> tuple[int, ...]:
+    """`"6-8,10"` -> 6, 7, 8, 10.
+
+    Raises:
+        ArgumentError: The text is something else, or a range runs backwards.
+    """
+    months: set[int] = set()
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*([0-9]{1,2})\s*(?:-\s*([0-9]{1,2})\s*)?", part)
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+        if not 1 <= first <= last <= 12:
+            raise ArgumentError(f"--months: found {text!r}; expected months such as 6-8 or 5,6,9.")
+        months.update(range(first, last + 1))
+    return tuple(sorted(months))
