@@ -1,0 +1,79 @@
+"""The options that `euromine series` and `euromine map` share."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from euromine.support.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from euromine.monitoring.history.smoothing import Method
+    from euromine.monitoring.result import SeriesResult
+
+_SMOOTHING = ("viterbi", "median", "none")
+
+MODEL_HELP = "A footprint mapper or a change detector: a folder or a Hub repository."
+
+ChangeModel = Annotated[
+    str | None,
+    typer.Option(help="A change detector to locate changes; the footprint mapper gives their direction."),
+]
+Smooth = Annotated[
+    str,
+    typer.Option(
+        metavar="viterbi|median|none",
+        help="Smoothing over the years; viterbi, the steadiest, needs a calibration and misses changes.",
+    ),
+]
+Pairs = Annotated[
+    str, typer.Option(metavar="all|consecutive|first-last", help="The pairs of years to compare.")
+]
+Threshold = Annotated[float, typer.Option(min=0, max=1, help="Pixels above this probability are mine.")]
+MinimumMappingUnit = Annotated[
+    float,
+    typer.Option(
+        "--smallest-mapping-unit",
+        metavar="HA",
+        min=0,
+        help="Leave out polygons and holes smaller than this, in hectares.",
+    ),
+]
+Permits = Annotated[
+    Path | None,
+    typer.Option(help="A vector file with permits' outlines, to list mining outside them."),
+]
+Window = Annotated[int, typer.Option(help="Largest side of a window in pixels, a multiple of 32.")]
+Overlap = Annotated[int, typer.Option(help="Pixels that neighbouring windows share.")]
+Device = Annotated[
+    str | None,
+    typer.Option(help='Device of the models, such as "cpu"; by default a GPU if there is one.'),
+]
+
+
+def parse_smoothing(text: str) -> "Method":
+    """The method of smoothing.
+
+    Raises:
+        ArgumentError: There is no such method.
+    """
+    if text not in _SMOOTHING:
+        raise ArgumentError(f"--smooth: found {text!r}; expected viterbi, median or none.")
+    return cast("Method", text)
+
+
+def series_summary(result: "SeriesResult") -> list[str]:
+    """A series in a few lines: its years, its mined area, and the years without an image."""
+    first, last = result.years[0], result.years[-1]
+    years, changes = (
+        f"1 {thing}" if count == 1 else f"{count} {thing}s"
+        for count, thing in ((len(result.years), "year"), (len(result.pairs), "change"))
+    )
+    lines = [f"{result.path}: {result.manifest.site}, {years}, {changes}."]
+    if result.manifest.maps_footprints:
+        areas = result.areas.set_index("year")["area_ha"]
+        mined = [f"{areas[year]:.1f} ha in {year}" for year in dict.fromkeys((first, last))]
+        lines.append(f"Mined: {', '.join(mined)}.")
+    if missing := result.manifest.missing_years:
+        lines.append(f"No image of {', '.join(map(str, missing))}.")
+    return lines
