@@ -2,7 +2,7 @@
 
 import pytest
 
-from euromine.commands.acquisition_options import parse_bbox, parse_months
+from euromine.commands.place_options import parse_bbox, parse_months
 from euromine.support.errors import ArgumentError
 
 
