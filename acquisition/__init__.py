@@ -1,7 +1,31 @@
-"""From a place to its archive: yearly Sentinel-2 composites and Sentinel-1 backscatter from STAC catalogues."""
+"""From a place to its archive: yearly composites of Sentinel-2 and Sentinel-1 from STAC catalogues."""
+
+from typing import TYPE_CHECKING
 
 from euromine.support.lazy import lazy_names
 
-__all__: list[str] = []
+if TYPE_CHECKING:
+    from .acquisition_options import AcquisitionOptions as AcquisitionOptions
+    from .acquisition_record import AcquisitionRecord as AcquisitionRecord
+    from .acquisition_record import read_acquisition as read_acquisition
+    from .site_acquisition import AcquiredSite as AcquiredSite
+    from .site_acquisition import acquire_site as acquire_site
 
-__getattr__, __dir__ = lazy_names(__name__, {})
+__all__ = [
+    "AcquiredSite",
+    "AcquisitionOptions",
+    "AcquisitionRecord",
+    "acquire_site",
+    "read_acquisition",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "AcquiredSite": ".site_acquisition",
+        "AcquisitionOptions": ".acquisition_options",
+        "AcquisitionRecord": ".acquisition_record",
+        "acquire_site": ".site_acquisition",
+        "read_acquisition": ".acquisition_record",
+    },
+)

@@ -1,0 +1,176 @@
+"""STAC catalogues of Sentinel imagery: their addresses, the links that may be followed, and signatures."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from euromine.support.errors import ArgumentError, MissingExtraError, SceneError
+from euromine.support.processing_levels import Level
+
+EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
+PLANETARY_COMPUTER = "https://planetarycomputer.microsoft.com/api/stac/v1"
+
+RADAR_COLLECTION = "sentinel-1-rtc"
+"""Backscatter with terrain corrected (gamma nought), as power, in UTM."""
+
+_COLLECTIONS: dict[Level, tuple[str, ...]] = {
+    # Collection 1 is processed anew and even; the older collection fills what it still lacks.
+    "L2A": ("sentinel-2-c1-l2a", "sentinel-2-l2a"),
+    "L1C": ("sentinel-2-l1c",),
+}
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A STAC API and the collections to search in it.
+
+    Attributes:
+        name: Its name in messages and records.
+        url: The root of its API.
+        collections: Searched together; what they hold twice is told apart later.
+        checks_collections: Whether to ask first which of the collections it has.
+    """
+
+    name: str
+    url: str
+    collections: tuple[str, ...]
+    checks_collections: bool = False
+
+    @property
+    def needs_signature(self) -> bool:
+        """Whether its links need a token."""
+        return urlsplit(self.url).hostname == urlsplit(PLANETARY_COMPUTER).hostname
+
+
+def optical_catalogues(name: str, level: Level) -> tuple[Catalogue, ...]:
+    """The catalogues to ask for scenes of a year, one after the other until one has some.
+
+    Args:
+        name: "earth-search", "planetary-computer" or the URL of a STAC API.
+        level: The processing level of the scenes.
+
+    Raises:
+        ArgumentError: There is no such catalogue, or it has no scenes of this level that can be read.
+    """
+    if name not in ("earth-search", "planetary-computer"):
+        return (_own_catalogue(name, _COLLECTIONS[level]),)
+    if level == "L1C":
+        raise ArgumentError(
+            f"level: found l1c with {name}, which offers it as JPEG 2000 behind a paywall or not at all; "
+            "expected l2a. Give --catalogue the URL of a STAC API with L1C as cloud-optimised GeoTIFFs."
+        )
+    known = (
+        Catalogue("earth-search", EARTH_SEARCH, _COLLECTIONS["L2A"]),
+        Catalogue("planetary-computer", PLANETARY_COMPUTER, ("sentinel-2-l2a",)),
+    )
+    return known if name == "earth-search" else known[::-1]
+
+
+def radar_catalogue(name: str) -> Catalogue:
+    """The catalogue to ask for backscatter: Planetary Computer's, or the user's own.
+
+    Args:
+        name: As for `optical_catalogues`.
+
+    Raises:
+        ArgumentError: There is no such catalogue.
+    """
+    if name in ("earth-search", "planetary-computer"):
+        return Catalogue("planetary-computer", PLANETARY_COMPUTER, (RADAR_COLLECTION,))
+    return _own_catalogue(name, (RADAR_COLLECTION,))
+
+
+def _own_catalogue(url: str, collections: Sequence[str]) -> Catalogue:
+    if not _is_trusted(url, allows_loopback=True):
+        raise ArgumentError(
+            f"catalogue: found {url!r}; expected earth-search, planetary-computer, or the URL of a STAC API "
+            "that begins with https://."
+        )
+    return Catalogue(url.rstrip("/"), url.rstrip("/"), tuple(collections), checks_collections=True)
+
+
+def check_link(href: Any, item: str, catalogue: Catalogue) -> str:
+    """The link of an item's file, if it may be followed.
+
+    A catalogue may link to anything. Only https is followed, so that no link reads a file of this machine, a
+    VRT or an archive; and plain http to this machine if the catalogue itself is on it.
+
+    Args:
+        href: The link.
+        item: The item, for the error.
+        catalogue: Where the item was found.
+
+    Raises:
+        SceneError: The link leads elsewhere.
+    """
+    is_here = urlsplit(catalogue.url).hostname in _LOOPBACK_NAMES
+    if not isinstance(href, str) or not _is_trusted(href, allows_loopback=is_here):
+        raise SceneError(
+            f"{item}: found the link {str(href)[:100]!r}; expected one that begins with https://."
+        )
+    return href
+
+
+def _is_trusted(url: str, *, allows_loopback: bool) -> bool:
+    if any(sign.isspace() or not sign.isprintable() for sign in url):
+        return False
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        _ = parts.port  # raises on what is no port
+    except ValueError:
+        return False
+    if parts.username or parts.password or not host:
+        return False
+    if host in _LOOPBACK_NAMES:
+        return allows_loopback and parts.scheme in ("http", "https")
+    return parts.scheme == "https" and not _is_private(host)
+
+
+def _is_private(host: str) -> bool:
+    """Whether a host is given as the address of a machine that the public network does not reach."""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return False
+
+
+def signed_link(href: str, needs_signature: bool) -> str:
+    """A link that can be opened now. Tokens end after some 45 minutes, so ask just before opening.
+
+    Args:
+        href: A link that `check_link` has passed.
+        needs_signature: `Catalogue.needs_signature`.
+
+    Raises:
+        MissingExtraError: planetary-computer is not installed.
+        OSError: No token is given out.
+    """
+    if not needs_signature:
+        return href
+    try:
+        import planetary_computer
+    except ImportError as error:
+        raise missing_acquire(error) from None
+    import requests
+
+    try:
+        return str(planetary_computer.sign_url(href))  # keeps a token until it is about to end
+    except requests.RequestException as error:
+        raise OSError(
+            f"Planetary Computer gives out no token for {urlsplit(href).hostname} ({type(error).__name__}). "
+            "Try again later, or set PC_SDK_SUBSCRIPTION_KEY to a key of your own."
+        ) from error
+
+
+def missing_acquire(error: ImportError) -> MissingExtraError:
+    """The error for a missing dependency of acquisition."""
+    return MissingExtraError(
+        f"acquire: found no {error.name or 'pystac-client'} on this machine; expected the extra `acquire`. "
+        "Install it with pip install 'euromine[acquire]'."
+    )

@@ -1,0 +1,126 @@
+"""Writing images as cloud-optimised GeoTIFFs, whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from euromine.support.errors import one_line
+from euromine.support.files import full_disk_error, is_full_disk, torn_file_error
+from euromine.support.rasters import gdal, gdal_errors
+
+from .composites import windows
+from .site_grids import SiteGrid
+
+DRAFT_SUFFIX = ".draft"
+
+_BLOCK = 256
+_STORAGE: dict[str, Any] = {
+    "compress": "deflate",
+    "predictor": "yes",
+    "blocksize": _BLOCK,
+    "overview_resampling": "average",
+    "bigtiff": "if_safer",
+    "num_threads": 2,
+}
+
+
+class ImageDraft:
+    """An image in the making, uncompressed, in a file beside the one that it becomes."""
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+
+    def write(self, place: int, top: int, left: int, pixels: Any) -> None:
+        """Write a window of the band at a place, counted from 0."""
+        height, width = pixels.shape
+        self._dataset.write(pixels, place + 1, window=((top, top + height), (left, left + width)))
+
+    def describe(self, names: Sequence[str], tags: Mapping[str, str], scale: float) -> None:
+        """Name the bands, and say what they hold."""
+        self._dataset.descriptions = tuple(names)
+        self._dataset.scales = (scale,) * len(names)
+        self._dataset.update_tags(**tags)
+
+
+@contextmanager
+def image_draft(path: Path, grid: SiteGrid, bands: int, nodata: int) -> Iterator[ImageDraft]:
+    """Draft an int16 image; when the block ends, it is written as a cloud-optimised GeoTIFF.
+
+    Args:
+        path: The file, in a folder that exists; it is whole once the block has ended without an exception.
+        grid: Its grid.
+        bands: The number of bands.
+        nodata: The number of pixels without data.
+
+    Raises:
+        OSError: The file cannot be written in full.
+    """
+    import rasterio
+    from affine import Affine
+
+    draft = path.with_suffix(DRAFT_SUFFIX)
+    profile = {
+        "driver": "GTiff",
+        "count": bands,
+        "height": grid.height,
+        "width": grid.width,
+        "dtype": "int16",
+        "crs": grid.crs,
+        "transform": Affine(*grid.transform),
+        "nodata": nodata,
+        "interleave": "band",
+        "tiled": True,
+        "blockxsize": _BLOCK,
+        "blockysize": _BLOCK,
+        "bigtiff": "if_safer",
+    }
+    try:
+        with _full_disks_explained(path):
+            dataset = rasterio.open(draft, "w", **profile)
+        try:
+            yield ImageDraft(dataset)
+        finally:
+            with _full_disks_explained(path):
+                dataset.close()
+        with _full_disks_explained(path), gdal():
+            _finish(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _finish(draft: Path, path: Path) -> None:
+    from rasterio.shutil import copy
+
+    copy(str(draft), str(path), driver="COG", **_STORAGE)
+    if not _hold_the_same(draft, path):  # GDAL reports no full disk when it closes a file
+        raise torn_file_error(path)
+
+
+def _hold_the_same(draft: Path, path: Path) -> bool:
+    import rasterio
+
+    with rasterio.open(draft, driver="GTiff") as first, rasterio.open(path, driver="GTiff") as second:
+        if first.shape != second.shape or first.count != second.count:
+            return False
+        return all(
+            np.array_equal(
+                first.read(window=tuple((each.start, each.stop) for each in window)),
+                second.read(window=tuple((each.start, each.stop) for each in window)),
+            )
+            for window in windows(*first.shape)
+        )
+
+
+@contextmanager
+def _full_disks_explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except gdal_errors() as error:
+        if is_full_disk(error):
+            raise full_disk_error(path.parent, path.name) from error
+        raise OSError(f"{path}: cannot be written ({one_line(error)[:160]}).") from error

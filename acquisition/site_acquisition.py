@@ -1,0 +1,372 @@
+"""From a place to a site of an archive: yearly composites on one grid, resumed and completed bit for bit."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from euromine.support.errors import ArchiveError, ArgumentError, SceneError
+from euromine.support.files import explain_full_disk
+from euromine.support.interrupts import resumable
+from euromine.support.locks import lock_folder
+from euromine.support.records import write_record
+
+from .acquisition_options import AcquisitionOptions
+from .acquisition_record import (
+    RECORD_FILE,
+    AcquisitionRecord,
+    SiteSettings,
+    YearRecord,
+    check_settings,
+    file_digest,
+    read_acquisition,
+    year_digest,
+    year_of_tags,
+)
+from .backscatter import make_radar_year
+from .cog_writing import DRAFT_SUFFIX
+from .site_grids import SiteGrid
+from .site_outlines import box_outline, check_site_name, read_outline
+from .site_plans import SitePlan, plan_scenes, reprocessed, site_settings
+from .year_images import Progress, make_year
+
+logger = logging.getLogger(__name__)
+
+ARCHIVE_FOLDER = "EuroMineNet"
+"""The folder of the sites, as in the published archive."""
+
+_FOLDERS = {False: "image", True: "radar"}
+_WORDS = {False: "scene", True: "backscatter"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcquiredSite:
+    """A site that was acquired.
+
+    Attributes:
+        name: Its name.
+        folder: OUT/EuroMineNet/NAME, with `image/Year2021.tif` and the like, and `acquisition.json`.
+        made: The years that this run composed.
+        kept: The years that were complete before.
+        missing: Requested years without a scene.
+        radar: The years with backscatter.
+        notes: Sentences on what was left out or has changed, also logged as warnings.
+    """
+
+    name: str
+    folder: Path
+    made: tuple[int, ...]
+    kept: tuple[int, ...]
+    missing: tuple[int, ...]
+    radar: tuple[int, ...]
+    notes: tuple[str, ...]
+
+
+def acquire_site(
+    out: str | os.PathLike[str],
+    name: str,
+    options: AcquisitionOptions,
+    *,
+    bbox: Sequence[float] | None = None,
+    geometry: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+) -> AcquiredSite:
+    """Acquire yearly composites of a site into an archive.
+
+    Years that are complete are kept byte by byte, so a run that was killed is resumed by the same call, and
+    later years join the same grid.
+
+    Args:
+        out: The folder that holds, or will hold, the archive `EuroMineNet/`.
+        name: The site's name, that of its folder.
+        options: The years, and how to compose them.
+        bbox: West, south, east and north in degrees.
+        geometry: A vector file; its outlines together are the site. Without it and `bbox`, the area of an
+            earlier run.
+        progress: Show a progress bar.
+
+    Raises:
+        ArgumentError: An argument does not fit.
+        DataError: A file, or a catalogue's answer, does not hold what was expected; or no catalogue has a
+            scene.
+        BusyError: Another run works on the site.
+        MissingExtraError: The extra `acquire` is not installed.
+        OSError: A server does not answer, or a file cannot be written.
+    """
+    outline = site_outline(bbox, geometry)
+    return acquire_outline(out, name, options, outline, progress=progress)
+
+
+def site_outline(bbox: Sequence[float] | None, geometry: str | os.PathLike[str] | None) -> Any:
+    """The outline of a site from a box or a vector file, in degrees; None without either.
+
+    Raises:
+        ArgumentError: Both are given, or the box does not fit.
+        DataError: The file does not fit.
+    """
+    if bbox is not None and geometry is not None:
+        raise ArgumentError("bbox: found a geometry, too; expected one of the two.")
+    if bbox is not None:
+        return box_outline(bbox)
+    return None if geometry is None else read_outline(geometry)
+
+
+def acquire_outline(
+    out: str | os.PathLike[str],
+    name: str,
+    options: AcquisitionOptions,
+    outline: Any,
+    *,
+    progress: bool = False,
+) -> AcquiredSite:
+    """Acquire a site by its outline, a shapely geometry in degrees; None for that of an earlier run.
+
+    All else is as for `acquire_site`.
+    """
+    folder = site_folder(out, name)
+    with resumable():
+        plan, record = planned_site(folder, name, options, outline)
+        notes = [note for year in sorted(plan.notes) for note in plan.notes[year]]
+        for note in notes:
+            logger.warning("%s %s", name, note)
+        if plan.grid is None:
+            raise SceneError(
+                f"{name}: found no scene of {_listed(options.years)} in months "
+                f"{_listed(plan.settings.months)}; expected at least one. Give other --years or --months, "
+                "and check that the place is right: longitude comes first."
+            )
+        with (
+            lock_folder(folder),
+            explain_full_disk(folder, f"the images of {name}"),
+            _shown_progress(name, progress) as shown,
+        ):
+            # Another run may have been at work while catalogues were searched.
+            record = read_acquisition(folder) or record
+            _remove_leftovers(folder)
+            return _Acquisition(folder, plan, record, notes, shown).run(sorted(options.years), options.radar)
+
+
+def site_folder(out: str | os.PathLike[str], name: str) -> Path:
+    """The folder of a site in the archive of an output folder."""
+    return Path(out) / ARCHIVE_FOLDER / check_site_name(name)
+
+
+def planned_site(
+    folder: Path, name: str, options: AcquisitionOptions, outline: Any
+) -> tuple[SitePlan, AcquisitionRecord]:
+    """The plan of a site, and its record: that of an earlier run, or one without images.
+
+    Raises:
+        ArgumentError: There is no outline.
+        RecordError: The record is damaged, or its settings are others.
+        OSError: A catalogue does not answer.
+    """
+    record = read_acquisition(folder)
+    if outline is None:
+        if record is None:
+            raise ArgumentError(
+                f"{name}: found no area; expected --bbox or --geometry, as the site has not been acquired "
+                "before."
+            )
+        settings = replace(site_settings(_recorded_outline(record), options), outline=record.settings.outline)
+    else:
+        settings = site_settings(outline, options)
+    if record is not None:
+        check_settings(record.settings, settings, folder / RECORD_FILE)
+    plan = plan_scenes(name, settings, options, record)
+    if record is None and plan.grid is not None:
+        record = AcquisitionRecord(site=name, settings=settings, grid=plan.grid)
+    return plan, record or AcquisitionRecord(site=name, settings=settings, grid=SiteGrid("", 0, 0, 0, 0))
+
+
+def _recorded_outline(record: AcquisitionRecord) -> Any:
+    from .site_outlines import require_shapely
+
+    return require_shapely().geometry.shape(record.settings.outline)
+
+
+class _Acquisition:
+    """A run in a site's folder."""
+
+    def __init__(
+        self, folder: Path, plan: SitePlan, record: AcquisitionRecord, notes: list[str], progress: Progress
+    ) -> None:
+        self._folder = folder
+        self._plan = plan
+        self._record = record
+        self._notes = notes
+        self._progress = progress
+
+    def run(self, years: Sequence[int], radar: bool) -> AcquiredSite:
+        made, kept, missing = [], [], []
+        for year in years:
+            if self._is_kept(year, radar=False):
+                kept.append(year)
+            elif self._make(year, radar=False):
+                made.append(year)
+            else:
+                missing.append(year)
+        with_radar = [
+            year
+            for year in years
+            if radar and (self._is_kept(year, radar=True) or self._make(year, radar=True))
+        ]
+        if not made and not kept:
+            raise SceneError(
+                f"{self._plan.name}: found no scene that shows the site in {_listed(years)}; expected at "
+                "least one. Give other --years or --months, or --fill least-cloudy."
+            )
+        return AcquiredSite(
+            name=self._plan.name,
+            folder=self._folder,
+            made=tuple(made),
+            kept=tuple(kept),
+            missing=tuple(missing),
+            radar=tuple(with_radar),
+            notes=tuple(self._notes),
+        )
+
+    def _has_radar(self, year: int) -> bool:
+        return self._is_kept(year, radar=True) or self._make(year, radar=True)
+
+    def _path(self, year: int, radar: bool) -> Path:
+        return self._folder / _FOLDERS[radar] / f"Year{year}.tif"
+
+    def _is_kept(self, year: int, radar: bool) -> bool:
+        """Whether a year's image is complete, and as it was made."""
+        path = self._path(year, radar)
+        known = (self._record.radar_years if radar else self._record.years).get(str(year))
+        if not path.exists():
+            return False
+        if known is None:
+            known = _adopted(path, self._record, year, radar)
+            self._keep(known, radar)
+        elif file_digest(path) != known.sha256:
+            raise ArchiveError(
+                f"{path}: found a file that has changed since it was acquired; expected the one that "
+                f"{RECORD_FILE} records. Move it away to acquire the year again."
+            )
+        self._tell_reprocessed(known, radar)
+        return True
+
+    def _tell_reprocessed(self, known: YearRecord, radar: bool) -> None:
+        items = (self._plan.radar_items if radar else self._plan.items).get(known.year, [])
+        for sentence in reprocessed(known.items, items):
+            self._tell(
+                f"{known.year}: {sentence}. The image is kept; delete {_FOLDERS[radar]}/Year{known.year}.tif "
+                "to compose it anew."
+            )
+
+    def _make(self, year: int, radar: bool) -> bool:
+        """Make a year's image; False where there is no scene."""
+        there = (self._plan.radar_items if radar else self._plan.items).get(year, [])
+        path = self._path(year, radar)
+        if not there:
+            return self._lacks(year, radar)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        make = make_radar_year if radar else make_year
+        part = path.with_name(f"_{path.name}.part")
+        try:
+            found = make(self._plan, year, part, self._progress)
+            if found is not None:
+                self._write()  # the grid is recorded before the first image can lie on it
+                part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+            with suppress(OSError):  # not empty
+                path.parent.rmdir()
+        if found is None:
+            self._tell(f"{year}: no {_WORDS[radar]} shows the site; the year is left out.")
+            return self._lacks(year, radar)
+        for sentence in found.refused:
+            self._notes.append(f"{year}: left out {sentence}")
+        self._keep(found, radar)
+        return True
+
+    def _lacks(self, year: int, radar: bool) -> bool:
+        if not radar:
+            self._record = self._record.without_year(year)
+            if self._record.years:
+                self._write()
+        return False
+
+    def _keep(self, found: YearRecord, radar: bool) -> None:
+        if radar:
+            self._record = replace(self._record, radar_orbit=found.items[0].orbit)
+        self._record = self._record.with_year(found, radar)
+        self._write()
+
+    def _write(self) -> None:
+        write_record(self._folder / RECORD_FILE, self._record)
+
+    def _tell(self, note: str) -> None:
+        logger.warning("%s %s", self._plan.name, note)
+        self._notes.append(note)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Delete what a killed run left half-written."""
+    for kind in _FOLDERS.values():
+        for pattern in ("_Year????.tif.part", f"_Year????.tif{DRAFT_SUFFIX}"):
+            for path in (folder / kind).glob(pattern):
+                path.unlink()
+
+
+def _adopted(path: Path, record: AcquisitionRecord, year: int, radar: bool) -> YearRecord:
+    """The record of an image that a run wrote and did not live to record.
+
+    Raises:
+        ArchiveError: The image comes from elsewhere, or lies on another grid.
+    """
+    import rasterio
+
+    from euromine.support.rasters import gdal, gdal_errors
+
+    try:
+        with gdal(), rasterio.open(path, driver="GTiff") as dataset:
+            found = year_of_tags(dataset.tags(), path)
+            place = (dataset.crs.to_string() if dataset.crs else "", *dataset.transform[:6], dataset.shape)
+    except gdal_errors() as error:
+        raise ArchiveError(
+            f"{path}: found a file that is damaged or no GeoTIFF; expected an acquired image, or none. Move "
+            "it away."
+        ) from error
+    grid, settings = record.grid, record.settings
+    expected = (grid.crs, *grid.transform, (grid.height, grid.width))
+    if found is None or found.year != year or place != expected or not _fits(found, grid, settings, radar):
+        raise ArchiveError(
+            f"{path}: found an image that was not acquired for this site; expected none. Move it away, or "
+            "give another --site."
+        )
+    return replace(found, sha256=file_digest(path))
+
+
+def _fits(found: YearRecord, grid: SiteGrid, settings: SiteSettings, radar: bool) -> bool:
+    kind = _FOLDERS[radar]
+    return found.digest == year_digest(grid, settings, kind, [one.items for one in found.passes])
+
+
+@contextmanager
+def _shown_progress(name: str, is_shown: bool) -> Iterator[Progress]:
+    """A bar that names the scene and band that was read last."""
+    from tqdm import tqdm
+
+    with tqdm(disable=not is_shown, desc=name, unit="file", leave=False) as bar:
+
+        def tell(text: str, total: int) -> None:
+            if bar.total != total and (bar.total is None or bar.n >= bar.total or total < bar.total):
+                bar.reset(total)
+            bar.total = total
+            bar.set_postfix_str(text, refresh=False)
+            bar.update()
+
+        yield tell
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, sorted(numbers)))

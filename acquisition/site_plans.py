@@ -1,0 +1,231 @@
+"""The plan of a site: its grid, and the scenes that catalogues have of each year."""
+
+from __future__ import annotations
+
+import calendar
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from euromine.support.errors import SceneError, one_line
+
+from .acquisition_options import AcquisitionOptions
+from .acquisition_record import AcquisitionRecord, SiteSettings, UsedItem
+from .catalogue_search import search_items
+from .catalogues import Catalogue, optical_catalogues, radar_catalogue
+from .scene_items import SceneItem, optical_item, radar_item, without_duplicates
+from .site_grids import SiteGrid, grid_crs, search_area, site_grid
+
+logger = logging.getLogger(__name__)
+
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class SitePlan:
+    """What there is for a site.
+
+    Attributes:
+        name: The site's name.
+        settings: What is the same in all its years.
+        area: The site with its margin, a shapely geometry in degrees.
+        grid: Of its images; None where no catalogue has a scene, so that nothing can be placed.
+        items: The scenes of each year, without duplicates.
+        radar_items: The frames of radar of each year, of one relative orbit.
+        radar_orbit: That orbit; None without radar.
+        notes: Sentences on what was left out and why, by year.
+    """
+
+    name: str
+    settings: SiteSettings
+    area: Any
+    grid: SiteGrid | None
+    items: Mapping[int, list[SceneItem]]
+    radar_items: Mapping[int, list[SceneItem]]
+    radar_orbit: int | None
+    notes: Mapping[int, tuple[str, ...]]
+
+
+def site_settings(outline: Any, options: AcquisitionOptions) -> SiteSettings:
+    """What is the same in all years of a site.
+
+    Args:
+        outline: A shapely geometry in degrees.
+        options: The user's.
+    """
+    import shapely
+
+    # A hundredth of a metre; so that the same file gives the same outline everywhere.
+    plain = shapely.normalize(shapely.set_precision(outline, 1e-7))
+    return SiteSettings(
+        level=options.product_level,
+        months=tuple(sorted(set(options.months))),
+        scenes=options.scenes,
+        fill="least-cloudy" if options.fill == "least-cloudy" else "nodata",
+        margin=float(options.margin),
+        outline=_plain_json(shapely.geometry.mapping(plain)),
+    )
+
+
+def plan_scenes(
+    name: str, settings: SiteSettings, options: AcquisitionOptions, record: AcquisitionRecord | None
+) -> SitePlan:
+    """Search the catalogues for the scenes of each year.
+
+    Args:
+        name: The site's name.
+        settings: Of the site.
+        options: The years and catalogues.
+        record: Of an earlier run, whose grid and orbit of radar stay.
+
+    Raises:
+        OSError: A catalogue does not answer.
+        DataError: Its answers cannot be used.
+        GridError: The site has no place on a grid.
+    """
+    import shapely
+
+    outline = shapely.geometry.shape(settings.outline)
+    area = search_area(outline, settings.margin)
+    catalogues = optical_catalogues(options.catalogue, settings.level)
+    notes: dict[int, tuple[str, ...]] = {}
+    items = {}
+    for year in sorted(options.years):
+        items[year], notes[year] = _year_items(catalogues, settings, area, year)
+    grid = None if record is None else record.grid
+    if grid is None and any(items.values()):
+        found = [(item.epsg, item.footprint) for each in items.values() for item in each]
+        grid = site_grid(outline, grid_crs(area, found), settings.margin)
+    orbit: int | None = None
+    frames: dict[int, list[SceneItem]] = {}
+    if options.radar and grid is not None:
+        orbit = None if record is None else record.radar_orbit
+        orbit, frames = _radar_items(
+            radar_catalogue(options.catalogue), settings, area, options.years, orbit, notes
+        )
+    return SitePlan(
+        name=name,
+        settings=settings,
+        area=area,
+        grid=grid,
+        items=items,
+        radar_items=frames,
+        radar_orbit=orbit,
+        notes=notes,
+    )
+
+
+def reprocessed(used: Sequence[UsedItem], items: Sequence[SceneItem]) -> list[str]:
+    """Sentences on items of an image that its catalogue has processed anew, or has no longer."""
+    now = {item.data: item for item in items}
+    sentences = []
+    for before in used:
+        item = now.get(before.data)
+        if item is None:
+            sentences.append(f"{before.id} is no longer in {before.catalogue}")
+        elif (item.id, item.baseline, item.version) != (before.id, before.baseline, before.version):
+            sentences.append(
+                f"{before.id} (baseline {before.baseline or 'unknown'}, {before.version}) is now {item.id} "
+                f"(baseline {item.baseline or 'unknown'}, {item.version})"
+            )
+    return sentences
+
+
+def _year_items(
+    catalogues: Sequence[Catalogue], settings: SiteSettings, area: Any, year: int
+) -> tuple[list[SceneItem], tuple[str, ...]]:
+    """The scenes of a year from the first catalogue that has any, and sentences on what was left out."""
+    notes: list[str] = []
+    for place, catalogue in enumerate(catalogues):
+        items = _searched(
+            catalogue, area, settings, year, notes, lambda item, of: optical_item(item, of, settings.level)
+        )
+        if items:
+            if place:
+                notes.append(
+                    f"{year}: {catalogues[0].name} has no scene, so those of {catalogue.name} are taken."
+                )
+            return items, tuple(notes)
+    names = " or ".join(catalogue.name for catalogue in catalogues)
+    months = ",".join(map(str, settings.months))
+    notes.append(f"{year}: no scene of months {months} in {names}; the year is left out.")
+    return [], tuple(notes)
+
+
+def _searched(
+    catalogue: Catalogue,
+    area: Any,
+    settings: SiteSettings,
+    year: int,
+    notes: list[str],
+    parse: Callable[[Mapping[str, Any], Catalogue], SceneItem],
+) -> list[SceneItem]:
+    """The items of a season in a catalogue; those that cannot be used are told."""
+    import shapely
+
+    items, refused = [], []
+    for found in search_items(catalogue, area, _days(settings.months, year)):
+        try:
+            item = parse(found, catalogue)
+        except SceneError as error:
+            refused.append(one_line(error))
+            continue
+        # Some servers ignore conditions that they do not know.
+        is_in_season = item.moment.year == year and item.moment.month in settings.months
+        if is_in_season and shapely.intersects(item.footprint, area):
+            items.append(item)
+    notes += [f"{year}: left out {sentence}" for sentence in refused[:_MOST_NAMED]]
+    if len(refused) > _MOST_NAMED:
+        notes.append(f"{year}: left out {len(refused) - _MOST_NAMED} further items for such reasons.")
+    return without_duplicates(items)
+
+
+def _radar_items(
+    catalogue: Catalogue,
+    settings: SiteSettings,
+    area: Any,
+    years: Sequence[int],
+    orbit: int | None,
+    notes: dict[int, tuple[str, ...]],
+) -> tuple[int | None, dict[int, list[SceneItem]]]:
+    """The relative orbit of most years, or that of an earlier run, and its frames."""
+    import shapely
+
+    found: dict[int, list[SceneItem]] = {}
+    for year in sorted(years):
+        left_out: list[str] = []
+        found[year] = _searched(catalogue, area, settings, year, left_out, radar_item)
+        notes[year] = (*notes.get(year, ()), *left_out)
+    if orbit is None:
+        years_of: dict[int, set[int]] = {}
+        covering: dict[int, int] = {}
+        for year, items in found.items():
+            for item in items:
+                years_of.setdefault(item.orbit, set()).add(year)
+                covering[item.orbit] = covering.get(item.orbit, 0) + bool(
+                    shapely.covers(item.footprint, area)
+                )
+        ranked = sorted(years_of, key=lambda each: (-len(years_of[each]), -covering[each], each))
+        orbit = ranked[0] if ranked else None
+    chosen = {year: [item for item in items if item.orbit == orbit] for year, items in found.items()}
+    for year, items in chosen.items():
+        if not items:
+            words = "no backscatter" if orbit is None else f"no backscatter of relative orbit {orbit}"
+            notes[year] = (
+                *notes.get(year, ()),
+                f"{year}: {words} in {catalogue.name}; radar has no such year.",
+            )
+    return orbit, chosen
+
+
+def _days(months: Sequence[int], year: int) -> tuple[str, str]:
+    first, last = min(months), max(months)
+    return f"{year}-{first:02}-01", f"{year}-{last:02}-{calendar.monthrange(year, last)[1]:02}"
+
+
+def _plain_json(value: Any) -> Any:
+    """Tuples as lists, as a JSON record gives them back."""
+    if isinstance(value, dict):
+        return {key: _plain_json(each) for key, each in value.items()}
+    return [_plain_json(each) for each in value] if isinstance(value, list | tuple) else value
