@@ -12,10 +12,11 @@ import typer.core
 from euromine.support.errors import DEBUG_VARIABLE, reported_errors
 from euromine.support.interrupts import INTERRUPTED, RESUME, say_interrupted
 
-from . import build, calibrate, demo, link, predict, publish, report, series, simulate, tables
+from . import annotate, build, calibrate, demo, link, predict, publish, report, series, simulate, tables
+from .map import map_place
 
 # The same command resumes these: what was complete is kept.
-_RESUMABLE = ("build", "demo", "link", "predict", "publish", "series", "simulate", "unlink")
+_RESUMABLE = ("build", "demo", "link", "map", "predict", "publish", "series", "simulate", "unlink")
 
 
 class _Commands(typer.core.TyperGroup):
@@ -38,10 +39,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(annotate.app, name="annotate")
 app.command("build")(build.build)
 app.command("calibrate")(calibrate.calibrate)
 app.command("demo")(demo.demo)
 app.command("link")(link.link)
+app.command("map")(map_place)
 app.command("predict")(predict.predict)
 app.add_typer(publish.app, name="publish")
 app.command("report")(report.report)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rasterio.windows import Window
 
+from euromine.support.contrast import contrast_limits, stretched
 from euromine.support.files import write_bytes
 
 from .alignment import ReadsWindows
@@ -23,11 +24,6 @@ from .alignment import ReadsWindows
 LONGEST_SIDE = 1024
 # Rows of the scene read at once.
 _ROWS = 256
-# Percentiles shown as black and as white.
-_DARKEST, _BRIGHTEST = 1.0, 99.0
-# Lifts the shadows slightly.
-_GAMMA = 0.8
-_NO_DATA = 128
 
 
 @dataclass(frozen=True)
@@ -67,12 +63,7 @@ def write_quicklook(quicklook: Quicklook, path: Path) -> None:
         OSError: The file cannot be written.
     """
     values = quicklook.values
-    known = values[np.isfinite(values).all(axis=-1)]
-    if not len(known):
-        known = np.zeros((1, values.shape[-1]), np.float32)
-    low, high = np.percentile(known, (_DARKEST, _BRIGHTEST), axis=0)
-    shares = np.clip((values - low) / np.maximum(high - low, 1), 0, 1)
-    shown = np.where(np.isfinite(shares), 255 * shares**_GAMMA, _NO_DATA).round().astype(np.uint8)
+    shown = stretched(values, contrast_limits(values[np.isfinite(values).all(axis=-1)]))
     picture = Image.fromarray(shown if shown.shape[-1] == 3 else shown[..., 0])
     data = io.BytesIO()
     picture.save(data, format="PNG", optimize=True)

@@ -1,0 +1,191 @@
+"""Classes and their values in a raster of components, and the names that mean something else than a class."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import reprlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from euromine.support.errors import AnnotationError
+from euromine.support.files import read_bytes
+
+IGNORED_NAMES = frozenset({"ignore", "ignored", "unknown", "unsure", "uncertain", "void", "nodata"})
+"""Classes of ground that counts neither as mine nor as other: 255 in labels."""
+
+BACKGROUND_NAMES = frozenset({"background", "other", "no_mine", "not_mine"})
+"""Classes of ground that is no mine: such a shape cuts a hole into those below."""
+
+_LARGEST_FILE, _LARGEST_VALUE = 2**20, 254
+_EXAMPLE = '{"excavation": 1, "dumping_ground": 2}'
+# Distinct on satellite imagery and from each other, in this order for classes without a colour of their own.
+_PALETTE = ("#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#911eb4", "#46f0f0", "#f032e6", "#bcf60c")
+_PALETTE += ("#008080", "#9a6324", "#808000")
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+def plain_name(name: str) -> str:
+    """A class's name in lower case with underscores: "Dumping ground" -> "dumping_ground"."""
+    return re.sub(r"[\s_-]+", "_", name.strip()).casefold()
+
+
+def is_ignored(name: str) -> bool:
+    """Whether a class means ground to ignore."""
+    return plain_name(name) in IGNORED_NAMES
+
+
+def is_background(name: str) -> bool:
+    """Whether a class means ground that is no mine."""
+    return plain_name(name) in BACKGROUND_NAMES
+
+
+@dataclass(frozen=True)
+class LabelClasses:
+    """The classes of components.
+
+    Attributes:
+        source: The file they come from.
+        values: Name -> value, 1 to 254, in the order of the file. Names may share a value.
+        colours: Name -> colour, such as "#e6194b".
+    """
+
+    source: str
+    values: dict[str, int]
+    colours: dict[str, str]
+
+    def name(self, label: str) -> str:
+        """The class that a label means, whatever its case, blanks and dashes.
+
+        Raises:
+            AnnotationError: There is no such class.
+        """
+        by_name = {plain_name(name): name for name in self.values}
+        found = by_name.get(plain_name(label))
+        if found is None:
+            near = difflib.get_close_matches(plain_name(label), by_name, n=1, cutoff=0)
+            raise AnnotationError(
+                f"{self.source}: found no class {label!r}, which the annotations use; expected "
+                f"all of theirs. The nearest is {by_name[near[0]]!r}: rename one, or add the class."
+            )
+        return found
+
+    def check(self, labels: Iterable[str]) -> None:
+        """Refuse labels that are no class.
+
+        Raises:
+            AnnotationError: There is one.
+        """
+        for label in labels:
+            if not (is_ignored(label) or is_background(label)):
+                self.name(label)
+
+
+def read_label_classes(path: Path) -> LabelClasses:
+    """Read classes from a JSON or YAML file.
+
+    The file maps names to values, or to objects with `value` and `color`; or it lists names, whose values
+    are then 1, 2 and so on.
+
+    Raises:
+        AnnotationError: The file is something else, a value is out of range, or a name is not usable.
+        OSError: The file cannot be read.
+    """
+    document = _parsed(read_bytes(path, _LARGEST_FILE, AnnotationError), path)
+    if isinstance(document, Mapping) and set(document) == {"classes"}:
+        document = document["classes"]
+    if isinstance(document, list) and all(isinstance(name, str) for name in document):
+        if len(set(document)) < len(document):
+            raise AnnotationError(f"{path}: found a class twice; expected each once.")
+        document = {name: place for place, name in enumerate(document, 1)}
+    if not isinstance(document, Mapping) or not document:
+        raise AnnotationError(f"{path}: found no classes; expected names and values, such as {_EXAMPLE}.")
+    values: dict[str, int] = {}
+    colours: dict[str, str] = {}
+    for place, (name, given) in enumerate(document.items()):
+        name = str(name)
+        fields = given if isinstance(given, Mapping) else {"value": given}
+        values[name] = _value(name, fields.get("value"), path)
+        colours[name] = _colour(name, fields.get("color", _PALETTE[place % len(_PALETTE)]), path)
+    _check_names(values, path)
+    return LabelClasses(str(path), values, colours)
+
+
+def _value(name: str, value: Any, path: Path) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _LARGEST_VALUE:
+        raise AnnotationError(
+            f"{path}: found {reprlib.repr(value)} as the value of {name}; expected a whole number of 1 to "
+            f"{_LARGEST_VALUE}. 0 is ground without a class, 255 ground to ignore."
+        )
+    return value
+
+
+def _colour(name: str, colour: Any, path: Path) -> str:
+    if not isinstance(colour, str) or not _COLOUR.fullmatch(colour):
+        raise AnnotationError(
+            f"{path}: found {reprlib.repr(colour)} as the color of {name}; expected one such as #e6194b."
+        )
+    return colour
+
+
+def _check_names(values: Mapping[str, int], path: Path) -> None:
+    seen: dict[str, str] = {}
+    for name in values:
+        plain = plain_name(name)
+        if not plain or is_ignored(name) or is_background(name):
+            raise AnnotationError(
+                f"{path}: found the class {name!r}, which has a meaning of its own in annotations; expected "
+                "another name."
+            )
+        if plain in seen:
+            raise AnnotationError(f"{path}: found {seen[plain]!r} and {name!r}; expected each class once.")
+        seen[plain] = name
+
+
+def _parsed(data: bytes, path: Path) -> Any:
+    import yaml
+
+    try:
+        text = data.decode("utf-8-sig")
+        if text.lstrip().startswith(("{", "[")):
+            return json.loads(text, object_pairs_hook=_once)
+        return yaml.load(text, Loader=_strict_loader())
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())[:120].rstrip(".")
+        raise AnnotationError(
+            f"{path}: found text that is neither JSON nor YAML ({reason}); expected names and values, such "
+            f"as {_EXAMPLE}."
+        ) from None
+
+
+def _once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    """An object whose keys are each there once."""
+    values: dict[Any, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            raise ValueError(f"classes: found {key!r} twice; expected each once.")
+        values[key] = value
+    return values
+
+
+def _strict_loader() -> Any:
+    """YAML's safe loader, which takes no key twice."""
+    import yaml
+
+    class Strict(yaml.SafeLoader):
+        pass
+
+    def _key(node: Any) -> str:
+        if not isinstance(node, yaml.ScalarNode):
+            raise ValueError("classes: found a name that is no text; expected text.")
+        return str(node.value)  # as written: YAML takes `no` for false
+
+    def mapping(loader: Any, node: Any) -> dict[Any, Any]:
+        loader.flatten_mapping(node)
+        return _once([(_key(key), loader.construct_object(value, deep=True)) for key, value in node.value])
+
+    Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
+    return Strict

@@ -1,0 +1,191 @@
+"""Annotated pictures to their sites and years."""
+
+from __future__ import annotations
+
+import difflib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from euromine.dataset_script.site_scene import Site
+from euromine.support.errors import AnnotationError
+
+from .annotated_shapes import Annotations, Picture, Shape
+from .label_painting import Drawing
+from .picture_names import site_and_year, stem
+from .task_record import SiteGrid, TaskPicture, TaskRecord
+from .year_rules import YearRule
+
+
+@dataclass
+class Placed:
+    """Drawings by site and year.
+
+    Attributes:
+        drawings: Of each site and year, also those without a shape.
+        digests: The hashes of the images that the pictures were made of.
+        parts: The number of pictures that `tasks.json` lists for each site and year.
+    """
+
+    drawings: dict[tuple[str, int], list[Drawing]] = field(default_factory=lambda: defaultdict(list))
+    digests: dict[tuple[str, int], str] = field(default_factory=dict)
+    parts: dict[tuple[str, int], int] = field(default_factory=dict)
+
+
+def place_pictures(
+    annotations: Annotations,
+    sites: Mapping[str, Site],
+    grids: Mapping[str, SiteGrid],
+    tasks: TaskRecord | None,
+    rule: YearRule | None,
+) -> Placed:
+    """Find the site, year and place of each picture.
+
+    Args:
+        annotations: Counts the shapes of pictures that have none.
+        sites: Those of the archive.
+        grids: Opens the site of a name and gives its grid.
+        tasks: The record of the pictures; without it, names are SITE_YEAR and pictures show whole sites.
+        rule: Where years come from, if not from the record or the names.
+
+    Raises:
+        AnnotationError: A picture has another size than its site, or the site's grid has changed.
+    """
+    placed = Placed()
+    if tasks is not None:
+        return _by_record(annotations, sites, grids, tasks, placed)
+    for picture in annotations.pictures:
+        site, year = _site_and_year(picture, sites, rule)
+        if site is None:
+            annotations.lost["shapes of sites that the archive lacks"] += len(picture.shapes)
+            annotations.notes.append(f"{picture.name} is left out: {_no_site(picture, sites)}")
+            continue
+        scale = _scale(picture, grids[site], annotations)
+        whole = (0, 0, grids[site].height, grids[site].width)
+        for found, shapes in _by_year(picture, year, rule, annotations).items():
+            placed.drawings[site, found].append(Drawing(picture.name, shapes, whole, whole, scale))
+    return placed
+
+
+def _by_record(
+    annotations: Annotations,
+    sites: Mapping[str, Site],
+    grids: Mapping[str, SiteGrid],
+    tasks: TaskRecord,
+    placed: Placed,
+) -> Placed:
+    listed = {stem(each.name): each for each in tasks.pictures}
+    seen: set[str] = set()
+    for each in tasks.pictures:
+        placed.parts[each.site, each.year] = placed.parts.get((each.site, each.year), 0) + 1
+    for picture in annotations.pictures:
+        entry = listed.get(stem(picture.name))
+        if entry is None or entry.site not in sites:
+            annotations.lost["shapes of pictures that tasks.json does not list"] += len(picture.shapes)
+            annotations.notes.append(f"{picture.name} is left out: tasks.json does not list it.")
+            continue
+        if entry.name in seen:
+            raise AnnotationError(
+                f"{annotations.source}: found {picture.name} twice; expected each picture once."
+            )
+        seen.add(entry.name)
+        _check_grid(entry, tasks.grids[entry.site], grids[entry.site], annotations)
+        top, left, bottom, right = entry.window
+        expected = ((bottom - top) * tasks.scale, (right - left) * tasks.scale)
+        if picture.size not in (None, expected):
+            raise _wrong_size(annotations, picture, f"{expected[0]} x {expected[1]} as in tasks.json")
+        drawing = Drawing(picture.name, picture.shapes, entry.window, entry.own, tasks.scale)
+        placed.drawings[entry.site, entry.year].append(drawing)
+        placed.digests[entry.site, entry.year] = entry.digest
+    return placed
+
+
+def _check_grid(entry: TaskPicture, then: SiteGrid, now: SiteGrid, annotations: Annotations) -> None:
+    if then != now:
+        differs = [
+            name
+            for name, values in {
+                "coordinate system": (then.crs, now.crs),
+                "size": ((then.height, then.width), (now.height, now.width)),
+                "transform": (then.transform, now.transform),
+            }.items()
+            if values[0] != values[1]
+        ]
+        raise AnnotationError(
+            f"{annotations.source}: found {entry.name}, a picture of {entry.site} on another grid than the "
+            f"archive's (its {' and '.join(differs)} changed); expected the grid of the pictures. Draw on "
+            "new ones, from `euromine annotate tasks`."
+        )
+
+
+def _site_and_year(
+    picture: Picture, sites: Mapping[str, Site], rule: YearRule | None
+) -> tuple[str | None, int | None]:
+    """The site of a picture, and its year unless it comes from an attribute."""
+    given = rule.year if rule else None
+    if stem(picture.name) in sites:
+        return stem(picture.name), given
+    name, year = site_and_year(picture.name)
+    return (name if name in sites else None), given or year
+
+
+def _no_site(picture: Picture, sites: Mapping[str, Site]) -> str:
+    name, _ = site_and_year(picture.name)
+    near = difflib.get_close_matches(name, sites, n=1, cutoff=0.5)
+    hint = f" The nearest is {near[0]}." if near else ""
+    return f"the archive has no site {name!r}.{hint}"
+
+
+def _scale(picture: Picture, grid: SiteGrid, annotations: Annotations) -> int:
+    if picture.size is None:
+        if picture.shapes:
+            raise AnnotationError(
+                f"{annotations.source}: found no size of {picture.name}; expected one, to know its scale. "
+                "Name the folder of the pictures with --tasks."
+            )
+        return 1
+    height, width = picture.size
+    scale = height // grid.height
+    if scale < 1 or (height, width) != (grid.height * scale, grid.width * scale):
+        raise _wrong_size(
+            annotations,
+            picture,
+            f"{grid.height} x {grid.width}, or a whole multiple, as its site. Name the folder of the pictures with --tasks",
+        )
+    return scale
+
+
+def _wrong_size(annotations: Annotations, picture: Picture, expected: str) -> AnnotationError:
+    height, width = picture.size or (0, 0)
+    return AnnotationError(
+        f"{annotations.source}: found {picture.name} of {height} x {width} pixels; expected "
+        f"{expected.rstrip('.')}."
+    )
+
+
+def _by_year(
+    picture: Picture, year: int | None, rule: YearRule | None, annotations: Annotations
+) -> dict[int, tuple[Shape, ...]]:
+    """The shapes of a picture by year. Attributes of a shape go before those of its picture."""
+    if rule is None or rule.attribute is None:
+        if year is None:
+            annotations.lost["shapes without a year"] += len(picture.shapes)
+            annotations.notes.append(
+                f"{picture.name} is left out: its name holds no year. Name it SITE_YEAR.png, or use --year."
+            )
+            return {}
+        return {year: picture.shapes}
+    of_picture = rule.of_attributes(picture.attributes)
+    found: dict[int, list[Shape]] = {of_picture: []} if of_picture else {}
+    for shape in picture.shapes:
+        of_shape = rule.of_attributes(shape.attributes) or of_picture
+        if of_shape is None:
+            annotations.lost[f"shapes without a year in their attribute {rule.attribute}"] += 1
+        else:
+            found.setdefault(of_shape, []).append(shape)
+    return {key: tuple(shapes) for key, shapes in found.items()}
+
+
+def shapes_of(drawings: Iterable[Drawing]) -> int:
+    """The number of shapes of several drawings."""
+    return sum(len(each.shapes) for each in drawings)

@@ -1,0 +1,35 @@
+"""Contrast stretches of imagery for the eye."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Percentiles shown as black and as white.
+_DARKEST, _BRIGHTEST = 1.0, 99.0
+# Lifts the shadows slightly.
+_GAMMA = 0.8
+_NO_DATA = 128
+
+Limits = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def contrast_limits(pixels: NDArray[Any]) -> Limits:
+    """The values shown as black and as white in each band.
+
+    Args:
+        pixels: (pixels, bands), those with data; there may be none.
+    """
+    if not len(pixels):
+        pixels = np.zeros((1, pixels.shape[-1]), np.float32)
+    low, high = np.percentile(pixels, (_DARKEST, _BRIGHTEST), axis=0)
+    return low, high
+
+
+def stretched(values: NDArray[Any], limits: Limits) -> NDArray[np.uint8]:
+    """Values (..., bands) as bytes, each band stretched to the full range; grey for NaN."""
+    low, high = limits
+    shares = np.clip((values - low) / np.maximum(high - low, 1), 0, 1)
+    return np.where(np.isfinite(shares), 255 * shares**_GAMMA, _NO_DATA).round().astype(np.uint8)
