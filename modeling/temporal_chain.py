@@ -7,6 +7,7 @@ Lafferty, McCallum, Pereira, "Conditional random fields", ICML 2001), in logarit
 pixels: the probability of each year's state, of a change between any two years, and of a labelled path.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -48,6 +49,21 @@ def log_transitions(gain: Tensor, loss: Tensor, gaps: Tensor) -> Tensor:
     before_0 = torch.stack([stayed_out, gained], dim=2)
     before_1 = torch.stack([lost, stayed_in], dim=2)
     return torch.stack([before_0, before_1], dim=2).log()
+
+
+def indifferent_transitions(shape: Sequence[int], like: Tensor) -> Tensor:
+    """Transitions after which both states are equally likely, whatever was before.
+
+    Args:
+        shape: (batch, steps, height, width).
+        like: A tensor on the same device.
+
+    Returns:
+        (batch, steps, 2, 2, height, width), float32: the logarithm of one half, not stored for each pixel.
+    """
+    batch, steps, height, width = shape
+    half = like.new_full((), math.log(0.5), dtype=torch.float32)
+    return half.expand(batch, steps, 2, 2, height, width)
 
 
 def forward_messages(potentials: Tensor, transitions: Tensor) -> Tensor:

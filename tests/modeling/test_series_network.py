@@ -16,17 +16,25 @@ from euromine.modeling.series_losses import (
     soft_dice_loss,
     weighted_cross_entropy,
 )
-from euromine.modeling.series_network import EuroMineSeries, SeriesConfig
+from euromine.modeling.series_model import SeriesModel
+from euromine.modeling.series_network import EuroMineSeries, EuroMineSeriesConfig
 from euromine.modeling.temporal_chain import log_marginals
+from euromine.modeling.utae import UTAE, UTAEConfig
 
 MIT = {"depths": [1, 1, 1, 1], "hidden_sizes": [8, 16, 16, 32], "num_attention_heads": [1, 2, 2, 4]}
 SMALL = {"encoder_fields": MIT, "decoder_width": 16, "detail_width": 8, "dropout": 0.0}
+SMALL_UTAE = {
+    "encoder_widths": [8, 8, 8, 16],
+    "decoder_widths": [8, 8, 8, 16],
+    "model_width": 16,
+    "num_heads": 4,
+}
 SIZE = (40, 53)
 
 
 def small_network(**fields: object) -> EuroMineSeries:
     torch.manual_seed(0)
-    return EuroMineSeries(SeriesConfig(num_channels=3, **{**SMALL, **fields})).eval()
+    return EuroMineSeries(EuroMineSeriesConfig(num_channels=3, **{**SMALL, **fields})).eval()
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +43,16 @@ def network(fill_with_signal) -> EuroMineSeries:
     network = small_network()
     fill_with_signal(network)
     return network
+
+
+@pytest.fixture(scope="module", params=["euromine", "utae"])
+def series_model(request, network, fill_with_signal) -> SeriesModel:
+    """Each kind of network that sees a whole series."""
+    if request.param == "euromine":
+        return network
+    utae = UTAE(UTAEConfig(num_channels=3, **SMALL_UTAE)).eval()
+    fill_with_signal(utae)
+    return utae
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +66,15 @@ def close(found: Tensor, expected: Tensor) -> None:
 
 
 @torch.no_grad()
-def test_a_missing_year_equals_a_shorter_series(network, images):
+def test_a_missing_year_equals_a_shorter_series(series_model, images):
     images = images.clone()
     mask = torch.tensor([[True, False, True, True, False], [False, True, True, False, True]])
     images[~mask] = torch.nan
     years = torch.tensor([[2015, 2016, 2018, 2019, 2022]] * 2)
-    together = network(images, years=years, mask=mask, pairs=year_pairs(5))
+    together = series_model(images, years=years, mask=mask, pairs=year_pairs(5))
     for number, present in enumerate(mask):
         kept = present.nonzero().squeeze(1).tolist()
-        shorter = network(
+        shorter = series_model(
             images[number : number + 1, kept], years=years[number : number + 1, kept], pairs=year_pairs(3)
         )
         close(together.logits[number, kept], shorter.logits[0])
@@ -66,7 +84,8 @@ def test_a_missing_year_equals_a_shorter_series(network, images):
     half = torch.tensor(0.5)
     for number, index in ((0, 4), (1, 0)):
         close(together.logits[number, index].exp(), half.expand(2, *SIZE))
-    assert (together.logits[0, 1].exp() - 0.5).abs().max() > 0.1
+    is_known = (together.logits[0, 1].exp() - 0.5).abs().max() > 0.1
+    assert is_known == isinstance(series_model, EuroMineSeries)  # U-TAE takes years as independent
 
 
 @torch.no_grad()
@@ -106,34 +125,37 @@ def test_a_gap_of_two_years_uses_the_squared_transition(images):
 
 
 @torch.no_grad()
-def test_the_order_of_a_batch_does_not_matter(network, images):
+def test_the_order_of_a_batch_does_not_matter(series_model, images):
     years = torch.tensor([[2015, 2016, 2017, 2018, 2019], [2015, 2017, 2018, 2020, 2024]])
-    close(network(images.flip(0), years=years.flip(0)).logits, network(images, years=years).logits.flip(0))
+    close(
+        series_model(images.flip(0), years=years.flip(0)).logits,
+        series_model(images, years=years).logits.flip(0),
+    )
 
 
 @torch.no_grad()
-def test_years_count_from_the_first_image(network, images):
+def test_years_count_from_the_first_image(series_model, images):
     years = torch.arange(5).expand(2, 5)
-    close(network(images, years=years + 2015).logits, network(images, years=years).logits)
-    later = network(images, years=years + years.square()).logits
-    assert (later - network(images, years=years).logits).abs().max() > 1e-3
+    close(series_model(images, years=years + 2015).logits, series_model(images, years=years).logits)
+    later = series_model(images, years=years + years.square()).logits
+    assert (later - series_model(images, years=years).logits).abs().max() > 1e-3
 
 
 @torch.no_grad()
-def test_changes_of_a_series_are_those_of_the_forward_pass(network, images):
-    expected = network(images, pairs=[(0, 1), (1, 4), (3, 2)]).change_logits
-    close(network.predict_series(images, [(0, 1), (1, 4), (3, 2)], chunk=2), expected)
-    maps = network.predict_series(images, transform=lambda logits: logits.argmax(2))
+def test_changes_of_a_series_are_those_of_the_forward_pass(series_model, images):
+    expected = series_model(images, pairs=[(0, 1), (1, 4), (3, 2)]).change_logits
+    close(series_model.predict_series(images, [(0, 1), (1, 4), (3, 2)], chunk=2), expected)
+    maps = series_model.predict_series(images, transform=lambda logits: logits.argmax(2))
     assert maps.shape == (2, 10, *SIZE)
 
 
 @torch.no_grad()
-def test_maps_and_changes_never_contradict_each_other(network, images):
-    footprints = network(images).logits.argmax(dim=2)
-    changes = network.predict_series(images).argmax(dim=2).bool()
+def test_maps_and_changes_never_contradict_each_other(series_model, images):
+    footprints = series_model(images).logits.argmax(dim=2)
+    changes = series_model.predict_series(images).argmax(dim=2).bool()
     for number, (first, last) in enumerate(year_pairs(5)):
         assert not (changes[:, number] & (footprints[:, first] == footprints[:, last])).any()
-    path = network.predict_footprints(images)
+    path = series_model.predict_footprints(images)
     assert path.shape == (2, 5, *SIZE)
     assert (path == footprints).float().mean() > 0.5
 
@@ -225,6 +247,25 @@ def test_configurations_that_do_not_fit_are_refused(fields, message):
 
 
 @pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"num_heads": 3}, "num_heads: found 3 for 8 channels; expected a divisor"),
+        ({"decoder_widths": [8, 8, 16]}, "decoder_widths: found .* expected as many, the last the same"),
+    ],
+)
+def test_widths_that_do_not_fit_utae_are_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        UTAE(UTAEConfig(num_channels=3, **{**SMALL_UTAE, **fields}))
+
+
+def test_utae_has_the_size_of_the_published_one():
+    """Table 1 of the paper: 1,087 thousand parameters with its own inputs and classes."""
+    with torch.device("meta"):
+        network = UTAE(UTAEConfig())
+    assert 1.05e6 < sum(parameter.numel() for parameter in network.parameters()) < 1.15e6
+
+
+@pytest.mark.parametrize(
     ("encoder", "fields"),
     [
         ("convnext-tiny", {"depths": [1, 1, 1, 1], "hidden_sizes": [8, 8, 16, 16]}),
@@ -252,7 +293,7 @@ def test_an_encoder_starts_from_a_checkpoint_of_transformers(encoder, tmp_path):
         name = "embeddings.patch_embeddings.weight"
     published.save_pretrained(tmp_path)
     network = EuroMineSeries(
-        SeriesConfig(
+        EuroMineSeriesConfig(
             bands=["B04", "B03", "B02", "B08"], encoder=encoder, **{**SMALL, "encoder_fields": fields}
         )
     )
