@@ -12,7 +12,7 @@ from euromine.support.interrupts import answer_interrupts_of_imports
 
 answer_interrupts_of_imports(__name__, "train_seg.py")  # the rest takes seconds
 
-from transformers import set_seed
+from transformers import TrainingArguments, set_seed
 
 from euromine.modeling.auto import create_model
 from euromine.support.errors import as_user_error, reported_errors
@@ -23,7 +23,7 @@ from euromine.training.console import configure_logging
 from euromine.training.data import make_image_processor, read_splits, training_sampler
 from euromine.training.evaluation import SeriesScores
 from euromine.training.finishing import finish_run
-from euromine.training.run_folder import start_run
+from euromine.training.run_folder import hold_folder, start_run
 from euromine.training.series_trainer import SeriesTrainer, data_seed
 
 
@@ -47,6 +47,11 @@ def train(argv: Sequence[str] | None = None) -> RunResults:
     """As `main`, with errors as exceptions."""
     script, training = parse_arguments(SegmentationArguments, argv)
     configure_logging(training)
+    with hold_folder(script, training):
+        return _train(script, training)
+
+
+def _train(script: SegmentationArguments, training: TrainingArguments) -> RunResults:
     splits = read_splits(script, training.seed)
     run = start_run(script, training, splits)
     if run.results is not None:

@@ -22,7 +22,7 @@ from euromine.support.run_records import RESULTS_FILE, RunResults
 from euromine.training.arguments import parse_arguments
 from euromine.training.environment import KEEP_MEMORY
 from euromine.training.evaluation import predict_series
-from euromine.training.run_results import COUNTS_FILE
+from euromine.training.own_files import COUNTS_FILE
 
 from .costs import PATCH_SIDE, network_costs
 from .energy import EnergyMeter

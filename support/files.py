@@ -38,7 +38,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Args:
         path: The file to write or replace, in a folder that exists.
     """
-    part = path.with_name(f"_{path.name}.part")
+    part = part_of(path)
     try:
         yield part
         part.replace(path)
@@ -48,6 +48,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError) and error.filename == str(part):
             raise OSError(error.errno, error.strerror, str(path)) from error  # the name that the user knows
         raise
+
+
+def part_of(path: Path) -> Path:
+    """The temporary sibling to which `atomic_file` writes a file. A killed run leaves it behind."""
+    return path.with_name(f"_{path.name}.part")
 
 
 def check_regular(

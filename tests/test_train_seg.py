@@ -121,11 +121,12 @@ def test_a_mistake_is_one_sentence_and_no_traceback(arguments, sentence, dataset
 
 
 def test_a_folder_of_another_run_is_not_written_into(dataset, tmp_path, capsys):
-    (tmp_path / "checkpoint-7").mkdir()
+    (tmp_path / "checkpoint-7" / "mine").mkdir(parents=True)
     argv = ["--dataset", str(dataset), "--architecture", "unet", "--output_dir", str(tmp_path), "--use_cpu"]
     with pytest.raises(SystemExit):
-        train_seg.main(argv)
-    assert "found checkpoints of another program; expected an empty folder" in capsys.readouterr().err
+        train_seg.main([*argv, "--restart"])
+    assert "found checkpoint-7, which no run of these scripts wrote; expected" in capsys.readouterr().err
+    (tmp_path / "checkpoint-7" / "mine").rmdir()
     (tmp_path / "checkpoint-7").rmdir()
 
     record = {"task": "segmentation", "data": "other", "arguments": {"seed": 41, "years": None}}

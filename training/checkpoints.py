@@ -12,11 +12,13 @@ import shutil
 from pathlib import Path
 
 from euromine.support.files import write_text
+from euromine.support.records import read_values
 
 STAGING = "_incomplete"
 _TRASH = "_deleted-"
 _MANIFEST = "complete.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
+_WORK = re.compile(rf"{STAGING}|{_TRASH}(?:checkpoint-\d+|{STAGING})")
 # Training cannot resume exactly without these.
 _NEEDED = ("trainer_state.json", "scheduler.pt")
 # Or without one of these: FSDP saves an optimiser under other names, whole or in parts.
@@ -42,9 +44,9 @@ def publish(staged: Path, target: Path) -> None:
 def is_complete(checkpoint: Path) -> bool:
     """Whether all files that a checkpoint lists are there in their full size."""
     try:
-        files = json.loads((checkpoint / _MANIFEST).read_text(encoding="utf-8"))
+        files = read_values(dict[str, int], checkpoint / _MANIFEST)
         return all((checkpoint / name).stat().st_size == size for name, size in files.items())
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # also of a name that no file can have
         return False
 
 
@@ -87,14 +89,20 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def is_checkpoint_or_work(name: str) -> bool:
+    """Whether a folder of this name is a checkpoint, or one in the making or being deleted."""
+    return _NAME.fullmatch(name) is not None or _WORK.fullmatch(name) is not None
+
+
 def clean(output_dir: Path) -> None:
-    """Delete the unfinished files of a process that died."""
-    for pattern in (f"{STAGING}*", f"{_TRASH}*", "_*.part"):
-        for path in output_dir.glob(pattern):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+    """Delete the folders that a process left half written or half deleted when it died.
+
+    Args:
+        output_dir: The folder of a run: in any other, folders of these names may be somebody else's.
+    """
+    for path in output_dir.iterdir():
+        if _WORK.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
 
 
 def _flush(path: Path) -> None:

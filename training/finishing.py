@@ -19,8 +19,9 @@ from .evaluation import HEADLINES, predict_series
 from .figures import draw_predictions
 from .hub_push import publish_finished
 from .model_cards import write_card
+from .own_files import COUNTS_FILE
 from .run_folder import Run
-from .run_results import COUNTS_FILE, make_results, packed_counts
+from .run_results import make_results, packed_counts
 from .series_trainer import SeriesTrainer
 
 logger = logging.getLogger(__name__)

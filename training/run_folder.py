@@ -115,7 +115,7 @@ def hold_folder(script: ScriptArguments, training: TrainingArguments) -> Iterato
 def _how_to_go_on(output_dir: Path, script: ScriptArguments) -> str:
     checkpoint = checkpoints.last_complete_checkpoint(output_dir)
     if checkpoint is None:
-        return "There is no checkpoint yet: the same command begins anew."
+        return "Run the same command again; as there is no checkpoint yet, it starts from the first step."
     without = " without --restart" if script.restart else ""
     return f"Run the same command again{without} to resume from {checkpoint}."
 

@@ -21,7 +21,7 @@ from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.support import files
 from euromine.support.errors import ModelError
 
-from . import checkpoints
+from . import checkpoints, own_files
 from .collation import IGNORED, SeriesCollator, augmented, without_unowned
 from .console import LogLines, ProgressBars
 from .evaluation import SeriesScores, predict_series
@@ -69,6 +69,9 @@ class SeriesTrainer(Trainer):
         self.augmentation = augmentation
         self.sampler = sampler or EpochSampler(len(train_dataset), data_seed(args))
         self._staging: Path | None = None
+        if args.ddp_find_unused_parameters is None:
+            # Deep supervision may be left out of the loss; Trainer assumes not where gradients are checkpointed.
+            args.ddp_find_unused_parameters = True
         super().__init__(
             model=model,
             args=args,
@@ -269,8 +272,7 @@ class SeriesTrainer(Trainer):
             if self.args.should_save:
                 # A pickle with the paths of this machine; run.json has the arguments.
                 (staging / TRAINING_ARGS_NAME).unlink()
-                for path in staging.iterdir():
-                    path.replace(final / path.name)
+                own_files.place(staging, final)
                 checkpoints.remove(staging)
         self.accelerator.wait_for_everyone()
 

@@ -89,7 +89,11 @@ def test_what_a_dead_process_left_is_cleaned_and_nothing_else(tmp_path):
     make_checkpoint(tmp_path, 1)
     make_checkpoint(tmp_path, 2, publish=False)
     (tmp_path / "_deleted-checkpoint-0").mkdir()
-    (tmp_path / "_metrics.json.part").write_text("{")
-    (tmp_path / "metrics.json").write_text("{}")
+    (tmp_path / "_deleted-_incomplete").mkdir()
+    others = ["_deleted-photos", "_incomplete_thoughts", "notes.part"]
+    for name in others:
+        (tmp_path / name).mkdir()
+    (tmp_path / "_deleted-checkpoint-9").symlink_to(tmp_path / "_deleted-photos")
     checkpoints.clean(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-1", "metrics.json"]
+    left = {"checkpoint-1", "_deleted-checkpoint-9", *others}
+    assert {path.name for path in tmp_path.iterdir()} == left
