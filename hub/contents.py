@@ -13,9 +13,11 @@ from typing import Any, Literal
 import yaml
 
 from euromine.support.errors import DataError
+from euromine.support.files import read_bytes
 
 CARD = "README.md"
 
+_LARGEST_JSON = 64 * 2**20
 _PICTURE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)")
 
 RepoType = Literal["dataset", "model", "space"]
@@ -129,9 +131,9 @@ def read_json_file(folder: Path, name: str) -> dict[str, Any] | None:
     if not folder.is_dir():
         raise DataError(f"{folder}: found no folder there; expected the folder to publish.")
     path = folder / name
-    if not path.is_file():
+    if not path.exists():
         return None
-    found = read_json(path.read_bytes())
+    found = read_json(read_bytes(path, _LARGEST_JSON))
     if found is None:
         raise DataError(f"{path}: found text that is not JSON; expected a JSON object.")
     return found

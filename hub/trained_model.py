@@ -6,19 +6,17 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from euromine.support.errors import ModelError, RecordError
-from euromine.support.records import read_record, record_from, record_from_bytes, record_to_json
+from euromine.support.records import read_record, record_from_bytes, record_to_json
 from euromine.support.run_records import RESULTS_FILE, Protocol, RunResults
+from euromine.support.weight_files import WEIGHTS_INDEX, weight_files
 
 from .contents import CARD, Contents, PublishedFile, pictures, read_card, read_json, read_json_file
 
-WEIGHTS = "model.safetensors"
-
-_INDEX = WEIGHTS + ".index.json"
 _CONFIG, _PROCESSOR = "config.json", "preprocessor_config.json"
 # Absolute, in a home folder, or relative to the folder that training was started in.
 _ABSOLUTE = re.compile(r"[/~\\]|\.{1,2}[/\\]|[A-Za-z]:[/\\]")
@@ -50,14 +48,14 @@ def model_contents(folder: str | os.PathLike[str], repository: str) -> Contents:
             f"{folder}: found no {_PROCESSOR}; expected the image processor, which holds the normalisation. "
             "Its save_pretrained writes it."
         )
-    results = read_record(RunResults, folder / RESULTS_FILE) if (folder / RESULTS_FILE).is_file() else None
+    results = read_record(RunResults, folder / RESULTS_FILE) if (folder / RESULTS_FILE).exists() else None
     card = read_card(folder)
     if results is not None and results.model.folder:
         card = card.replace(f'"{results.model.folder}"', f'"{repository}"')
     files = [
         PublishedFile(CARD, card.encode()),
         *(PublishedFile(name, folder / name) for name in (_CONFIG, _PROCESSOR)),
-        *(PublishedFile(path.name, path) for path in _weights(folder)),
+        *(PublishedFile(path.name, path) for path in weight_files(folder)),
         *(PublishedFile(path.name, path) for path in _remote_code(folder, config, processor)),
         *pictures(folder, card),
     ]
@@ -67,7 +65,7 @@ def model_contents(folder: str | os.PathLike[str], repository: str) -> Contents:
         repo_type="model",
         title=f"the model in {folder}",
         files=tuple(files),
-        owned=("model*.safetensors", _INDEX),
+        owned=("model*.safetensors", WEIGHTS_INDEX),
         identity=(_CONFIG, RESULTS_FILE),
         difference=lambda found: _difference(config, results, found),
     )
@@ -139,55 +137,6 @@ def _with_last_parts(value: Any) -> Any:
 
 def _is_path(text: str) -> bool:
     return bool(_ABSOLUTE.match(text)) or ("/" in text and Path(text).exists())
-
-
-@dataclass(frozen=True)
-class _WeightsIndex:
-    """`model.safetensors.index.json`: the file of each tensor."""
-
-    weight_map: dict[str, str]
-
-
-@dataclass(frozen=True)
-class _TensorEntry:
-    """A tensor in the header of a safetensors file: where its bytes begin and end."""
-
-    data_offsets: tuple[int, int]
-
-
-def _weights(folder: Path) -> list[Path]:
-    """The file of the weights, or the index and its files, whole."""
-    index = folder / _INDEX
-    if index.is_file():
-        names = sorted(set(read_record(_WeightsIndex, index).weight_map.values()))
-    else:
-        names = [WEIGHTS]
-    for name in names:
-        if not (folder / name).is_file():
-            raise ModelError(f"{folder}: found no {name}; expected the weights as safetensors.")
-        _check_safetensors(folder / name)
-    return [*([index] if index.is_file() else []), *(folder / name for name in names)]
-
-
-def _check_safetensors(path: Path) -> None:
-    """Refuse a file that is shorter or longer than its own header says."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = read_json(file.read(min(length, size)))
-    if header is None:
-        raise ModelError(f"{path}: found no header of a safetensors file; expected a whole one.")
-    tensors = [
-        record_from(_TensorEntry, entry, f"{path}, {name}")
-        for name, entry in header.items()
-        if name != "__metadata__"
-    ]
-    promised = 8 + length + max((tensor.data_offsets[1] for tensor in tensors), default=0)
-    if size != promised:
-        raise ModelError(
-            f"{path}: found {size} bytes; expected the {promised} that its header promises. The file was not "
-            "written whole."
-        )
 
 
 def _remote_code(folder: Path, *configs: Mapping[str, Any]) -> list[Path]:

@@ -1,5 +1,6 @@
 """Names of the bands that networks take as input channels."""
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
@@ -23,10 +24,11 @@ def checked_bands(bands: Any) -> tuple[str, ...]:
         bands: A sequence of band names.
 
     Raises:
-        ValueError: There are no bands, or one is unknown or repeated.
+        ValueError: There are no bands, one is unknown or repeated, or `bands` is no sequence.
     """
-    if isinstance(bands, str):
-        raise ValueError(f"bands: found the text {bands!r}; expected a list such as {list(BANDS[:3])}.")
+    if isinstance(bands, str | bytes) or not isinstance(bands, Iterable):
+        what = "the text " if isinstance(bands, str) else ""
+        raise ValueError(f"bands: found {what}{bands!r}; expected a list such as {list(BANDS[:3])}.")
     names = tuple(bands)
     if not names:
         raise ValueError("bands: found none; expected at least one band.")

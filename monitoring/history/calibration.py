@@ -166,7 +166,8 @@ class _CalibrationRecord:
 
 
 def _file(path: str | os.PathLike[str]) -> Path:
-    return Path(path) / CALIBRATION_NAME if Path(path).is_dir() else Path(path)
+    is_checkpoint = Path(path).is_dir() and Path(path).name != CALIBRATION_NAME
+    return Path(path) / CALIBRATION_NAME if is_checkpoint else Path(path)
 
 
 def _interval(key: str) -> int:

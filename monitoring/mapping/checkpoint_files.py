@@ -33,11 +33,13 @@ def checkpoint_file(source: str, name: str, *, otherwise: str) -> Path | None:
             confidence interval".
 
     Returns:
-        The file; None if the checkpoint has none, or if the Hub cannot be asked.
+        The file, or whatever else bears its name; None if the checkpoint has none, or if the Hub cannot be
+        asked.
     """
     folder = Path(source)
     if folder.is_dir():
-        return folder / name if (folder / name).is_file() else None
+        path = folder / name
+        return path if path.exists() or path.is_symlink() else None
     try:
         return Path(hf_hub_download(source, name))
     except HFValidationError:

@@ -37,12 +37,17 @@ from euromine.modeling import (
 )
 from euromine.support.errors import ArgumentError, ModelError, RecordError
 from euromine.support.records import Record, read_record
+from euromine.support.weight_files import weight_files
 
-from .checkpoint_files import HTTP_ERROR
+from .checkpoint_files import HTTP_ERROR, checkpoint_file
 
 _CONFIG, _PROCESSOR_CONFIG = "config.json", "preprocessor_config.json"
 _WEIGHTS = "the complete model.safetensors that belongs to config.json"
 _CHECKPOINT = "a checkpoint of train_seg.py or train_cd.py"
+_REDIRECTIONS = {
+    "adapter_config.json": "an adapter, which needs another model",
+    "processor_config.json": "settings that outrank preprocessor_config.json",
+}
 _DOES = {SEGMENTATION: "maps footprints", CHANGE_DETECTION: "finds changes between two years"}
 _AUTO_CLASSES: dict[str, Any] = {
     SEGMENTATION: AutoModelForSemanticSegmentation,
@@ -248,8 +253,16 @@ def _read(kind: type[Record], name: str, file: str) -> Record:
         ) from error
 
 
+def _refuse_redirections(name: str) -> None:
+    """Refuse files that make transformers load other weights or settings than those that are checked here."""
+    for file, what in _REDIRECTIONS.items():
+        if checkpoint_file(name, file, otherwise="the checkpoint is taken as it is") is not None:
+            raise ModelError(f"{name}: found {what} ({file}); expected {_CHECKPOINT} without it.")
+
+
 def _load_config(name: str) -> PreTrainedConfig:
     stored = _read(_Config, name, _CONFIG)
+    _refuse_redirections(name)
     if stored.quantization_config is not None:
         raise ModelError(
             f"{name}: found quantised weights; expected weights as train_seg.py and train_cd.py save them. "
@@ -269,9 +282,13 @@ def _load_config(name: str) -> PreTrainedConfig:
     try:
         return AutoConfig.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, StrictDataclassError, *_UNCHECKED) as error:
-        raise ModelError(
-            f"{name}: found a {_CONFIG} that cannot be loaded ({_first_line(error)}); expected {_CHECKPOINT}."
-        ) from error
+        raise _useless_config(name, error) from error
+
+
+def _useless_config(name: str, error: BaseException) -> ModelError:
+    return ModelError(
+        f"{name}: found a {_CONFIG} that cannot be loaded ({_first_line(error)}); expected {_CHECKPOINT}."
+    )
 
 
 def _task_of(name: str, config: PreTrainedConfig) -> str:
@@ -303,20 +320,16 @@ def _load_image_processor(name: str) -> EuroMineImageProcessor:
 
 def _load_weights(name: str, task: str) -> PreTrainedModel:
     """The network with all of its weights: transformers would fill those that it does not find at random."""
+    if Path(name).is_dir():
+        weight_files(Path(name))
     try:
         model, report = _AUTO_CLASSES[task].from_pretrained(
             name, trust_remote_code=False, use_safetensors=True, output_loading_info=True
         )
     # RuntimeError: weights of other sizes than the configuration's. ImportError: a library that it asks for.
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        ImportError,
-        SafetensorError,
-        HTTP_ERROR,
-        *_UNCHECKED,
-    ) as error:
+    except _UNCHECKED as error:
+        raise _useless_config(name, error) from error
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError, HTTP_ERROR) as error:
         for cause in _chain(error):
             if isinstance(cause, (LocalEntryNotFoundError, HTTP_ERROR)):
                 raise _unreachable(name, cause) from error

@@ -73,7 +73,7 @@ def number_or_none(value: Any) -> float | None:
     """A finite number, also from text; None for anything else."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 

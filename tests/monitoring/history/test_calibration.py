@@ -104,7 +104,7 @@ def of_median(counts):
             "counts: found rows of several lengths, or too large numbers; expected 2 x 2 pixel counts",
         ),
         (
-            json.dumps(DOCUMENT | {"footprints": of_median([[[2**64, 1], [2, 1]], [[1, 1], [1, 1]]])}),
+            json.dumps(DOCUMENT | {"footprints": of_median([[[2**63, 1], [2, 1]], [[1, 1], [1, 1]]])}),
             "counts: found rows of several lengths, or too large numbers; expected 2 x 2 pixel counts",
         ),
         (json.dumps(DOCUMENT | {"footprints": of_median(COUNTS[:1])}), r"counts: found int64 \(1, 2, 2\)"),

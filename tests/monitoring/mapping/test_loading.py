@@ -122,9 +122,15 @@ def test_a_model_is_loaded_with_its_processor(checkpoint: Path) -> None:
     assert model_digest(again.model, again.image_processor) == digest
 
 
-def test_a_device_that_cannot_be_used_is_refused(checkpoint: Path) -> None:
-    with pytest.raises(ArgumentError, match=r"^device: found 'quantum', which cannot be used"):
-        load_model(checkpoint, device="quantum")
+@pytest.mark.parametrize(
+    "device",
+    ["quantum", "", "meta", "cuda:99", "mps", "xla", "hpu", "vulkan", "privateuseone", "opengl", "cpu:-1"],
+)
+def test_a_device_that_cannot_be_used_is_refused_before_anything_is_read(device: str) -> None:
+    if device == "mps" and torch.backends.mps.is_available():
+        pytest.skip("this machine has it")
+    with pytest.raises(ArgumentError, match=rf"^device: found '{device}', which cannot be used"):
+        load_model("no/such/model", device=device)
 
 
 def test_a_processor_of_another_kind_or_with_unknown_bands_is_refused(
@@ -178,7 +184,7 @@ def test_pickled_weights_are_refused(altered: Callable[..., Path]) -> None:
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
     with pytest.raises(
-        ModelError, match=r"found weights that cannot be loaded \(.*expected the complete model"
+        ModelError, match=r"found pickled weights \(pytorch_model\.bin\), which can hold code; expected the"
     ):
         load_model(folder)
 
@@ -192,6 +198,13 @@ def test_pickled_weights_are_refused(altered: Callable[..., Path]) -> None:
         ({"backbone_config": {"attn_implementation": "a/b"}}, "asks for a kernel from the Hub"),
         ({"use_pretrained_backbone": True}, "asks for the weights of another model"),
         ({"model_type": None}, "null in model_type; expected a string"),
+        ({"widths": ["four"] * 5}, "found a config.json that cannot be loaded"),
+        ({"widths": [[4]] * 5}, "found a config.json that cannot be loaded"),
+        ({"architectures": 5}, "5 in architectures; expected a list or null"),
+        ({"id2label": [1]}, "a list in id2label; expected an object"),
+        ({"dtype": "../../etc/passwd"}, "found a config.json that cannot be loaded"),
+        ({"bands": 5}, "5 in bands; expected a list or null"),
+        ({"anything": 10**400}, "found the number 1000.*; expected at most 64 bits"),
     ],
 )
 def test_weights_in_need_of_other_code_or_files_are_refused(
@@ -234,4 +247,15 @@ def test_a_file_that_is_no_object_is_refused(altered: Callable[..., Path], file:
     folder = altered("unet")
     (folder / file).write_text(text)
     with pytest.raises(ModelError, match=rf"found a {file} that cannot be loaded"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("file", ["adapter_config.json", "processor_config.json"])
+@pytest.mark.parametrize("text", ['{"base_model_name_or_path": "someone/base", "image_processor": {}}', "["])
+def test_files_that_lead_transformers_to_other_weights_or_settings_are_refused(
+    altered: Callable[..., Path], file: str, text: str
+) -> None:
+    folder = altered("unet")
+    (folder / file).write_text(text)
+    with pytest.raises(ModelError, match=rf"\({file}\); expected a checkpoint of .* without it"):
         load_model(folder)
