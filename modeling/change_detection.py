@@ -13,6 +13,7 @@ from .base import MultispectralModel
 from .configuration import ChangeDetectionConfig
 from .heap import keep_freed_memory
 from .losses import check_labels, masked_cross_entropy
+from .offload import weights_in_place
 
 # Change logits, alone or followed by the maps of deep supervision.
 ChangeMaps = Tensor | tuple[Tensor, ...]
@@ -196,14 +197,15 @@ class ChangeDetector(MultispectralModel):
             keep_freed_memory()
         asked = sorted({year for pair in pairs for year in pair})
         images = {year: self.pad(pixel_values[:, year]) for year in asked}
-        decode = self._pair_decoder(images, 2 * chunk)
         results = []
-        for start in range(0, len(pairs), chunk):
-            part = pairs[start : start + chunk]
-            maps = decode([first for first, _ in part], [second for _, second in part])
-            logits, _ = self._cropped(maps, (height, width))
-            logits = logits.unflatten(0, (len(part), batch)).transpose(0, 1)
-            results.append(logits if transform is None else transform(logits))
+        with weights_in_place(self):
+            decode = self._pair_decoder(images, 2 * chunk)
+            for start in range(0, len(pairs), chunk):
+                part = pairs[start : start + chunk]
+                maps = decode([first for first, _ in part], [second for _, second in part])
+                logits, _ = self._cropped(maps, (height, width))
+                logits = logits.unflatten(0, (len(part), batch)).transpose(0, 1)
+                results.append(logits if transform is None else transform(logits))
         return torch.cat(results, dim=1)
 
     def _pair_decoder(

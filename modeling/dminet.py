@@ -16,6 +16,7 @@ from .base import init_convolutions
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
 from .layers import MutualGate
+from .offload import weights_in_place
 from .pretrained import EncoderWeights, PretrainedEncoderModel
 from .resnet import ResNet, resnet_weights
 
@@ -205,8 +206,11 @@ class DMINetForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
         """As `decode`, without the agreement and the finest scale if the logits need neither."""
         if self.config.prediction == "authors":
             return self.decode(features_1, features_2)[0]
-        middle, coarse = (
-            abs(torch.sub(*cast("JointAttention", attend).attended(first, second)))
-            for attend, first, second in list(zip(self.attention, features_1, features_2, strict=True))[1:]
-        )
+        with weights_in_place(*self.attention):
+            middle, coarse = (
+                abs(torch.sub(*cast("JointAttention", attend).attended(first, second)))
+                for attend, first, second in list(zip(self.attention, features_1, features_2, strict=True))[
+                    1:
+                ]
+            )
         return self.difference.coarser(middle, coarse)

@@ -10,7 +10,7 @@ the masks and classes for the loss from ordinary labels.
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation
 from transformers.modeling_outputs import SemanticSegmenterOutput
@@ -18,6 +18,7 @@ from transformers.modeling_outputs import SemanticSegmenterOutput
 from .base import MultispectralModel, resize_and_crop
 from .configuration import SegmentationConfig
 from .losses import check_labels
+from .offload import weights_in_place
 from .stem import load_checkpoint
 
 # A mask logit with practically no loss where the target is 0: its sigmoid is 4.5e-5.
@@ -158,7 +159,8 @@ class Mask2FormerForSemanticSegmentation(MultispectralModel):
             )
         images = self.pad(pixel_values)
         padded = (images.shape[-2], images.shape[-1])
-        outputs = self.mask2former(images, output_auxiliary_logits=True)
+        with weights_in_place(*self._read_without_call()):
+            outputs = self.mask2former(images, output_auxiliary_logits=True)
         logits = semantic_logits(outputs.class_queries_logits, outputs.masks_queries_logits)
         if padded != size:
             logits = resize_and_crop(logits, padded, size)
@@ -172,6 +174,11 @@ class Mask2FormerForSemanticSegmentation(MultispectralModel):
             }
             loss = self.loss([*outputs.auxiliary_logits, final], labels)
         return SemanticSegmenterOutput(loss=loss, logits=logits)
+
+    def _read_without_call(self) -> list[nn.Module]:
+        """Layers of transformers' network whose weights are used without a call of the layer."""
+        kinds = (nn.Embedding, nn.modules.linear.NonDynamicallyQuantizableLinear)
+        return [] if torch.compiler.is_compiling() else [m for m in self.modules() if isinstance(m, kinds)]
 
     @property
     def accepts_loss_kwargs(self) -> bool:

@@ -16,6 +16,7 @@ import onnxruntime
 import pytest
 import torch
 import transformers
+from accelerate import cpu_offload
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 from transformers import (
@@ -338,6 +339,21 @@ def test_losses_of_the_parts_of_a_batch_add_up_to_that_of_the_whole(name, networ
         ]
     torch.testing.assert_close(sum(parts), whole, rtol=1e-5, atol=0)
     assert not network.accepts_loss_kwargs, "transformers' Trainer would count ignored pixels"
+
+
+def test_a_network_whose_weights_are_offloaded_computes_the_same(network):
+    images = random_images(network.eval(), 64, 64)
+    offloaded = cpu_offload(copy.deepcopy(network), execution_device=torch.device("cpu"))
+    assert all(parameter.is_meta for parameter in offloaded.parameters())
+    with torch.no_grad():
+        expected, found = network(images).logits, offloaded(images).logits
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+        if images.ndim == 5:
+            series = torch.cat((images, images[:, :1] + 0.1), dim=1)
+            torch.testing.assert_close(
+                offloaded.predict_series(series), network.predict_series(series), rtol=1e-3, atol=1e-4
+            )
+    assert all(parameter.is_meta for parameter in offloaded.parameters())
 
 
 def test_gradients_are_the_same_with_checkpoints_or_checkpoints_are_refused(name, network):
