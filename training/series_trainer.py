@@ -70,7 +70,7 @@ class SeriesTrainer(Trainer):
         self.sampler = sampler or EpochSampler(len(train_dataset), data_seed(args))
         self._staging: Path | None = None
         if args.ddp_find_unused_parameters is None:
-            # Deep supervision may be left out of the loss; Trainer assumes not where gradients are checkpointed.
+            # Maps may be left out of the loss, which Trainer does not expect with checkpointed gradients.
             args.ddp_find_unused_parameters = True
         super().__init__(
             model=model,

@@ -1,4 +1,7 @@
 import errno
+import multiprocessing
+import os
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, TrainingArguments
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from euromine.dataset_script.label_changes import change_between
 from euromine.metrics.annual_f1.annual_f1 import AnnualF1
@@ -87,6 +91,28 @@ class DeepDetector(PlainDetector):
 
     def decode(self, features_1: Any, features_2: Any) -> tuple[Tensor, Tensor]:
         return super().decode(features_1, features_2), two_class_logits(self.side(features_1 + features_2))
+
+
+class Checkpointed(GradientCheckpointingLayer):
+    """A convolution that may be computed again in the backward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(10, 6, 3, padding=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.convolution(images).relu()
+
+
+class CheckpointedDetector(DeepDetector):
+    """With an encoder whose gradients may be checkpointed."""
+
+    supports_gradient_checkpointing = True
+
+    def __init__(self, config: PlainChangeConfig) -> None:
+        super().__init__(config)
+        self.encoder = Checkpointed()
+        self.post_init()
 
 
 def annual_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
@@ -225,6 +251,80 @@ def test_parts_with_unknown_pixels_teach_what_the_whole_batch_does(make_trainer,
         for name, change in expected.items():
             assert change.any(), name
             torch.testing.assert_close(found[name], change, rtol=1e-4, atol=1e-7)
+
+
+def train_a_part(rank: int, port: int, output_dir: Path, arguments: dict[str, Any]) -> None:
+    """Train in one of two processes that share each batch, and store what the network has learnt."""
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ.update(shared, RANK=str(rank), LOCAL_RANK=str(rank))
+    torch.set_num_threads(1)
+    trainer = trained_on_unknown_pixels(output_dir, **arguments)
+    loss = trainer.state.log_history[0]["loss"]
+    torch.save((weights_of(trainer.network), loss), output_dir.with_name(f"part-{rank}.pt"))
+
+
+def trained_on_unknown_pixels(output_dir: Path, **arguments: Any) -> SeriesTrainer:
+    """A trainer after two steps on eight pairs whose shares of unknown pixels differ."""
+    rows = [
+        {"images": np.stack([row["image"], row["image"][:, ::-1]]), "change": row["label"]}
+        for row in annual_rows(8)
+    ]
+    for number, row in enumerate(rows):
+        row["change"][: 4 * number] = 255
+    torch.manual_seed(0)
+    trainer = SeriesTrainer(
+        CheckpointedDetector(PlainChangeConfig()),
+        TrainingArguments(str(output_dir), **{**COMMON, **arguments}),
+        image_processor=EuroMineImageProcessor(),
+        train_dataset=rows,
+        collator=SeriesCollator(SITES, 3),
+        scores=SeriesScores("change-detection", SITES),
+        sampler=InOrder(len(rows), seed=0),
+        augmentation=False,
+    )
+    trainer.train()
+    return trainer
+
+
+def test_two_processes_with_checkpointed_gradients_learn_what_one_does_from_the_whole_batch(tmp_path):
+    """Layers that run once for each date, a map outside the loss, parts with few known pixels."""
+    arguments = {
+        "use_cpu": True,
+        "disable_tqdm": True,
+        "max_steps": 2,
+        "save_strategy": "no",
+        "logging_steps": 1,
+        "optim": "sgd",
+        "max_grad_norm": 0,
+        "learning_rate": 1e-2,
+    }
+    alone = trained_on_unknown_pixels(tmp_path / "alone", per_device_train_batch_size=4, **arguments)
+    parts = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2}
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = int(found.getsockname()[1])
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["euromine.train_seg", "euromine.train_cd"])
+    processes = [
+        context.Process(
+            target=train_a_part,
+            args=(rank, port, tmp_path / "two", {**arguments, **parts, "gradient_checkpointing": True}),
+        )
+        for rank in range(2)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+        assert process.exitcode == 0
+    before = CheckpointedDetector(PlainChangeConfig()).state_dict().keys()
+    for rank in range(2):
+        weights, loss = torch.load(tmp_path / f"part-{rank}.pt", weights_only=True)
+        assert weights.keys() == before
+        if rank == 0:
+            assert loss == pytest.approx(alone.state.log_history[0]["loss"], rel=1e-4)
+        for name, value in weights_of(alone.network).items():
+            torch.testing.assert_close(weights[name], value, rtol=1e-4, atol=1e-6, msg=name)
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])
