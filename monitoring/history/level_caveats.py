@@ -7,6 +7,7 @@ from collections import defaultdict
 from euromine.support.processing_levels import MEANINGS
 
 from .manifest import Manifest
+from .year_words import years_in_words
 
 
 def level_caveats(manifest: Manifest) -> list[str]:
@@ -24,7 +25,7 @@ def level_words(manifest: Manifest) -> str:
     if unknown := [scene.year for scene in manifest.scenes if scene.level is None]:
         years |= {"unknown": unknown}
     if len(years) > 1:
-        return ", ".join(f"{_listed(found)} {level}" for level, found in years.items())
+        return ", ".join(f"{years_in_words(found)} {level}" for level, found in years.items())
     (level,) = years
     return f"{level} ({MEANINGS[level]})" if level in MEANINGS else "not recorded in the images"
 
@@ -32,8 +33,9 @@ def level_words(manifest: Manifest) -> str:
 def _of_models(manifest: Manifest) -> list[str]:
     years = _years_by_level(manifest)
     return [
-        f"The images of {_listed(found)} are {level} ({MEANINGS[level]}), but {record.source} was trained on "
-        f"{record.level} ({MEANINGS[record.level]}), so expect less accurate maps than its scores promise."
+        f"The images of {years_in_words(found)} are {level} ({MEANINGS[level]}), but {record.source} was "
+        f"trained on {record.level} ({MEANINGS[record.level]}), so expect less accurate maps than its scores "
+        "promise."
         for record in manifest.models
         for level, found in years.items()
         if record.level in MEANINGS and record.level != level
@@ -44,7 +46,7 @@ def _of_years(manifest: Manifest) -> list[str]:
     years = _years_by_level(manifest)
     if len(years) < 2:
         return []
-    levels = ", ".join(f"{_listed(found)} {level}" for level, found in years.items())
+    levels = ", ".join(f"{years_in_words(found)} {level}" for level, found in years.items())
     return [
         f"The images are of different processing levels ({levels}), so some of the change between these "
         "years may be of reflectance alone."
@@ -57,11 +59,3 @@ def _years_by_level(manifest: Manifest) -> dict[str, list[int]]:
         if scene.level is not None:
             found[scene.level].append(scene.year)
     return dict(sorted(found.items()))
-
-
-def _listed(years: list[int]) -> str:
-    """Years for a sentence: "2015", "2015 and 2017", "2015 to 2018", "2015, 2017 and 2018"."""
-    if len(years) > 2 and years == list(range(years[0], years[-1] + 1)):
-        return f"{years[0]} to {years[-1]}"
-    *others, last = map(str, years)
-    return f"{', '.join(others)} and {last}" if others else last

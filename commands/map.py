@@ -1,0 +1,122 @@
+"""`euromine map`: from a place to the report on its mine, in one command."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .place_options import (
+    AcquiredLevel,
+    BBox,
+    Catalogue,
+    DryRun,
+    Fill,
+    Geometry,
+    Margin,
+    Months,
+    Radar,
+    Scenes,
+    acquisition_options,
+    parse_bbox,
+)
+from .series_options import (
+    MODEL_HELP,
+    ChangeModel,
+    Device,
+    MinimumMappingUnit,
+    Overlap,
+    Pairs,
+    Permits,
+    Smooth,
+    Threshold,
+    Window,
+    parse_smoothing,
+    series_summary,
+)
+from .simulate import parse_years
+
+
+def map_place(
+    name: Annotated[str, typer.Argument(help="The site's name, such as Bogdanka.")],
+    years: Annotated[str, typer.Option(help="Years: 2017-2025, or 2017,2021,2025.")],
+    model: Annotated[str, typer.Option(help=MODEL_HELP)],
+    out: Annotated[Path, typer.Option(help="The folder to create or to complete.")],
+    bbox: BBox = None,
+    geometry: Geometry = None,
+    months: Months = "6-8",
+    catalogue: Catalogue = "earth-search",
+    level: AcquiredLevel = "l2a",
+    scenes: Scenes = 8,
+    fill: Fill = "least-cloudy",
+    margin: Margin = 500.0,
+    radar: Radar = False,
+    change_model: ChangeModel = None,
+    smooth: Smooth = "median",
+    pairs: Pairs = "all",
+    threshold: Threshold = 0.5,
+    minimum_mapping_unit: MinimumMappingUnit = 0.0,
+    permits: Permits = None,
+    window: Window = 512,
+    overlap: Overlap = 64,
+    device: Device = None,
+    pdf: Annotated[
+        bool, typer.Option("--pdf", help="Write the report as a PDF (needs euromine\\[pdf]).")
+    ] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Map a place over the years: acquire composites, map the mine, and write the report.
+
+    The composites go to OUT/EuroMineNet/NAME, maps, tables and the report to OUT/maps/NAME. Run the same
+    command again to resume an interrupted run, or with more years to add them: what is complete is kept.
+    """
+    chosen = parse_years(years)
+    bounds = None if bbox is None else parse_bbox(bbox)
+    smoothing = parse_smoothing(smooth)
+    options = acquisition_options(
+        chosen,
+        months=months,
+        catalogue=catalogue,
+        level=level,
+        scenes=scenes,
+        fill=fill,
+        margin=margin,
+        radar=radar,
+    )
+    # Imported here, because torch and rasterio take seconds.
+    from euromine.monitoring import place_history
+    from euromine.monitoring.history.series_settings import SeriesSettings
+    from euromine.monitoring.monitor import MineMonitor
+
+    settings = SeriesSettings(
+        smoothing=smoothing,
+        pairs=pairs,
+        threshold=threshold,
+        minimum_mapping_unit=minimum_mapping_unit,
+        permits=permits,
+        site=name,
+        window=window,
+        overlap=overlap,
+    )
+    if dry_run:
+        from euromine.acquisition import plan_site
+
+        typer.echo(plan_site(out, name, options, bbox=bounds, geometry=geometry))
+        folder, maps = place_history.site_folders(out, name)
+        typer.echo(f"Composites go to {folder}, the maps of {model} and the report to {maps}.")
+        return
+    # Before hours of downloads: a model that cannot be loaded.
+    monitor = MineMonitor.from_pretrained(model, change_model, device)
+    result = place_history.map_place(
+        name,
+        monitor,
+        out,
+        options,
+        bbox=bounds,
+        geometry=geometry,
+        settings=settings,
+        pdf=pdf,
+        progress=True,
+        announce=typer.echo,
+    )
+    for line in series_summary(result.series):
+        typer.echo(line)

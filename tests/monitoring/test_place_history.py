@@ -1,0 +1,115 @@
+"""From a place to its report: the order of the steps, what is kept, and what is told."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from euromine.acquisition import AcquiredSite, AcquisitionOptions
+from euromine.monitoring import MineMonitor, place_history
+from euromine.monitoring.history.series_settings import SeriesSettings
+from euromine.monitoring.place_history import map_place
+from euromine.support.errors import DataError
+
+from .history.site_images import PLAIN, YEARS
+
+SETTINGS = SeriesSettings(smoothing="none", pairs="consecutive", **PLAIN)
+
+
+@pytest.fixture
+def catalogue(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """A catalogue with scenes of `YEARS`, without a network; the years of each request."""
+    requests = []
+
+    def acquire_site(out, name, options, *, bbox=None, geometry=None, progress=False):
+        requests.append(options.years)
+        folder = Path(out) / "EuroMineNet" / name
+        (folder / "image").mkdir(parents=True, exist_ok=True)
+        made, kept, missing = [], [], []
+        for year in options.years:
+            file = folder / "image" / f"Year{year}.tif"
+            (kept if file.exists() else made if year in YEARS else missing).append(year)
+            if year in made:
+                shutil.copy(place / "image" / file.name, file)
+        made, kept, missing = map(tuple, (made, kept, missing))
+        return AcquiredSite(
+            name=name, folder=folder, made=made, kept=kept, missing=missing, radar=(), notes=()
+        )
+
+    monkeypatch.setattr(place_history, "acquire_site", acquire_site)
+    return requests
+
+
+def mapped(mapper, out: Path, *years: int, **options):
+    told: list[str] = []
+    result = map_place(
+        "Mine_7",
+        MineMonitor([mapper]),
+        out,
+        AcquisitionOptions(years=years),
+        bbox=(15, 47, 15.1, 47.1),
+        settings=options.pop("settings", SETTINGS),
+        announce=told.append,
+        **options,
+    )
+    return result, told
+
+
+def test_a_place_becomes_an_archive_maps_and_a_report(catalogue, mapper, tmp_path) -> None:
+    result, told = mapped(mapper, tmp_path, 2015, 2016, 2017)
+    maps = tmp_path / "maps" / "Mine_7"
+    assert (result.series.years, result.series.manifest.missing_years) == ([2015, 2016], [2017])
+    assert (result.series.manifest.site, result.report) == ("Mine_7", maps / "report.html")
+    assert "There is no image of 2017" in result.report.read_text(encoding="utf-8")
+    assert told == [
+        f"1 of 3: composites of 2015 to 2017, into {tmp_path / 'EuroMineNet' / 'Mine_7'}",
+        "        2015 and 2016 made; 2017 without scenes",
+        f"2 of 3: maps of 2015 and 2016, into {maps}",
+        f"3 of 3: report, {maps / 'report.html'}",
+    ]
+
+
+def test_later_years_join_those_that_are_there(catalogue, mapper, tmp_path) -> None:
+    mapped(mapper, tmp_path, 2015)
+    first = tmp_path / "maps" / "Mine_7" / "probability_2015.tif"
+    before = first.stat()
+    result, told = mapped(mapper, tmp_path, 2016)
+    assert result.series.years == [2015, 2016]
+    assert result.series.manifest.missing_years == []
+    assert (first.stat().st_ino, first.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    _, told = mapped(mapper, tmp_path, 2015, 2016)
+    assert told[1].strip() == "2015 and 2016 kept from an earlier run"
+
+
+def test_ctrl_c_between_maps_loses_no_step(catalogue, mapper, tmp_path, monkeypatch) -> None:
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("euromine.monitoring.history.series.map_footprints", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            mapped(mapper, tmp_path, 2015, 2016)
+    first = tmp_path / "maps" / "Mine_7" / "probability_2015.tif"
+    before = first.stat().st_mtime_ns
+    result, told = mapped(mapper, tmp_path, 2015, 2016)
+    assert "2015 and 2016 kept" in told[1]
+    assert result.report.is_file()
+    assert first.stat().st_mtime_ns == before
+
+
+def test_permits_that_are_not_there_are_told_before_anything_is_fetched(catalogue, mapper, tmp_path) -> None:
+    pytest.importorskip("geopandas")
+    settings = SeriesSettings(permits=tmp_path / "permits.gpkg")
+    with pytest.raises(FileNotFoundError, match="there is no such file; expected the outlines of permits"):
+        mapped(mapper, tmp_path, 2015, settings=settings)
+    assert catalogue == []
+
+
+def test_nothing_is_mapped_where_nothing_was_acquired(mapper, tmp_path, monkeypatch) -> None:
+    def acquire_site(*arguments, **options):
+        raise DataError("Mine_7: found no scene; expected at least one.")
+
+    monkeypatch.setattr(place_history, "acquire_site", acquire_site)
+    with pytest.raises(DataError, match="found no scene"):
+        mapped(mapper, tmp_path, 2015)
+    assert list(tmp_path.iterdir()) == []
