@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from .acquisition_options import AcquisitionOptions as AcquisitionOptions
     from .acquisition_record import AcquisitionRecord as AcquisitionRecord
     from .acquisition_record import read_acquisition as read_acquisition
+    from .many_sites import acquire_sites as acquire_sites
     from .site_acquisition import AcquiredSite as AcquiredSite
     from .site_acquisition import acquire_site as acquire_site
 
@@ -16,6 +17,7 @@ __all__ = [
     "AcquisitionOptions",
     "AcquisitionRecord",
     "acquire_site",
+    "acquire_sites",
     "read_acquisition",
 ]
 
@@ -26,6 +28,7 @@ __getattr__, __dir__ = lazy_names(
         "AcquisitionOptions": ".acquisition_options",
         "AcquisitionRecord": ".acquisition_record",
         "acquire_site": ".site_acquisition",
+        "acquire_sites": ".many_sites",
         "read_acquisition": ".acquisition_record",
     },
 )

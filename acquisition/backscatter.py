@@ -33,7 +33,7 @@ def make_radar_year(plan: SitePlan, year: int, path: Path, progress: Progress) -
     assert grid is not None, "years without scenes are not made"
     refused: dict[str, str] = {}
     while items := [item for item in plan.radar_items.get(year, ()) if item.id not in refused]:
-        chosen = _spread(passes(items), plan.settings.scenes)
+        chosen = spread_passes(passes(items), plan.settings.scenes)
         try:
             return _made(plan, grid, year, path, chosen, tuple(refused.values()), progress)
         except RefusedItemError as error:
@@ -89,7 +89,7 @@ def _power(items: Sequence[SceneItem], part: SiteGrid, name: str) -> NDArray[np.
     return found
 
 
-def _spread(groups: list[tuple[SceneItem, ...]], number: int) -> list[tuple[SceneItem, ...]]:
+def spread_passes(groups: list[tuple[SceneItem, ...]], number: int) -> list[tuple[SceneItem, ...]]:
     """So many of the passes, evenly over the season."""
     if len(groups) <= number:
         return groups

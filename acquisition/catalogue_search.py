@@ -104,13 +104,16 @@ def _collections(client: Any, catalogue: Catalogue) -> tuple[str, ...]:
     found = tuple(name for name in catalogue.collections if name in there)
     if found:
         return found
-    listed = f"{catalogue.url}: found the collections {', '.join(there[:12]) or 'none'}"
+    listed = ", ".join(there[:12]) or "none"
     if catalogue.collections == (RADAR_COLLECTION,) and any("grd" in name for name in there):
         raise DataError(
-            f"{listed}; expected {RADAR_COLLECTION}, as GRD is in radar geometry and cannot be laid over a "
-            "map. Take radar from --catalogue planetary-computer, or leave --radar out."
+            f"{catalogue.url}: found the collections {listed}; expected {RADAR_COLLECTION}, as GRD is in "
+            "radar geometry and cannot be laid over a map. Take radar from --catalogue planetary-computer, "
+            "or leave --radar out."
         )
-    raise DataError(f"{listed}; expected {' or '.join(catalogue.collections)}.")
+    raise DataError(
+        f"{catalogue.url}: found the collections {listed}; expected {' or '.join(catalogue.collections)}."
+    )
 
 
 def _broken_answers() -> tuple[type[Exception], ...]:

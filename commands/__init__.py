@@ -12,11 +12,24 @@ import typer.core
 from euromine.support.errors import DEBUG_VARIABLE, reported_errors
 from euromine.support.interrupts import INTERRUPTED, RESUME, say_interrupted
 
-from . import annotate, build, calibrate, demo, link, predict, publish, report, series, simulate, tables
+from . import (
+    acquire,
+    annotate,
+    build,
+    calibrate,
+    demo,
+    link,
+    predict,
+    publish,
+    report,
+    series,
+    simulate,
+    tables,
+)
 from .map import map_place
 
 # The same command resumes these: what was complete is kept.
-_RESUMABLE = ("build", "demo", "link", "map", "predict", "publish", "series", "simulate", "unlink")
+_RESUMABLE = ("acquire", "build", "demo", "link", "map", "predict", "publish", "series", "simulate", "unlink")
 
 
 class _Commands(typer.core.TyperGroup):
@@ -39,6 +52,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("acquire")(acquire.acquire)
 app.add_typer(annotate.app, name="annotate")
 app.command("build")(build.build)
 app.command("calibrate")(calibrate.calibrate)

@@ -1,0 +1,134 @@
+"""What an acquisition would read and compose, as a table: scenes, clear shares and sizes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from euromine.dataset_script.archive_bands import BANDS
+from euromine.support.errors import SceneError
+from euromine.support.markdown import table
+
+from .acquisition_options import AcquisitionOptions
+from .backscatter import spread_passes
+from .remote_rasters import RemoteFile, window_bytes
+from .scene_items import POLARISATIONS, RefusedItemError, SceneItem, passes
+from .scene_reading import SeenPass, choose_passes, read_ahead, see_passes
+from .site_acquisition import planned_site, site_folder
+from .site_grids import PIXEL, SiteGrid
+from .site_plans import SitePlan
+
+_HEADER = ("year", "day", "scene", "baseline", "offset", "clear", "MB")
+
+
+def describe_acquisition(
+    out: str | os.PathLike[str], name: str, options: AcquisitionOptions, outline: Any
+) -> str:
+    """What `acquire_site` would do, as text: a table of scenes and a line in sum. Nothing is written.
+
+    The clear share is that of the site, read from each scene's classification; sizes are those of the
+    compressed blocks that will be read, from the files' headers.
+
+    Args:
+        out: As for `acquire_site`.
+        name: The site's name.
+        options: As for `acquire_site`.
+        outline: A shapely geometry in degrees; None for that of an earlier run.
+
+    Raises:
+        EuroMineError, OSError: As for `acquire_site`.
+    """
+    folder = site_folder(out, name)
+    plan, record = planned_site(folder, name, options, outline)
+    if plan.grid is None:
+        raise SceneError(
+            f"{name}: found no scene of {', '.join(map(str, options.years))}; expected at least one. Give "
+            "other --years or --months, and check that the place is right: longitude comes first."
+        )
+    rows: list[tuple[str, ...]] = []
+    total = 0
+    notes = [note for year in sorted(plan.notes) for note in plan.notes[year]]
+    for year in sorted(options.years):
+        if str(year) in record.years:
+            notes.append(f"{year}: is complete and will be kept.")
+        elif plan.items[year]:
+            added, size = _year_rows(plan, plan.grid, year, notes)
+            rows += added
+            total += size
+        added, size = _radar_rows(plan, plan.grid, year)
+        rows += added
+        total += size
+    grid = plan.grid
+    lines = [
+        f"{name}: {grid.width} x {grid.height} pixels of {PIXEL} m in {grid.crs}, corner {grid.left} "
+        f"{grid.top}, {plan.settings.level}.",
+        *([table(_HEADER, rows, numbers=False)] if rows else []),
+        f"{len(rows)} scenes, {total / 2**20:.1f} MB to read.",
+        *notes,
+    ]
+    return "\n".join(lines)
+
+
+def _year_rows(
+    plan: SitePlan, grid: SiteGrid, year: int, notes: list[str]
+) -> tuple[list[tuple[str, ...]], int]:
+    refused: dict[str, str] = {}
+    while True:
+        items = [item for item in plan.items[year] if item.id not in refused]
+        try:
+            seen = see_passes(passes(items), grid, plan.area, plan.settings.level, lambda _: None)
+            chosen = choose_passes(seen, plan.settings.scenes, plan.settings.fill == "least-cloudy")
+            sizes = _sizes([one.items for one in chosen], BANDS, grid)
+        except RefusedItemError as error:
+            refused[error.item] = str(error)
+            continue
+        break
+    notes += [f"{year}: left out {sentence}" for sentence in refused.values()]
+    if not chosen:
+        notes.append(f"{year}: no scene shows the site; the year is left out.")
+    rows = [_row(year, one, size) for one, size in zip(chosen, sizes, strict=True)]
+    return rows, sum(sizes)
+
+
+def _radar_rows(plan: SitePlan, grid: SiteGrid, year: int) -> tuple[list[tuple[str, ...]], int]:
+    groups = spread_passes(passes(plan.radar_items.get(year, ())), plan.settings.scenes)
+    sizes = _sizes(groups, POLARISATIONS, grid)
+    rows = [
+        (str(year), _day(items), _names(items), f"orbit {items[0].orbit}", "", "", f"{size / 2**20:.1f}")
+        for items, size in zip(groups, sizes, strict=True)
+    ]
+    return rows, sum(sizes)
+
+
+def _row(year: int, one: SeenPass, size: int) -> tuple[str, ...]:
+    return (
+        str(year),
+        _day(one.items),
+        _names(one.items),
+        "+".join(dict.fromkeys(item.baseline for item in one.items)),
+        "+".join(dict.fromkeys(str(item.offset) for item in one.items)),
+        f"{one.share:.0%}",
+        f"{size / 2**20:.1f}",
+    )
+
+
+def _sizes(groups: Sequence[Sequence[SceneItem]], bands: Sequence[str], grid: SiteGrid) -> list[int]:
+    """The bytes to read of each pass."""
+    tasks = [
+        [
+            lambda item=item, band=band: window_bytes(RemoteFile.of(item, band), grid)
+            for item in items
+            for band in bands
+        ]
+        for items in groups
+    ]
+    return [sum(found) for found in read_ahead(tasks)]
+
+
+def _day(items: Sequence[SceneItem]) -> str:
+    return items[0].time[:10]
+
+
+def _names(items: Sequence[SceneItem]) -> str:
+    return " ".join(item.id for item in items)

@@ -1,0 +1,124 @@
+"""Many sites at once: one for each feature of a vector file, in processes or on a Dask cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from euromine.support.errors import DataError, EuroMineError, one_line
+from euromine.support.workers import in_processes, run_on_dask, usable_cores
+
+from .acquisition_options import AcquisitionOptions
+from .dry_run import describe_acquisition
+from .site_acquisition import AcquiredSite, acquire_outline
+from .site_outlines import read_site_outlines
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Task:
+    out: str
+    name: str
+    outline: Any
+    options: AcquisitionOptions
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """A site that was acquired, or the sentence on why not."""
+
+    name: str
+    site: AcquiredSite | None
+    reason: str = ""
+
+
+def acquire_sites(
+    out: str | os.PathLike[str],
+    sites: str | os.PathLike[str],
+    options: AcquisitionOptions,
+    *,
+    name_column: str | None = None,
+    workers: int | None = None,
+    dask: str | None = None,
+    progress: bool = False,
+) -> list[AcquiredSite]:
+    """Acquire a site for each feature of a vector file.
+
+    A site that fails does not stop the others; what was complete is kept, and the same call resumes.
+
+    Args:
+        out: The folder that holds, or will hold, the archive `EuroMineNet/`.
+        sites: A file in any vector format that GDAL reads, in any coordinate system.
+        options: The years, and how to compose them.
+        name_column: The column with the sites' names; by default `site`, `name` or `id`.
+        workers: The number of processes, by default one per core. Spawned, so a calling script needs
+            `if __name__ == "__main__":`.
+        dask: The address of a Dask scheduler whose workers reach `out`, instead of processes.
+        progress: Show a progress bar.
+
+    Returns:
+        The sites in the order of their names.
+
+    Raises:
+        DataError: The file does not fit, or some sites failed; the others are complete.
+        ArgumentError: An argument does not fit.
+        MissingExtraError: An extra is not installed.
+        OSError: A process was killed, or no Dask scheduler answers.
+    """
+    from tqdm import tqdm
+
+    outlines = read_site_outlines(sites, name_column)
+    tasks = [_Task(os.fspath(out), name, outline, options) for name, outline in sorted(outlines.items())]
+    done: list[AcquiredSite] = []
+    failed: list[_Outcome] = []
+    with (
+        closing(_outcomes(tasks, workers, dask)) as outcomes,
+        tqdm(total=len(tasks), disable=not progress, unit="site") as bar,
+    ):
+        for outcome in outcomes:
+            bar.set_postfix_str(outcome.name, refresh=False)
+            bar.update()
+            if outcome.site is None:
+                logger.warning("%s: not acquired. %s", outcome.name, outcome.reason)
+                failed.append(outcome)
+            else:
+                done.append(outcome.site)
+    if failed:
+        names = ", ".join(sorted(outcome.name for outcome in failed))
+        raise DataError(
+            f"{sites}: found {len(failed)} of {len(tasks)} sites that could not be acquired ({names}); "
+            f"expected all. The first: {failed[0].reason} Run the same command again to resume."
+        )
+    return sorted(done, key=lambda site: site.name)
+
+
+def _outcomes(tasks: list[_Task], workers: int | None, dask: str | None) -> Generator[_Outcome, None, None]:
+    if dask is not None:
+        return run_on_dask(_acquire, tasks, dask)
+    return in_processes(_acquire, tasks, workers or usable_cores(), "acquired a site")
+
+
+def _acquire(task: _Task) -> _Outcome:
+    try:
+        return _Outcome(task.name, acquire_outline(task.out, task.name, task.options, task.outline))
+    except (EuroMineError, OSError) as error:
+        return _Outcome(task.name, None, one_line(error))
+
+
+def described_sites(
+    out: str | os.PathLike[str],
+    sites: str | os.PathLike[str],
+    options: AcquisitionOptions,
+    *,
+    name_column: str | None = None,
+) -> str:
+    """What `acquire_sites` would do, as text; see `describe_acquisition`."""
+    outlines = read_site_outlines(sites, name_column)
+    return "\n\n".join(
+        describe_acquisition(out, name, options, outline) for name, outline in sorted(outlines.items())
+    )
