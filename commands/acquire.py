@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,20 @@ import typer
 
 from euromine.support.errors import ArgumentError
 
+from .place_options import (
+    AcquiredLevel,
+    BBox,
+    Catalogue,
+    DryRun,
+    Fill,
+    Geometry,
+    Margin,
+    Months,
+    Radar,
+    Scenes,
+    acquisition_options,
+    parse_bbox,
+)
 from .simulate import parse_years
 
 if TYPE_CHECKING:
@@ -20,37 +33,22 @@ def acquire(
     out: Annotated[Path, typer.Argument(help="The folder of the archive, to create or to complete.")],
     years: Annotated[str, typer.Option(help="Years: 2015-2025, or 2015,2018,2020-2022.")],
     site: Annotated[str | None, typer.Option(help="The site's name, such as Austria_4.")] = None,
-    bbox: Annotated[
-        str | None, typer.Option(metavar="W,S,E,N", help="The area in degrees: west,south,east,north.")
-    ] = None,
-    geometry: Annotated[
-        Path | None, typer.Option(help="The area: a vector file of any format and coordinate system.")
-    ] = None,
+    bbox: BBox = None,
+    geometry: Geometry = None,
     sites: Annotated[
         Path | None, typer.Option(help="A vector file with one site per feature, instead of --site.")
     ] = None,
     name_column: Annotated[
         str | None, typer.Option(help="The column with the names in --sites; by default site, name or id.")
     ] = None,
-    months: Annotated[str, typer.Option(help="Months to take scenes from: 6-8, or 4,6-9.")] = "6-8",
-    catalogue: Annotated[
-        str, typer.Option(metavar="earth-search|planetary-computer|URL", help="Where to search for scenes.")
-    ] = "earth-search",
-    level: Annotated[
-        str, typer.Option(metavar="l2a|l1c", help="Reflectance at the surface, or above the atmosphere.")
-    ] = "l2a",
-    scenes: Annotated[
-        int, typer.Option(help="Number of satellite passes to compose each year from, the clearest.")
-    ] = 8,
-    fill: Annotated[
-        str,
-        typer.Option(metavar="least-cloudy|nodata", help="What becomes of pixels without any clear date."),
-    ] = "least-cloudy",
-    margin: Annotated[float, typer.Option(metavar="METRES", help="Ground to add around the area.")] = 500.0,
-    radar: Annotated[bool, typer.Option("--radar", help="Acquire Sentinel-1 backscatter, too.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List scenes, clear shares and sizes; write nothing.")
-    ] = False,
+    months: Months = "6-8",
+    catalogue: Catalogue = "earth-search",
+    level: AcquiredLevel = "l2a",
+    scenes: Scenes = 8,
+    fill: Fill = "least-cloudy",
+    margin: Margin = 500.0,
+    radar: Radar = False,
+    dry_run: DryRun = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Number of processes for --sites; by default one per core.")
     ] = None,
@@ -64,11 +62,9 @@ def acquire(
     OUT/EuroMineNet/SITE gets image/Year2021.tif and so on, all on one grid, and acquisition.json with what
     made each of them. Run the same command again to resume, or with further years to add them.
     """
-    from euromine.acquisition.acquisition_options import AcquisitionOptions
-
-    options = AcquisitionOptions(
-        years=tuple(dict.fromkeys(parse_years(years))),
-        months=parse_months(months),
+    options = acquisition_options(
+        list(dict.fromkeys(parse_years(years))),
+        months=months,
         catalogue=catalogue,
         level=level,
         scenes=scenes,
@@ -102,44 +98,6 @@ def acquire(
         done = [acquire_outline(out, str(site), options, outline, progress=True)]
     for each in done:
         typer.echo(_summary(each))
-
-
-def parse_bbox(text: str) -> tuple[float, ...]:
-    """`"14.9,47.1,15.0,47.2"` -> west, south, east, north.
-
-    Raises:
-        ArgumentError: The text is something else.
-    """
-    try:
-        numbers = tuple(float(part) for part in re.split(r"\s*[,;]\s*|\s+", text.strip()))
-    except ValueError:
-        numbers = ()
-    if len(numbers) != 4:
-        raise ArgumentError(
-            f"--bbox: found {text!r}; expected west,south,east,north in degrees, such as 14.9,47.1,15.0,47.2."
-        )
-    return numbers
-
-
-def parse_months(text: str) -> tuple[int, ...]:
-    """`"4,6-8"` -> 4, 6, 7, 8.
-
-    Raises:
-        ArgumentError: The text is something else, or a range runs backwards.
-    """
-    months: list[int] = []
-    for part in text.split(","):
-        found = re.fullmatch(r"\s*([0-9]{1,2})\s*(?:-\s*([0-9]{1,2})\s*)?", part)
-        if not found:
-            raise ArgumentError(f"--months: found {text!r}; expected months such as 6-8 or 4,6-9.")
-        first, last = int(found[1]), int(found[2] or found[1])
-        if last < first:
-            raise ArgumentError(
-                f"--months: found {first}-{last}, which runs into the next year; expected months of one "
-                f"year, such as 1-{last},{first}-12."
-            )
-        months += range(first, last + 1)
-    return tuple(sorted(set(months)))
 
 
 def _summary(site: AcquiredSite) -> str:
