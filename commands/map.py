@@ -98,9 +98,10 @@ def map_place(
         overlap=overlap,
     )
     if dry_run:
-        from euromine.acquisition import plan_site
+        from euromine.acquisition.dry_run import describe_acquisition
+        from euromine.acquisition.site_acquisition import site_outline
 
-        typer.echo(plan_site(out, name, options, bbox=bounds, geometry=geometry))
+        typer.echo(describe_acquisition(out, name, options, site_outline(bounds, geometry)))
         folder, maps = place_history.site_folders(out, name)
         typer.echo(f"Composites go to {folder}, the maps of {model} and the report to {maps}.")
         return

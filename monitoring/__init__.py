@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from .mapping.many_scenes import predict_scenes as predict_scenes
     from .mapping.scene_maps import predict_scene as predict_scene
     from .monitor import MineMonitor as MineMonitor
+    from .place_history import PlaceHistory as PlaceHistory
+    from .place_history import map_place as map_place
     from .result import SeriesResult as SeriesResult
     from .scenes.scene import open_scene as open_scene
     from .scenes.scene_options import SceneOptions as SceneOptions
 
 __all__ = [
     "MineMonitor",
+    "PlaceHistory",
     "SceneError",
     "SceneOptions",
     "SeriesResult",
@@ -29,6 +32,7 @@ __all__ = [
     "SwitchRates",
     "change_probability",
     "load_model",
+    "map_place",
     "open_scene",
     "posterior",
     "predict_scene",
@@ -40,6 +44,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "MineMonitor": ".monitor",
+        "PlaceHistory": ".place_history",
         "SceneError": "euromine.support.errors",
         "SceneOptions": ".scenes.scene_options",
         "SeriesResult": ".result",
@@ -47,6 +52,7 @@ __getattr__, __dir__ = lazy_names(
         "SwitchRates": ".history.switch_rates",
         "change_probability": ".history.markov",
         "load_model": ".mapping.loading",
+        "map_place": ".place_history",
         "open_scene": ".scenes.scene",
         "posterior": ".history.markov",
         "predict_scene": ".mapping.scene_maps",
