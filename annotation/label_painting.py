@@ -24,8 +24,11 @@ Overlap = Literal["last", "first", "classes", "keep"]
 IGNORED_BIT = 1 << 15
 """Bit of pixels that were not annotated, where a pixel may have several classes."""
 
+
 LARGEST_BIT_VALUE = 15
 """Largest value of a class where a pixel may have several: value n is bit n - 1."""
+
+_FAR = 1e8
 
 Box = tuple[int, int, int, int]
 
@@ -195,10 +198,17 @@ def _common(first: Box, second: Box) -> Box | None:
 
 
 def _mask_of_geometry(area: Any, scale: int, local: Box) -> NDArray[np.bool_]:
+    import shapely
     from affine import Affine
     from rasterio.features import rasterize
+    from shapely import affinity
 
     top, left, bottom, right = local
+    if np.abs(area.bounds).max() > _FAR:  # further away, GDAL's integers overflow
+        around = shapely.box(left - 1, top - 1, right + 1, bottom + 1)
+        area = shapely.intersection(area, affinity.scale(around, scale, scale, origin=(0, 0)))
+        if area.is_empty:
+            return np.zeros((bottom - top, right - left), bool)
     transform = Affine(scale, 0, left * scale, 0, scale, top * scale)
     shape = (bottom - top, right - left)
     return np.asarray(rasterize([(area, 1)], shape, transform=transform, dtype=np.uint8)) > 0

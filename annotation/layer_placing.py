@@ -146,11 +146,11 @@ def _in_pixels(areas: NDArray[Any], layer: Layer, grid: SiteGrid) -> NDArray[Any
         step = _STEP_METRES / _METRES_PER_DEGREE
     else:
         step = _STEP_METRES / layer.crs.axis_info[0].unit_conversion_factor
-    to_pixels = ~Affine(*grid.transform)
+    a, b, c, d, e, f = (~Affine(*grid.transform))[:6]
 
     def moved(points: NDArray[np.float64]) -> NDArray[np.float64]:
         x, y = transformer.transform(*points.T, direction=TransformDirection.INVERSE)
-        return np.stack(to_pixels * (np.asarray(x), np.asarray(y)), axis=1)
+        return np.stack([a * x + b * y + c, d * x + e * y + f], axis=1)
 
     found = shapely.transform(shapely.segmentize(areas, step), moved)
     placeless = [not np.isfinite(shapely.get_coordinates(each)).all() for each in found]

@@ -150,7 +150,8 @@ def _scale(picture: Picture, grid: SiteGrid, annotations: Annotations) -> int:
         raise _wrong_size(
             annotations,
             picture,
-            f"{grid.height} x {grid.width}, or a whole multiple, as its site. Name the folder of the pictures with --tasks",
+            f"{grid.height} x {grid.width} as its site, or a whole multiple. Name the folder of the pictures "
+            "with --tasks",
         )
     return scale
 

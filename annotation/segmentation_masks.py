@@ -65,8 +65,8 @@ def _colours(data: bytes, where: str) -> dict[int, str]:
             colour = red << 16 | green << 8 | blue
         except (IndexError, ValueError):
             raise AnnotationError(
-                f"{where}: found {line[:40]!r} in line {number}; expected one such as excavation:176,0,32::, a "
-                "class and its colour."
+                f"{where}: found {line[:40]!r} in line {number}; expected one such as excavation:176,0,32::, "
+                "a class and its colour."
             ) from None
         if colour in colours:
             raise AnnotationError(
