@@ -21,8 +21,9 @@ import datasets
 
 from euromine.dataset_script.build_record import BUILD_FILE
 from euromine.metrics.synchronise import FOLDER, METRICS, SHARED_FILES
-from euromine.support.errors import DatasetError
-from euromine.support.files import explain_full_disk, link_or_copy, write_text
+from euromine.support.errors import DatasetError, one_line
+from euromine.support.files import explain_full_disk, link_or_copy, part_of, write_text
+from euromine.support.locks import lock_folder
 from euromine.support.records import read_record, record_to_json
 
 from .built_dataset import data_files, dataset_contents
@@ -114,12 +115,21 @@ def link(folder: str | os.PathLike[str], *, progress: bool = True) -> Link:
 
     Raises:
         DataError: `folder` holds no whole dataset, or another dataset is linked.
+        BusyError: Another run links or unlinks.
         FileExistsError: Something else lies where a link would have to be.
         OSError: The caches cannot be written to, or the disk is full.
     """
     folder = Path(folder).absolute()
     contents = dataset_contents(folder, NAME)  # refuses a folder that is not a whole dataset
     store = _store()
+    missing = _missing_parents(_links(store, _fingerprint(folder), tuple(data_files(folder))))
+    with lock_folder(store), _explained(store, contents.size):
+        _remove_work(store)
+        return _link(folder, store, missing, progress)
+
+
+def _link(folder: Path, store: Path, missing: list[str], progress: bool) -> Link:
+    """As `link`, under the lock of the store; `missing` are the folders that were not there before it."""
     fingerprint = _fingerprint(folder)
     before = _read_manifest(store)
     if before is not None and before.fingerprint != fingerprint:
@@ -148,23 +158,17 @@ def link(folder: str | os.PathLike[str], *, progress: bool = True) -> Link:
         fingerprint=fingerprint,
         complete=False,
         links={str(path): str(target) for path, target in links.items()},
-        folders=_missing_parents(links) if before is None else before.folders,
+        folders=missing if before is None else before.folders,
     )
-    advice = (
-        f"Linking decompresses {contents.size / 1e9:.1f} GB of shards. `euromine unlink` removes what is "
-        "there; HF_DATASETS_CACHE puts it on another disk."
-    )
-    with explain_full_disk(store, "the linked rows", advice):
-        store.mkdir(parents=True, exist_ok=True)
-        _write_manifest(store, manifest)  # before anything is made that `unlink` would have to remove
-        manifest = _store_files(folder, configs, store, manifest, progress)
-        _write_manifest(store, manifest)
-        for path, target in links.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if not os.path.lexists(path):
-                path.symlink_to(target, target_is_directory=True)
-        _prefer_default(store / fingerprint)
-        _write_manifest(store, replace(manifest, complete=True))
+    _write_manifest(store, manifest)  # before anything is made that `unlink` would have to remove
+    manifest = _store_files(folder, configs, store, manifest, progress)
+    _write_manifest(store, manifest)
+    for path, target in links.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.path.lexists(path):
+            path.symlink_to(target, target_is_directory=True)
+    _prefer_default(store / fingerprint)
+    _write_manifest(store, replace(manifest, complete=True))
     return Link(folder, names, manifest.size, manifest.shared, existed=False)
 
 
@@ -175,12 +179,23 @@ def unlink() -> Unlinked | None:
         What was removed; None where nothing is linked.
 
     Raises:
+        BusyError: Another run links or unlinks.
         OSError: Something cannot be deleted.
     """
     store = _store()
-    manifest = _read_manifest(store)
-    if manifest is None:
+    if not (store / _MANIFEST).is_file():
         return None
+    with lock_folder(store):
+        manifest = _read_manifest(store)
+        if manifest is None:  # by now
+            return None
+        unlinked = _unlink(store, manifest)
+    _remove_empty([store])
+    _remove_empty(Path(name) for name in manifest.folders)
+    return unlinked
+
+
+def _unlink(store: Path, manifest: _Manifest) -> Unlinked:
     left = []
     for name, target in manifest.links.items():
         path = Path(name)
@@ -203,13 +218,35 @@ def unlink() -> Unlinked | None:
         path.unlink()
     for compiled in own.rglob("__pycache__"):
         shutil.rmtree(compiled)  # of our own modules
-    shutil.rmtree(store / _WORK, ignore_errors=True)
+    _remove_work(store)
     left += [path for path in own.rglob("*") if path.is_file() and path not in left]
     _remove_empty([*own.rglob("*"), own])
-    _remove_empty(Path(name) for name in manifest.folders)
     (store / _MANIFEST).unlink()
-    _remove_empty([store])
     return Unlinked(Path(manifest.folder), freed, tuple(left))
+
+
+@contextlib.contextmanager
+def _explained(store: Path, size: int) -> Iterator[None]:
+    """Errors of the disk in a sentence. Of what goes wrong, `datasets` tells in a page."""
+    advice = (
+        f"Linking decompresses {size / 1e9:.1f} GB of shards. `euromine unlink` removes what is there; "
+        "HF_DATASETS_CACHE puts it on another disk."
+    )
+    with explain_full_disk(store, "the linked rows", advice):
+        try:
+            yield
+        except datasets.exceptions.DatasetGenerationError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
+            reason = one_line(error.__cause__)
+            raise OSError(f"{store}: the linked rows cannot be written ({reason}).") from error
+
+
+def _remove_work(store: Path) -> None:
+    """Delete what a stopped link left half written."""
+    if (store / _WORK).is_dir():
+        shutil.rmtree(store / _WORK)
+    part_of(store / _MANIFEST).unlink(missing_ok=True)
 
 
 def _store() -> Path:
@@ -272,7 +309,6 @@ def _store_config(folder: Path, config: str, target: Path, progress: bool) -> tu
     if target.exists():
         shutil.rmtree(target)
     work = target.parent.parent / _WORK
-    shutil.rmtree(work, ignore_errors=True)
     prepared = datasets.load_dataset_builder(str(folder), config, cache_dir=str(work))
     made = Path(prepared.cache_dir)
     # Where `datasets` itself would have put them.
@@ -295,7 +331,7 @@ def _store_config(folder: Path, config: str, target: Path, progress: bool) -> tu
             path.replace(own)
         size += own.stat().st_size
     (target / _INFO).write_text(json.dumps(info), encoding="utf-8")
-    shutil.rmtree(work, ignore_errors=True)
+    _remove_work(work.parent)
     return size, size if shares else 0
 
 

@@ -171,12 +171,16 @@ def free_space(folder: Path) -> str:
 
 def is_full_disk(error: BaseException) -> bool:
     """Whether an error, or one that caused it, comes from a full disk or an exhausted quota."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return True
-    if any(message in str(error) for message in _MESSAGES_OF_A_FULL_DISK):
-        return True
-    cause = error.__cause__ or error.__context__
-    return cause is not None and is_full_disk(cause)
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return True
+        if any(message in str(cause) for message in _MESSAGES_OF_A_FULL_DISK):
+            return True
+        seen.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def _in_words(size: int) -> str:

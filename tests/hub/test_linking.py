@@ -1,6 +1,8 @@
 """The bare names on this machine: in any project, without a network, and taken back without a trace."""
 
+import errno
 import json
+import os
 import py_compile
 import subprocess
 import sys
@@ -8,10 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pyarrow.parquet as pq
 import pytest
 
 from euromine.dataset_script.shards import build_dataset
+from euromine.hub import linking
+from euromine.support.errors import BusyError
+from euromine.support.locks import lock_folder
 
 from .conftest import Worker, person_environment, write_archive
 
@@ -308,3 +314,55 @@ for config in ("annual", "series", "pairs"):
     before = {path for path in home.rglob("*.arrow") if ".euromine" not in path.parts}
     assert person.euromine("unlink", token=None)[0] == 0
     assert set(home.rglob("*.arrow")) == before
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Empty caches of `datasets` and `evaluate`, for links in this process."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hub" / "datasets")
+    monkeypatch.setattr(datasets.config, "HF_MODULES_CACHE", tmp_path / "hub" / "modules")
+    return tmp_path / "hub"
+
+
+def test_a_second_link_or_unlink_is_refused_and_leaves_the_first_alone(dataset: Path, cache: Path) -> None:
+    store = cache / "datasets" / ".euromine"
+    with lock_folder(store), pytest.raises(BusyError, match="found another run at work"):
+        linking.link(dataset, progress=False)
+    assert not cache.exists()
+    assert linking.link(dataset, progress=False).existed is False
+    before = tree(cache)
+    with lock_folder(store), pytest.raises(BusyError, match="found another run at work"):
+        linking.unlink()
+    assert tree(cache) == before
+    assert linking.unlink() is not None
+    assert not [path for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
+def test_what_a_killed_link_left_goes_when_it_is_linked_already(dataset: Path, cache: Path) -> None:
+    linking.link(dataset, progress=False)
+    store = cache / "datasets" / ".euromine"
+    before = tree(store)
+    (store / "work" / "ds" / "annual").mkdir(parents=True)
+    (store / "work" / "ds" / "annual" / "ds-train.arrow").write_bytes(b"half")
+    (store / "_link.json.part").write_text("{")
+    assert linking.link(dataset, progress=False).existed is True
+    assert tree(store) == before
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [
+        (errno.ENOSPC, r"no space left for the linked rows in .*\.euromine .*HF_DATASETS_CACHE"),
+        (errno.EROFS, "Read-only file system"),
+    ],
+)
+def test_an_error_of_the_disk_is_a_sentence_where_datasets_tells_a_page(
+    number: int, sentence: str, dataset: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        error = datasets.exceptions.DatasetGenerationError("An error occurred")
+        raise error from OSError(number, os.strerror(number), "rows.arrow")
+
+    monkeypatch.setattr(datasets.DatasetBuilder, "download_and_prepare", fail)
+    with pytest.raises(OSError, match=sentence):
+        linking.link(dataset, progress=False)
