@@ -64,6 +64,21 @@ class ModelRecord:
 
 
 @dataclass(frozen=True)
+class CompositeRecord:
+    """How an image of `euromine acquire` was composed.
+
+    Attributes:
+        days: The days of the satellite's passes, ISO 8601.
+        catalogues: Where their scenes come from.
+        filled_share: The share of pixels without a clear day, filled from the least cloudy pass, 0 to 1.
+    """
+
+    days: list[str]
+    catalogues: list[str]
+    filled_share: float
+
+
+@dataclass(frozen=True)
 class SceneRecord:
     """The image of a year.
 
@@ -79,6 +94,7 @@ class SceneRecord:
         known_share: Share of the series' grid with data, 0 to 1; None if unknown.
         quicklook_bands: The bands of the picture, red, green and blue; one for grey.
         level: The image's processing level, if known.
+        composite: How the image was composed; None for other images.
     """
 
     year: int
@@ -92,6 +108,7 @@ class SceneRecord:
     known_share: float | None = None
     quicklook_bands: list[str] = field(default_factory=list)
     level: Level | None = None
+    composite: CompositeRecord | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ from euromine.monitoring.history.manifest import Manifest, ModelRecord
 from .formatting import counted, listed, percent
 from .report_data import ReportData, model_name, score_words
 
+# Of the pixels of an image; less is not worth a sentence.
+_MUCH_FILLED = 0.005
+
 _ERROR_ADJUSTMENT = (
     "Estimates correct the mapped area for the errors that the model made at its validation sites "
     "(stratified estimator, Olofsson et al. 2014). The 95% intervals also allow for the differences between "
@@ -26,6 +29,11 @@ _GROUND_AREAS = (
 )
 _CLOUDS = (
     "Clouds, haze, snow and shadow are not masked. Look at the images before relying on a sudden change in "
+    "area."
+)
+_COMPOSED = (
+    "The images are medians of several days, without the clouds that the scenes' own classification marks. "
+    "Thin clouds, haze, snow and shadow may remain. Look at the images before relying on a sudden change in "
     "area."
 )
 _SMOOTHED = (
@@ -64,7 +72,7 @@ def caveat_section(data: ReportData) -> CaveatSection:
             *_area_caveats(data),
             _GROUND_AREAS,
             *_image_caveats(manifest),
-            _CLOUDS,
+            _clouds(manifest),
             *_smoothing_caveats(data),
             _VISIBLE_GROUND,
         ]
@@ -115,6 +123,16 @@ def _image_caveats(manifest: Manifest) -> list[str]:
             f"Parts of the scene have no data in {listed(poor)}. Areas of these years leave those parts "
             "out, and change there is unknown."
         )
+    filled = [
+        f"{record.year} ({percent(record.composite.filled_share)})"
+        for record in manifest.scenes
+        if record.composite is not None and record.composite.filled_share >= _MUCH_FILLED
+    ]
+    if filled:
+        found.append(
+            f"Some ground has no clear day in {listed(filled)}. There the image shows the least cloudy day, "
+            "with its clouds and shadows."
+        )
     resampled = [record.year for record in manifest.scenes if record.resampled]
     if resampled:
         images = "The image" if len(resampled) == 1 else "The images"
@@ -124,6 +142,10 @@ def _image_caveats(manifest: Manifest) -> list[str]:
             "blurs detail by up to a pixel."
         )
     return found
+
+
+def _clouds(manifest: Manifest) -> str:
+    return _COMPOSED if all(record.composite is not None for record in manifest.scenes) else _CLOUDS
 
 
 def _smoothing_caveats(data: ReportData) -> list[str]:

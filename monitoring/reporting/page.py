@@ -72,6 +72,7 @@ def render_report(series: SeriesFolder, *, static: bool = False) -> str:
     return environment.get_template(_TEMPLATE).render(
         version=version("euromine"),
         created=data.manifest.created[:10],
+        period=data.period,
         summary=summary(data),
         sections=[section for section in sections if section["content"] is not None],
         static=static,

@@ -6,11 +6,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from euromine.monitoring.history.level_caveats import level_words
-from euromine.monitoring.history.manifest import CHANGES, FOOTPRINTS, Manifest, ModelRecord, SceneRecord
+from euromine.monitoring.history.manifest import (
+    CHANGES,
+    FOOTPRINTS,
+    CompositeRecord,
+    Manifest,
+    ModelRecord,
+    SceneRecord,
+)
 from euromine.support.processing_levels import MEANINGS
 
-from .formatting import TIMES, crs_name
+from .formatting import TIMES, counted, crs_name, listed, percent
 from .report_data import ReportData, model_name, score_words
+
+# Of an image's pixels.
+_LEAST_SHOWN = 0.001
 
 # A name and its value.
 Row = tuple[str, str]
@@ -32,6 +42,7 @@ class SceneRow:
     path: str
     decisions: str
     grid: str
+    composite: str
 
 
 @dataclass(frozen=True)
@@ -43,12 +54,14 @@ class ProvenanceSection:
         settings: Names and values.
         scenes: The images.
         common_decisions: How scale and offset were decided where it is the same for all images; "" otherwise.
+        has_composites: Whether any image was composed of several days.
     """
 
     models: list[Model]
     settings: list[Row]
     scenes: list[SceneRow]
     common_decisions: str
+    has_composites: bool
 
 
 def provenance_section(data: ReportData) -> ProvenanceSection:
@@ -60,6 +73,7 @@ def provenance_section(data: ReportData) -> ProvenanceSection:
         settings=_settings(data.manifest),
         scenes=scenes,
         common_decisions=decisions.pop() if len(decisions) == 1 else "",
+        has_composites=any(scene.composite for scene in scenes),
     )
 
 
@@ -77,10 +91,10 @@ def _model(record: ModelRecord) -> Model:
 
 
 def _training_data(record: ModelRecord) -> str:
-    level = f", {record.level}" if record.level in MEANINGS else ""
+    images = f", {record.level} images" if record.level in MEANINGS else ""
     if record.dataset:
-        return (f"{record.dataset} (simulated)" if record.simulated else record.dataset) + level
-    return "simulated data" if record.simulated else f"not recorded in the checkpoint{level}"
+        return (f"{record.dataset} (simulated)" if record.simulated else record.dataset) + images
+    return ("simulated data" if record.simulated else "not recorded in the checkpoint") + images
 
 
 def _settings(manifest: Manifest) -> list[Row]:
@@ -151,4 +165,15 @@ def _scene(record: SceneRecord) -> SceneRow:
         path=record.path,
         decisions=" ".join(record.decisions),
         grid=record.resampled or f"unchanged, {crs_name(record.crs)}",
+        composite=_composite_words(record.composite),
     )
+
+
+def _composite_words(composite: CompositeRecord | None) -> str:
+    if composite is None:
+        return ""
+    first, last = composite.days[0], composite.days[-1]
+    days = first if first == last else f"{counted(len(composite.days), 'day')}, {first} to {last}"
+    is_shown = composite.filled_share >= _LEAST_SHOWN
+    filled = f"; {percent(composite.filled_share)} filled" if is_shown else ""
+    return f"{days}, {listed(composite.catalogues)}{filled}"

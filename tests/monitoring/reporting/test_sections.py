@@ -6,7 +6,7 @@ import pandas
 import pytest
 from PIL import ImageFile
 
-from euromine.monitoring.history.manifest import ModelRecord
+from euromine.monitoring.history.manifest import CompositeRecord, ModelRecord
 from euromine.monitoring.reporting.area_section import area_section
 from euromine.monitoring.reporting.caveat_section import caveat_section
 from euromine.monitoring.reporting.change_section import change_section
@@ -289,6 +289,7 @@ def test_switch_rates_are_part_of_the_smoothing(data):
     ("fields", "words"),
     [
         ({}, "not recorded in the checkpoint"),
+        ({"dataset": "euromine", "level": "L2A"}, "euromine, L2A images"),
         ({"simulated": True}, "simulated data"),
         ({"dataset": "euromine"}, "euromine"),
         ({"dataset": "euromine", "simulated": True}, "euromine (simulated)"),
@@ -334,6 +335,42 @@ def test_areas_without_an_interval_give_the_reason_of_the_series(tmp_path):
     reason = "The errors of the model were counted at a single site."
     data = with_manifest(data, confusion=[[1.0, 2.0], [3.0, 4.0]], caveats=[reason])
     assert caveat_section(data).caveats[1] == reason
+
+
+def with_composites(data, shares):
+    scenes = [
+        dataclasses.replace(
+            scene,
+            level="L2A",
+            composite=CompositeRecord(
+                [f"{scene.year}-06-29", f"{scene.year}-08-08"], ["earth-search"], share
+            ),
+        )
+        for scene, share in zip(data.manifest.scenes, shares, strict=True)
+    ]
+    return with_manifest(data, scenes=scenes)
+
+
+def test_composites_tell_their_days_and_what_was_filled(data):
+    section = provenance_section(with_composites(data, [0.054, 0.0002, 0.0]))
+    assert [scene.composite for scene in section.scenes] == [
+        "2 days, 2015-06-29 to 2015-08-08, earth-search; 5.4% filled",
+        "2 days, 2016-06-29 to 2016-08-08, earth-search",
+        "2 days, 2018-06-29 to 2018-08-08, earth-search",
+    ]
+    assert section.has_composites
+    assert dict(section.settings)["Processing level"] == "L2A (surface reflectance)"
+    assert not provenance_section(data).has_composites
+    assert setting(data, "Processing level") == "not recorded in the images"
+
+
+def test_clouds_of_composites_are_told_as_far_as_they_were_masked(data):
+    caveats = caveat_section(with_composites(data, [0.054, 0.0002, 0.12])).caveats
+    assert any("no clear day in 2015 (5.4%) and 2018 (12%)" in caveat for caveat in caveats)
+    assert any(caveat.startswith("The images are medians of several days") for caveat in caveats)
+    plain = caveat_section(data).caveats
+    assert any("shadow are not masked" in caveat for caveat in plain)
+    assert not any("clear day" in caveat for caveat in plain)
 
 
 def test_several_resampled_or_missing_images_are_listed(data):
