@@ -13,17 +13,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from euromine.support.errors import DatasetError
 from euromine.support.files import link_or_copy
+from euromine.support.records import read_values
 
 from .archive_bands import BANDS
 from .cells import decode_label
-from .dataset_card import PICTURE_NAME, draw_picture, write_card
+from .dataset_card import CARD_NAME, PICTURE_NAME, draw_picture, write_card
 from .level_summary import LevelSummary
 from .patch_rows import CONFIGS
 from .site_shards import SiteRecord, write_table
 from .statistics import BandSums
 
-_STATISTICS = "statistics.json"
+STATISTICS_FILE = "statistics.json"
+_ADVICE = "Delete the dataset to build it again, or choose another folder."
 
 _PICTURE_ROWS = 4
 
@@ -74,18 +77,40 @@ def assemble(
                 files[config].append(split)
 
     statistics = _statistics(sites, records, levels, unlabelled)
-    (dataset / _STATISTICS).write_text(json.dumps(statistics, indent=1) + "\n", encoding="utf-8")
+    (dataset / STATISTICS_FILE).write_text(json.dumps(statistics, indent=1) + "\n", encoding="utf-8")
     (dataset / PICTURE_NAME).write_bytes(_picture(parts, records))
-    sizes = {str(path.relative_to(dataset)): path.stat().st_size for path in dataset.rglob("*.parquet")}
     write_card(
-        dataset / "README.md",
+        dataset / CARD_NAME,
         files={config: splits for config, splits in files.items() if splits},
         statistics=statistics,
         bands=BANDS,
         simulated=simulated,
-        content=hash_of([sizes, statistics])[:12],
+        content=_content(dataset, statistics),
     )
     return dataset
+
+
+def check_unchanged(dataset: Path) -> None:
+    """Refuse a built dataset whose statistics or shards are not those that its card was written for.
+
+    Raises:
+        DatasetError: They are not, or the card is gone.
+        RecordError: The statistics are damaged.
+        OSError: A file cannot be read.
+    """
+    statistics = read_values(dict[str, Any], dataset / STATISTICS_FILE, advice=_ADVICE)
+    card = dataset / CARD_NAME
+    if not card.is_file() or _content(dataset, statistics) not in card.read_text("utf-8", errors="replace"):
+        raise DatasetError(
+            f"{dataset}: found {STATISTICS_FILE} or shards that have changed since {CARD_NAME} was written; "
+            f"expected a dataset as it was built. {_ADVICE}"
+        )
+
+
+def _content(dataset: Path, statistics: Any) -> str:
+    """A hash of a dataset's statistics and of the names and sizes of its shards."""
+    sizes = {str(path.relative_to(dataset)): path.stat().st_size for path in dataset.rglob("*.parquet")}
+    return hash_of([sizes, statistics])[:12]
 
 
 def _shard_name(split: str, number: int, shards: int) -> str:

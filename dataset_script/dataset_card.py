@@ -32,7 +32,7 @@ CITATION = """\
   note    = {Data: https://doi.org/10.14278/rodare.4656}
 }"""
 
-PICTURE_NAME = "years.png"
+CARD_NAME, PICTURE_NAME = "README.md", "years.png"
 _PICTURE_YEARS = 6
 _OUTLINE = (255, 221, 0)
 _MARGIN, _CAPTION = 4, 14

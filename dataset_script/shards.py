@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +17,13 @@ from tqdm import tqdm
 
 from euromine.support.errors import ArchiveError, ArgumentError, DatasetError, RecordError
 from euromine.support.files import explain_full_disk
+from euromine.support.locks import lock_folder
 from euromine.support.processing_levels import parse_level
 from euromine.support.workers import in_processes, run_on_dask, usable_cores
 
 from .archive import Archive, files_state
 from .build_record import BUILD_FILE, BuildRecord, read_build_record, write_build_record
-from .dataset_assembly import assemble, hash_of
+from .dataset_assembly import assemble, check_unchanged, hash_of
 from .labelled_sites import labelled_archive, sites_and_years, unlabelled_years
 from .level_summary import summarise_levels
 from .site_shards import SHARD_MARGIN, SiteRecord, SiteTask, build_site, finished_record
@@ -79,6 +79,7 @@ def build_dataset(
             image's header.
         DataError: The archive or the splits do not hold what was expected, an image has no label, or `out`
             holds something else.
+        BusyError: Another build of `out` is at work.
         MissingExtraError: Dask is not installed.
         OSError: A file cannot be read or written, or the disk is full.
     """
@@ -102,12 +103,16 @@ def build_dataset(
         level_source=None if stated is None else "option",
     )
     work = out.with_name(f".{out.name}.building")
-    if _is_built(source, sites, out, record):
-        shutil.rmtree(work, ignore_errors=True)  # left by a build killed after its last step
+    is_built = _is_built(source, sites, out, record)
+    if is_built and not work.exists():
         logger.info("%s is built already.", out)
         return out
 
-    with explain_full_disk(out.parent, out.name, _FULL_DISK_ADVICE), _locked(work):
+    with explain_full_disk(out.parent, out.name, _FULL_DISK_ADVICE), _locked(work, out):
+        if is_built or _is_built(source, sites, out, record):  # by another build that has just ended
+            shutil.rmtree(work)  # or was killed after its last step
+            logger.info("%s is built already.", out)
+            return out
         tasks = _tasks(source, sites, work, shard_bytes)
         records = _build_sites(tasks, workers=workers, dask=dask, progress=progress)
         if [task.fingerprint for task in _tasks(source, sites, work, shard_bytes)] != [
@@ -164,6 +169,7 @@ def _is_built(archive: Archive, sites: Mapping[str, Sequence[str]], out: Path, r
             f"{out}: found a dataset built from another archive, from an earlier state of {archive.path} or "
             "with other options; expected a new or empty folder. Delete the dataset or choose another folder."
         )
+    check_unchanged(out)
     return True
 
 
@@ -206,19 +212,19 @@ def _build_sites(
 
 
 @contextlib.contextmanager
-def _locked(work: Path) -> Iterator[None]:
-    """Make the work folder and lock it; the lock ends with the process."""
-    work.mkdir(parents=True, exist_ok=True)
-    with (work / "lock").open("w") as lock:
-        if sys.platform != "win32":
-            import fcntl
+def _locked(work: Path, out: Path) -> Iterator[None]:
+    """Make and lock the work folder, and clear it of unfinished sites before and after."""
+    with lock_folder(work, out):
+        try:
+            _remove_unfinished(work)
+            yield
+        finally:
+            _remove_unfinished(work)
 
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise DatasetError(
-                    f"{work}: found another build at work; expected none. Wait for it to end."
-                ) from None
-        for unfinished in work.glob("parts/.unfinished-*"):
-            shutil.rmtree(unfinished)
-        yield
+
+def _remove_unfinished(work: Path) -> None:
+    parts = work / "parts"
+    for unfinished in parts.glob(".unfinished-*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
+    with contextlib.suppress(OSError):  # not empty: what is complete is kept
+        parts.rmdir()

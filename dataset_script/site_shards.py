@@ -17,7 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from euromine.support.errors import RecordError
 from euromine.support.processing_levels import Level
+from euromine.support.records import read_record
 from euromine.support.workers import prefetch
 
 from .archive_bands import BANDS
@@ -117,8 +119,8 @@ class SiteTask:
 def finished_record(task: SiteTask) -> SiteRecord | None:
     """The record of a site that an earlier run finished from the same files; None without one."""
     try:
-        found = SiteRecord(**json.loads((task.folder / _SITE_RECORD).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        found = read_record(SiteRecord, task.folder / _SITE_RECORD)
+    except (OSError, RecordError):
         return None
     return found if found.fingerprint == task.fingerprint else None
 

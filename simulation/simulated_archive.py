@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from itertools import count as count_from
 from itertools import cycle, islice
@@ -18,9 +19,12 @@ from tqdm import tqdm
 
 from euromine.dataset_script.archive import SIMULATION_FILE
 from euromine.dataset_script.archive_writing import write_site
+from euromine.dataset_script.data_folders import check_no_data
 from euromine.dataset_script.splits import split_sites
 from euromine.support.errors import ArchiveError, ArgumentError
-from euromine.support.files import write_text
+from euromine.support.files import explain_full_disk, write_text
+from euromine.support.locks import lock_folder
+from euromine.support.records import read_record, record_to_json
 from euromine.support.workers import in_processes, usable_cores
 
 from .landscape import REGIONS
@@ -66,8 +70,9 @@ def simulate_archive(
         `path`.
 
     Raises:
-        ArgumentError: An argument is out of range.
+        ArgumentError: An argument is out of range, or `path` holds a dataset or the sites of an archive.
         ArchiveError: `path` holds another simulation or another archive.
+        BusyError: Another run is at work in `path`.
         OSError: A file cannot be written.
     """
     root = Path(path)
@@ -77,11 +82,28 @@ def simulate_archive(
     if workers is not None and workers < 1:
         raise ArgumentError(f"workers: found {workers}; expected at least 1.")
     names = site_names(sites) if isinstance(sites, int) else _checked_names(sites)
-    _claim(root, names, chosen_years, size, seed)
+    with lock_folder(root), explain_full_disk(root, "the archive"):
+        _claim(root, names, chosen_years, size, seed)
+        try:
+            _complete(root, names, chosen_years, size, seed, workers or usable_cores(), progress)
+        finally:
+            shutil.rmtree(root / _PARTIAL, ignore_errors=True)
+    return root
 
+
+def _complete(
+    root: Path,
+    names: Sequence[str],
+    years: tuple[int, ...],
+    size: tuple[int, int],
+    seed: int,
+    workers: int,
+    progress: bool,
+) -> None:
+    """Simulate the sites that no earlier run has finished."""
     missing = [name for name in names if not (root / "EuroMineNet" / name).is_dir()]
-    write = partial(_write_site, root, years=chosen_years, size=size, seed=seed)
-    written = in_processes(write, missing, workers or usable_cores(), "simulated a site")
+    write = partial(_write_site, root, years=years, size=size, seed=seed)
+    written = in_processes(write, missing, workers, "simulated a site")
     initial = len(names) - len(missing)
     with (
         tqdm(total=len(names), initial=initial, desc="Simulating", unit="site", disable=not progress) as bar,
@@ -90,8 +112,6 @@ def simulate_archive(
         for _ in written:
             bar.update()
     write_text(root / "splits.json", json.dumps(_splits(names), indent=2) + "\n")
-    shutil.rmtree(root / _PARTIAL, ignore_errors=True)
-    return root
 
 
 def site_names(count: int) -> tuple[str, ...]:
@@ -148,20 +168,38 @@ def _splits(names: Sequence[str]) -> dict[str, list[str]]:
     return splits
 
 
+@dataclass(frozen=True)
+class _SimulationRecord:
+    """`simulation.json`: what the sites of a simulated archive depend on."""
+
+    version: int
+    height: int
+    width: int
+    years: list[int]
+    seed: int
+
+
 def _claim(
     root: Path, names: Sequence[str], years: tuple[int, ...], size: tuple[int, int], seed: int
 ) -> None:
     """Write the simulation's record to a folder, or check that it holds this simulation already."""
-    record = {"version": VERSION, "height": size[0], "width": size[1], "years": list(years), "seed": seed}
+    record = _SimulationRecord(VERSION, *size, list(years), seed)
     note, archive = root / SIMULATION_FILE, root / "EuroMineNet"
     if root.exists() and not root.is_dir():
         raise ArchiveError(f"{root}: found a file; expected a new folder, or one that an earlier run wrote.")
+    check_no_data(root, "path")
     found = sorted(site.name for site in archive.iterdir()) if archive.is_dir() else []
-    if note.is_file():
-        if note.read_text(encoding="utf-8") != json.dumps(record) + "\n":
+    if note.exists():
+        earlier = record_to_json(read_record(_SimulationRecord, note, advice="Choose a new folder."))
+        differences = [
+            f"{name} {earlier[name]} instead of {value}"
+            for name, value in record_to_json(record).items()
+            if earlier[name] != value
+        ]
+        if differences:
             raise ArchiveError(
-                f"{note}: found another size, other years or another seed than {record}; expected "
-                "the same, or a new folder."
+                f"{note}: found a simulation with {', '.join(differences)}; expected the same, or a new "
+                "folder."
             )
     elif found:
         raise ArchiveError(f"{archive}: found an archive that was not simulated; expected a new folder.")
@@ -178,7 +216,7 @@ def _claim(
         shutil.rmtree(left, ignore_errors=True)
     for folder in (archive, root / "truth"):
         folder.mkdir(parents=True, exist_ok=True)
-    write_text(note, json.dumps(record) + "\n")
+    write_text(note, json.dumps(record_to_json(record)) + "\n")
 
 
 def _write_site(root: Path, name: str, years: tuple[int, ...], size: tuple[int, int], seed: int) -> None:

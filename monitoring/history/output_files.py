@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from euromine.dataset_script.data_folders import check_no_data
 from euromine.monitoring.mapping.geotiffs import read_record
 from euromine.support.errors import ArgumentError
 
@@ -52,9 +53,11 @@ def check_outputs(folder: Path, names: Iterable[str], inputs: Iterable[Path]) ->
         inputs: The files that will be read.
 
     Raises:
-        ArgumentError: An output would overwrite an input or a foreign file.
+        ArgumentError: An output would overwrite an input or a foreign file, or the folder holds a dataset or
+            the sites of an archive.
         OSError: Another program has an output open.
     """
+    check_no_data(folder, "out")
     listed = listed_files(folder)
     read = [path for path in inputs if path.exists()]
     foreign = []

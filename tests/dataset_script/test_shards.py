@@ -24,7 +24,7 @@ from PIL import Image
 
 from euromine.dataset_script import shards
 from euromine.dataset_script.shards import build_dataset
-from euromine.support.errors import ArchiveError
+from euromine.support.errors import ArchiveError, BusyError
 
 # As in the published archive, labels have no georeferencing.
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -409,6 +409,31 @@ def test_what_else_is_there_is_never_overwritten(
     assert (contents(out) if out.is_dir() else {"": out.read_bytes()}) == before
 
 
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("statistics.json", lambda path: path.write_text("{")),
+        (
+            "statistics.json",
+            lambda path: path.write_text(path.read_text().replace('"patches": ', '"patches": 1')),
+        ),
+        ("statistics.json", lambda path: path.unlink()),
+        ("README.md", lambda path: path.unlink()),
+        ("data/series/train-00000-of-00001.parquet", lambda path: path.write_bytes(path.read_bytes()[:-9])),
+        ("data/pairs/train-00000-of-00001.parquet", lambda path: path.unlink()),
+    ],
+)
+def test_a_finished_dataset_that_was_damaged_is_noticed(
+    small_archive: Path, splits: Path, built: Path, tmp_path: Path, name: str, damage: Callable[[Path], None]
+) -> None:
+    copy = tmp_path / "euromine"
+    shutil.copytree(built, copy)
+    assert build_dataset(small_archive, copy, splits=splits, workers=1, progress=False) == copy
+    damage(copy / name)
+    with pytest.raises((ValueError, FileNotFoundError), match=r"statistics\.json"):
+        build_dataset(small_archive, copy, splits=splits, workers=1, progress=False)
+
+
 def test_a_changed_archive_is_noticed(small_archive: Path, splits: Path, tmp_path: Path) -> None:
     archive = tmp_path / "archive"
     shutil.copytree(small_archive, archive)
@@ -436,10 +461,40 @@ def test_a_bad_file_is_named_and_the_finished_sites_are_kept(
 def test_two_builds_at_once_do_not_mix(small_archive: Path, splits: Path, tmp_path: Path) -> None:
     out = tmp_path / "euromine"
     with (
-        shards._locked(tmp_path / ".euromine.building"),
-        pytest.raises(ValueError, match="found another build at work"),
+        shards._locked(tmp_path / ".euromine.building", out),
+        pytest.raises(BusyError, match=f"^{out}: found another run at work"),
     ):
         build_dataset(small_archive, out, splits=splits, workers=1, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_build_that_another_one_finished_in_the_meantime_is_kept(
+    small_archive: Path, splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = build_dataset(small_archive, tmp_path / "euromine", splits=splits, workers=1, progress=False)
+    before = out.stat().st_ino
+    answers = iter([False, True])  # before the lock, and under it
+    monkeypatch.setattr(shards, "_is_built", lambda *_: next(answers))
+    assert build_dataset(small_archive, out, splits=splits, workers=1, progress=False) == out
+    assert out.stat().st_ino == before
+    assert [path.name for path in tmp_path.iterdir()] == ["euromine"]
+
+
+def test_an_interrupted_build_leaves_finished_sites_alone(
+    small_archive: Path, splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(tasks: Any, **_: Any) -> None:
+        parts = Path(tasks[0].parts)
+        (parts / ".unfinished-1").mkdir()
+        if keeps:
+            (parts / "Austria_1").mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shards, "_build_sites", interrupt)
+    for keeps, left in ((False, []), (True, [".euromine.building", "Austria_1", "parts"])):
+        with pytest.raises(KeyboardInterrupt):
+            build_dataset(small_archive, tmp_path / "euromine", splits=splits, workers=1, progress=False)
+        assert sorted(path.name for path in tmp_path.rglob("*")) == left
 
 
 def test_a_shard_ends_between_patches_and_under_its_limit(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,11 +19,13 @@ from scipy import ndimage
 from euromine.dataset_script.archive import Archive
 from euromine.dataset_script.archive_bands import BANDS
 from euromine.dataset_script.splits import assign_splits
-from euromine.simulation import spectra
+from euromine.simulation import simulated_archive, spectra
 from euromine.simulation.mines import FIRST_YEAR
 from euromine.simulation.simulated_archive import simulate_archive, site_names
 from euromine.simulation.simulated_site import LABEL_REACH, SimulatedSite, simulate_site
 from euromine.simulation.spectra import MEASURED, LandCover
+from euromine.support.errors import BusyError
+from euromine.support.locks import lock_folder
 
 TWENTY_METRES = ("B05", "B06", "B07", "B8A", "B11", "B12")
 MINE = {
@@ -406,11 +409,28 @@ def test_wrong_arguments_are_answered_with_a_sentence(arguments, message, tmp_pa
 
 def test_a_folder_of_another_simulation_is_left_alone(archive, tmp_path):
     before = contents(archive)
-    with pytest.raises(ValueError, match=r"simulation\.json: found another size"):
+    with pytest.raises(ValueError, match=r"simulation\.json: found a simulation with "):
         make(archive, seed=6)
     with pytest.raises(ValueError, match="found sites besides the requested ones"):
         make(archive, sites=1)
     assert contents(archive) == before
+
+
+@pytest.mark.parametrize("file", ["build.json", "Spain_1/image/Year2015.tif"])
+def test_a_dataset_and_the_folder_of_sites_are_not_written_into(tmp_path, file):
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).touch()
+    with pytest.raises(ValueError, match=r"path: found .*; expected a folder apart from the data"):
+        make(tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")] == [file]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"version": "1"}', '{"version": 1, "height": 160}'])
+def test_a_damaged_record_of_a_simulation_is_a_sentence(tmp_path, text):
+    (tmp_path / "simulation.json").write_text(text)
+    with pytest.raises(ValueError, match=r"simulation\.json: found .*; expected .*\. Choose a new folder\."):
+        make(tmp_path)
+    assert (tmp_path / "simulation.json").read_text() == text
 
 
 def test_a_real_archive_is_not_written_into(tmp_path):
@@ -538,3 +558,26 @@ def test_every_land_cover_is_made_of_measured_spectra():
     for mixture, _ in spectra.ROCKS.values():
         assert sum(mixture.values()) == pytest.approx(1)
         assert set(mixture) <= set(MEASURED)
+
+
+def test_two_simulations_into_one_folder_exclude_each_other(tmp_path: Path) -> None:
+    root = tmp_path / "simulated"
+    with lock_folder(root), pytest.raises(BusyError, match=f"^{root}: found another run at work"):
+        simulate_archive(root, sites=["Austria_1"], years=[2015], size=(160, 160), workers=1, progress=False)
+    assert not root.exists()
+
+
+def test_an_interrupted_simulation_leaves_no_unfinished_site(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(root: Path, name: str, **_: Any) -> None:
+        assert (root / "truth.npz").exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(simulated_archive, "write_site", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        simulate_archive(
+            tmp_path, sites=["Austria_1"], years=[2015], size=(160, 160), workers=1, progress=False
+        )
+    assert not list(tmp_path.glob(".*"))
+    assert not list((tmp_path / "EuroMineNet").iterdir())
