@@ -26,9 +26,7 @@ Geometry = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="A vector file with the site's outline, instead of its bounds."),
 ]
-Months = Annotated[
-    str, typer.Option(metavar="6-8", help="The months of each composite: 6-8, or 5,6,9; best without snow.")
-]
+Months = Annotated[str, typer.Option(metavar="6-8", help="Months to take scenes from: 6-8, or 4,6-9.")]
 Catalogue = Annotated[
     str,
     typer.Option(
@@ -38,22 +36,24 @@ Catalogue = Annotated[
 AcquiredLevel = Annotated[
     str,
     typer.Option(
-        "--level", metavar="l2a|l1c", help="Surface reflectance, or that at the top of the atmosphere."
+        "--level", metavar="l2a|l1c", help="Reflectance at the surface, or at the top of the atmosphere."
     ),
 ]
-Scenes = Annotated[int, typer.Option(min=1, help="Number of scenes in a composite, the clearest first.")]
+Scenes = Annotated[
+    int, typer.Option(min=1, help="Number of satellite passes to compose each year from, the clearest.")
+]
 Fill = Annotated[
     str,
     typer.Option(
         metavar="least-cloudy|nodata",
-        help="Fill ground without a clear date from the least cloudy scene, or leave it without data.",
+        help="Fill ground without a clear day from the least cloudy pass, or leave it without data.",
     ),
 ]
-Margin = Annotated[float, typer.Option(min=0, metavar="M", help="Ground around the site, in metres.")]
-Radar = Annotated[bool, typer.Option("--radar", help="Also Sentinel-1 backscatter, VV and VH, of each year.")]
+Margin = Annotated[float, typer.Option(min=0, metavar="METRES", help="Ground to add around the site.")]
+Radar = Annotated[bool, typer.Option("--radar", help="Acquire Sentinel-1 backscatter, VV and VH, too.")]
 DryRun = Annotated[
     bool,
-    typer.Option("--dry-run", help="List scenes, sizes and clear shares, and write nothing."),
+    typer.Option("--dry-run", help="List scenes, clear shares and sizes; write nothing."),
 ]
 
 
@@ -118,7 +118,12 @@ def parse_months(text: str) -> tuple[int, ...]:
     for part in text.split(","):
         found = re.fullmatch(r"\s*([0-9]{1,2})\s*(?:-\s*([0-9]{1,2})\s*)?", part)
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
-        if not 1 <= first <= last <= 12:
-            raise ArgumentError(f"--months: found {text!r}; expected months such as 6-8 or 5,6,9.")
+        if not (1 <= first <= 12 and 1 <= last <= 12):
+            raise ArgumentError(f"--months: found {text!r}; expected months such as 6-8 or 4,6-9.")
+        if last < first:
+            raise ArgumentError(
+                f"--months: found {first}-{last}, which runs into the next year; expected months of one "
+                f"year, such as 1-{last},{first}-12."
+            )
         months.update(range(first, last + 1))
     return tuple(sorted(months))
