@@ -45,13 +45,14 @@ _held: set[int] = set()
 
 
 @contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path, subject: Path | None = None) -> Iterator[None]:
     """Hold a folder for as long as the block runs.
 
     The folder is made if it is missing, and deleted at the end if it was made here and is still empty.
 
     Args:
         folder: The folder to write to.
+        subject: The path that the user gave, for messages; the folder by default.
 
     Raises:
         BusyError: Another run holds it.
@@ -60,7 +61,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
     """
     made: list[Path] = []
     try:
-        with _lock(folder / LOCK_NAME, folder, made):
+        with _lock(folder / LOCK_NAME, subject or folder, made):
             yield
     finally:
         for each in made:
@@ -116,10 +117,8 @@ def _lock(lock: Path, subject: Path, made: list[Path] | None = None) -> Iterator
         raise ArgumentError(_found_a_file(lock.parent)) from None
     except OSError as error:
         if is_full_disk(error):
-            raise full_disk_error(lock.parent, subject.name) from error
-        raise OSError(
-            f"{lock.parent}: cannot be written to ({error.strerror}). Choose another folder."
-        ) from error
+            raise full_disk_error(subject.parent, subject.name) from error
+        raise OSError(f"{subject}: cannot be written to ({error.strerror}). Choose another place.") from error
     _held.add(descriptor)
     try:
         yield
@@ -127,7 +126,8 @@ def _lock(lock: Path, subject: Path, made: list[Path] | None = None) -> Iterator
         if os.getpid() == owner:  # not in a fork that leaves the block, too
             # Deleted before it is given up: whoever opened it by then finds that it is gone.
             with suppress(OSError):
-                lock.unlink()
+                if _is_at(lock, descriptor):
+                    lock.unlink()
             _held.discard(descriptor)
             os.close(descriptor)
 

@@ -480,21 +480,26 @@ def test_a_build_that_another_one_finished_in_the_meantime_is_kept(
     assert [path.name for path in tmp_path.iterdir()] == ["euromine"]
 
 
-def test_an_interrupted_build_leaves_finished_sites_alone(
-    small_archive: Path, splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("finished", "left"), [([], []), (["Austria_1"], [".euromine.building", "Austria_1", "parts"])]
+)
+def test_an_interrupted_build_keeps_finished_sites_and_nothing_else(
+    finished: list[str],
+    left: list[str],
+    small_archive: Path,
+    splits: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def interrupt(tasks: Any, **_: Any) -> None:
-        parts = Path(tasks[0].parts)
-        (parts / ".unfinished-1").mkdir()
-        if keeps:
-            (parts / "Austria_1").mkdir()
+        for name in (".unfinished-1", *finished):
+            (Path(tasks[0].parts) / name).mkdir()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(shards, "_build_sites", interrupt)
-    for keeps, left in ((False, []), (True, [".euromine.building", "Austria_1", "parts"])):
-        with pytest.raises(KeyboardInterrupt):
-            build_dataset(small_archive, tmp_path / "euromine", splits=splits, workers=1, progress=False)
-        assert sorted(path.name for path in tmp_path.rglob("*")) == left
+    with pytest.raises(KeyboardInterrupt):
+        build_dataset(small_archive, tmp_path / "euromine", splits=splits, workers=1, progress=False)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == left
 
 
 def test_a_shard_ends_between_patches_and_under_its_limit(
