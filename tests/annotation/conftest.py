@@ -55,7 +55,7 @@ def files(real_data: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def expected(files: Path) -> dict[str, NDArray[np.bool_]]:
     """Each class of Testmine_2021, drawn by hand: bool (12, 16)."""
     drawn = json.loads((files / "expected_masks.json").read_text())["classes"]

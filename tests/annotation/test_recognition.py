@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import struct
 import zipfile
 from pathlib import Path
 
@@ -189,14 +190,24 @@ def test_folders_with_links_are_refused(tmp_path):
         read_annotations(tmp_path)
 
 
+def declare_size(path: Path, size: int) -> Path:
+    """Let a zip's directory say that its file has another size than it has."""
+    data = bytearray(path.read_bytes())
+    place = data.index(b"PK\x01\x02") + 24
+    data[place : place + 4] = struct.pack("<I", size)
+    path.write_bytes(data)
+    return path
+
+
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path):
-    path = tmp_path / "bomb.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.xml", "w") as file:
-        file.write(b"<")
-        for _ in range(300):
-            file.write(bytes(2**20))
-    assert path.stat().st_size < 2**20
+    path = declare_size(zipped(tmp_path / "bomb.zip", "a.xml", b"<annotations>"), 300 * 2**20)
     with pytest.raises(AnnotationError, match="found 300 MB; expected at most 256 MB"):
+        read_annotations(path)
+
+
+def test_a_zip_that_holds_more_than_it_says_is_not_read_further(tmp_path):
+    path = declare_size(zipped(tmp_path / "bomb.zip", "a.xml", b"<annotations/>" + b" " * 10_000), 14)
+    with pytest.raises(AnnotationError, match="found a zip that cannot be read"):
         read_annotations(path)
 
 
