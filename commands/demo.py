@@ -173,6 +173,7 @@ def _map_site(site: Site, out: Path) -> _Series:
 
     import euromine.modeling  # noqa: F401 - registers the change detectors with AutoModel
     from euromine.dataset_script.patches import cut, patch_grid, stitch
+    from euromine.modeling.segformer import use_quick_layers
     from euromine.support.ground_areas import pixel_areas
     from euromine.training.evaluation import predict_series
 
@@ -184,6 +185,7 @@ def _map_site(site: Site, out: Path) -> _Series:
     maps = {}
     for name, auto_class in ((_SEGMENTER, AutoModelForSemanticSegmentation), (_CHANGE_DETECTOR, AutoModel)):
         model = auto_class.from_pretrained(out / name).eval()
+        use_quick_layers(model)
         processor = AutoImageProcessor.from_pretrained(out / name)
         predictions = [
             predict_series(model, processor, cut(images, patch)[None])[0].numpy()

@@ -154,14 +154,18 @@ def is_plain(*layers: nn.Module) -> bool:
     Only then may a network compute with their weights instead of calling them. Adapters and quantisation put
     other layers in their place; hooks and the offloading of weights act on the call.
     """
+    return all(type(layer) in _PLAIN_LAYERS for layer in layers) and is_unwatched(*layers)
+
+
+def is_unwatched(*modules: nn.Module) -> bool:
+    """Whether no hook and no replaced `forward` waits for a call of modules."""
     return all(
-        type(layer) in _PLAIN_LAYERS
-        and "forward" not in layer.__dict__
-        and not layer._forward_hooks
-        and not layer._forward_pre_hooks
-        and not layer._backward_hooks
-        and not layer._backward_pre_hooks
-        for layer in layers
+        "forward" not in module.__dict__
+        and not module._forward_hooks
+        and not module._forward_pre_hooks
+        and not module._backward_hooks
+        and not module._backward_pre_hooks
+        for module in modules
     )
 
 
@@ -177,9 +181,21 @@ def conv_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d, features: Tensor) -> Tensor
     """
     if norm.training or not is_plain(conv, norm) or norm.running_mean is None or norm.running_var is None:
         return norm(conv(features))
+    scale, shift = affine_of(norm)
+    weight = conv.weight * scale[:, None, None, None]
+    return F.conv2d(features, weight, shift, conv.stride, conv.padding, conv.dilation, conv.groups)
+
+
+def affine_of(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """The factor and the summand of each channel by which a batch norm acts in evaluation.
+
+    Args:
+        norm: A batch norm with weights and running statistics.
+    """
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    weight, bias = conv.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
-    return F.conv2d(features, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
+    return scale, norm.bias - norm.running_mean * scale
 
 
 def linear_of_pixels(layer: nn.Linear, pixels: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from .base import PaddedModel, resize_and_crop
 from .configuration import SegmentationConfig
 from .layers import BatchNorm2d
 from .losses import check_labels, masked_cross_entropy
+from .segformer import use_quick_layers
 from .stem import load_checkpoint
 
 
@@ -39,6 +40,7 @@ class NativeSegmenter(PaddedModel):
             if type(module) is nn.BatchNorm2d:
                 # Changing the class keeps parameters, names and other references to the module.
                 module.__class__ = BatchNorm2d
+        use_quick_layers(self)
         self.freeze_unused()
 
     @classmethod
@@ -57,10 +59,10 @@ class NativeSegmenter(PaddedModel):
         Args:
             pixel_values: (batch, channels, height, width), float, normalised; any height and width.
             labels: (batch, height, width), int64, 0 background, 1 mine, 255 ignored.
-
-        Returns:
             num_items_in_batch: Number of labelled pixels in the whole batch of an optimiser step, where
                 this is a part of it: the losses of all parts then add up to that of the batch.
+
+        Returns:
             Logits (batch, classes, height', width') at the network's own resolution
             (`EuroMineImageProcessor` resizes them), or at the image's if that had to be padded; with labels,
             the mean cross-entropy of the resized logits.

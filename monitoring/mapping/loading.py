@@ -35,6 +35,7 @@ from euromine.modeling import (
     AutoModelForChangeDetection,
     EuroMineImageProcessor,
 )
+from euromine.modeling.segformer import use_quick_layers
 from euromine.support.errors import ArgumentError, ModelError, RecordError
 from euromine.support.records import Record, read_record
 from euromine.support.weight_files import weight_files
@@ -344,6 +345,7 @@ def _load_weights(name: str, task: str) -> PreTrainedModel:
                 f"{name}: found {what} {tensors[0]}{others} for a {model.config.model_type}; "
                 f"expected {_WEIGHTS}."
             )
+    use_quick_layers(model)
     return model
 
 

@@ -100,8 +100,10 @@ def test_the_logits_are_transformers_own(name: str, size: tuple[int, int]) -> No
     network = small(name, bands=["B08", "B04", "VV"]).eval()
     images = torch.randn(2, 3, *size)
     with torch.no_grad():
-        logits = network(images).logits
-        torch.testing.assert_close(logits, plain(network)(images).logits, rtol=0, atol=0)
+        logits, expected = network(images).logits, plain(network)(images).logits
+    # SegFormer multiplies weights that transformers applies one after the other; the others are the same.
+    atol = 1e-5 * expected.abs().max().item() if name.startswith("segformer") else 0
+    torch.testing.assert_close(logits, expected, rtol=0, atol=atol)
     assert logits.std(dim=(0, 2, 3)).gt(0.001).all()
 
 

@@ -31,7 +31,7 @@ def images_for(name: str) -> Tensor:
     return torch.randn(2, *((2,) if name in CHANGE_DETECTORS else ()), 10, 64, 64)
 
 
-@pytest.mark.parametrize("name", sorted([*CHANGE_DETECTORS, *SEGMENTERS]))
+@pytest.mark.parametrize("name", sorted([*CHANGE_DETECTORS, *SEGMENTERS, "segformer-b0"]))
 def test_every_layer_with_a_hook_is_called_and_computes_the_same(name):
     torch.manual_seed(0)
     network, images = create_model(name).eval(), images_for(name)
@@ -49,7 +49,7 @@ def test_every_layer_with_a_hook_is_called_and_computes_the_same(name):
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["bit", "hanet", "mspsnet", "tinycd"])
+@pytest.mark.parametrize("name", ["bit", "hanet", "mspsnet", "segformer-b0", "tinycd"])
 def test_adapted_layers_learn(name):
     torch.manual_seed(0)
     network = create_model(name)
