@@ -11,7 +11,13 @@ def predict(
     model: Annotated[
         str, typer.Argument(help="A checkpoint of train_seg.py: a folder, or a repository on the Hub.")
     ],
-    scenes: Annotated[list[Path], typer.Argument(help="GeoTIFFs of any size.")],
+    scenes: Annotated[
+        list[str],
+        typer.Argument(
+            help="Images of any size: GeoTIFF, JPEG 2000, VRT or netCDF files, Sentinel-2 products as "
+            "folders or zips, or https:// addresses of GeoTIFFs."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the maps.")],
     probability: Annotated[
         bool, typer.Option("--probability", help="Also write <scene>_probability.tif.")
@@ -55,6 +61,10 @@ def predict(
             help="Insist on bands, scale, offset, nodata and level where scenes say otherwise themselves."
         ),
     ] = False,
+    keep_clouds: Annotated[
+        bool,
+        typer.Option("--keep-clouds", help="Map clouds, too, where a Sentinel-2 product has a mask of them."),
+    ] = False,
     threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Pixels above this probability are mapped as mine.")
     ] = 0.5,
@@ -79,6 +89,7 @@ def predict(
     # Imported here, because torch and transformers take seconds.
     from euromine.monitoring.mapping.many_scenes import predict_scenes
     from euromine.monitoring.scenes.band_names import parse_bands
+    from euromine.monitoring.scenes.locations import locate
     from euromine.monitoring.scenes.scene_options import SceneOptions
 
     names = parse_bands(bands) if bands is not None else None
@@ -88,7 +99,13 @@ def predict(
         out,
         probability=probability,
         options=SceneOptions(
-            bands=names, scale=scale, offset=offset, nodata=nodata, override=override, level=level
+            bands=names,
+            scale=scale,
+            offset=offset,
+            nodata=nodata,
+            override=override,
+            level=level,
+            keep_clouds=keep_clouds,
         ),
         threshold=threshold,
         window=window,
@@ -101,7 +118,7 @@ def predict(
     if int(os.environ.get("RANK", "0")) == 0:
         typer.echo(f"Mapped {len(outcomes) - len(failed)} of {len(outcomes)} scenes to {out}.")
         if failed:
-            not_mapped = ", ".join(Path(outcome.path).name for outcome in failed)
+            not_mapped = ", ".join(locate(outcome.path).name for outcome in failed)
             typer.echo(f"Not mapped, for the reasons above: {not_mapped}.", err=True)
     if failed:
         raise typer.Exit(1)

@@ -1,5 +1,6 @@
 """`euromine series`: all years of a site, from images to maps, areas, changes and polygons."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -27,12 +28,22 @@ from .simulate import parse_years
 def series(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],
     images: Annotated[
-        Path,
-        typer.Argument(metavar="DIR", help="A folder with one GeoTIFF per year, the year in its name."),
+        list[str],
+        typer.Argument(
+            metavar="DIR|IMAGES...",
+            help="A folder with one image per year, the year in its name; or the images themselves: files, "
+            "Sentinel-2 products or https:// addresses.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="The folder to create or to complete.")],
     years: Annotated[
         str | None, typer.Option(help="2015-2024, or 2015,2018; by default all years in DIR.")
+    ] = None,
+    year_of: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=YEAR", help="The year of an image whose name does not say it; may be repeated."
+        ),
     ] = None,
     change_model: ChangeModel = None,
     smooth: Smooth = "median",
@@ -84,6 +95,10 @@ def series(
             help="Insist on bands, scale, offset, nodata and level where scenes say otherwise themselves."
         ),
     ] = False,
+    keep_clouds: Annotated[
+        bool,
+        typer.Option("--keep-clouds", help="Map clouds, too, where a Sentinel-2 product has a mask of them."),
+    ] = False,
     window: Window = 512,
     overlap: Overlap = 64,
     device: Device = None,
@@ -93,18 +108,23 @@ def series(
     Run the same command again to resume an interrupted run. `euromine report OUT` writes the report.
     """
     asked = None if years is None else parse_years(years)
-    if not images.is_dir():
-        found = "a file" if images.exists() else "no such folder"
-        raise ArgumentError(f"{images}: found {found}; expected a folder with one GeoTIFF per year.")
+    for image in images:
+        if "://" not in image and not Path(image).exists():
+            raise ArgumentError(
+                f"{image}: found no such file or folder; expected a folder with one image per year, or the "
+                "images themselves."
+            )
+    years_of = dict(_year_of(text) for text in year_of or ())
     smoothing = parse_smoothing(smooth)
     from euromine.monitoring.history.switch_rates import SwitchRates
     from euromine.monitoring.monitor import MineMonitor  # torch and rasterio take seconds to import
 
     monitor = MineMonitor.from_pretrained(model, change_model, device)
     result = monitor.series(
-        images,
+        images[0] if len(images) == 1 else images,
         out,
         years=asked,
+        year_of=years_of,
         progress=True,
         smoothing=smoothing,
         rates=None if rates is None else SwitchRates.load(rates),
@@ -121,9 +141,18 @@ def series(
         nodata=nodata,
         level=level,
         override=override,
+        keep_clouds=keep_clouds,
         window=window,
         overlap=overlap,
     )
     for line in series_summary(result):
         typer.echo(line)
     typer.echo(f"`euromine report {result.path}` writes the report.")
+
+
+def _year_of(text: str) -> tuple[str, int]:
+    """`"2019-2020_mosaic.tif=2020"` -> the name and the year."""
+    name, _, year = text.rpartition("=")
+    if not name or not re.fullmatch(r"(?:19|20)\d\d", year):
+        raise ArgumentError(f"--year-of: found {text!r}; expected NAME=YEAR, such as mosaic.tif=2020.")
+    return name, int(year)

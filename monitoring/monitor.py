@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +19,14 @@ from .history.series import make_series
 from .history.series_settings import SeriesSettings
 from .history.smoothing import Method
 from .history.switch_rates import SwitchRates
-from .history.yearly_images import find_scenes, scenes_by_year
+from .history.yearly_images import ScenePath, find_scenes, scenes_by_year
 from .mapping.loading import LoadedModel, load_model
 from .mapping.prediction import OVERLAP, WINDOW, predict_probability
 from .result import SeriesResult
 from .scenes.band_names import parse_bands
+from .scenes.locations import is_address
 from .scenes.scene import open_scene
+from .scenes.scene_formats import is_scene_folder
 from .scenes.scene_level import level_warning
 from .scenes.scene_options import SceneOptions
 
@@ -79,6 +81,7 @@ class MineMonitor:
         nodata: float | None = None,
         level: str | None = None,
         override: bool = False,
+        keep_clouds: bool = False,
         window: int = WINDOW,
         overlap: int = OVERLAP,
         batch_size: int | None = None,
@@ -89,7 +92,7 @@ class MineMonitor:
         For scenes that do not fit in memory, `euromine predict` and `predict_scenes` write maps instead.
 
         Args:
-            scene: A GeoTIFF.
+            scene: An image, a Sentinel-2 product or an address, as for `open_scene`.
             bands: Names of the file's bands in order, as a sequence or separated by commas; None for those in
                 its metadata. As for `scale`, `offset` and `nodata`, see `SceneOptions`.
             scale: Reflectance is `(number + offset) * scale`; None for the metadata's.
@@ -98,6 +101,7 @@ class MineMonitor:
             level: The processing level, "l1c" or "l2a", to warn of a model trained on another; None for the
                 metadata's.
             override: Whether to insist on these five where the scene's own metadata contradict them.
+            keep_clouds: Whether to map clouds, too, where a Sentinel-2 product has a mask of them.
             window: The largest side of a window in pixels, a multiple of 32.
             overlap: Pixels that neighbouring windows share.
             batch_size: Windows per call of the network; None for 1, or 8 on a GPU.
@@ -114,10 +118,10 @@ class MineMonitor:
         mapper = next((loaded for loaded in self.models if loaded.task == SEGMENTATION), None)
         if mapper is None:
             raise ModelError(f"{self}: found no footprint mapper; expected one to predict a scene.")
-        options = _scene_options(bands, scale, offset, nodata, level, override)
+        options = _scene_options(bands, scale, offset, nodata, level, override, keep_clouds)
         with open_scene(scene, options) as opened:
             if warning := level_warning(opened.level, mapper.image_processor.level):
-                logger.warning("%s: %s", scene, warning)
+                logger.warning("%s: %s", opened.location.shown, warning)
             blocks = predict_probability(
                 mapper.model,
                 mapper.image_processor,
@@ -135,10 +139,11 @@ class MineMonitor:
 
     def series(
         self,
-        scenes: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        scenes: ScenePath | Iterable[ScenePath] | Mapping[int, ScenePath],
         out: str | os.PathLike[str],
         *,
         years: Iterable[int] | None = None,
+        year_of: Mapping[str, int] | None = None,
         smoothing: Method = "median",
         rates: SwitchRates | None = None,
         change_by: str = "footprints",
@@ -155,6 +160,7 @@ class MineMonitor:
         nodata: float | None = None,
         level: str | None = None,
         override: bool = False,
+        keep_clouds: bool = False,
         window: int = WINDOW,
         overlap: int = OVERLAP,
         batch_size: int | None = None,
@@ -163,10 +169,12 @@ class MineMonitor:
         """Map a site over its years, as `euromine series` does.
 
         Args:
-            scenes: A folder with one image per year, or the images' paths. The year is in a file's name or
-                metadata.
+            scenes: A folder with one image per year, or the images themselves: paths, Sentinel-2 products or
+                addresses, as for `open_scene`. The year is in an image's name or metadata, or the key of a
+                dictionary.
             out: The folder to create or to complete.
             years: The years of interest; default all.
+            year_of: The years of images by their names, where a name does not say it.
             smoothing: "viterbi", "median" or "none". This and the next nine are fields of `SeriesSettings`,
                 which says more.
             rates: Switch rates that replace those of the calibration.
@@ -184,6 +192,7 @@ class MineMonitor:
             nodata: As for `predict`.
             level: As for `predict`.
             override: As for `predict`.
+            keep_clouds: As for `predict`.
             window: As for `predict`.
             overlap: As for `predict`.
             batch_size: As for `predict`.
@@ -209,12 +218,9 @@ class MineMonitor:
             overlap=overlap,
             batch_size=batch_size,
         )
-        options = _scene_options(bands, scale, offset, nodata, level, override)
+        options = _scene_options(bands, scale, offset, nodata, level, override, keep_clouds)
         chosen = None if years is None else sorted({int(year) for year in years})
-        if isinstance(scenes, str | os.PathLike):
-            found = find_scenes(scenes, chosen, options)
-        else:
-            found = scenes_by_year(scenes, chosen, options)
+        found = _scenes(scenes, chosen, options, year_of)
         made = make_series(
             self.models,
             found,
@@ -227,6 +233,23 @@ class MineMonitor:
         return SeriesResult(made.path)
 
 
+def _scenes(
+    scenes: ScenePath | Iterable[ScenePath] | Mapping[int, ScenePath],
+    years: list[int] | None,
+    options: SceneOptions,
+    year_of: Mapping[str, int] | None,
+) -> dict[int, ScenePath]:
+    """The image of each year."""
+    if isinstance(scenes, Mapping):
+        return {year: scenes[year] for year in sorted(scenes) if years is None or year in years}
+    if isinstance(scenes, str | os.PathLike):
+        if is_address(scenes) or is_scene_folder(Path(scenes)) or Path(scenes).is_file():
+            scenes = [scenes]
+        else:
+            return dict(find_scenes(scenes, years, options, year_of))
+    return dict(scenes_by_year(scenes, years, options, year_of))
+
+
 def _scene_options(
     bands: str | Sequence[str] | None,
     scale: float | None,
@@ -234,6 +257,9 @@ def _scene_options(
     nodata: float | None,
     level: str | None,
     override: bool,
+    keep_clouds: bool,
 ) -> SceneOptions:
     names = parse_bands(bands) if isinstance(bands, str) else bands
-    return SceneOptions(None if names is None else tuple(names), scale, offset, nodata, override, level)
+    return SceneOptions(
+        None if names is None else tuple(names), scale, offset, nodata, override, level, keep_clouds
+    )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 TASK = "mine-footprint"
 
-_SCENE = ("bands", "scale", "offset", "nodata", "level", "override")
+_SCENE = ("bands", "scale", "offset", "nodata", "level", "override", "keep_clouds")
 _FORWARD = ("window", "overlap")
 
 
@@ -89,12 +88,13 @@ class ArrayScene:
 class MineFootprintPipeline(Pipeline):
     """Maps the mine footprint in a scene.
 
-    Takes a GeoTIFF's path, a rasterio dataset or `Scene` that is open, or an array (bands, height, width) of
-    digital numbers (reflectance times 10,000); or a list of those. The bands of an array are the processor's
-    `source_bands` unless `bands` names them.
+    Takes a scene's path or address, a rasterio dataset or `Scene` that is open, or an array (bands, height,
+    width) of digital numbers (reflectance times 10,000); or a list of those. The bands of an array are the
+    processor's `source_bands` unless `bands` names them.
 
     Options: `threshold` (0.5); `window` and `overlap` in pixels; and, where a file's own metadata do not
-    apply, `bands`, `scale`, `offset`, `nodata`, `level` and `override` as for `euromine predict`.
+    apply, `bands`, `scale`, `offset`, `nodata`, `level`, `override` and `keep_clouds` as for
+    `euromine predict`.
 
     Returns a dictionary: `mask` uint8 (height, width), 1 mine, 0 other, 255 without data; `probability`
     float32 (height, width), NaN without data; `area_ha`, the mined area on the ground, None for an array.
@@ -133,14 +133,15 @@ class MineFootprintPipeline(Pipeline):
         nodata: float | None = None,
         level: str | None = None,
         override: bool = False,
+        keep_clouds: bool = False,
     ) -> dict[str, Any]:
         """Open the input as something that is read in windows."""
         names = parse_bands(bands) if isinstance(bands, str) else bands
         options = SceneOptions(
-            None if names is None else tuple(names), scale, offset, nodata, override, level
+            None if names is None else tuple(names), scale, offset, nodata, override, level, keep_clouds
         )
         if isinstance(input_, Scene):
-            self._warn_of_level(input_.level, input_.path)
+            self._warn_of_level(input_.level, input_.location.shown)
             return {"scene": input_, "is_ours": False}
         if isinstance(input_, np.ndarray | torch.Tensor):
             scene = ArrayScene(np.asarray(input_), names or self._processor().source_bands)
@@ -150,11 +151,11 @@ class MineFootprintPipeline(Pipeline):
         path = input_ if isinstance(input_, os.PathLike) else getattr(input_, "name", input_)
         if not isinstance(path, str | os.PathLike):
             raise SceneError(
-                f"scene: found a {type(input_).__name__}; expected the path of a GeoTIFF, an open dataset or "
+                f"scene: found a {type(input_).__name__}; expected the path of a scene, an open dataset or "
                 "an array (bands, height, width)."
             )
-        opened = open_scene(Path(path), options)
-        self._warn_of_level(opened.level, path)
+        opened = open_scene(path, options)
+        self._warn_of_level(opened.level, opened.location.shown)
         return {"scene": opened, "is_ours": True}
 
     def _forward(  # type: ignore[override]

@@ -1,11 +1,13 @@
-"""Safe reading of GeoTIFFs from unknown sources: one driver, no files beside the raster, bounded memory."""
+"""Safe reading of rasters from unknown sources: named drivers, no files beside them, bounded memory."""
 
 from __future__ import annotations
 
+import math
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,16 @@ _GDAL_OPTIONS: dict[str, Any] = {
     "GDAL_PAM_ENABLED": False,
     "GDAL_GEOREF_SOURCES": "INTERNAL",
     "GTIFF_IGNORE_READ_ERRORS": False,
+    # These settings hold in the thread that reads, not in threads of GDAL's own.
+    "VRT_NUM_THREADS": 1,
+}
+
+# The formats that are read, by GDAL's driver.
+_FORMATS = {
+    "GTiff": "a GeoTIFF",
+    "JP2OpenJPEG": "a JPEG 2000 image",
+    "netCDF": "a netCDF file",
+    "VRT": "a VRT",
 }
 
 _reserving = threading.Lock()
@@ -37,14 +49,14 @@ _unreserved = 0
 
 
 @contextmanager
-def gdal() -> Iterator[None]:
+def gdal() -> Iterator[Any]:
     """Settings under which GDAL reads the given file only and looks for no credentials."""
     from rasterio.errors import NotGeoreferencedWarning
 
-    with _environment(), warnings.catch_warnings():
+    with _environment() as environment, warnings.catch_warnings():
         # The archive's labels have no georeferencing.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        yield
+        yield environment
 
 
 @contextmanager
@@ -90,34 +102,52 @@ def gdal_errors() -> tuple[type[Exception], ...]:
     return (OSError, RasterioError, CPLE_BaseError)
 
 
-def open_raster(path: str, files: ExitStack, error_class: type[EuroMineError] = DataError) -> Any:
-    """Open a GeoTIFF that `files` closes.
+def open_raster(
+    path: str,
+    files: ExitStack,
+    error_class: type[EuroMineError] = DataError,
+    *,
+    driver: str = "GTiff",
+    name: str | None = None,
+    opener: Callable[..., Any] | None = None,
+) -> Any:
+    """Open a raster that `files` closes.
 
-    The driver is fixed to GTiff: a VRT renamed to .tif could read any file of the machine.
+    The driver is always named: a VRT renamed to .tif could read any file of the machine.
 
     Args:
-        path: As GDAL takes it: a file, or one in a zip (`/vsizip/...`).
+        path: As GDAL takes it: a file, one in a zip (`/vsizip/...`), a variable (`NETCDF:...`) or XML.
         files: Closes the raster.
         error_class: The error to raise.
+        driver: "GTiff", "JP2OpenJPEG", "netCDF" or "VRT".
+        name: The path in messages, by default `path`.
+        opener: Opens `path` and no other, where it is no file of this machine.
 
     Raises:
-        DataError: (`error_class`) The file cannot be read, or is not a GeoTIFF.
+        DataError: (`error_class`) The file cannot be read, or has another format.
     """
     import rasterio
 
+    expected, name = _FORMATS[driver], name or shown(path)
+    options = {} if opener is None else {"opener": opener}
     try:
-        if not path.startswith("/vsizip/"):
+        if name == path and opener is None:
             check_regular(Path(path), error_class=error_class)
             Path(path).open("rb").close()  # GDAL does not pass on the system's reason
-        with gdal():
-            dataset = rasterio.open(path, driver="GTiff")
+        with gdal() as environment:
+            if driver not in environment.drivers():
+                raise error_class(
+                    f"{name}: found {expected}, which GDAL cannot read here; expected its driver {driver}. "
+                    "Install rasterio with pip, whose wheels have it, or convert the file to GeoTIFF."
+                )
+            dataset = rasterio.open(path, driver=driver, **options)
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise error_class(
-            f"{shown(path)}: found no readable file ({error.strerror}); expected a GeoTIFF."
+            f"{name}: found no readable file ({error.strerror}); expected {expected}."
         ) from error
     except gdal_errors() as error:
         raise error_class(
-            f"{shown(path)}: found a file that is damaged or not a GeoTIFF; expected a GeoTIFF."
+            f"{name}: found a file that is damaged or not {expected}; expected {expected}."
         ) from error
     # As a context manager, a dataset would also change GDAL's settings until it is closed.
     files.callback(dataset.close)
@@ -147,7 +177,7 @@ def read_raster(
     Raises:
         DataError: (`error_class`) The file is truncated or damaged.
     """
-    with _damage_as(error_class, path, window):
+    with read_damage(error_class, path, window):
         return dataset.read(indexes, window=window)
 
 
@@ -161,21 +191,31 @@ def read_mask(
 
     Args and errors as for `read_raster`.
     """
-    with _damage_as(error_class, path, window):
+    with read_damage(error_class, path, window):
         return dataset.read_masks(1, window=window)
 
 
 @contextmanager
-def _damage_as(
+def read_damage(
     error_class: type[EuroMineError], path: str, window: tuple[tuple[int, int], tuple[int, int]]
 ) -> Iterator[None]:
+    """Tell damage of a raster that is read in the block.
+
+    Args:
+        error_class: The error to raise.
+        path: The raster, for errors.
+        window: As for `read_raster`.
+
+    Raises:
+        DataError: (`error_class`) The file is truncated or damaged.
+    """
     try:
         with _environment():
             yield
     except gdal_errors() as error:
         raise error_class(
             f"{shown(path)}: found truncated or damaged data at rows {window[0][0]} to {window[0][1]}; "
-            "expected a whole GeoTIFF."
+            "expected a whole file."
         ) from error
 
 
@@ -200,6 +240,36 @@ def block_bytes(dataset: Any) -> int:
     rows, columns = dataset.block_shapes[0]
     bands = dataset.count if is_pixel_interleaved(dataset) else 1
     return int(rows * columns * bands * np.dtype(dataset.dtypes[0]).itemsize)
+
+
+@dataclass(frozen=True)
+class BlockRows:
+    """The blocks of a raster over its whole width.
+
+    Attributes:
+        height: Rows of the raster.
+        rows: Rows of a block.
+        row_bytes: Decoded bytes of one row of all bands, up to the end of the last block.
+        factor: Rows of the scene per row of the raster.
+    """
+
+    height: int
+    rows: int
+    row_bytes: int
+    factor: int = 1
+
+    @classmethod
+    def of(cls, dataset: Any, factor: int = 1, bands: int | None = None) -> BlockRows:
+        """The blocks of an open raster, for so many of its bands; by default for all."""
+        rows, columns = max(shape[0] for shape in dataset.block_shapes), dataset.block_shapes[0][1]
+        count = dataset.count if bands is None or is_pixel_interleaved(dataset) else bands
+        width = math.ceil(dataset.width / columns) * columns
+        return cls(dataset.height, rows, width * count * np.dtype(dataset.dtypes[0]).itemsize, factor)
+
+    def touched_bytes(self, rows: int) -> int:
+        """The size of the decoded blocks that windows of so many rows of the scene touch."""
+        touched = (math.ceil(rows / self.factor / self.rows) + 1) * self.rows
+        return min(touched, self.height + self.rows) * self.row_bytes
 
 
 def is_pixel_interleaved(dataset: Any) -> bool:

@@ -20,6 +20,7 @@ _FIRST_BASELINE_WITH_OFFSET = (4, 0)
 # S2B_MSIL2A_20220226T095029_N0400_R079_T33TWN_20220226T130213
 _PRODUCT = re.compile(r"S2[A-D]_MSIL[12][AC]_(\d{4})\d{4}T\d{6}_N(\d\d)(\d\d)_")
 _DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_]?(?:0[1-9]|1[0-2])[-_]?(?:0[1-9]|[12]\d|3[01])(?=T|\D|$)")
+_FIRST_YEAR = 2015
 _YEAR = re.compile(r"(?<!\d)((?:19|20)\d\d)(?!\d)")
 
 
@@ -45,13 +46,24 @@ def product_baseline(text: str) -> tuple[int, int] | None:
     return found.pop() if len(found) == 1 else None
 
 
-def year_in_name(stem: str) -> int | None:
-    """The year of a file from its name: of the product, else of the only day, else the only year in it."""
+def years_in_name(stem: str) -> tuple[int, ...]:
+    """The years that a file's name may stand for, sorted; one if the name is clear, none without a year.
+
+    Of what the name holds, the first of these counts: names of Sentinel-2 products (their sensing time), full
+    dates, numbers that are years. Of several years, those before Sentinel-2 are other numbers.
+    """
     for pattern in (_PRODUCT, _DAY, _YEAR):
         found = {int(match[1]) for match in pattern.finditer(stem)}
-        if len(found) == 1:
-            return found.pop()
-    return None
+        if found:
+            possible = {year for year in found if year >= _FIRST_YEAR}
+            return tuple(sorted(possible or found))
+    return ()
+
+
+def year_in_name(stem: str) -> int | None:
+    """The year of a file from its name; None where the name has none or is ambiguous."""
+    found = years_in_name(stem)
+    return found[0] if len(found) == 1 else None
 
 
 def year_of_timestamp(text: str) -> int | None:

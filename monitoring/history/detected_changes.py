@@ -80,7 +80,7 @@ def known_shares_of_changes(plan: SeriesPlan) -> dict[int, float]:
         blocks = row_blocks(plan.folder, names, plan.grid)
         seen = sum(int((block != NODATA).any(axis=0).sum()) for block in blocks)
         if not seen and len(names) > 1:
-            raise no_data(plan.scenes[year].path)
+            raise no_data(plan.scenes[year].shown)
         shares[year] = seen / (plan.grid.width * plan.grid.height)
     return shares
 

@@ -115,7 +115,8 @@ def _make(plan: SeriesPlan, *, progress: bool) -> Findings:
 
 def _inputs(plan: SeriesPlan) -> list[Path]:
     permits = plan.settings.permits
-    return [*(scene.path for scene in plan.scenes.values()), *([] if permits is None else [permits])]
+    images = [path for aligned in plan.scenes.values() if (path := aligned.scene.path)]
+    return [*images, *([] if permits is None else [permits])]
 
 
 def _check_folder(folder: Path) -> None:

@@ -15,6 +15,7 @@ from euromine.support.errors import MissingExtraError, RecordError
 from euromine.support.geopackages import require_geopandas
 from euromine.support.rasters import crs_name
 
+from .acquired_images import composite_record
 from .area_estimation import Confusion
 from .folder import SeriesFolder
 from .manifest import Manifest, SceneRecord
@@ -157,18 +158,19 @@ def _has_geopandas() -> bool:
 def _scene_record(plan: SeriesPlan, year: int) -> SceneRecord:
     aligned, decision = plan.scenes[year], str(plan.reflectances[year])
     scene = aligned.scene
-    status = scene.path.stat()
+    size, modified = scene.size_and_time
     return SceneRecord(
         year=year,
-        path=scene.path.name,
-        size=status.st_size,
-        modified=status.st_mtime_ns,
+        path=scene.location.name,
+        size=size,
+        modified=modified,
         bands=[name or "?" for name in scene.bands],
         decisions=[f"{decision[0].upper()}{decision[1:]}."],
         crs=crs_name(scene.grid.crs),
         resampled=aligned.how,
         quicklook_bands=list(quicklook_bands(plan, scene)),
         level=scene.level,
+        composite=composite_record(scene.path),
     )
 
 

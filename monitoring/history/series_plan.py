@@ -20,6 +20,7 @@ from euromine.monitoring.mapping.geotiffs import read_record
 from euromine.monitoring.mapping.loading import LoadedModel, model_digest
 from euromine.monitoring.scenes.alignment import AlignedScene, covered_shares, series_grid
 from euromine.monitoring.scenes.grids import Grid
+from euromine.monitoring.scenes.locations import Location
 from euromine.monitoring.scenes.reflectance import Reflectance
 from euromine.monitoring.scenes.scene import Scene
 from euromine.support.errors import ArgumentError, GridError, ModelError, SceneError
@@ -140,12 +141,12 @@ def plan_series(
     smoothing = _smoothing(settings, mapper, len(years), rates)
     fitting = calibration if _fits(calibration, smoothing, settings) else None
     compares_footprints = detector is None and settings.change_by == "footprints"
-    first = next(iter(scenes.values())).path
+    first = next(iter(scenes.values())).location
     return SeriesPlan(
         folder=folder,
         settings=settings,
         site=settings.site or _site_of(first),
-        simulated=is_simulated_image(first) if settings.simulated is None else settings.simulated,
+        simulated=_is_simulated(first) if settings.simulated is None else settings.simulated,
         missing_years=missing_years,
         cut="" if settings.extent == "union" else _cut(scenes),
         pairs=choose_pairs(years, settings.pairs),
@@ -210,7 +211,7 @@ def _cut(scenes: Mapping[int, Scene]) -> str:
     if of_all >= _HARDLY_CUT:
         return ""
     small = [
-        f"{year} ({scene.path.name}) covers {share:.0%}"
+        f"{year} ({scene.location.name}) covers {share:.0%}"
         for share, (year, scene) in sorted(zip(shares, scenes.items(), strict=True), key=lambda each: each[0])
         if share < _HARDLY_CUT
     ]
@@ -240,7 +241,7 @@ def _check_measurable(grid: Grid) -> None:
 
 
 def _reflectance(scene: Scene, bands: Sequence[str]) -> Reflectance:
-    if read_record(scene.path) is not None:
+    if scene.path is not None and read_record(scene.path) is not None:
         raise SceneError(f"{scene.path}: found a map that EuroMine made; expected imagery.")
     return scene.reflectance(bands)
 
@@ -278,6 +279,10 @@ def _fits(calibration: Calibration | None, smoothing: Method, settings: SeriesSe
     return calibration.threshold == settings.threshold
 
 
-def _site_of(image: Path) -> str:
-    folder = image.absolute().parent
-    return folder.parent.name if folder.name in IMAGE_FOLDERS else folder.name
+def _site_of(image: Location) -> str:
+    *above, folder = image.parts.split("/")
+    return above[-1] if folder in IMAGE_FOLDERS and above else folder
+
+
+def _is_simulated(image: Location) -> bool:
+    return image.path is not None and is_simulated_image(image.path)

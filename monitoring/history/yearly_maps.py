@@ -65,12 +65,12 @@ def map_probability(plan: SeriesPlan, mapper: LoadedModel, year: int, *, progres
             writer.write(rows)
             bar.update(len(rows))
         if not has_data:
-            raise no_data(aligned.path)
+            raise no_data(aligned.shown)
     if doubt := aligned.scene.doubt():
-        logger.warning("%s: %s", aligned.path, doubt)
+        logger.warning("%s: %s", aligned.shown, doubt)
 
 
-def no_data(image: Path) -> SceneError:
+def no_data(image: str) -> SceneError:
     """The error for an image without a single known pixel on the series' grid."""
     return SceneError(
         f"{image}: found only clouds or nodata where all years meet; expected pixels with data. "

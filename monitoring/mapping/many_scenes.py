@@ -15,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 from euromine.modeling import SEGMENTATION
+from euromine.monitoring.scenes.locations import locate
 from euromine.monitoring.scenes.scene_options import SceneOptions
 from euromine.support.errors import ArgumentError, EuroMineError, one_line
 from euromine.support.workers import run_on_dask
@@ -65,7 +66,7 @@ def predict_scenes(
 
     Args:
         model: A folder, or a repository on the Hub.
-        paths: GeoTIFFs of any size, with different file names.
+        paths: Scenes of any size with different names, as for `open_scene`.
         out_dir: The folder of the maps, created if it is missing.
         probability: Whether to write the probability (float32, NaN without data), too.
         options: Scene metadata; None for the files' own.
@@ -151,8 +152,8 @@ def _run(task: _Task, progress: bool = False) -> Outcome:
         )
     except torch.OutOfMemoryError:
         error = (
-            f"{task.path}: found too little GPU memory; expected enough for a batch of windows. Lower "
-            "--window or --batch-size."
+            f"{locate(task.path).shown}: found too little GPU memory; expected enough for a batch of "
+            "windows. Lower --window or --batch-size."
         )
     except (EuroMineError, OSError) as problem:
         error = one_line(problem)
@@ -178,16 +179,17 @@ def _distinct(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
     Raises:
         ArgumentError: There is none, or the maps of two would have one name.
     """
-    scenes = list(dict.fromkeys(str(Path(path).absolute()) for path in paths))
+    scenes = list(dict.fromkeys(locate(path).absolute for path in paths))
     if not scenes:
-        raise ArgumentError("scenes: found none; expected at least one GeoTIFF.")
+        raise ArgumentError("scenes: found none; expected at least one image.")
     named: dict[str, str] = {}
     for scene in scenes:
-        other = named.setdefault(Path(scene).stem, scene)
+        other = named.setdefault(locate(scene).stem, scene)
         if other != scene:
             raise ArgumentError(
-                f"scenes: found {other} and {scene}, whose maps would have one name; expected scenes with "
-                "different names. Map each of them to a folder of its own with --out."
+                f"scenes: found {locate(other).shown} and {locate(scene).shown}, whose "
+                "maps would have one name; expected scenes with different names. "
+                "Map each of them to a folder of its own with --out."
             )
     return scenes
 

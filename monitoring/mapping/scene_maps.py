@@ -20,6 +20,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from euromine.modeling import EuroMineImageProcessor
+from euromine.monitoring.scenes.locations import locate
 from euromine.monitoring.scenes.scene import Scene, open_scene
 from euromine.monitoring.scenes.scene_level import level_warning
 from euromine.monitoring.scenes.scene_options import SceneOptions
@@ -59,7 +60,7 @@ def predict_scene(
     Args:
         model: A footprint mapper in evaluation mode, on the device to use.
         image_processor: The model's image processor.
-        path: A GeoTIFF of any size.
+        path: A scene of any size, as for `open_scene`.
         out_dir: The folder of the maps, created if it is missing.
         probability: Whether to write the probability (float32, NaN without data), too.
         options: Scene metadata; None for the file's own.
@@ -81,7 +82,8 @@ def predict_scene(
     check_map_settings(threshold, window, overlap)
     footprint_path, probability_path = output_paths(path, out_dir)
     with open_scene(path, options) as scene:
-        if read_record(path) is not None:
+        path = scene.location.shown
+        if scene.path is not None and read_record(scene.path) is not None:
             raise SceneError(f"{path}: found a map that euromine made; expected imagery.")
         reflectance = scene.reflectance(tuple(image_processor.bands))
         record = {
@@ -114,7 +116,7 @@ def predict_scene(
 
 def output_paths(path: str | os.PathLike[str], out_dir: str | os.PathLike[str]) -> tuple[Path, Path]:
     """The paths of a scene's footprint and probability maps."""
-    stem = Path(path).stem
+    stem = locate(path).stem
     return Path(out_dir) / f"{stem}_footprint.tif", Path(out_dir) / f"{stem}_probability.tif"
 
 
@@ -172,7 +174,7 @@ def _write_maps(
             )
         )
         bar = files.enter_context(
-            tqdm(total=scene.grid.height, desc=scene.path.name, unit="row", disable=not progress)
+            tqdm(total=scene.grid.height, desc=scene.location.name, unit="row", disable=not progress)
         )
         prefetched = files.enter_context(closing(prefetch(blocks, 1)))
         for _, rows in prefetched:
@@ -187,6 +189,6 @@ def _write_maps(
         scene.close()  # frees the memory of its blocks for the copies that the writers now make
         if not has_data:
             raise SceneError(
-                f"{scene.path}: found no pixel with data in all bands, only clouds or nodata; expected some "
-                "ground to map."
+                f"{scene.location.shown}: found no pixel with data in all bands, only clouds or nodata; "
+                "expected some ground to map."
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -58,9 +57,9 @@ class AlignedScene:
         self.is_resampled = self._shift is None
 
     @property
-    def path(self) -> Path:
-        """The scene's file."""
-        return self.scene.path
+    def shown(self) -> str:
+        """Where the scene lies, for messages."""
+        return self.scene.location.shown
 
     @property
     def how(self) -> str:
@@ -151,8 +150,8 @@ class AlignedScene:
                 )
         except (*gdal_errors(), CRSError) as error:
             raise SceneError(
-                f"{self.path}: found pixels in {_short(crs_name(from_grid.crs))} that cannot be resampled to "
-                f"{_short(crs_name(to_grid.crs))} ({error}); expected a scene on the grid of the first. "
+                f"{self.shown}: found pixels in {_short(crs_name(from_grid.crs))} that cannot be resampled "
+                f"to {_short(crs_name(to_grid.crs))} ({error}); expected a scene on the grid of the first. "
                 "Bring it there with gdalwarp."
             ) from error
         valid = np.asarray(np.isfinite(image).all(axis=0))
@@ -233,8 +232,8 @@ def _pixels(box: _Box) -> int:
 
 def _apart(scene: Scene, first: Scene) -> SceneError:
     return SceneError(
-        f"{scene.path}: found no overlap with {first.path} and the years between ({scene.grid}; "
-        f"{first.grid}); expected scenes of one place."
+        f"{scene.location.shown}: found no overlap with {first.location.shown} and the years "
+        f"between ({scene.grid}; {first.grid}); expected scenes of one place."
     )
 
 

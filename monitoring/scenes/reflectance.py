@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from euromine.support.sentinel2_products import (
 )
 
 from .band_names import REFLECTANCE_BANDS
+from .locations import Location
 from .scene_options import SceneOptions, contradiction
 from .sidecar import Sidecar, number_or_none
 
@@ -54,22 +54,22 @@ class ReflectanceMetadata:
     """All that may decide the scale and offset of a scene.
 
     Attributes:
-        path: The scene's file.
-        shown: Its path as the user gave it.
+        location: Where the scene lies.
         dtype: The type of its numbers.
-        scales: GDAL's scale of each band, 1 where there is none.
-        offsets: GDAL's offset of each band in reflectance, 0 where there is none.
+        scales: The header's scale of each band, 1 where there is none.
+        offsets: The header's offset of each band in reflectance, 0 where there is none.
+        source: Where the header is from, in messages.
         tags: The file's metadata by upper-case key.
         item: The STAC item beside it.
         options: Given by the user.
         is_archive_image: Whether it lies in an archive in the published layout.
     """
 
-    path: Path
-    shown: str
+    location: Location
     dtype: np.dtype[Any]
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
+    source: str
     tags: Mapping[str, str]
     item: Sidecar
     options: SceneOptions
@@ -95,20 +95,23 @@ def scene_reflectance(
         indexes: Their places in the file, counted from 1.
 
     Raises:
-        SceneError: No source knows, or an option contradicts what the file says.
+        SceneError: No source knows, an option contradicts what the file says, or a scale or offset is none.
     """
     scales = [float(metadata.scales[index - 1]) for index in indexes]
     offsets = [float(metadata.offsets[index - 1]) for index in indexes]
     optical = [band in REFLECTANCE_BANDS for band in bands]
     for band, in_file, is_optical in zip(bands, scales, optical, strict=True):
         if not is_optical and in_file == 0:
-            raise SceneError(f"{metadata.shown}: found a scale of 0 for {band}; expected any other number.")
+            raise SceneError(
+                f"{metadata.location.shown}: found a scale of 0 for {band}; expected any other number."
+            )
     if not any(optical):
-        return Reflectance(
+        others = Reflectance(
             tuple(scale / DIGITAL_NUMBERS for scale in scales),
             tuple(offset / scale for scale, offset in zip(scales, offsets, strict=True)),
             "as GDAL gives them",
         )
+        return _checked(others, metadata, bands, optical)
     is_scaled = any(scale != 1 for scale, is_optical in zip(scales, optical, strict=True) if is_optical)
     scale, scale_source = _scale(metadata, scales if is_scaled else None, len(bands))
     offset, offset_source = _offset(metadata, scales, offsets, scale, is_scaled or any(offsets))
@@ -116,19 +119,43 @@ def scene_reflectance(
         if not is_optical:
             scale[place] = scales[place] / DIGITAL_NUMBERS
             offset[place] = offsets[place] / scales[place]
-    return Reflectance(tuple(scale), tuple(offset), f"scale: {scale_source}; offset: {offset_source}")
+    found = Reflectance(tuple(scale), tuple(offset), f"scale: {scale_source}; offset: {offset_source}")
+    return _checked(found, metadata, bands, optical)
+
+
+def _checked(
+    found: Reflectance, metadata: ReflectanceMetadata, bands: Sequence[str], optical: Sequence[bool]
+) -> Reflectance:
+    """A reflectance whose numbers are such, wherever they come from.
+
+    Raises:
+        SceneError: A scale is 0, infinite or no number, or below 0 in an optical band; or an offset is no
+            number.
+    """
+    for band, scale, offset, is_optical in zip(bands, found.scale, found.offset, optical, strict=True):
+        if not (math.isfinite(scale) and scale and (scale > 0 or not is_optical)):
+            what = f"the scale {scale:g}"
+        elif not math.isfinite(offset):
+            what = f"the offset {offset:g}"
+        else:
+            continue
+        raise SceneError(
+            f"{metadata.location.shown}: found {what} for {band} ({found.source}); expected one that makes "
+            "reflectance of numbers. Give --scale and --offset with --override."
+        )
+    return found
 
 
 def _scale(metadata: ReflectanceMetadata, in_file: list[float] | None, count: int) -> tuple[list[float], str]:
     """The scale of each band and its source."""
     asked = metadata.options.scale
     if asked is not None:
-        own = (in_file, "in the file") if in_file is not None else _told_scale(metadata)
+        own = (in_file, _place(metadata)) if in_file is not None else _told_scale(metadata)
         if own is not None and not metadata.options.override:
             _check_agreement(metadata, "scale", own[0], asked, own[1])
         return [asked] * count, "option"
     if in_file is not None:
-        return list(in_file), "GDAL's in the file"
+        return list(in_file), metadata.source
     known, source = _known_scale(metadata)
     return [known] * count, source
 
@@ -146,13 +173,13 @@ def _offset(
     asked = metadata.options.offset
     if asked is not None:
         # Beside a scale, an offset of 0 is what GDAL gives for none.
-        own = (in_file, "in the file") if any(offsets) else _told_offset(metadata)
+        own = (in_file, _place(metadata)) if any(offsets) else _told_offset(metadata)
         is_reflectance = metadata.dtype.kind == "f" and set(scale) == {1.0} and not any(offsets)
         if own is not None and not (metadata.options.override or is_reflectance):
             _check_agreement(metadata, "offset", own[0], asked, own[1])
         return [asked] * count, "option"
     if is_in_file:
-        return in_file, "GDAL's in the file"
+        return in_file, metadata.source
     if metadata.dtype.kind == "f" and set(scale) == {1.0}:
         return [0.0] * count, "none in reflectance"
     known, source = _known_offset(metadata)
@@ -169,7 +196,13 @@ def _check_agreement(
     """
     other = next((each for each in own if not math.isclose(each, asked, rel_tol=1e-4, abs_tol=1e-9)), None)
     if other is not None:
-        raise contradiction(metadata.shown, f"the {name} {other:g} ({source})", f"--{name} {asked:g}")
+        raise contradiction(
+            metadata.location.shown, f"the {name} {other:g} ({source})", f"--{name} {asked:g}"
+        )
+
+
+def _place(metadata: ReflectanceMetadata) -> str:
+    return metadata.source.removeprefix("GDAL's ")
 
 
 def _told_scale(metadata: ReflectanceMetadata) -> tuple[list[float], str] | None:
@@ -189,8 +222,8 @@ def _known_scale(metadata: ReflectanceMetadata) -> tuple[float, str]:
     if metadata.dtype in _UNSCALED_TYPES:
         return 1 / DIGITAL_NUMBERS, "whole numbers are reflectance x 10000"
     raise SceneError(
-        f"{metadata.shown}: found {metadata.dtype} numbers and no scale; expected a scale in the metadata. "
-        "Give --scale 1 for reflectance from 0 to 1, or --scale 0.0001 for reflectance x 10000."
+        f"{metadata.location.shown}: found {metadata.dtype} numbers and no scale; expected a scale in the "
+        "metadata. Give --scale 1 for reflectance from 0 to 1, or --scale 0.0001 for reflectance x 10000."
     )
 
 
@@ -198,12 +231,12 @@ def _told_offset(metadata: ReflectanceMetadata) -> tuple[list[float], str] | Non
     """The offset given by a STAC item or the processing baseline."""
     if metadata.item.offset is not None:
         return [metadata.item.offset], metadata.item.source
-    tags, path = metadata.tags, metadata.path
+    tags, location = metadata.tags, metadata.location
     for baseline, source in (
         (parse_baseline(tags.get("PROCESSING_BASELINE")), "in the file's metadata"),
         (product_baseline(tags.get("PRODUCT_URI", "")), "in the file's metadata"),
-        (product_baseline(path.name), "in its name"),
-        (product_baseline("/".join(path.absolute().parts[:-1])), "in its folder's name"),
+        (product_baseline(location.name), "in its name"),
+        (product_baseline(location.parts), "in its folder's name"),
     ):
         if baseline:
             return [baseline_offset(baseline)], f"processing baseline {baseline_name(baseline)} {source}"
@@ -213,12 +246,11 @@ def _told_offset(metadata: ReflectanceMetadata) -> tuple[list[float], str] | Non
 def _known_offset(metadata: ReflectanceMetadata) -> tuple[float, str]:
     if told := _told_offset(metadata):
         return told[0][0], told[1]
-    path = metadata.path
     if metadata.is_archive_image:
         return 0.0, "layout of the published archive"
     raise SceneError(
-        f"{metadata.shown}: found no processing baseline; expected one, because Sentinel-2 products from "
-        "baseline 04.00 on (since 25 January 2022, and older ones reprocessed) have 1000 added to their "
+        f"{metadata.location.shown}: found no processing baseline; expected one, because Sentinel-2 products "
+        "from baseline 04.00 on (since 25 January 2022, and older ones reprocessed) have 1000 added to their "
         "numbers. Give --offset -1000 if 1000 was added, --offset 0 if not, or put a STAC item "
-        f"{path.stem}.json beside the file."
+        f"{metadata.location.stem}.json beside the file."
     )

@@ -1,4 +1,4 @@
-"""A user's scene: an open GeoTIFF whose bands are known by name and read as digital numbers.
+"""A user's scene: an open image whose bands are known by name and read as digital numbers.
 
 The file's metadata and the user's options decide what its numbers mean. Nothing is inferred from pixels.
 """
@@ -28,27 +28,23 @@ from euromine.support.image_headers import (
     auxiliary_file,
     auxiliary_nodata,
     mask_file,
-    read_header,
     valid_pixels,
 )
 from euromine.support.offset_check import OffsetCheck
-from euromine.support.rasters import (
-    check_blocks,
-    gdal_cache,
-    is_pixel_interleaved,
-    open_raster,
-    read_mask,
-    read_raster,
-)
-from euromine.support.sentinel2_products import year_in_name, year_of_timestamp
+from euromine.support.placements import check_placement
+from euromine.support.rasters import gdal_cache, read_raster
+from euromine.support.sentinel2_products import year_of_timestamp, years_in_name
 
 from .band_names import REFLECTANCE_BANDS, canonical_band
 from .grids import Grid
+from .locations import locate
 from .offset_doubts import count_reflectances, offset_doubt
 from .reflectance import Reflectance, ReflectanceMetadata, scene_reflectance
+from .scene_formats import open_scene_raster
 from .scene_level import scene_level
+from .scene_masks import SceneMasks
 from .scene_options import SceneOptions, contradiction
-from .sidecar import read_sidecar, sidecar_paths
+from .sidecar import Sidecar, read_sidecar, sidecar_paths
 
 logger = logging.getLogger(__name__)
 
@@ -68,40 +64,49 @@ class Scene:
     """An open scene, read in windows. Use it in a `with` statement.
 
     Attributes:
-        path: The file.
+        location: Where it lies.
         options: Metadata given by the user.
         grid: The grid of its pixels.
         bands: The name of each band of the file, None if unknown.
-        year: From the file's name or metadata, None if unknown.
+        year: From its name or metadata, None if unknown.
+        possible_years: Those in its name.
         nodata: The number that marks pixels without data, None if there is none.
         level: The processing level, None if unknown.
     """
 
     def __init__(self, path: str | os.PathLike[str], options: SceneOptions) -> None:
-        """Open a GeoTIFF and read its metadata.
+        """Open a scene and read its metadata.
 
         Raises:
-            SceneError: The file is not a georeferenced GeoTIFF, or its metadata contradict themselves.
+            SceneError: The scene is not a georeferenced image, or its metadata contradict themselves.
+            OSError: The server of an address cannot be reached.
         """
-        self.path, self.options = Path(path), options
-        self._shown = str(path)
+        self.location, self.options = locate(path), options
+        self._shown = self.location.shown
         self._lock = threading.Lock()
         with ExitStack() as files:
-            self._dataset = open_raster(os.fspath(self.path), files, SceneError)
+            self._raster = open_scene_raster(self.location, files)
+            self._dataset, self._header = self._raster.dataset, self._raster.header
             _check_header(self._dataset, self._shown)
-            self._item = read_sidecar(self.path)
-            self._tags = {str(key).upper(): str(value) for key, value in self._dataset.tags().items()}
+            self._companion = None if self._raster.companion is None else Path(self._raster.companion)
+            self._item = Sidecar() if self._companion is None else read_sidecar(self._companion)
+            self._tags = self._raster.tags
             self.grid = Grid.of(self._dataset)
-            self._header = read_header(self._dataset)
             self.bands = self._checked_band_names()
+            self.possible_years = years_in_name(self.location.stem)
             self.year = self._find_year()
             self.nodata = self._find_nodata()
-            self.level = scene_level(self.path, self._header.level, self._item.level, options=options)
-            self._mask = self._open_mask(files)
+            self.level = scene_level(self.location, self._header.level, self._item.level, options=options)
             alpha = self._header.alpha
-            # A band with a name is no mask, whatever a program took its colour for.
-            self._alpha = [alpha] if alpha and self.bands[alpha - 1] is None else []
-            self._has_mask = self._header.has_mask or self._mask is not None or bool(self._alpha)
+            self._masks = SceneMasks(
+                self._raster,
+                self._shown,
+                self.grid,
+                files,
+                # A band with a name is no mask, whatever a program took its colour for.
+                alpha=alpha if alpha and self.bands[alpha - 1] is None else None,
+                keep_clouds=options.keep_clouds,
+            )
             self._cache = files.enter_context(ExitStack())
             self._files = files.pop_all()
         self._offset_check = OffsetCheck()
@@ -122,6 +127,17 @@ class Scene:
         """Close the file."""
         with self._lock:
             self._files.close()
+
+    @property
+    def path(self) -> Path | None:
+        """The file or folder; None for an address."""
+        return self.location.path
+
+    @property
+    def size_and_time(self) -> tuple[int, int]:
+        """The size of its files in bytes, and the latest modification in nanoseconds, 0 if unknown."""
+        times = [time for _, _, time in self._raster.state if isinstance(time, int)]
+        return sum(size for _, size, _ in self._raster.state), max(times, default=0)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -145,9 +161,10 @@ class Scene:
             )
         unnamed = len(self.bands) - len(named)
         others = f" and {_counted(unnamed, 'other')} without a known name" if unnamed else ""
+        folder = "Give the folder with a file per band, or name" if len(self.bands) == 1 else "Name"
         raise SceneError(
             f"{self._shown}: found no band {', '.join(missing)} (it has {', '.join(named)}{others}); "
-            f"expected {', '.join(bands)}. Name the bands with --bands."
+            f"expected {', '.join(bands)}. {folder} the bands with --bands."
         )
 
     def reflectance(self, bands: Sequence[str]) -> Reflectance:
@@ -157,11 +174,11 @@ class Scene:
             SceneError: A band is missing, or neither the metadata nor the options give scale and offset.
         """
         metadata = ReflectanceMetadata(
-            path=self.path,
-            shown=self._shown,
+            location=self.location,
             dtype=self.dtype,
             scales=self._header.scales,
             offsets=self._header.offsets,
+            source=self._raster.source,
             tags=self._tags,
             item=self._item,
             options=self.options,
@@ -195,10 +212,8 @@ class Scene:
         span = ((top, bottom), (left, right))
         with self._lock:
             raw = read_raster(self._dataset, self._shown, span, SceneError, indexes=indexes)
-            masks = self._read_masks(span)
-        valid = valid_pixels(raw, self.nodata, has_mask=self._has_mask)
-        for mask in masks:
-            valid &= mask > 0
+            valid = valid_pixels(raw, self.nodata, has_mask=self._masks.marks_pixels)
+            self._masks.leave(valid, span)
         image = _digital_numbers(raw, reflectance)
         self._has_impossible |= _drop_impossible(image, valid, bands)
         count_reflectances(self._offset_check, image, valid, bands)
@@ -206,7 +221,7 @@ class Scene:
 
     def doubt(self) -> str | None:
         """A warning if pixels read so far are no reflectance, or make the offset look wrong; else None."""
-        doubts = [offset_doubt(self._offset_check)]
+        doubts = [*self._masks.doubts(), offset_doubt(self._offset_check)]
         side = self.grid.pixel_side()
         if side is not None and not _LEAST_SIDE <= side <= _MOST_SIDE:
             doubts.append(
@@ -225,23 +240,19 @@ class Scene:
 
         Windows read from left to right, then from top to bottom, decode each block once.
         """
-        block_rows = max(shape[0] for shape in self._dataset.block_shapes)
-        touched = (math.ceil(rows / block_rows) + 1) * block_rows
-        bands = self._dataset.count if is_pixel_interleaved(self._dataset) else len(self.bands)
-        columns = self._dataset.block_shapes[0][1]
-        width = math.ceil(self.grid.width / columns) * columns
-        needed = min(touched, self.grid.height + block_rows) * width * bands * self.dtype.itemsize
+        needed = sum(blocks.touched_bytes(rows) for blocks in self._raster.blocks)
         self._cache.close()
         self._cache.enter_context(gdal_cache(min(max(needed, _SMALLEST_CACHE), _LARGEST_CACHE)))
 
     def fingerprint(self) -> dict[str, Any]:
-        """Names, sizes and times of the scene's files, with its bands and nodata: changes when they do."""
-        beside = (*sidecar_paths(self.path), mask_file(str(self.path)), auxiliary_file(str(self.path)))
-        files = [self.path, *(path for path in beside if path.is_file())]
+        """What tells the scene's files from others, with its bands and nodata: changes when they do."""
+        beside = [] if self._companion is None else _companions(self._companion)
+        files = [*self._raster.state, *((path.name, *_state(path)) for path in beside if path.is_file())]
         return {
-            "files": [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files],
+            "files": [list(each) for each in files],
             "bands": list(self.bands),
             "nodata": self.nodata,
+            **({"keep_clouds": self.options.keep_clouds} if self._raster.clouds else {}),
         }
 
     def _checked_band_names(self) -> tuple[str | None, ...]:
@@ -287,7 +298,12 @@ class Scene:
         return names
 
     def _is_archive_image(self) -> bool:
-        return is_archive_image(self.path) and self._dataset.count == len(BANDS) and self.dtype.kind in "iu"
+        return (
+            self.path is not None
+            and is_archive_image(self.path)
+            and self._dataset.count == len(BANDS)
+            and self.dtype.kind in "iu"
+        )
 
     def _find_nodata(self) -> float | None:
         own, asked = self._own_nodata(), self.options.nodata
@@ -302,59 +318,50 @@ class Scene:
         """From the file, the metadata beside it, or a STAC item."""
         if self._header.nodata is not None:
             return self._header.nodata
-        beside, unread = auxiliary_nodata(str(self.path))
+        if self._companion is None:
+            return None
+        beside, unread = auxiliary_nodata(str(self._companion))
         if unread:
             logger.warning(
-                "%s: %s in it is not read. Write it into the GeoTIFF with gdal_translate.",
-                auxiliary_file(str(self.path)),
+                "%s: %s in it is not read. Write it into the image with gdal_translate.",
+                auxiliary_file(str(self._companion)),
                 ", ".join(unread),
             )
         return self._item.nodata if beside is None else beside
 
-    def _open_mask(self, files: ExitStack) -> Any:
-        """The mask in the file `.msk` beside the scene; None without one."""
-        path = mask_file(str(self.path))
-        if not path.is_file():
-            return None
-        mask = open_raster(str(path), files, SceneError)
-        check_blocks(mask, str(path), SceneError)
-        if (mask.height, mask.width) != self.grid.shape:
-            raise SceneError(
-                f"{path}: found a mask of {mask.height} x {mask.width} pixels; expected "
-                f"{self.grid.height} x {self.grid.width} like the scene. Remove it if it is not the scene's."
-            )
-        return mask
-
-    def _read_masks(self, span: tuple[tuple[int, int], tuple[int, int]]) -> list[NDArray[Any]]:
-        """Masks (height, width) of a window, 0 where there are no data."""
-        masks = []
-        if self._header.has_mask:
-            masks.append(read_mask(self._dataset, self._shown, span, SceneError))
-        if self._alpha:
-            masks += list(read_raster(self._dataset, self._shown, span, SceneError, indexes=self._alpha))
-        if self._mask is not None:
-            masks.append(read_raster(self._mask, str(mask_file(self._shown)), span, SceneError).min(axis=0))
-        return masks
-
     def _find_year(self) -> int | None:
-        return (
-            year_in_name(self.path.stem)
-            or year_of_timestamp(self._tags.get("PRODUCT_START_TIME", ""))
-            or self._item.year
-        )
+        """From the product's metadata, else the name; other metadata decide between several years in it."""
+        told = year_of_timestamp(self._tags.get("PRODUCT_START_TIME", "")) or self._item.year
+        if self._raster.year or not self.possible_years:
+            return self._raster.year or told
+        if len(self.possible_years) == 1:
+            return self.possible_years[0]
+        return told if told in self.possible_years else None
 
 
 def open_scene(path: str | os.PathLike[str], options: SceneOptions | None = None) -> Scene:
     """Open a scene. Use it in a `with` statement.
 
     Args:
-        path: A GeoTIFF. A STAC item beside it (scene.json or scene.tif.json) is read, too.
+        path: A GeoTIFF, JPEG 2000, VRT or netCDF file; the folder or zip of a Sentinel-2 product; a folder
+            with a file per band; or the `https://` address of a GeoTIFF. A STAC item beside a file
+            (scene.json or scene.tif.json) is read, too.
         options: Metadata that the file does not have, or that should replace its own.
 
     Raises:
-        SceneError: The file is not a georeferenced GeoTIFF, or its metadata contradict themselves.
+        SceneError: The scene is not a georeferenced image, or its metadata contradict themselves.
+        OSError: The server of an address cannot be reached.
     """
     return Scene(path, options or SceneOptions())
+
+
+def _companions(path: Path) -> tuple[Path, ...]:
+    return (*sidecar_paths(path), mask_file(str(path)), auxiliary_file(str(path)))
+
+
+def _state(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _check_header(dataset: Any, shown: str) -> None:
@@ -363,18 +370,8 @@ def _check_header(dataset: Any, shown: str) -> None:
         raise SceneError(
             f"{shown}: found {', '.join(sorted(set(dataset.dtypes)))}; expected integers or floats."
         )
-    check_blocks(dataset, shown, SceneError)
-    if not dataset.crs:
-        raise SceneError(
-            f"{shown}: found no coordinate reference system; expected one, such as EPSG:32633. Assign it "
-            "with gdal_edit.py -a_srs."
-        )
-    determinant = dataset.transform.determinant
-    if dataset.transform.is_identity or not math.isfinite(determinant) or determinant == 0:
-        raise SceneError(
-            f"{shown}: found no usable geotransform; expected one that places the pixels in the coordinate "
-            "reference system."
-        )
+    size = (dataset.height, dataset.width)
+    check_placement(dataset.crs, tuple(dataset.transform), size, shown, SceneError)
 
 
 def _drop_impossible(image: NDArray[np.float32], valid: NDArray[np.bool_], bands: Sequence[str]) -> bool:

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from euromine.support.processing_levels import MEANINGS, DataLevel, Level, parse_level, product_level
 
+from .locations import Location
 from .scene_options import SceneOptions, contradiction
 
 
-def scene_level(path: Path, *told: Level | None, options: SceneOptions) -> Level | None:
+def scene_level(location: Location, *told: Level | None, options: SceneOptions) -> Level | None:
     """The processing level of a scene: the user's, else what is told of it, else that of its product's name.
 
     Args:
-        path: The scene's file or folder.
+        location: Where the scene lies.
         told: The levels in its header and in the STAC item beside it; the first that is known counts.
         options: Scene metadata given by the user.
 
     Raises:
         SceneError: The user's level is another than the scene's own.
     """
-    named = (product_level(path.name), product_level("/".join(path.absolute().parts[:-1])))
+    named = (product_level(location.name), product_level(location.parts))
     own = next((level for level in (*told, *named) if level), None)
     if options.level is None:
         return own
     asked = parse_level(options.level)
     if own not in (None, asked) and not options.override:
-        raise contradiction(str(path), f"the level {own} in its metadata", f"--level {asked.lower()}")
+        raise contradiction(location.shown, f"the level {own} in its metadata", f"--level {asked.lower()}")
     return asked
 
 

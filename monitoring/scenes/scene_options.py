@@ -23,6 +23,7 @@ class SceneOptions:
         nodata: The number that marks pixels without data.
         override: Whether these replace what a file says of itself; else a contradiction is refused.
         level: The processing level, "l1c" or "l2a", by which images are compared with a model's.
+        keep_clouds: Whether clouds by a Sentinel-2 product's own mask are ground, not pixels without data.
 
     Raises:
         ArgumentError: A number is out of range, the offset is given in reflectance, or the level is another.
@@ -34,6 +35,7 @@ class SceneOptions:
     nodata: float | None = None
     override: bool = False
     level: str | None = None
+    keep_clouds: bool = False
 
     def __post_init__(self) -> None:
         if self.level is not None:

@@ -179,7 +179,7 @@ def test_a_broken_scene_is_reported_and_the_others_are_mapped(
         "floats": "found float32 numbers and no scale",
         "few": "found no band B8A, B11, B12 (it has B02",
         "short": "damaged",
-        "vrt": "found a file that is damaged or not a GeoTIFF",
+        "vrt": "in it; expected rasters in the VRT's own folder",
         "empty": "found no pixel with data",
         "nowhere": "found no coordinate reference system",
         "missing": "No such file or directory",

@@ -116,7 +116,7 @@ def test_pixels_without_data_are_unknown(mapped, image):
 @pytest.mark.parametrize(
     ("given", "options", "sentence"),
     [
-        (3.5, {}, "scene: found a float; expected the path of a GeoTIFF, an open dataset or an array"),
+        (3.5, {}, "scene: found a float; expected the path of a scene, an open dataset or an array"),
         (
             np.zeros((4, 8, 8)),
             {},

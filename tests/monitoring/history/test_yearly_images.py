@@ -25,6 +25,64 @@ def test_a_year_is_found_in_a_files_name(tmp_path):
     assert {year: path.name for year, path in find_scenes(tmp_path).items()} == names
 
 
+def test_a_name_with_several_years_asks_for_the_right_one(tmp_path):
+    for name in ("S2_20210715_T33_2021_10m.tif", "site12_2019.tif", "2019-2020_mosaic.tif"):
+        write_image(tmp_path / name, image_of(2015))
+    with pytest.raises(
+        SceneError, match=r"found the years 2019 and 2020 in its name; .* --year-of 2019-2020_mo"
+    ):
+        find_scenes(tmp_path)
+    found = find_scenes(tmp_path, year_of={"2019-2020_mosaic.tif": 2020})
+    assert {year: path.name for year, path in found.items()} == {
+        2019: "site12_2019.tif",
+        2020: "2019-2020_mosaic.tif",
+        2021: "S2_20210715_T33_2021_10m.tif",
+    }
+    with pytest.raises(ArgumentError, match=r"year_of: found other.tif, none of the images"):
+        find_scenes(tmp_path, year_of={"2019-2020_mosaic.tif": 2020, "other.tif": 2021})
+
+
+def test_other_metadata_decide_between_the_years_of_a_name(tmp_path):
+    path = write_image(tmp_path / "2019-2020_mosaic.tif", image_of(2015))
+    path.with_suffix(".json").write_text(
+        '{"type": "Feature", "properties": {"datetime": "2020-07-01T10:00:00Z"}, "assets": {}}'
+    )
+    assert list(find_scenes(tmp_path)) == [2020]
+    path.with_suffix(".json").write_text(
+        '{"type": "Feature", "properties": {"datetime": "2022-07-01T10:00:00Z"}, "assets": {}}'
+    )
+    with pytest.raises(SceneError, match="found the years 2019 and 2020 in its name"):
+        find_scenes(tmp_path)
+
+
+def test_scenes_of_all_formats_are_found_and_the_parts_of_a_vrt_are_not(tmp_path):
+    from ..scenes.drawn_products import product_numbers, write_l2a, zipped
+
+    write_image(tmp_path / "2015.tif", image_of(2015))
+    write_l2a(tmp_path, product_numbers())
+    older = "S2B_MSIL2A_20210226T095029_N0400_R079_T33TWN_20220226T130213.SAFE"
+    shutil.move(zipped(write_l2a(tmp_path / "x", product_numbers(), name=older, year=2021)), tmp_path)
+    shutil.rmtree(tmp_path / "x")
+    for band in EuroMineImageProcessor().bands:
+        write_image(tmp_path / f"part_{band}.tif", image_of(2015)[:1])
+    parts = "".join(
+        f'<VRTRasterBand dataType="Int16" band="{place}"><SimpleSource><SourceFilename relativeToVRT="1">'
+        f"part_{band}.tif</SourceFilename></SimpleSource></VRTRasterBand>"
+        for place, band in enumerate(EuroMineImageProcessor().bands, 1)
+    )
+    (tmp_path / "2018.vrt").write_text(
+        '<VRTDataset rasterXSize="96" rasterYSize="64"><SRS>EPSG:32633</SRS>'
+        f"<GeoTransform>500000,10,0,5100000,0,-10</GeoTransform>{parts}</VRTDataset>"
+    )
+    (tmp_path / "permits.zip").write_bytes(b"PK")
+    assert {year: path.suffix for year, path in find_scenes(tmp_path).items()} == {
+        2015: ".tif",
+        2018: ".vrt",
+        2021: ".zip",
+        2022: ".SAFE",
+    }
+
+
 def test_maps_of_ours_among_the_images_are_passed_over(place, mapper, tmp_path):
     folder = shutil.copytree(place / "image", tmp_path / "image")
     series_of([mapper], folder, folder, smoothing="none", pairs="first-last", **PLAIN)
@@ -41,10 +99,10 @@ def test_maps_of_ours_beside_the_folder_of_images_are_passed_over(place, mapper,
 @pytest.mark.parametrize(
     ("prepare", "sentence"),
     [
-        (lambda folder: None, r"mine: found no image; expected one GeoTIFF \(\.tif\) per year\."),
+        (lambda folder: None, r"mine: found no image; expected one per year \(\.tif, \.jp2"),
         (
             lambda folder: write_image(folder / "mine.tif", image_of(2015)),
-            r"mine\.tif: found no year; expected one in the file's name, such as",
+            r"mine\.tif: found no year; expected one in its name, .* --year-of mine\.tif=2015",
         ),
         (
             lambda folder: [
@@ -55,7 +113,7 @@ def test_maps_of_ours_beside_the_folder_of_images_are_passed_over(place, mapper,
         (lambda folder: (folder / "2015.tif").write_bytes(b"no image"), r"2015\.tif: .*expected a GeoTIFF"),
         (
             lambda folder: folder.rmdir(),
-            r"mine: found no such folder; expected a folder with one GeoTIFF per year\.",
+            r"mine: found no such folder; expected a folder with one image per year\.",
         ),
     ],
 )

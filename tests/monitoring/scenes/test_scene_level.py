@@ -36,9 +36,7 @@ def test_the_user_fills_a_gap_and_contradicts_only_with_override(write_scene: Wr
     plain, product = write_scene("plain.tif", numbers()), write_scene(f"{PRODUCT}.tif", numbers())
     assert level_of(plain, level="l2a") == "L2A"
     assert level_of(product, level="L1C") == "L1C"
-    with pytest.raises(
-        SceneError, match=r"the level L1C in its metadata, against --level l2a; expected"
-    ):
+    with pytest.raises(SceneError, match=r"the level L1C in its metadata, against --level l2a; expected"):
         level_of(product, level="l2a")
     assert level_of(product, level="l2a", override=True) == "L2A"
     with pytest.raises(ArgumentError, match="level: found '2'; expected l1c or l2a"):
