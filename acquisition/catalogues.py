@@ -86,7 +86,7 @@ def radar_catalogue(name: str) -> Catalogue:
 
 
 def _own_catalogue(url: str, collections: Sequence[str]) -> Catalogue:
-    if not _is_trusted(url, allows_loopback=True):
+    if not is_trusted(url, allows_loopback=True):
         raise ArgumentError(
             f"catalogue: found {url!r}; expected earth-search, planetary-computer, or the URL of a STAC API "
             "that begins with https://."
@@ -109,14 +109,15 @@ def check_link(href: Any, item: str, catalogue: Catalogue) -> str:
         SceneError: The link leads elsewhere.
     """
     is_here = urlsplit(catalogue.url).hostname in _LOOPBACK_NAMES
-    if not isinstance(href, str) or not _is_trusted(href, allows_loopback=is_here):
+    if not isinstance(href, str) or not is_trusted(href, allows_loopback=is_here):
         raise SceneError(
             f"{item}: found the link {str(href)[:100]!r}; expected one that begins with https://."
         )
     return href
 
 
-def _is_trusted(url: str, *, allows_loopback: bool) -> bool:
+def is_trusted(url: str, *, allows_loopback: bool) -> bool:
+    """Whether an address may be asked: https to the public network, or this machine if that is allowed."""
     if any(sign.isspace() or not sign.isprintable() for sign in url):
         return False
     try:

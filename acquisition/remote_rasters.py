@@ -1,50 +1,31 @@
-"""Reading windows of cloud-optimised GeoTIFFs over HTTP, through every fault that passes.
-
-GDAL repeats requests that a server refuses for the moment. It does not repeat those whose connection was
-dropped, and it remembers a file that failed or was missing for as long as the process lives. So the file is
-closed, forgotten and opened again.
-"""
+"""Reading windows of cloud-optimised GeoTIFFs on servers, each pixel the nearest of the file."""
 
 from __future__ import annotations
 
 import math
-import re
-import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from euromine.support.errors import SceneError, one_line
+from euromine.support.errors import SceneError
 from euromine.support.rasters import check_blocks, gdal_errors
 
-from .catalogues import missing_acquire, signed_link
+from .ranged_files import RangedFile, RangedReader
 from .scene_items import RefusedItemError, SceneItem
 from .site_grids import PIXEL, SiteGrid
 
-Result = TypeVar("Result")
-
-_TRIES = 6
-_PAUSE = 0.25  # seconds before the second try, doubled before each further one
 _LARGEST_RASTER = 2**31
 _TYPES = ("uint8", "uint16", "int16", "float32")
+_NAME = "remote.tif"
+# Blocks beside a window that is warped, in pixels.
+_WARP_MARGIN = 4
 
-_HTTP_OPTIONS: dict[str, Any] = {
-    "GDAL_HTTP_MAX_RETRY": 5,
-    "GDAL_HTTP_RETRY_DELAY": 0.5,
-    "GDAL_HTTP_TIMEOUT": 120,
-    "GDAL_HTTP_CONNECTTIMEOUT": 15,
-    "GDAL_HTTP_LOW_SPEED_LIMIT": 100,
-    "GDAL_HTTP_LOW_SPEED_TIME": 30,
-    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": True,
-    "GDAL_INGESTED_BYTES_AT_OPEN": 32_768,  # the header of a scene in one request
-    "CPL_VSIL_CURL_USE_HEAD": False,
-    "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/",
-    # As for every raster of unknown origin: no files beside it, and damage is an error.
+# As for every raster of unknown origin: no files beside it, and damage is an error.
+_GDAL_OPTIONS: dict[str, Any] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_PAM_ENABLED": False,
     "GDAL_GEOREF_SOURCES": "INTERNAL",
@@ -94,7 +75,9 @@ def read_on_grid(file: RemoteFile, grid: SiteGrid, factor: int = 1) -> NDArray[A
         RefusedItemError: The server does not have the file, or it is damaged or no file of a scene.
         OSError: The server does not answer, or gives no access.
     """
-    return _with_retries(file, lambda dataset: _read(dataset, grid, factor))
+    with _opened(file) as (dataset, ranged):
+        ranged.prefetch(_blocks(dataset, grid))
+        return _read(dataset, grid, factor)
 
 
 def window_bytes(file: RemoteFile, grid: SiteGrid) -> int:
@@ -102,31 +85,46 @@ def window_bytes(file: RemoteFile, grid: SiteGrid) -> int:
 
     Args and errors as for `read_on_grid`.
     """
-    return _with_retries(file, lambda dataset: _blocks_under(dataset, grid))
+    with _opened(file) as (dataset, _):
+        return sum(length for _, length in _blocks(dataset, grid))
 
 
-def _with_retries(file: RemoteFile, work: Callable[[Any], Result]) -> Result:
-    reason: Exception | None = None
-    for attempt in range(_TRIES):
-        if attempt:
-            time.sleep(_PAUSE * 2 ** (attempt - 1))
-        try:
-            with ExitStack() as open_files:
-                return work(_open(file, open_files))
-        except gdal_errors() as error:
-            reason = error
-    raise _failure(file, reason) from reason
-
-
-def _open(file: RemoteFile, open_files: ExitStack) -> Any:
+@contextmanager
+def _opened(file: RemoteFile) -> Iterator[tuple[Any, RangedFile]]:
+    """A file that is open in the block; what goes wrong with it there is told."""
     import rasterio
     from rasterio.session import DummySession
 
-    link = signed_link(file.link, file.needs_signature)
-    open_files.enter_context(rasterio.Env(session=DummySession(), **_HTTP_OPTIONS))
-    dataset = open_files.enter_context(rasterio.open(f"/vsicurl/{link}", driver="GTiff"))
-    _check(dataset, file)
-    return dataset
+    ranged = RangedFile(str(file), file.item, file.link, file.needs_signature)
+
+    def opener(path: str, mode: str = "rb", **_: Any) -> RangedReader:
+        # rasterio tries an opener with the name "test".
+        if path not in (_NAME, "test") or "r" not in mode:
+            raise FileNotFoundError(path)
+        return RangedReader(ranged)
+
+    try:
+        with rasterio.Env(session=DummySession(), **_GDAL_OPTIONS), ExitStack() as open_files:
+            dataset = rasterio.open(_NAME, driver="GTiff", opener=opener)
+            open_files.callback(dataset.close)
+            _check(dataset, file)
+            yield dataset, ranged
+    except gdal_errors() as error:
+        if ranged.failure is not None:
+            raise ranged.failure from error
+        if not isinstance(error, _gdal_alone()):
+            raise
+        raise RefusedItemError(
+            f"{file}: found a file that is damaged or no GeoTIFF; expected a whole GeoTIFF.", item=file.item
+        ) from error
+
+
+def _gdal_alone() -> tuple[type[Exception], ...]:
+    """The errors of GDAL without those of the system, such as a server's that does not answer."""
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+
+    return (RasterioError, CPLE_BaseError)
 
 
 def _check(dataset: Any, file: RemoteFile) -> None:
@@ -228,54 +226,31 @@ def _warped(dataset: Any, grid: SiteGrid, factor: int) -> NDArray[Any]:
         return warped.read(1)
 
 
-def _blocks_under(dataset: Any, grid: SiteGrid) -> int:
+def _blocks(dataset: Any, grid: SiteGrid) -> list[tuple[int, int]]:
+    """Offset and length in the file of the compressed blocks that a grid touches."""
     from rasterio.warp import transform_bounds
 
     bounds = (grid.left, grid.top - PIXEL * grid.height, grid.left + PIXEL * grid.width, grid.top)
-    left, bottom, right, top = transform_bounds(grid.crs, dataset.crs, *bounds)
+    margin = 0
+    if dataset.crs.to_epsg() != grid.epsg:
+        bounds, margin = transform_bounds(grid.crs, dataset.crs, *bounds), _WARP_MARGIN
+    left, bottom, right, top = bounds
     rows, columns = dataset.block_shapes[0]
     a, _, c, _, _, f = dataset.transform[:6]
-    across = range(
-        max(int((left - c) / a), 0) // columns, math.ceil(min((right - c) / a, dataset.width) / columns)
-    )
-    down = range(max(int((f - top) / a), 0) // rows, math.ceil(min((f - bottom) / a, dataset.height) / rows))
-    sizes = (
-        dataset.get_tag_item(f"BLOCK_SIZE_{column}_{row}", "TIFF", bidx=1)
-        for row in down
-        for column in across
-    )
-    return sum(int(size) for size in sizes if size)
+    across = _block_range((left - c) / a - margin, (right - c) / a + margin, dataset.width, columns)
+    down = _block_range((f - top) / a - margin, (f - bottom) / a + margin, dataset.height, rows)
+    found = []
+    for row in down:
+        for column in across:
+            offset, size = (
+                dataset.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=1)
+                for what in ("OFFSET", "SIZE")
+            )
+            if offset and size:  # sparse files have no bytes of empty blocks
+                found.append((int(offset), int(size)))
+    return found
 
 
-def _failure(file: RemoteFile, reason: Exception | None) -> Exception:
-    """The error for a file that could not be read in any of the tries, by what its server says of it."""
-    try:
-        import requests
-    except ImportError as error:
-        return missing_acquire(error)
-    link = signed_link(file.link, file.needs_signature)
-    host = urlsplit(file.link).netloc
-    try:
-        with requests.get(link, headers={"Range": "bytes=0-0"}, stream=True, timeout=30) as answer:
-            status = answer.status_code
-    except requests.RequestException as error:
-        return OSError(
-            f"{file}: {host} does not answer ({type(error).__name__}). Run the same command again to resume."
-        )
-    if status in (404, 410):
-        return RefusedItemError(
-            f"{file}: found no such file at {host} ({status}); expected what its catalogue lists.",
-            item=file.item,
-        )
-    if status in (401, 403):
-        advice = " Set PC_SDK_SUBSCRIPTION_KEY to a key of your own." if file.needs_signature else ""
-        return OSError(f"{file}: {host} gives no access ({status}).{advice}")
-    if status < 400:
-        words = re.sub(r"/vsicurl/\S*", "the file", one_line(reason) if reason else "")
-        return RefusedItemError(
-            f"{file}: found a file that is damaged or no GeoTIFF ({words[:100]}); expected a whole GeoTIFF.",
-            item=file.item,
-        )
-    return OSError(
-        f"{file}: {host} does not give out the file ({status}). Run the same command again to resume."
-    )
+def _block_range(first: float, end: float, length: int, block: int) -> range:
+    """The numbers of the blocks of some pixels of an axis."""
+    return range(max(math.floor(first), 0) // block, math.ceil(min(end, length) / block))
