@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from euromine.support.errors import ArgumentError, DatasetError, one_line
 
 from .patch_rows import CONFIGS, FEATURES
+from .pixel_references import read_rows
 from .row_streams import stream_rows
 from .row_views import BLOB_COLUMNS, PIXEL_COLUMNS, ROW_COLUMNS, PixelTransform, decoded_view, stack_cells
 
@@ -47,10 +48,10 @@ def read_dataset(
       0 unchanged, 1 changed, 255 unknown in either year;
 
     besides the other columns of `FEATURES[config]`, except the quicklook and the row numbers.
-    Labels are 0 other, 1 mine, 255 unknown. The result is an ordinary dataset to filter, shuffle, select
-    or hand to a DataLoader with any kind of workers. It stores the small columns only, so filters on them
-    decode no pixels. `select_columns` cannot name pixels; use `columns` instead. Pixels that `map` returns
-    are stored and read back in place of the built ones.
+    Labels are 0 other, 1 mine, 255 unknown. The result is an ordinary dataset to filter, shuffle, select,
+    join, format or hand to a DataLoader with any kind of workers. Its columns of pixels hold references to
+    annual rows, so filters on other columns decode no pixels. Pixels that `map` returns are stored and read
+    back in place of the built ones.
 
     Args:
         source: A folder written by `euromine build`, a Hub repository, or the bare name of either.
@@ -121,24 +122,32 @@ def read_batches(
         raise ArgumentError(
             "dataset: found other rows than annual ones; expected one split of read_dataset(..., 'annual')."
         )
-    if stored := [name for name in PIXEL_COLUMNS["annual"] if name in dataset.column_names]:
+    table = dataset.with_format("arrow")[:]
+    pixels = [name for name in PIXEL_COLUMNS["annual"] if name in table.column_names]
+    if stored := [name for name in pixels if not pa.types.is_struct(table.schema.field(name).type)]:
         raise ArgumentError(
             f"dataset: found {' and '.join(stored)} written by map; expected pixels as they were built. Loop "
             "over the dataset itself to read what map wrote."
         )
     if batch_size < 1:
         raise ArgumentError(f"batch_size: found {batch_size}; expected at least 1.")
-    columns = _as_arrays(dataset.with_format("arrow")[:])
-    rows = columns.pop("row")
-    order = np.arange(len(rows)) if seed is None else np.random.default_rng(seed).permutation(len(rows))
-    end = len(rows) - len(rows) % batch_size if drop_last else len(rows)
+    columns = _as_arrays(table.drop_columns(pixels))
+    references = {name: table.column(name).combine_chunks() for name in pixels}
+    places = {
+        name: (cells.field("source").to_numpy(), cells.field("rows").to_numpy())
+        for name, cells in references.items()
+    }
+    order = np.arange(len(table)) if seed is None else np.random.default_rng(seed).permutation(len(table))
+    end = len(table) - len(table) % batch_size if drop_last else len(table)
     for start in range(0, end, batch_size):
         chosen = order[start : start + batch_size]
-        pixels = transform.pixels_of(rows[chosen].tolist())
         # Not kept here: the memory of a batch that the caller is done with serves the next one.
         yield {
             **{name: values[chosen] for name, values in columns.items()},
-            **{name: stack_cells(cells) for name, cells in pixels.items()},
+            **{
+                name: stack_cells(read_rows(name, sources[chosen], rows[chosen]))
+                for name, (sources, rows) in places.items()
+            },
         }
 
 

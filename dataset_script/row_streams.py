@@ -11,6 +11,9 @@ import numpy as np
 
 from .cells import decode_image, decode_label
 from .label_changes import change_between, change_counts
+from .patch_rows import FEATURES
+from .pixel_references import PixelFeature
+from .row_views import PIXEL_COLUMNS
 
 
 def stream_rows(
@@ -27,8 +30,13 @@ def stream_rows(
             "years": years,
             "wanted": wanted,
         },
+        features=datasets.Features({name: _feature(name, config) for name in wanted}),
         split=annual.split,
     )
+
+
+def _feature(name: str, config: str) -> Any:
+    return PixelFeature(name, streamed=True) if name in PIXEL_COLUMNS[config] else FEATURES[config][name]
 
 
 def _stream_rows(

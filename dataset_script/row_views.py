@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from datasets.fingerprint import Hasher
 from datasets.table import InMemoryTable
 from numpy.typing import NDArray
 
@@ -16,6 +18,7 @@ from euromine.support.errors import ArgumentError, DatasetError
 
 from .cells import CellColumn, LazyColumn, decode_images, decode_labels
 from .label_changes import change_between
+from .pixel_references import PixelFeature, PixelReference, open_split, read_references
 
 BLOB_COLUMNS = ("image", "label", "quicklook")
 
@@ -54,12 +57,39 @@ def decoded_view(
         _check_rows(table, annual, config)
     if years is not None:
         table = _of_years(table, config, years, index.split)
-    table = table.select([name for name in kept if name in wanted or name in ROW_COLUMNS[config]])
+    source = open_split(annual._fingerprint, Pixels(annual))
+    references = _references(table, config, source)
+    small = [name for name in kept if name in wanted and name not in ROW_COLUMNS[config]]
+    table = table.select(small)
     features = datasets.Features.from_arrow_schema(table.schema)
-    small = datasets.Dataset(
-        _SmallTable(table), info=datasets.DatasetInfo(features=features), split=index.split
+    for name in PIXEL_COLUMNS[config]:
+        if name in wanted:
+            table = table.append_column(name, references)
+            features[name] = PixelFeature(name)
+    asked = (index._fingerprint, annual._fingerprint, config, sorted(years or ()), wanted)
+    rows = datasets.Dataset(
+        _SmallTable(table),
+        info=datasets.DatasetInfo(features=features),
+        split=index.split,
+        fingerprint=Hasher.hash(asked),
     )
-    return small.with_transform(PixelTransform(Pixels(annual), config, wanted))
+    return rows.with_transform(PixelTransform(config))
+
+
+def _references(table: pa.Table, config: str, source: int) -> pa.Array:
+    """The cells of a column of pixels: the annual split and the row or rows in it."""
+    if config == "annual":
+        rows = table.column("row").combine_chunks()
+    elif config == "series":
+        lists = table.column("rows").combine_chunks()
+        rows = pa.ListArray.from_arrays(lists.offsets, lists.values.cast(pa.int64()))
+    else:
+        ends = np.stack([table.column(name).to_numpy() for name in ROW_COLUMNS[config]], axis=1)
+        rows = pa.ListArray.from_arrays(
+            pa.array(np.arange(0, ends.size + 1, 2), pa.int32()), pa.array(ends.ravel(), pa.int64())
+        )
+    sources = pa.array(np.full(len(table), source), pa.int64())
+    return pa.StructArray.from_arrays([sources, rows], names=["source", "rows"])
 
 
 def _check_rows(table: pa.Table, annual: datasets.Dataset, config: str) -> None:
@@ -112,41 +142,32 @@ def _series_of_years(table: pa.Table, chosen: pa.Array) -> pa.Table:
     return table.filter(pa.array(lengths > 0))
 
 
+@dataclass(frozen=True)
 class PixelTransform:
-    """The transform that `datasets` calls with the small columns of some rows: adds the pixels."""
+    """The transform that `datasets` calls with some rows: reads the pixels that they refer to.
 
-    def __init__(self, pixels: Pixels, config: str, wanted: Sequence[str]) -> None:
-        self._pixels = pixels
-        self.config = config
-        self._pixel_columns = [name for name in PIXEL_COLUMNS[config] if name in wanted]
+    Attributes:
+        config: The config of the rows.
+    """
+
+    config: str
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """The batch with pixels in place of row numbers; pixels that `map` has stored are kept."""
-        stored = {
-            name: [_as_pixels(cell, _DTYPES[name]) for cell in batch[name]]
-            for name in PIXEL_COLUMNS[self.config]
-            if name in batch
-        }
-        if not all(name in batch for name in ROW_COLUMNS[self.config]):
-            # Filters by input_columns, or users who dropped the row numbers, need no pixels.
-            return {**batch, **stored}
-        rows = batch.pop(ROW_COLUMNS[self.config][0])
-        if self.config == "pairs":
-            rows = list(zip(rows, batch.pop("row_2"), strict=True))
-        return {**batch, **self.pixels_of(rows, besides=stored), **stored}
+        """The batch with pixels in place of references; pixels that `map` has stored are kept."""
+        for name in PIXEL_COLUMNS[self.config]:
+            if name in batch:
+                batch[name] = _read(name, batch[name])
+        return batch
 
-    def pixels_of(
-        self, rows: Sequence[Any], besides: Container[str] = ()
-    ) -> dict[str, Sequence[NDArray[Any]]]:
-        """The pixels of some rows of the config, by name.
 
-        Args:
-            rows: The annual row of each row; for series a list of them, for pairs two.
-            besides: Names to leave out.
-        """
-        return {
-            name: getattr(self._pixels, name)(rows) for name in self._pixel_columns if name not in besides
-        }
+def _read(name: str, cells: Sequence[Any]) -> Sequence[Any]:
+    """The pixels of the cells of a column, or of batches of them."""
+    first = cells[0] if len(cells) else None
+    if isinstance(first, PixelReference):
+        return read_references(cells)
+    if isinstance(first, list) and first and isinstance(first[0], PixelReference):
+        return [list(_read(name, batch)) for batch in cells]
+    return [_as_pixels(cell, _DTYPES[name]) for cell in cells]
 
 
 class Pixels:
