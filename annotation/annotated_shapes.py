@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,7 +98,7 @@ class Annotations:
     @property
     def shapes(self) -> int:
         """The number of shapes read."""
-        return sum(len(each.shapes) for each in (*self.pictures, *self.layers))
+        return sum(len(each.shapes) for each in self.pictures) + sum(len(each.shapes) for each in self.layers)
 
 
 def polygon_area(rings: Any, where: str, annotations: Annotations) -> Any | None:
@@ -158,19 +158,12 @@ def as_points(ring: Any, where: str) -> Any:
     return points
 
 
-def box_area(
-    left: float,
-    top: float,
-    right: float,
-    bottom: float,
-    where: str,
-    annotations: Annotations,
-    degrees: float = 0,
-) -> Any | None:
-    """A box, turned clockwise about its middle."""
+def box_area(edges: Sequence[float], where: str, annotations: Annotations, degrees: float = 0) -> Any | None:
+    """A box by its left, top, right and bottom edge, turned clockwise about its middle."""
     import shapely
     from shapely import affinity
 
+    left, top, right, bottom = edges
     as_points([(left, top), (right, bottom), (degrees, 0)], where)
     if right <= left or bottom <= top:
         annotations.lost[WITHOUT_AREA] += 1
@@ -181,12 +174,13 @@ def box_area(
 
 
 def ellipse_area(
-    x: float, y: float, across: float, down: float, where: str, annotations: Annotations, degrees: float = 0
+    sizes: Sequence[float], where: str, annotations: Annotations, degrees: float = 0
 ) -> Any | None:
-    """An ellipse by its middle and radii, turned clockwise, as a polygon of 128 corners."""
+    """An ellipse by its middle and radii (x, y, across, down), turned clockwise: a polygon of 128 corners."""
     import shapely
     from shapely import affinity
 
+    x, y, across, down = sizes
     as_points([(x, y), (across, down), (degrees, 0)], where)
     if across <= 0 or down <= 0:
         annotations.lost[WITHOUT_AREA] += 1

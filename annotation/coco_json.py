@@ -77,7 +77,7 @@ def _area(entry: Any, size: tuple[int, int], where: str, annotations: Annotation
     left, top, width, height = numbers_of(entry, 4, "bbox", where)
     attributes = entry.get("attributes")
     degrees = value_of(attributes if isinstance(attributes, dict) else {}, "rotation", float, where, 0.0)
-    return box_area(left, top, left + width, top + height, where, annotations, degrees)
+    return box_area((left, top, left + width, top + height), where, annotations, degrees)
 
 
 def _pairs(polygon: Any, where: str) -> list[list[Any]]:
@@ -93,10 +93,10 @@ def coco_runs(segmentation: Any, size: tuple[int, int], where: str) -> Runs:
     Raises:
         AnnotationError: It is damaged, or of another size than the picture.
     """
-    height, width = numbers_of(segmentation, 2, "size", where)
-    if (height, width) != size:
+    found = numbers_of(segmentation, 2, "size", where)
+    if found != [float(side) for side in size]:
         raise AnnotationError(
-            f"{where}: found a mask of {height:.0f} x {width:.0f} pixels; expected {size[0]} x {size[1]} as "
+            f"{where}: found a mask of {found[0]:g} x {found[1]:g} pixels; expected {size[0]} x {size[1]} as "
             "the picture."
         )
     counts = segmentation.get("counts")

@@ -80,10 +80,10 @@ def _area(element: Any, where: str, annotations: Annotations) -> Any | None:
         return polygon_area([_points(element, where)], where, annotations)
     if element.tag == "box":
         edges = [_number(element, key, where, float) for key in ("xtl", "ytl", "xbr", "ybr")]
-        return box_area(*edges, where, annotations, degrees)
+        return box_area(edges, where, annotations, degrees)
     if element.tag == "ellipse":
-        middle = [_number(element, key, where, float) for key in ("cx", "cy", "rx", "ry")]
-        return ellipse_area(*middle, where, annotations, degrees)
+        sizes = [_number(element, key, where, float) for key in ("cx", "cy", "rx", "ry")]
+        return ellipse_area(sizes, where, annotations, degrees)
     if element.tag == "mask":
         left, top, width, height = (
             _number(element, key, where, int) for key in ("left", "top", "width", "height")

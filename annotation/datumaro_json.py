@@ -101,11 +101,11 @@ def _area(
     if kind == "bbox":
         degrees = value_of(entry.get("attributes") or {}, "rotation", float, where, 0.0)
         left, top, width, height = numbers_of(entry, 4, "bbox", where)
-        return box_area(left, top, left + width, top + height, where, annotations, degrees)
+        return box_area((left, top, left + width, top + height), where, annotations, degrees)
     if kind == "ellipse":
         left, top, right, bottom = numbers_of(entry, 4, "points", where)
-        middle = (left + right) / 2, (top + bottom) / 2
-        return ellipse_area(*middle, (right - left) / 2, (bottom - top) / 2, where, annotations)
+        sizes = ((left + right) / 2, (top + bottom) / 2, (right - left) / 2, (bottom - top) / 2)
+        return ellipse_area(sizes, where, annotations)
     if kind == "mask":
         runs = value_of(entry, "rle", dict, where)
         if size is None:

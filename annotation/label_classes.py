@@ -23,8 +23,10 @@ BACKGROUND_NAMES = frozenset({"background", "other", "no_mine", "not_mine"})
 _LARGEST_FILE, _LARGEST_VALUE = 2**20, 254
 _EXAMPLE = '{"excavation": 1, "dumping_ground": 2}'
 # Distinct on satellite imagery and from each other, in this order for classes without a colour of their own.
-_PALETTE = ("#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#911eb4", "#46f0f0", "#f032e6", "#bcf60c")
-_PALETTE += ("#008080", "#9a6324", "#808000")
+_PALETTE = (
+    *("#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#911eb4"),
+    *("#46f0f0", "#f032e6", "#bcf60c", "#008080", "#9a6324", "#808000"),
+)
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 

@@ -14,15 +14,14 @@ import numpy as np
 
 from euromine.dataset_script.archive import Archive
 from euromine.dataset_script.archive_writing import COMPONENTS_FOLDER, write_components, write_label
-from euromine.dataset_script.site_scene import Site
+from euromine.dataset_script.site_scene import Site, counted
 from euromine.support.errors import AnnotationError, ArchiveError, ArgumentError
 from euromine.support.ground_areas import HECTARE, pixel_areas
 from euromine.support.locks import lock_folder
-from euromine.support.rasters import shown
 
-from .annotated_shapes import Annotations
+from .annotated_shapes import Annotations, Layer, Picture
 from .label_classes import LabelClasses, is_background, is_ignored, read_label_classes
-from .label_painting import IGNORED, LARGEST_BIT_VALUE, MINE, Drawing, Overlap, YearLabels, paint_year
+from .label_painting import IGNORED, LARGEST_BIT_VALUE, MINE, Overlap, YearLabels, paint_year
 from .layer_placing import place_layers
 from .picture_placing import Placed, place_pictures, shapes_of
 from .recognition import read_annotations
@@ -203,12 +202,14 @@ class _Import:
             placed = place_pictures(annotations, self.sites, grids, tasks, self.rule)
         wanted = self._wanted(placed)
         if not wanted:
-            raise self._nothing(placed)
+            raise self._nothing()
         self._check_existing(wanted)
+        self._tell_of_kept(wanted)
         with lock_folder(self.root), ExitStack() as files:
-            years = tuple(
-                self._write(site, year, placed, grids[site], files) for site, year in sorted(wanted)
-            )
+            found = (self._write(site, year, placed, grids[site], files) for site, year in sorted(wanted))
+            years = tuple(each for each in found if each is not None)
+            if not years:
+                raise self._nothing()
         mines = {label for label in self._labels() if not (is_ignored(label) or is_background(label))}
         lost = {kind: number for kind, number in annotations.lost.items() if number}
         return ImportReport(
@@ -221,35 +222,38 @@ class _Import:
         )
 
     def _labels(self) -> set[str]:
-        holders = (*self.annotations.pictures, *self.annotations.layers)
+        holders: list[Picture | Layer] = [*self.annotations.pictures, *self.annotations.layers]
         return {shape.label for holder in holders for shape in holder.shapes}
 
     def _wanted(self, placed: Placed) -> set[tuple[str, int]]:
         """The sites and years with an image and, unless pictures may be empty, a shape."""
         wanted = set()
         empty = []
+        imageless: dict[str, list[int]] = {}
         for (site, year), drawings in placed.drawings.items():
             if year not in self.sites[site].image_paths:
                 self.annotations.lost["shapes of years without an image"] += shapes_of(drawings)
-                self.annotations.notes.append(f"{site} has no image of {year}, so its shapes are left out.")
+                imageless.setdefault(site, []).append(year)
             elif not shapes_of(drawings) and not self.empty:
                 empty.append(f"{site} {year}")
             else:
                 wanted.add((site, year))
+        for site, years in imageless.items():
+            self.annotations.notes.append(f"{site} has no image of {_listed(sorted(years))}.")
         if empty:
             self.annotations.notes.append(
-                f"Left out without shapes: {', '.join(sorted(empty))}. If these have no mine, use --empty."
+                f"Left out without shapes: {_listed(sorted(empty))}. If these have no mine, use --empty."
             )
         return wanted
 
-    def _nothing(self, placed: Placed) -> AnnotationError:
+    def _nothing(self) -> AnnotationError:
         annotations = self.annotations
         found = "; ".join(f"{kind}: {number}" for kind, number in annotations.lost.items() if number)
         reasons = f" Left out: {found}." if found else ""
         years = sorted({year for site in self.sites.values() for year in site.years})
         return AnnotationError(
-            f"{annotations.source}: found {annotations.shapes} shapes and no label to write; expected shapes "
-            f"of {_listed(self.sites)} in {_listed(years)}.{reasons} {' '.join(annotations.notes)}".rstrip()
+            f"{annotations.source}: found {counted(annotations.shapes, 'shape')} and no label to write; "
+            f"expected shapes of {_listed(self.sites)} in {_listed(years)}.{reasons} {' '.join(annotations.notes)}".rstrip()
         )
 
     def _check_existing(self, wanted: set[tuple[str, int]]) -> None:
@@ -267,6 +271,13 @@ class _Import:
                 "expected years without. Replace them with --replace."
             )
 
+    def _tell_of_kept(self, wanted: set[tuple[str, int]]) -> None:
+        kept = [f"{site} {year}" for site, year in sorted(wanted) if self._label_path(site, year).exists()]
+        if self.classes is not None and kept:
+            self.annotations.notes.append(
+                f"Labels that are kept: {_listed(kept)}. Import without --classes to replace them."
+            )
+
     def _label_path(self, site: str, year: int) -> Path:
         paths = self.sites[site].label_paths
         if year in paths:
@@ -281,10 +292,15 @@ class _Import:
     def _site_folder(self, site: str) -> Path:
         return Path(next(iter(self.sites[site].image_paths.values()))).parents[1]
 
-    def _write(self, site: str, year: int, placed: Placed, grid: SiteGrid, files: ExitStack) -> ImportedYear:
+    def _write(
+        self, site: str, year: int, placed: Placed, grid: SiteGrid, files: ExitStack
+    ) -> ImportedYear | None:
         drawings = placed.drawings[site, year]
         painted = paint_year(drawings, grid.height, grid.width, self.classes, self.overlap)
-        self._check_painted(site, year, painted, drawings)
+        self._check_painted(site, year, painted)
+        if shapes_of(drawings) and not painted.shapes:
+            self.annotations.notes.append(f"{site} {year} is left out: no shape covers a pixel of its image.")
+            return None
         self._tell_of_pictures(site, year, placed)
         place: dict[str, Any] = {"crs": grid.crs, "transform": grid.transform}
         written = []
@@ -292,29 +308,20 @@ class _Import:
         if self.classes is None or not label.exists():
             write_label(files, label, painted.label, **place)
             written.append(label)
-        else:
-            self.annotations.notes.append(
-                f"{shown(str(label))} is kept; import without --classes replaces it."
-            )
         if self.classes is not None and painted.components is not None:
             path = self._components_path(site, year)
-            table = {"values": self.classes.values, "colours": self.classes.colours}
+            table: dict[str, Any] = {"values": self.classes.values, "colours": self.classes.colours}
             write_components(files, path, painted.components, **table, **place)
             written.append(path)
         return _imported(site, year, painted, grid, self.classes, tuple(written))
 
-    def _check_painted(self, site: str, year: int, painted: YearLabels, drawings: Sequence[Drawing]) -> None:
+    def _check_painted(self, site: str, year: int, painted: YearLabels) -> None:
         self.annotations.lost.update(painted.lost)
         if painted.overlaps:
             (lower, upper), pixels = painted.overlaps.most_common(1)[0]
             raise AnnotationError(
                 f"{self.annotations.source}: found {lower} under {upper} on {pixels} pixels of {site} in "
                 f"{year}; expected one class a pixel. Choose a rule: --overlap last, first, classes or keep."
-            )
-        if shapes_of(drawings) and not painted.shapes and not self.empty:
-            raise AnnotationError(
-                f"{self.annotations.source}: found {shapes_of(drawings)} shapes of {site} in {year}, none of "
-                "which covers a pixel of its image; expected some that do."
             )
 
     def _tell_of_pictures(self, site: str, year: int, placed: Placed) -> None:

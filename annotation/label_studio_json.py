@@ -118,8 +118,8 @@ def _area(value: Any, size: tuple[int, int], where: str, annotations: Annotation
     if "radiusX" in value:
         keys = ("x", "y", "radiusX", "radiusY", "rotation")
         x, y, across, down, degrees = (value_of(value, key, float, where, 0) for key in keys)
-        across, down = across * share[0], down * share[1]
-        return ellipse_area(x * share[0], y * share[1], across, down, where, annotations, degrees)
+        sizes = (x * share[0], y * share[1], across * share[0], down * share[1])
+        return ellipse_area(sizes, where, annotations, degrees)
     if "width" in value and "x" in value:
         keys = ("x", "y", "width", "height", "rotation")
         x, y, across, down, degrees = (value_of(value, key, float, where, 0) for key in keys)

@@ -114,7 +114,8 @@ def _way_points(way: Any, nodes: Mapping[Any, tuple[float, float]], source: str)
 
 
 def _place(node: Any, source: str) -> tuple[float, float]:
-    return tuple(value_of(node, key, float, f"{source}, a node") for key in ("lon", "lat"))  # type: ignore[return-value]
+    longitude, latitude = (value_of(node, key, float, f"{source}, a node") for key in ("lon", "lat"))
+    return longitude, latitude
 
 
 def _points(places: Sequence[tuple[float, float] | None]) -> Points | None:

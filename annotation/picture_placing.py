@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from euromine.dataset_script.site_scene import Site
+from euromine.dataset_script.site_scene import Site, counted
 from euromine.support.errors import AnnotationError
 
 from .annotated_shapes import Annotations, Picture, Shape
@@ -54,16 +54,23 @@ def place_pictures(
     placed = Placed()
     if tasks is not None:
         return _by_record(annotations, sites, grids, tasks, placed)
+    strange: Counter[str] = Counter()
     for picture in annotations.pictures:
         site, year = _site_and_year(picture, sites, rule)
         if site is None:
             annotations.lost["shapes of sites that the archive lacks"] += len(picture.shapes)
-            annotations.notes.append(f"{picture.name} is left out: {_no_site(picture, sites)}")
+            strange[site_and_year(picture.name)[0]] += 1
             continue
         scale = _scale(picture, grids[site], annotations)
         whole = (0, 0, grids[site].height, grids[site].width)
         for found, shapes in _by_year(picture, year, rule, annotations).items():
             placed.drawings[site, found].append(Drawing(picture.name, shapes, whole, whole, scale))
+    for name, number in strange.items():
+        near = difflib.get_close_matches(name, sites, n=1, cutoff=0.5)
+        hint = f" The nearest is {near[0]}." if near else ""
+        annotations.notes.append(
+            f"{counted(number, 'picture')} left out: the archive has no site {name!r}.{hint}"
+        )
     return placed
 
 
@@ -76,13 +83,14 @@ def _by_record(
 ) -> Placed:
     listed = {stem(each.name): each for each in tasks.pictures}
     seen: set[str] = set()
+    unlisted: list[str] = []
     for each in tasks.pictures:
         placed.parts[each.site, each.year] = placed.parts.get((each.site, each.year), 0) + 1
     for picture in annotations.pictures:
         entry = listed.get(stem(picture.name))
         if entry is None or entry.site not in sites:
             annotations.lost["shapes of pictures that tasks.json does not list"] += len(picture.shapes)
-            annotations.notes.append(f"{picture.name} is left out: tasks.json does not list it.")
+            unlisted.append(picture.name)
             continue
         if entry.name in seen:
             raise AnnotationError(
@@ -97,6 +105,11 @@ def _by_record(
         drawing = Drawing(picture.name, picture.shapes, entry.window, entry.own, tasks.scale)
         placed.drawings[entry.site, entry.year].append(drawing)
         placed.digests[entry.site, entry.year] = entry.digest
+    if unlisted:
+        annotations.notes.append(
+            f"{counted(len(unlisted), 'picture')} left out: tasks.json does not list {unlisted[0]}"
+            f"{' and others' if len(unlisted) > 1 else ''}."
+        )
     return placed
 
 
@@ -127,13 +140,6 @@ def _site_and_year(
         return stem(picture.name), given
     name, year = site_and_year(picture.name)
     return (name if name in sites else None), given or year
-
-
-def _no_site(picture: Picture, sites: Mapping[str, Site]) -> str:
-    name, _ = site_and_year(picture.name)
-    near = difflib.get_close_matches(name, sites, n=1, cutoff=0.5)
-    hint = f" The nearest is {near[0]}." if near else ""
-    return f"the archive has no site {name!r}.{hint}"
 
 
 def _scale(picture: Picture, grid: SiteGrid, annotations: Annotations) -> int:

@@ -39,7 +39,7 @@ def read_segmentation_masks(source: Source, label_map: str, annotations: Annotat
     if not names:
         raise AnnotationError(
             f"{source.path}: found no picture in {folder}; expected masks, as in an "
-            "export of 'Segmentation mask 1.1'."
+            "export of 'Segmentation mask 1.1'. Name its folder or zip."
         )
     for name in names:
         where = source.named(name)

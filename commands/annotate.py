@@ -50,9 +50,10 @@ def write_tasks(
     ] = "mask",
     classes: Classes = None,
 ) -> None:
-    """Write pictures of an archive's images, enlarged, and labels to start from.
+    """Write enlarged pictures of an archive, and labels to start from.
 
-    Upload images/ and labels.json to CVAT, then prelabels_cvat.xml or prelabels_coco.json as annotations.
+    Upload images/ and labels.json to CVAT, then one of the prelabels as annotations.
+
     Keep tasks.json: `euromine annotate import` needs it.
     """
     from euromine.annotation import task_pictures
@@ -155,8 +156,9 @@ def import_labels(
 ) -> None:
     """Bring annotations into an archive as labels: 0 other, 1 mine, 255 ignored.
 
-    A shape of any class is mine. 'ignore' and 'unknown' make 255, 'background' cuts a hole. A pixel belongs
-    to the polygon that holds its centre.
+    A shape of any class is mine. 'ignore' and 'unknown' make 255, 'background' cuts a hole.
+
+    A pixel belongs to the polygon that holds its centre.
     """
     from euromine.annotation import label_import
 

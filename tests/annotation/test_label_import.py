@@ -140,8 +140,12 @@ def test_labels_of_other_names_keep_them(cvat: Cvat, archive):
         ),
         ("Testmine_2021.png", (48, 16), "of 48 x 16 pixels"),
         ("Testmine_2021.png", (6, 8), "of 6 x 8 pixels"),
-        ("Tetsmine_2021.png", (12, 16), "no site 'Tetsmine'. The nearest is Testmine"),
-        ("Testmine_2019.png", (12, 16), "has no image of 2019"),
+        (
+            "Tetsmine_2021.png",
+            (12, 16),
+            "1 picture left out: the archive has no site 'Tetsmine'. The nearest is Testmine",
+        ),
+        ("Testmine_2019.png", (12, 16), "Testmine has no image of 2019"),
         ("Testmine.png", (12, 16), "its name holds no year. Name it SITE_YEAR.png, or use --year"),
     ],
 )
@@ -186,7 +190,9 @@ def test_pictures_without_shapes_are_left_out_unless_they_are_empty(cvat: Cvat, 
 
 
 def test_shapes_that_cover_nothing_make_no_label(cvat: Cvat, archive):
-    with pytest.raises(AnnotationError, match="found 1 shapes of Testmine in 2021, none of which covers"):
+    with pytest.raises(
+        AnnotationError, match="Testmine 2021 is left out: no shape covers a pixel of its image"
+    ):
         import_labels(cvat(box("mine", 20, 20, 30, 30)), archive)
     assert not (archive / "Testmine" / "label" / "Year2021.tif").exists()
 
@@ -235,7 +241,7 @@ def test_an_expert_label_is_kept_when_classes_are_imported(cvat: Cvat, archive, 
     shapes = cvat(box("excavation", 0, 0, 12, 12))
     report = import_labels(shapes, archive, classes=classes_file(tmp_path), replace=True)
     assert (archive / "Testmine" / "label" / "Year2021.tif").read_bytes() == before
-    assert any("is kept" in note for note in report.notes)
+    assert any("Labels that are kept: Testmine 2021" in note for note in report.notes)
     with pytest.raises(AnnotationError, match="found components there already"):
         import_labels(shapes, archive, classes=classes_file(tmp_path))
 

@@ -182,7 +182,7 @@ def test_the_record_is_found_beside_the_file_or_named(tasks, archive, tmp_path):
     text = export.read_text().replace('height="36"', 'height="48"')
     export.write_text(text.replace("Testmine_2021.png", "Testmine_2022.png"))
     with pytest.raises(
-        AnnotationError, match=r"Testmine_2022\.png is left out: tasks\.json does not list it"
+        AnnotationError, match=r"1 picture left out: tasks\.json does not list Testmine_2022\.png"
     ):
         import_labels(export, archive, tasks=tasks / "tasks.json")
 

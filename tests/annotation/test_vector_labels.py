@@ -203,7 +203,7 @@ SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
             {"crs": {"properties": {"name": "EPSG:999999"}}},
             "coordinate system 'EPSG:999999'",
         ),
-        ([feature(SQUARE)], {}, "found 1 shapes and no label to write; .* shapes outside of all sites: 1"),
+        ([feature(SQUARE)], {}, "found 1 shape and no label to write; .* shapes outside of all sites: 1"),
         ([], {}, "found 0 shapes and no label to write; expected shapes of Testmine in 2020, 2021"),
     ],
 )
