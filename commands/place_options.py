@@ -94,18 +94,15 @@ def parse_bbox(text: str) -> tuple[float, float, float, float]:
     Raises:
         ArgumentError: These are not four numbers.
     """
-    parts = re.split(r"\s*[,;]\s*|\s+", text.strip())
     try:
-        west, south, east, north = map(float, parts)
+        west, south, east, north = map(float, re.split(r"\s*[,;]\s*|\s+", text.strip()))
+        if not all(map(math.isfinite, (west, south, east, north))):
+            raise ValueError(text)
     except ValueError:
-        numbers = ()
-    else:
-        numbers = (west, south, east, north)
-    if not numbers or not all(map(math.isfinite, numbers)):
         raise ArgumentError(
             f"--bbox: found {text!r}; expected west,south,east,north in degrees, such as 19.2,51.2,19.4,51.3."
-        )
-    return numbers
+        ) from None
+    return west, south, east, north
 
 
 def parse_months(text: str) -> tuple[int, ...]:

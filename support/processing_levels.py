@@ -70,7 +70,8 @@ def parse_level(text: str, argument: str = "level") -> Level:
 
 def known_level(text: str | None) -> DataLevel | None:
     """A level as it is recorded, from a record whose type says less; None for anything else."""
-    return text if text in ("L1C", "L2A", "mixed") else None
+    levels: dict[str | None, DataLevel] = {"L1C": "L1C", "L2A": "L2A", "mixed": "mixed"}
+    return levels.get(text)
 
 
 def common_level(levels: Iterable[DataLevel | None]) -> DataLevel | None:

@@ -13,7 +13,7 @@ def years_in_words(years: Iterable[int]) -> str:
             runs[-1].append(year)
         else:
             runs.append([year])
-    parts = []
+    parts: list[str] = []
     for run in runs:
         parts += [f"{run[0]} to {run[-1]}"] if len(run) > 2 else map(str, run)
     *others, last = parts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from euromine.support.processing_levels import MEANINGS, DataLevel, Level, parse_level, product_level
+from euromine.support.processing_levels import MEANINGS, Level, parse_level, product_level
 
 from .locations import Location
 from .scene_options import SceneOptions, contradiction
@@ -29,14 +29,14 @@ def scene_level(location: Location, *told: Level | None, options: SceneOptions) 
     return asked
 
 
-def level_warning(level: Level | None, trained_on: DataLevel | None) -> str | None:
+def level_warning(level: Level | None, trained_on: str | None) -> str | None:
     """A warning if a network was trained on another processing level than a scene's; None if not.
 
     Args:
         level: Of the scene; None if unknown.
         trained_on: Of the network's training images; None if unknown.
     """
-    if level is None or trained_on in (None, "mixed", level):
+    if level is None or trained_on not in MEANINGS or trained_on == level:
         return None
     return (
         f"The image is {level} ({MEANINGS[level]}), but the model was trained on {trained_on} "
