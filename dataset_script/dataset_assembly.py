@@ -103,7 +103,7 @@ def check_unchanged(dataset: Path) -> None:
     if not card.is_file() or _content(dataset, statistics) not in card.read_text("utf-8", errors="replace"):
         raise DatasetError(
             f"{dataset}: found {STATISTICS_FILE} or shards that have changed since {CARD_NAME} was written; "
-            f"expected a dataset as it was built. {_ADVICE}"
+            "expected a dataset as it was built. Delete it to build it again, or choose another folder."
         )
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from euromine.support.errors import ArchiveError
 from euromine.support.image_headers import valid_pixels
+from euromine.support.placements import check_placement
 from euromine.support.processing_levels import Level
 from euromine.support.rasters import check_blocks, crs_name, open_raster, read_mask, read_raster, shown
 
@@ -348,15 +349,8 @@ def _check_image(dataset: Any, path: str) -> None:
         kind = "reflectance as " if types[0].startswith("float") else ""
         raise ArchiveError(f"{shown(path)}: found {kind}{', '.join(types)}; expected {expected}.")
     _check_size(dataset, path)
-    if not dataset.crs:
-        raise ArchiveError(
-            f"{shown(path)}: found no coordinate reference system (CRS); expected one, such as EPSG:4326."
-        )
-    determinant = dataset.transform.determinant
-    if dataset.transform.is_identity or not math.isfinite(determinant) or determinant == 0:
-        raise ArchiveError(
-            f"{shown(path)}: found no usable geotransform; expected one that places pixels in its CRS."
-        )
+    size = (dataset.height, dataset.width)
+    check_placement(dataset.crs, tuple(dataset.transform), size, shown(path), ArchiveError)
 
 
 def _check_label(dataset: Any, path: str) -> None:

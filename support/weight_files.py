@@ -18,7 +18,6 @@ _LARGEST_HEADER = 100 * 2**20  # safetensors' own limit
 _METADATA = "__metadata__"
 # Weights in bytes, in 8-bit floats or smaller are quantised, and mean nothing without their scales.
 _PLAIN_TYPES = frozenset({"F64", "F32", "F16", "BF16", "I64", "I32", "BOOL"})
-_UNUSABLE = "expected the weights as safetensors, as train_seg.py and train_cd.py save them"
 
 
 @dataclass(frozen=True)
@@ -76,13 +75,13 @@ def _tensors(folder: Path, name: str) -> dict[str, _Tensor]:
     path = folder / name
     if not path.exists() and (folder / _PICKLED).is_file():
         raise ModelError(
-            f"{folder}: found pickled weights ({_PICKLED}), which can hold code; {_UNUSABLE}. Save the model "
-            "with save_pretrained."
+            f"{folder}: found pickled weights ({_PICKLED}), which can hold code; expected safetensors. Save "
+            "the model with save_pretrained."
         )
     if path.exists():
         check_regular(path, error_class=ModelError)
     if not path.is_file():
-        raise ModelError(f"{folder}: found no {name}; {_UNUSABLE}.")
+        raise ModelError(f"{folder}: found no {name}; expected the weights as safetensors.")
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -104,7 +103,7 @@ def _tensors(folder: Path, name: str) -> dict[str, _Tensor]:
     for tensor, entry in tensors.items():
         if entry.dtype not in _PLAIN_TYPES:
             raise ModelError(
-                f"{path}: found quantised weights ({tensor} as {entry.dtype}); {_UNUSABLE}. Save the model "
-                "without quantisation."
+                f"{path}: found quantised weights ({tensor} as {entry.dtype}); expected floats. Save "
+                "the model without quantisation."
             )
     return tensors

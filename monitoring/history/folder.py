@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import os
 import re
 from contextlib import ExitStack
@@ -14,10 +13,13 @@ import numpy as np
 import pandas
 from numpy.typing import NDArray
 from pandas.errors import EmptyDataError, ParserError
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
 
 from euromine.support.errors import ArgumentError, DataError, RecordError
 from euromine.support.files import check_regular
 from euromine.support.geopackages import check_is_geopackage, require_geopandas
+from euromine.support.placements import check_placement
 from euromine.support.rasters import check_blocks, gdal, gdal_errors, open_raster
 
 from .file_names import (
@@ -36,7 +38,9 @@ from .manifest import NAME, Manifest, read_manifest
 _LARGEST_FILE = 16 * 2**30
 # Rasters of more pixels on a side do not exist; products of larger numbers overflow.
 _LONGEST_SIDE = 10**7
-# A code of an authority, or well-known text. GDAL and PROJ would take the address of either, too.
+_YEARS = (1900, 2999)
+_ADVICE = "Run `euromine series` again."
+# A code of an authority, or well-known text.
 _CRS = re.compile(r"[A-Za-z]+:\d+|[A-Z]+\[.*\]\s*", re.DOTALL)
 
 
@@ -240,29 +244,39 @@ class SeriesFolder:
 
 
 def _check_manifest(path: Path, manifest: Manifest) -> None:
-    """Refuse a manifest whose numbers are none, or whose coordinate system is the address of one."""
-    a, b, _, d, e, _ = manifest.transform
+    """Refuse a manifest whose parts do not go together, or whose grid is nowhere on the Earth.
+
+    Raises:
+        RecordError: It is such a one.
+    """
+    if (problem := _problem(manifest)) is not None:
+        found, expected = problem
+        raise RecordError(f"{path}: found {found}; expected {expected}. Run `euromine series` again.")
+    try:
+        with gdal():
+            crs = CRS.from_user_input(manifest.crs)
+    except CRSError as error:
+        raise RecordError(
+            f"{path}: found the coordinate system {manifest.crs[:60]!r} ({error}); expected a known one. "
+            "Run `euromine series` again."
+        ) from None
+    size = (manifest.height, manifest.width)
+    check_placement(crs, manifest.transform, size, str(path), RecordError, advice=_ADVICE)
+
+
+def _problem(manifest: Manifest) -> tuple[str, str] | None:
+    """What was found in a manifest where something else was expected; None in a sound one."""
     years, scenes = manifest.years, [scene.year for scene in manifest.scenes]
-    problems = {
-        f"the coordinate system {manifest.crs[:60]!r}, expected a code or well-known text": (
-            not _CRS.fullmatch(manifest.crs)
-        ),
-        f"a transform {manifest.transform}, expected one that maps pixels to the ground": (
-            not all(map(math.isfinite, manifest.transform)) or not a * e - b * d
-        ),
-        f"a grid of {manifest.width} x {manifest.height} pixels, expected a size": (
-            not 0 < manifest.width <= _LONGEST_SIDE or not 0 < manifest.height <= _LONGEST_SIDE
-        ),
-        f"images of {scenes} for the years {years}, expected one for each year": (
-            not years or years != sorted(set(years)) or scenes != years
-        ),
-        "a pair of years that are none of the series'": not {*itertools.chain(*manifest.pairs)} <= {*years},
-        "no model, expected one": not manifest.models,
-    }
-    for problem, is_there in problems.items():
-        if is_there:
-            found, _, expected = problem.partition(", expected ")
-            raise RecordError(
-                f"{path}: found {found}; expected {expected or 'years of the series'}. "
-                "Run `euromine series` again."
-            )
+    if not _CRS.fullmatch(manifest.crs):  # GDAL would take the address of one, too
+        return f"the coordinate system {manifest.crs[:60]!r}", "a code or well-known text"
+    if not all(0 < side <= _LONGEST_SIDE for side in (manifest.width, manifest.height)):
+        return f"a grid of {manifest.width} x {manifest.height} pixels", "a size"
+    if not years or years != sorted(set(years)) or scenes != years:
+        return f"images of {scenes} for the years {years}", "one for each year"
+    if not all(_YEARS[0] <= year <= _YEARS[1] for year in (*years, *manifest.missing_years)):
+        return f"years from {years[0]} to {years[-1]}", f"years from {_YEARS[0]} to {_YEARS[1]}"
+    if not {*itertools.chain(*manifest.pairs)} <= {*years}:
+        return "a pair of years that are none of the series'", "years of the series"
+    if not manifest.models:
+        return "no model", "one"
+    return None

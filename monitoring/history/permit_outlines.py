@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from euromine.support.errors import PermitError
 from euromine.support.geopackages import require_geopandas
+from euromine.support.placements import check_system
 from euromine.support.polygon_measures import polygon_parts
+from euromine.support.rasters import gdal
 from euromine.support.vector_features import read_features, shown_features
 
 logger = logging.getLogger(__name__)
@@ -167,9 +169,20 @@ def _reprojected(outlines: Any, crs: Any, source: Path) -> Any:
 
 
 def _check_transformable(crs: Any, target: Any, source: Path) -> None:
-    """Refuse a coordinate system without a way to the series'."""
+    """Refuse a coordinate system that is not the Earth's, or without a way to the series'."""
     import pyproj
+    from rasterio.crs import CRS
+    from rasterio.errors import CRSError
 
+    try:
+        with gdal():
+            system = CRS.from_wkt(crs.to_wkt())
+    except CRSError as error:
+        raise PermitError(
+            f"{source}: found a coordinate system that cannot be read ({error}); expected a known one. Write "
+            "it with `ogr2ogr -a_srs EPSG:...`."
+        ) from None
+    check_system(system, str(source), PermitError, advice="Write it with `ogr2ogr -a_srs EPSG:...`.")
     try:
         pyproj.Transformer.from_crs(crs, target, always_xy=True)
     except pyproj.exceptions.ProjError:

@@ -301,7 +301,7 @@ def test_another_size_is_refused(site: Path, tiff_writer: Writer) -> None:
 
 def test_an_image_without_a_crs_or_a_geotransform_is_refused(site: Path, tiff_writer: Writer) -> None:
     path = tiff_writer(site / "image" / "Year2016.tif", IMAGE, transform=PLACE["transform"])
-    refuse(site, path, "found no coordinate reference system", "EPSG:4326")
+    refuse(site, path, "found no coordinate reference system", "EPSG:32633")
     tiff_writer(path, IMAGE, crs="EPSG:4326")
     refuse(site, path, "found no usable geotransform")
 

@@ -31,7 +31,7 @@ def hostile(series, tmp_path, **fields):
         ({"crs": "ESRI::http://127.0.0.1:9/a"}, "the coordinate system 'ESRI"),
         ({"years": []}, r"images of .* for the years \[\]"),
         ({"scenes": []}, "images of"),
-        ({"transform": [0] * 6}, "a transform"),
+        ({"transform": [0] * 6}, "no usable geotransform"),
         ({"width": 0}, "a grid of 0 x"),
         ({"pairs": [[1999, 2001]]}, "a pair of years"),
         ({"models": []}, "no model"),

@@ -1,5 +1,6 @@
 """Scale and offset from metadata and options."""
 
+import math
 import re
 from typing import Any
 
@@ -142,3 +143,30 @@ def test_an_option_that_agrees_with_the_file_or_fills_a_gap_holds(
     path = write_scene(what.pop("name", "scene.tif"), numbers(), **what)
     values, _ = read(path, SceneOptions(offset=offset))
     np.testing.assert_allclose(values, numbers().astype(float) + offset, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("what", "found"),
+    [
+        ({"scales": (0.0, 0)}, "the scale 0 for B02"),
+        ({"scales": (math.nan, 0)}, "the scale nan for B02"),
+        ({"scales": (math.inf, 0)}, "the scale inf for B02"),
+        ({"scales": (-0.0001, 0)}, "the scale -0.0001 for B02"),
+        ({"scales": (0.0001, math.nan)}, "the offset nan for B02"),
+        ({"scales": (1e-320, 1.0)}, "the offset inf for B02"),
+        ({"tags": {"QUANTIFICATION_VALUE": "-10000"}}, "the scale -0.0001 for B02"),
+    ],
+)
+def test_a_scale_or_offset_that_makes_no_reflectance_is_refused(
+    write_scene: WriteScene, what: dict[str, Any], found: str
+) -> None:
+    path = write_scene("S2A_MSIL2A_20180703T101021_N0208_R022_T33TWN_20180703T101041.tif", numbers(), **what)
+    with pytest.raises(SceneError, match=re.escape(f"{path}: found {found} (")):
+        read(path, SceneOptions())
+
+
+def test_a_scale_of_0_of_radar_is_refused(write_scene: WriteScene) -> None:
+    image = np.ones((2, 6, 7), "float32")
+    path = write_scene("scene.tif", image, names=("VV", "VH"), scales=(0.0, 0))
+    with pytest.raises(SceneError, match="found a scale of 0 for VV"):
+        read(path, bands=("VV",))
