@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from euromine.monitoring.mapping.geotiffs import CogWriter, read_record
+from euromine.monitoring.mapping.map_styles import CHANGE
 
 from .file_names import change_name
 from .map_records import change_record
@@ -29,6 +30,7 @@ def change_writer(plan: SeriesPlan, pair: tuple[int, int]) -> CogWriter:
         np.uint8,
         NODATA,
         resampling="mode",
+        style=CHANGE,
         description=f"change from {pair[0]} to {pair[1]}",
         record=change_record(plan, pair),
     )

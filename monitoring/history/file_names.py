@@ -10,7 +10,7 @@ FIRST_YEAR, LAST_YEAR = "first_year.tif", "last_year.tif"
 
 _TABLES = (AREAS, CHANGES_TABLE, PERMITS_TABLE, PERMITS_POLYGONS, PERMIT_OUTLINES, FIRST_YEAR, LAST_YEAR)
 _MAPS_AND_POLYGONS = re.compile(
-    r"(footprint|probability|change_\d+)_\d+\.tif|quicklook_\d+\.png|(footprints|changes)\.(gpkg|parquet)"
+    r"((footprint|probability|change_\d+)_\d+|first_year|last_year)\.(tif|qml)|quicklook_\d+\.png|(footprints|changes)\.(gpkg|parquet)"
 )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from euromine.dataset_script.data_folders import check_no_data
 from euromine.monitoring.mapping.geotiffs import read_record
+from euromine.monitoring.mapping.map_styles import is_own_style
 from euromine.support.errors import ArgumentError
 
 from .file_names import is_output_name
@@ -69,7 +70,7 @@ def check_outputs(folder: Path, names: Iterable[str], inputs: Iterable[Path]) ->
                 f"out: found {path}, an input that a result of the same name would overwrite; expected a "
                 "folder apart from the inputs. Choose another folder."
             )
-        if path.name not in listed and not (path.suffix == ".tif" and read_record(path) is not None):
+        if path.name not in listed and not _is_our_own(path):
             foreign.append(path.name)
         check_not_open(path)
     if foreign:
@@ -77,6 +78,13 @@ def check_outputs(folder: Path, names: Iterable[str], inputs: Iterable[Path]) ->
             f"out: found {', '.join(foreign)} in {folder}, not listed by an earlier series; expected a "
             "folder without foreign files of these names. Choose another folder, or move them elsewhere."
         )
+
+
+def _is_our_own(path: Path) -> bool:
+    """Whether a file says itself that EuroMine wrote it."""
+    if path.suffix == ".qml":
+        return is_own_style(path)
+    return path.suffix == ".tif" and read_record(path) is not None
 
 
 def digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
@@ -120,6 +128,8 @@ def remove_work_files(folder: Path) -> None:
 def _is_whole(path: Path, digest: str) -> bool:
     if not path.is_file():
         return False
+    if path.suffix == ".qml":
+        return True  # or changed by the user, which is no damage
     return _digest(path) == digest or (path.suffix == ".gpkg" and is_whole_geopackage(path))
 
 

@@ -31,6 +31,7 @@ from .series_outputs import (
     outline,
     remove_leftovers,
     tabulate_areas,
+    write_styles,
 )
 from .series_plan import SeriesPlan, plan_series
 from .series_settings import SeriesSettings
@@ -104,7 +105,7 @@ def _make(plan: SeriesPlan, *, progress: bool) -> Findings:
         known_shares = known_shares_of_changes(plan)
     draw_quicklooks(plan, progress=progress)
     caveats = tabulate_areas(plan)
-    written = [*map_names(plan), CHANGES_TABLE, *outline(plan, progress=progress)]
+    written = [*map_names(plan), *write_styles(plan), CHANGES_TABLE, *outline(plan, progress=progress)]
     if plan.mapper is not None:
         written.append(AREAS)
     remove_leftovers(plan, written)

@@ -11,6 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from euromine.monitoring.mapping.map_styles import (
+    CHANGE,
+    FOOTPRINT,
+    PROBABILITY,
+    MapStyle,
+    is_own_style,
+    style_path,
+    write_style,
+    years_style,
+)
 from euromine.monitoring.scenes.quicklooks import Quicklook, write_quicklook
 from euromine.monitoring.scenes.scene import Scene
 from euromine.support.errors import MissingExtraError
@@ -33,7 +43,7 @@ from .file_names import (
 )
 from .manifest import NAME
 from .map_rows import MapFiles, row_blocks
-from .map_values import NODATA
+from .map_values import NEVER, NODATA, UNKNOWN_YEAR
 from .output_files import listed_files
 from .permits import outside_permits, write_findings
 from .polygons import change_polygons, footprint_polygons
@@ -55,9 +65,32 @@ def map_names(plan: SeriesPlan) -> list[str]:
     return names
 
 
+def _styles(plan: SeriesPlan) -> dict[str, MapStyle]:
+    """The style of each map by the map's name."""
+    styles = {change_name(*pair): CHANGE for pair in plan.pairs}
+    if plan.mapper is not None:
+        years = years_style(plan.years, never=NEVER, unknown=UNKNOWN_YEAR)
+        styles |= {probability_name(year): PROBABILITY for year in plan.years}
+        styles |= {footprint_name(year): FOOTPRINT for year in plan.years}
+        styles |= {FIRST_YEAR: years, LAST_YEAR: years}
+    return styles
+
+
+def write_styles(plan: SeriesPlan) -> list[str]:
+    """Write the QGIS style of each map, but for those that the user has changed.
+
+    Returns:
+        The styles that were written.
+    """
+    written = [write_style(plan.folder / name, style) for name, style in _styles(plan).items()]
+    return [path.name for path in written if path is not None]
+
+
 def output_names(plan: SeriesPlan) -> list[str]:
     """All files that a series may write, its manifest among them."""
     names = [NAME, *map_names(plan), CHANGES_TABLE]
+    styles = [style_path(plan.folder / name) for name in _styles(plan)]
+    names += [path.name for path in styles if not path.exists() or is_own_style(path)]
     if plan.mapper is not None:
         names += [AREAS, *_both_formats("footprints")]
     if plan.pairs:
@@ -194,5 +227,7 @@ def remove_leftovers(plan: SeriesPlan, written: list[str]) -> None:
         written: The files that this series wrote.
     """
     for name in listed_files(plan.folder):
-        if name not in written and name != NAME:
-            (plan.folder / name).unlink(missing_ok=True)
+        path = plan.folder / name
+        is_changed_style = path.suffix == ".qml" and not is_own_style(path)
+        if name not in written and name != NAME and not is_changed_style:
+            path.unlink(missing_ok=True)

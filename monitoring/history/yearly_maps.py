@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from euromine.monitoring.mapping.geotiffs import CogWriter, read_record
 from euromine.monitoring.mapping.loading import LoadedModel
+from euromine.monitoring.mapping.map_styles import FOOTPRINT, PROBABILITY, years_style
 from euromine.monitoring.mapping.prediction import predict_probability
 from euromine.support.errors import SceneError
 from euromine.support.workers import prefetch
@@ -55,6 +56,7 @@ def map_probability(plan: SeriesPlan, mapper: LoadedModel, year: int, *, progres
             math.nan,
             resampling="average",
             description="probability of a mine",
+            style=PROBABILITY,
             record=record,
         ) as writer,
         tqdm(total=plan.grid.height, desc=f"map {year}", unit="row", disable=not progress) as bar,
@@ -119,6 +121,7 @@ def _writer(plan: SeriesPlan, name: str, record: dict[str, object]) -> CogWriter
         UNKNOWN_YEAR if holds_years else NODATA,
         resampling="mode",
         description=Path(name).stem.replace("_", " "),
+        style=years_style(plan.years, never=NEVER, unknown=UNKNOWN_YEAR) if holds_years else FOOTPRINT,
         record=record,
     )
 

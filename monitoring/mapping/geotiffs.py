@@ -23,6 +23,10 @@ from euromine.monitoring.scenes.grids import Grid
 from euromine.support.errors import DataError
 from euromine.support.files import full_disk_error, torn_file_error
 from euromine.support.rasters import gdal, gdal_cache, gdal_errors, open_raster
+from euromine.support.workers import usable_cores
+
+from .band_statistics import BandStatistics
+from .map_styles import MapStyle
 
 BLOCK = 512
 """Side of a tile in pixels."""
@@ -49,6 +53,7 @@ class CogWriter:
         nodata: The number of pixels without data.
         resampling: Of the overviews: "mode" or "nearest" for classes, "average" for amounts.
         description: Of the band.
+        style: Names and colours of the classes; colours only in maps of bytes, where they take few bytes.
         record: The model, scene and settings behind the map, for `read_record`.
 
     Raises:
@@ -64,6 +69,7 @@ class CogWriter:
         *,
         resampling: str = "nearest",
         description: str | None = None,
+        style: MapStyle | None = None,
         record: Mapping[str, Any] | None = None,
     ) -> None:
         self.path, self.grid, self.dtype = Path(path), grid, np.dtype(dtype)
@@ -72,7 +78,8 @@ class CogWriter:
         self._rows_file = self._work / "rows.tif"
         self._row, self._checksum = 0, 0
         self._tags = {TAG: json.dumps(record, sort_keys=True)} if record is not None else {}
-        self._description = description
+        self._description, self._style = description, style or MapStyle()
+        self._statistics = BandStatistics(nodata)
         self._dataset: Any = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,11 +140,12 @@ class CogWriter:
             raise torn_file_error(self.path) from error
         self._row += len(rows)
         self._checksum = zlib.crc32(rows.data, self._checksum)
+        self._statistics.add(rows)
 
     def _create(self) -> Any:
         try:
             with gdal():
-                return rasterio.open(
+                dataset = rasterio.open(
                     self._rows_file,
                     "w",
                     driver="GTiff",
@@ -147,6 +155,9 @@ class CogWriter:
                     bigtiff="if_safer",
                     **self.grid.profile,
                 )
+                if self._style.classes and self.dtype == np.uint8:
+                    dataset.write_colormap(1, self._style.colour_table)
+                return dataset
         except gdal_errors() as error:
             raise torn_file_error(self.path) from error
 
@@ -160,6 +171,7 @@ class CogWriter:
                 if self._description:
                     self._dataset.set_band_description(1, self._description)
                 self._dataset.update_tags(**self._tags)
+                self._dataset.update_tags(1, **self._statistics.tags, **self._style.names)
                 self._dataset.close()
                 rasterio.shutil.copy(
                     self._rows_file,
@@ -172,7 +184,7 @@ class CogWriter:
                     blocksize=BLOCK,
                     overview_resampling=self._resampling,
                     bigtiff="if_safer",
-                    num_threads="all_cpus",
+                    num_threads=usable_cores(),
                 )
             whole = self._read_back(copy) == self._checksum
         except unreadable as error:

@@ -29,6 +29,7 @@ from euromine.support.workers import prefetch
 
 from .geotiffs import CogWriter, read_record
 from .loading import model_digest
+from .map_styles import FOOTPRINT, PROBABILITY, write_style
 from .prediction import OVERLAP, WINDOW, predict_probability
 from .tiling import check_layout
 
@@ -55,7 +56,8 @@ def predict_scene(
     """Map the footprint in a scene: `<out_dir>/<scene>_footprint.tif`, and `<scene>_probability.tif`.
 
     Both are Cloud-Optimised GeoTIFFs on the scene's grid, written completely or not at all. Maps that the
-    same model made of the same file with the same options are kept.
+    same model made of the same file with the same options are kept. A QGIS style (.qml) lies beside each,
+    unless there is one of the user's.
 
     Args:
         model: A footprint mapper in evaluation mode, on the device to use.
@@ -100,6 +102,7 @@ def predict_scene(
         wanted = [footprint_path, *([probability_path] if probability else [])]
         if all(read_record(each) == record for each in wanted):
             logger.info("%s: mapped already, in %s", path, footprint_path)
+            _write_styles(footprint_path, probability_path if probability else None)
             return footprint_path
         logger.info("%s: %s", path, reflectance)
         blocks = predict_probability(
@@ -107,11 +110,18 @@ def predict_scene(
         )
         outputs = (footprint_path, probability_path if probability else None)
         _write_maps(scene, blocks, outputs, threshold, record, progress)
+        _write_styles(*outputs)
         if warning := level_warning(scene.level, image_processor.level):
             logger.warning("%s: %s", path, warning)
         if doubt := scene.doubt():
             logger.warning("%s: %s", path, doubt)
     return footprint_path
+
+
+def _write_styles(footprint: Path, probability: Path | None) -> None:
+    write_style(footprint, FOOTPRINT)
+    if probability is not None:
+        write_style(probability, PROBABILITY)
 
 
 def output_paths(path: str | os.PathLike[str], out_dir: str | os.PathLike[str]) -> tuple[Path, Path]:
@@ -159,6 +169,7 @@ def _write_maps(
                 NODATA,
                 resampling="mode",
                 description="mine",
+                style=FOOTPRINT,
                 record=record,
             )
         )
@@ -170,6 +181,7 @@ def _write_maps(
                 math.nan,
                 resampling="average",
                 description="probability of a mine",
+                style=PROBABILITY,
                 record=record,
             )
         )

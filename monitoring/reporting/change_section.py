@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from . import colours
+from euromine.monitoring.mapping import colours
+
 from .formatting import MINUS, hectares
 from .report_data import MappedChange, ReportData
 

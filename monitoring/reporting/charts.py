@@ -8,7 +8,8 @@ import math
 from collections.abc import Callable, Sequence
 from html import escape
 
-from . import colours
+from euromine.monitoring.mapping import colours
+
 from .formatting import EN_DASH, grouped, hectares, sign
 from .ticks import nice_ticks, step_decimals
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from euromine.monitoring.history.file_names import PERMIT_OUTLINES, PERMITS_POLYGONS
 from euromine.monitoring.history.permits import MINED
+from euromine.monitoring.mapping import colours
 from euromine.support.errors import DataError, MissingExtraError
 from euromine.support.geopackages import require_geopandas
 
-from . import colours
 from .cartography import MapFrame, Tick
 from .coloured_maps import ColouredMap, change_map, first_year_map
 from .formatting import listed

@@ -71,7 +71,11 @@ def read(path: Path) -> NDArray[Any]:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    """The maps in a folder, beside each of which lies its style."""
+    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    maps = [name for name in found if not name.endswith(".qml")]
+    assert [name for name in found if name not in maps] == [f"{Path(name).stem}.qml" for name in maps]
+    return maps
 
 
 def test_scenes_are_mapped_as_the_network_predicts(model: Path, tmp_path: Path) -> None:
@@ -210,7 +214,7 @@ def test_a_killed_run_leaves_whole_files_and_resumes(model: Path, tmp_path: Path
         while process.poll() is None and not (out / "mine0_footprint.tif").exists():
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
-    whole = [path for path in out.iterdir() if not path.name.startswith(".")]
+    whole = [path for path in out.glob("*.tif") if not path.name.startswith(".")]
     assert out / "mine0_footprint.tif" in whole
     for path in whole:
         assert read(path).shape == (120, 150)

@@ -32,6 +32,22 @@ def test_a_users_files_stay_whatever_their_names(place, mapper, tmp_path):
     assert {(tmp_path / name).read_text(encoding="utf-8") for name in OWN} == {"mine"}
 
 
+def test_every_map_has_a_style_which_the_manifest_lists_and_a_user_may_change(place, mapper, finished):
+    maps = {path.stem for path in finished.glob("*.tif")}
+    assert {path.stem for path in finished.glob("*.qml")} == maps
+    assert {f"{stem}.qml" for stem in maps} <= set(listed_files(finished))
+    mine = finished / "footprint_2016.qml"
+    mine.write_text("<qgis/>", encoding="utf-8")
+    (finished / "footprint_2015.qml").unlink()
+    series_of([mapper], place, finished, threshold=0.4, **SETTINGS)
+    assert mine.read_text(encoding="utf-8") == "<qgis/>"
+    assert (finished / "footprint_2015.qml").exists()
+    assert "footprint_2016.qml" not in listed_files(finished)
+    # A series without this year deletes its own files of it, not the user's.
+    series_of([mapper], place, finished, [2015, 2018], **SETTINGS)
+    assert sorted(path.name for path in finished.glob("*2016*")) == ["footprint_2016.qml"]
+
+
 @pytest.mark.parametrize("name", ["areas.csv", "changes.csv", "changes.gpkg", "footprint_2016.tif", NAME])
 def test_a_foreign_file_is_not_overwritten(place, mapper, tmp_path, name):
     (tmp_path / name).write_text("mine", encoding="utf-8")

@@ -56,11 +56,13 @@ def test_maps_have_the_scenes_grid_and_are_those_of_the_threshold(
         assert mapped.transform == scene.transform
         assert mapped.nodata == 255
     assert sorted(each.name for each in (tmp_path / "maps").iterdir()) == [
+        "scene_footprint.qml",
         "scene_footprint.tif",
+        "scene_probability.qml",
         "scene_probability.tif",
     ]
     only = predict_scene(model, EuroMineImageProcessor(), path, tmp_path / "only", options=OPTIONS)
-    assert [each.name for each in (tmp_path / "only").iterdir()] == [only.name]
+    assert {each.name for each in (tmp_path / "only").iterdir()} == {only.name, "scene_footprint.qml"}
 
 
 def test_maps_are_made_again_only_if_something_changed(
