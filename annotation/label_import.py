@@ -251,9 +251,10 @@ class _Import:
         found = "; ".join(f"{kind}: {number}" for kind, number in annotations.lost.items() if number)
         reasons = f" Left out: {found}." if found else ""
         years = sorted({year for site in self.sites.values() for year in site.years})
+        notes = "".join(f" {note}" for note in annotations.notes)
         return AnnotationError(
             f"{annotations.source}: found {counted(annotations.shapes, 'shape')} and no label to write; "
-            f"expected shapes of {_listed(self.sites)} in {_listed(years)}.{reasons} {' '.join(annotations.notes)}".rstrip()
+            f"expected shapes of {_listed(self.sites)} in {_listed(years)}.{reasons}{notes}"
         )
 
     def _check_existing(self, wanted: set[tuple[str, int]]) -> None:

@@ -48,7 +48,7 @@ def mine(tmp_path_factory) -> Path:
 
 
 def test_there_are_notebooks():
-    assert {"map_your_mine.ipynb", "history_of_a_mine.ipynb"} <= set(NOTEBOOKS)
+    assert {"map_your_mine.ipynb", "history_of_a_mine.ipynb", "label_your_own_mines.ipynb"} <= set(NOTEBOOKS)
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -11,7 +11,16 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SUBPACKAGES = ("dataset_script", "hub", "metrics", "modeling", "monitoring", "simulation", "training")
+SUBPACKAGES = (
+    "annotation",
+    "dataset_script",
+    "hub",
+    "metrics",
+    "modeling",
+    "monitoring",
+    "simulation",
+    "training",
+)
 
 
 class Page(HTMLParser):
