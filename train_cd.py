@@ -8,9 +8,12 @@ them. `--help` lists all options; `training/recipes.py` holds their defaults.
 
 from collections.abc import Sequence
 
+from euromine.support.environment import prepare_process
 from euromine.support.interrupts import answer_interrupts_of_imports
 
 answer_interrupts_of_imports(__name__, "train_cd.py")  # the rest takes seconds
+if __name__ == "__main__":
+    prepare_process()  # before PyTorch is loaded
 
 from transformers import TrainingArguments, set_seed
 

@@ -34,7 +34,6 @@ from euromine.benchmark.hardware import device_name
 from euromine.benchmark.stopwatch import PeakMemory, Stopwatch
 from euromine.modeling.auto import CHANGE_DETECTION, SEGMENTATION, create_model, list_models
 from euromine.modeling.change_detection import ChangeDetector
-from euromine.training.environment import KEEP_MEMORY
 
 BANDS = 10
 BATCH = 8
@@ -242,7 +241,7 @@ def measure_apart(name: str, path: Path, options: Sequence[str]) -> None:
     """
     command = [sys.executable, "-m", "euromine.benchmark.network_speed", name, "--here", *options]
     with tempfile.TemporaryDirectory() as cache:
-        environment = {**KEEP_MEMORY, **os.environ, "TORCHINDUCTOR_CACHE_DIR": cache}
+        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache}
         measured = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     unfinished = path.with_name(f".{path.name}")
     unfinished.write_text(measured.stdout.splitlines()[-1] + "\n", encoding="utf-8")

@@ -20,7 +20,6 @@ from euromine.support.interrupts import INTERRUPTED, run_child
 from euromine.support.records import read_record, write_record
 from euromine.support.run_records import RESULTS_FILE, RunResults
 from euromine.training.arguments import parse_arguments
-from euromine.training.environment import KEEP_MEMORY
 from euromine.training.evaluation import predict_series
 from euromine.training.own_files import COUNTS_FILE
 
@@ -78,7 +77,7 @@ def train(job: Job, out: Path, log: Path, accelerate: Path | None) -> int:
     meter, before = EnergyMeter(), _processor_seconds()
     try:
         with log.open("a", encoding="utf-8") as output, meter:
-            status = run_child(command, {**KEEP_MEMORY, **os.environ}, output)
+            status = run_child(command, output=output)
         if status == INTERRUPTED:
             raise KeyboardInterrupt
         attempts[-1]["ended"] = True

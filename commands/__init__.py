@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
+from euromine.support.environment import prepare_process
 from euromine.support.errors import DEBUG_VARIABLE, reported_errors
 from euromine.support.interrupts import INTERRUPTED, RESUME, say_interrupted
 
@@ -101,6 +102,7 @@ def configure_logging() -> None:
 
 def main() -> None:
     """Run the command. User errors are one line on standard error; bugs show their traceback."""
+    prepare_process()  # before a command loads PyTorch
     arguments = sys.argv[1:]
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
     if "--debug" in own:  # wherever it stands

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,6 @@ from euromine.support.interrupts import INTERRUPTED, run_child
 from euromine.support.locks import lock_folder
 from euromine.support.records import read_record
 from euromine.support.run_records import RESULTS_FILE, RunResults
-from euromine.training.environment import KEEP_MEMORY
 
 if TYPE_CHECKING:
     import numpy as np
@@ -139,7 +137,7 @@ def _train(
     }
     command = [sys.executable, "-m", f"euromine.{script}"]
     command += [part for name, value in arguments.items() for part in (f"--{name}", str(value))]
-    status = run_child(command, {**KEEP_MEMORY, **os.environ})
+    status = run_child(command)
     if status == INTERRUPTED:
         raise KeyboardInterrupt
     if status:

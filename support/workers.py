@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -13,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
+from .environment import prepare_process
 from .errors import ArgumentError, MissingExtraError, one_line
 from .interrupts import uninterrupted_children
 
@@ -22,9 +24,42 @@ Item = TypeVar("Item")
 _END = object()
 
 
+# A worker process's share of the cores; a user may set it, too.
+CORES_VARIABLE = "EUROMINE_CORES"
+
+
 def usable_cores() -> int:
-    """The number of cores that a container or batch system leaves to this process."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The number of cores that a container or batch system, or other workers, leave to this process.
+
+    Raises:
+        ArgumentError: EUROMINE_CORES, which limits it, is not a positive number.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = os.environ.get(CORES_VARIABLE)
+    if limit is None:
+        return cores
+    if not limit.isdecimal() or int(limit) < 1:
+        raise ArgumentError(f"{CORES_VARIABLE}: found {limit!r}; expected a number of cores, at least 1.")
+    return min(cores, int(limit))
+
+
+def share_cores(workers: int) -> None:
+    """Leave this process, one of several that compute at the same time, its share of the cores.
+
+    `usable_cores` is the share then, and the number of threads of libraries that read OMP_NUM_THREADS when
+    they are loaded, NumPy's and PyTorch's, and of PyTorch if it is loaded already. An OMP_NUM_THREADS of the
+    user's is kept.
+
+    Args:
+        workers: The number of processes.
+    """
+    share = max(1, usable_cores() // workers)
+    os.environ[CORES_VARIABLE] = str(share)
+    if "OMP_NUM_THREADS" in os.environ:
+        return
+    os.environ["OMP_NUM_THREADS"] = str(share)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(share)
 
 
 def in_processes(
@@ -33,8 +68,8 @@ def in_processes(
     """Run a function on every task in a pool of processes and yield the results as they complete.
 
     With one worker or one task, the function runs in this process. Otherwise processes are spawned, so the
-    calling script needs `if __name__ == "__main__":`. They end with this process, however it ends, and when
-    the generator is closed.
+    calling script needs `if __name__ == "__main__":`. They share the cores. They end with this process,
+    however it ends, and when the generator is closed.
 
     Args:
         work: A module-level function.
@@ -53,7 +88,7 @@ def in_processes(
     context = multiprocessing.get_context("spawn")  # GDAL does not survive a fork
     lifeline, held = context.Pipe(duplex=False)
     executor = ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_live_with_parent, initargs=(lifeline,)
+        workers, mp_context=context, initializer=_begin_worker, initargs=(lifeline, workers)
     )
     try:
         with uninterrupted_children():  # the parent handles Ctrl-C, which reaches the whole group
@@ -69,6 +104,12 @@ def in_processes(
         held.close()  # ends workers that are still busy after an error or interrupt
         executor.shutdown(cancel_futures=True)
         lifeline.close()
+
+
+def _begin_worker(lifeline: Connection, workers: int) -> None:
+    _live_with_parent(lifeline)
+    prepare_process()
+    share_cores(workers)
 
 
 def _live_with_parent(lifeline: Connection) -> None:

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from euromine.support.environment import prepare_process
+
+prepare_process()  # before a test loads PyTorch
+
 # Nothing of the suite may reach the network: what it loads it has made.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")

@@ -10,7 +10,14 @@ from collections.abc import Iterator
 import pytest
 
 from euromine.support.errors import ArgumentError, MissingExtraError
-from euromine.support.workers import in_processes, prefetch, run_on_dask, usable_cores
+from euromine.support.workers import (
+    CORES_VARIABLE,
+    in_processes,
+    prefetch,
+    run_on_dask,
+    share_cores,
+    usable_cores,
+)
 
 
 def end(_: int) -> None:
@@ -30,8 +37,54 @@ def test_a_killed_process_is_a_sentence():
         list(in_processes(end, [1, 2], 2, "counted"))
 
 
-def test_there_is_a_core():
+def test_there_is_a_core(monkeypatch):
+    monkeypatch.delenv(CORES_VARIABLE, raising=False)
     assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+
+
+def test_a_variable_limits_the_cores_and_adds_none(monkeypatch):
+    monkeypatch.delenv(CORES_VARIABLE, raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert usable_cores() == 8
+    for limit, expected in (("3", 3), ("64", 8)):
+        monkeypatch.setenv(CORES_VARIABLE, limit)
+        assert usable_cores() == expected
+    for wrong in ("0", "-1", "many", ""):
+        monkeypatch.setenv(CORES_VARIABLE, wrong)
+        with pytest.raises(ArgumentError, match="EUROMINE_CORES: found"):
+            usable_cores()
+
+
+def settings(names: list[str]) -> list[str | None]:
+    return [os.environ.get(name) for name in names]
+
+
+def test_workers_share_the_cores_and_wait_asleep(monkeypatch):
+    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(CORES_VARIABLE, "1")
+    names = [CORES_VARIABLE, "OMP_NUM_THREADS", "OMP_WAIT_POLICY"]
+    found = list(in_processes(settings, [names, names], 2, "looked"))
+    assert found == [["1", "1", "PASSIVE"]] * 2
+    assert "OMP_NUM_THREADS" not in os.environ
+
+
+@pytest.mark.parametrize(("workers", "share"), [(1, "8"), (2, "4"), (3, "2"), (16, "1")])
+def test_the_share_is_a_whole_number_of_cores(monkeypatch, workers, share):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in (CORES_VARIABLE, "OMP_NUM_THREADS"):
+        monkeypatch.setenv(name, "8")  # so that it is restored
+        monkeypatch.delenv(name)
+    share_cores(workers)
+    assert settings([CORES_VARIABLE, "OMP_NUM_THREADS"]) == [share, share]
+
+
+def test_a_number_of_threads_that_the_user_chose_stays(monkeypatch):
+    monkeypatch.setenv(CORES_VARIABLE, "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    share_cores(2)
+    assert os.environ["OMP_NUM_THREADS"] == "5"
 
 
 def test_items_come_in_order_from_another_thread() -> None:

@@ -1,0 +1,64 @@
+"""The environment of our programs' processes: how threads wait, and where freed memory goes.
+
+Programs call `prepare_process` before PyTorch is loaded; a library that others import leaves their process as
+it is. In a script or notebook of your own, call it first, or set OMP_WAIT_POLICY=PASSIVE.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+# Any of these is a choice of the user's, of GNU's (PyTorch's) or LLVM's and Intel's OpenMP.
+_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
+# Likewise of the C library's or another allocator.
+_ALLOCATION = (
+    "GLIBC_TUNABLES",
+    "LD_PRELOAD",
+    "MALLOC_MMAP_MAX_",
+    "MALLOC_MMAP_THRESHOLD_",
+    "MALLOC_TOP_PAD_",
+    "MALLOC_TRIM_THRESHOLD_",
+)
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_LARGEST_INT = 2**31 - 1
+
+
+def prepare_process() -> None:
+    """Prepare a program's process for work on a CPU, unless the environment says otherwise.
+
+    OpenMP's threads wait asleep: by default they wait busily, and beside other work on the same cores, two
+    threads are then far slower than one (docs/benchmarks/shared_cores.md). Child processes inherit that. The
+    C library keeps freed memory for the next large array instead of returning it to the system.
+
+    Call it before PyTorch is loaded, which reads the wait policy only once. Results are unaffected.
+    """
+    if not any(name in os.environ for name in _WAITING):
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    if not any(name in os.environ for name in _ALLOCATION):
+        keep_freed_memory()
+
+
+def prepare_module_run() -> None:
+    """As `prepare_process`, in a package's `__init__`, if `python -m` is about to run one of its modules."""
+    # Python puts the module's path there once the packages above it are imported.
+    if sys.argv[:1] == ["-m"]:
+        prepare_process()
+
+
+def keep_freed_memory() -> bool:
+    """Let the C library serve large arrays from memory that it keeps.
+
+    glibc maps large blocks and returns them to the system, so that each step of a training gets its pages
+    anew, zeroed one by one.
+
+    Returns:
+        Whether the C library can; macOS's, Windows' and musl cannot.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    return all(mallopt(each, _LARGEST_INT) for each in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD))

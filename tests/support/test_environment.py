@@ -1,0 +1,100 @@
+"""Processes of our programs: how their threads wait and where freed memory goes."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from euromine.support import environment
+from euromine.support.environment import keep_freed_memory, prepare_module_run, prepare_process
+
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Calls that would have told the C library to keep freed memory; the environment says nothing."""
+    calls: list[bool] = []
+    monkeypatch.setattr(environment, "keep_freed_memory", lambda: calls.append(True))
+    for name in [*WAITING, *(name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_")))]:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("LD_PRELOAD", raising=False)
+    return calls
+
+
+def test_threads_wait_asleep_and_memory_is_kept(kept):
+    prepare_process()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert kept == [True]
+
+
+@pytest.mark.parametrize("name", WAITING)
+def test_a_way_of_waiting_that_the_user_chose_stays(kept, monkeypatch, name):
+    monkeypatch.setenv(name, "7")
+    before = dict(os.environ)
+    prepare_process()
+    assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_", "GLIBC_TUNABLES", "LD_PRELOAD"]
+)
+def test_an_allocator_that_the_user_chose_stays(kept, monkeypatch, name):
+    monkeypatch.setenv(name, "7")
+    prepare_process()
+    assert not kept
+
+
+def test_an_import_changes_nothing_and_a_module_that_runs_does(kept, monkeypatch):
+    for argv in (["script.py"], ["-c"], [""], []):
+        monkeypatch.setattr(sys, "argv", argv)
+        prepare_module_run()
+    assert "OMP_WAIT_POLICY" not in os.environ
+    monkeypatch.setattr(sys, "argv", ["-m", "--seconds", "1"])
+    prepare_module_run()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
+@pytest.mark.parametrize("program", ["commands/__init__.py", "train_seg.py", "train_cd.py"])
+def test_programs_prepare_their_process_before_pytorch_is_loaded(program):
+    """In their sources: PyTorch takes seconds to load."""
+    lines = (REPOSITORY / program).read_text().splitlines()
+    prepared = next(number for number, line in enumerate(lines) if "prepare_process()" in line)
+    heavy = ("import torch", "import transformers", "from transformers", "from euromine.modeling")
+    loaded = [number for number, line in enumerate(lines) if line.startswith(heavy)]
+    assert all(prepared < number for number in loaded)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's setting")
+def test_the_c_library_keeps_what_is_freed():
+    """A freed array of 64 MB stays resident, and does not without the setting."""
+    program = """
+        import json, sys
+        from pathlib import Path
+        from euromine.support.environment import keep_freed_memory
+
+        def resident():
+            return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+        found = []
+        for keep in (False, True):
+            if keep:
+                keep_freed_memory()
+            before = resident()
+            array = bytearray(b"x") * 2**26
+            del array
+            found.append(resident() - before)
+        print(json.dumps(found))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True
+    )
+    returned, kept = json.loads(done.stdout)
+    assert returned < 2**22
+    assert kept > 2**25
+    assert keep_freed_memory()
