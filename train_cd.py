@@ -26,8 +26,9 @@ from euromine.training.console import configure_logging
 from euromine.training.data import make_image_processor, read_splits, training_dataset, training_sampler
 from euromine.training.evaluation import SeriesScores
 from euromine.training.finishing import finish_run
-from euromine.training.run_folder import hold_folder, start_run
+from euromine.training.run_folder import begin_run, find_run, hold_folder
 from euromine.training.series_trainer import SeriesTrainer, data_seed
+from euromine.training.training_checks import check_network
 
 
 def main(argv: Sequence[str] | None = None) -> RunResults:
@@ -56,7 +57,7 @@ def train(argv: Sequence[str] | None = None) -> RunResults:
 
 def _train(script: ChangeDetectionArguments, training: TrainingArguments) -> RunResults:
     splits = read_splits(script, training.seed)
-    run = start_run(script, training, splits)
+    run = find_run(script, training, splits)
     if run.results is not None:
         return run.results
     set_seed(training.seed)
@@ -79,6 +80,8 @@ def _train(script: ChangeDetectionArguments, training: TrainingArguments) -> Run
         sampler=training_sampler(script, splits, data_seed(training)),
         augmentation=script.augmentation,
     )
+    check_network(model, training)
+    begin_run(run)
     return finish_run(run, trainer)
 
 

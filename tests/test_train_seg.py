@@ -108,6 +108,10 @@ def test_a_footprint_mapper_is_trained_scored_and_described(dataset, tmp_path):
             ["--dataset", "{dataset}", "--architecture", "unet", "--years", "1999"],
             "--years: found 1999; expected",
         ),
+        (
+            ["--dataset", "{dataset}", "--architecture", "unet", "--years", "2015", "2030"],
+            "--years: found 2030, without images in ",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence_and_no_traceback(arguments, sentence, dataset, tmp_path, capsys):
@@ -118,6 +122,30 @@ def test_a_mistake_is_one_sentence_and_no_traceback(arguments, sentence, dataset
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("train_seg.py: ")
     assert sentence in last
+    # Nothing that the corrected command would stumble over.
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_run_whose_checkpoints_cannot_be_resumed_is_not_begun_again_unasked(
+    dataset, tmp_path, capsys, caplog
+):
+    arguments = ["--dataset", str(dataset), "--architecture", "segformer-b0", "--config_overrides", TINY]
+    arguments += ["--output_dir", str(tmp_path), "--use_cpu", "--max_steps", "1", "--save_only_model"]
+    arguments += ["--per_device_train_batch_size", "1", "--max_eval_samples", "1", "--disable_tqdm", "true"]
+    train_seg.main(arguments)
+    assert "an interrupted run cannot be resumed" in caplog.text
+    # As a run that was killed after its first checkpoint.
+    (tmp_path / "metrics.json").unlink()
+    weights = (tmp_path / "checkpoint-1" / "model.safetensors").stat().st_mtime_ns
+    with pytest.raises(SystemExit):
+        train_seg.main(arguments)
+    assert (
+        "found an unfinished run whose checkpoint-1 has no optimiser (--save_only_model); expected one to "
+        in (capsys.readouterr().err)
+    )
+    assert (tmp_path / "checkpoint-1" / "model.safetensors").stat().st_mtime_ns == weights
+    train_seg.main([*arguments, "--restart"])
+    assert (tmp_path / "metrics.json").is_file()
 
 
 def test_a_folder_of_another_run_is_not_written_into(dataset, tmp_path, capsys):

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn, TypeVar
 
@@ -231,8 +232,19 @@ def parse_arguments(
     parser.set_defaults(**_defaults(arguments_class.task, chosen))
     parser.set_defaults(**from_file)
     # transformers checks its arguments when it builds them.
-    with as_user_error("TrainingArguments"):
-        script, training, _ = parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
+    if chosen.get("deepspeed") and find_spec("deepspeed") is None:
+        raise ArgumentError(
+            f"--deepspeed: found {chosen['deepspeed']!r}, but no library deepspeed; expected it to be "
+            "installed. accelerate_configs/fsdp2.yaml divides weights without it."
+        )
+    try:
+        with as_user_error("TrainingArguments"):
+            script, training, _ = parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
+    except (ImportError, TypeError) as error:  # a missing library, or fields of a JSON object
+        raise ArgumentError(
+            f"TrainingArguments: found a value that transformers cannot use ({one_line(error).rstrip('.')}); "
+            "expected those that --help describes."
+        ) from error
     if training.hub_token:
         # The Hub's client finds it here. In the arguments it would be saved and uploaded.
         os.environ["HF_TOKEN"] = training.hub_token

@@ -83,6 +83,7 @@ def read_splits(script: ScriptArguments, seed: int) -> Splits:
     pairs = script.task == CHANGE_DETECTION
     training = _read(script, "pairs" if pairs else "annual")
     series = _read(script, "series")
+    _check_years(script, series)
     if "train" not in training or not len(training["train"]):
         raise DatasetError(f"{script.dataset}: found no rows in the split train; expected some to train on.")
     learned = _as_published(training["train"]) if script.protocol == "paper" else training["train"]
@@ -112,6 +113,18 @@ def read_splits(script: ScriptArguments, seed: int) -> Splits:
         digest=digest_of({"train": train, **scored}),
         level=dataset_level(script),
     )
+
+
+def _check_years(script: ScriptArguments, series: Mapping[str, datasets.Dataset]) -> None:
+    """Refuse years without images, which would be left out without a word."""
+    found = {year for rows in series.values() for years in column(rows, "years") for year in years}
+    if missing := sorted(set(script.years or ()) - found):
+        whole = read_dataset(script.dataset, "series", columns=("years",), revision=script.dataset_revision)
+        known = {year for rows in whole.values() for years in column(rows, "years") for year in years}
+        raise ArgumentError(
+            f"--years: found {', '.join(map(str, missing))}, without images in {script.dataset}; expected "
+            f"some of {', '.join(map(str, sorted(known)))}."
+        )
 
 
 def column(rows: datasets.Dataset, name: str) -> list[Any]:

@@ -57,6 +57,7 @@ _WITHOUT_EFFECT = {
 }
 _WITHOUT_EFFECT_PREFIXES = ("logging_", "log_", "hub_", "trackio_", "ddp_", "include_")
 _MOST_DIFFERENCES = 6
+_MOVE = "Move it elsewhere, or choose another folder."
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,8 @@ def _how_to_go_on(output_dir: Path, script: ScriptArguments) -> str:
     return f"Run the same command again{without} to resume from {checkpoint}."
 
 
-def start_run(script: ScriptArguments, training: TrainingArguments, splits: Splits) -> Run:
-    """Start a run, or find where the same run was left.
+def find_run(script: ScriptArguments, training: TrainingArguments, splits: Splits) -> Run:
+    """Find where a run was left, or check that a new one can start; `begin_run` then writes its record.
 
     Args:
         script: The script's arguments.
@@ -130,8 +131,8 @@ def start_run(script: ScriptArguments, training: TrainingArguments, splits: Spli
         splits: The data.
 
     Raises:
-        ArgumentError: The folder holds a dataset, files of somebody else, another run, or one that `resume`
-            is off for.
+        ArgumentError: The folder holds a dataset, files of somebody else, another run, one that `resume` is
+            off for, or one that cannot be resumed.
         RecordError: `run.json` or `metrics.json` in the folder is damaged.
         OSError: The folder cannot be written to.
     """
@@ -146,28 +147,46 @@ def start_run(script: ScriptArguments, training: TrainingArguments, splits: Spli
             "new folder, or that of an earlier run."
         )
     record = make_run_record(script, training, splits)
-    before = _read_if_there(RunRecord, output_dir / RUN_FILE, "Move it elsewhere, or choose another folder.")
+    before = _read_if_there(RunRecord, output_dir / RUN_FILE, _MOVE)
     own_files.check_foreign(output_dir, before)
     results = None
     if not script.restart:
         if before is not None:
             _check_same_run(output_dir, before, record, script.resume)
         results = _read_if_there(RunResults, output_dir / RESULTS_FILE, "Pass --restart to begin anew.")
-    # Every process has looked before the first one writes.
-    PartialState().wait_for_everyone()
-    if training.process_index == 0:
-        _prepare_folder(output_dir, before, record, script.restart)
-    PartialState().wait_for_everyone()
     if results is not None:
         logger.info("%s is finished; --restart trains it anew. Its scores:", output_dir)
         log_scores(results)
         if training.push_to_hub:
             publish_finished(output_dir, training)
         return Run(script, training, splits, output_dir, None, results)
-    checkpoint = _checkpoint_to_resume(output_dir, training)
+    checkpoint = _checkpoint_to_resume(output_dir, script, training)
     if checkpoint is not None:
         logger.info("Resuming from %s.", checkpoint)
+    elif before is not None and not script.restart:
+        logger.info("%s holds no checkpoint to resume from: the run starts from the first step.", output_dir)
     return Run(script, training, splits, output_dir, checkpoint, None)
+
+
+def begin_run(run: Run) -> None:
+    """Write a run's record to its folder, once everything that can be checked before training has been.
+
+    A mistake in the arguments thus leaves nothing that the corrected command would stumble over.
+
+    Raises:
+        OSError: The folder cannot be written to.
+    """
+    # Every process has looked before the first one writes.
+    PartialState().wait_for_everyone()
+    if run.training.process_index == 0:
+        before = _read_if_there(RunRecord, run.output_dir / RUN_FILE, _MOVE)
+        record = make_run_record(run.script, run.training, run.splits)
+        _prepare_folder(run.output_dir, before, record, run.script.restart)
+    PartialState().wait_for_everyone()
+    if run.training.save_only_model:
+        logger.warning(
+            "With --save_only_model checkpoints hold no optimiser: an interrupted run cannot be resumed."
+        )
 
 
 def make_run_record(script: ScriptArguments, training: TrainingArguments, splits: Splits) -> RunRecord:
@@ -247,10 +266,24 @@ def _prepare_folder(output_dir: Path, before: RunRecord | None, record: RunRecor
         write_record(output_dir / RUN_FILE, replace(record, files=files_of_run))
 
 
-def _checkpoint_to_resume(output_dir: Path, training: TrainingArguments) -> Path | None:
+def _checkpoint_to_resume(
+    output_dir: Path, script: ScriptArguments, training: TrainingArguments
+) -> Path | None:
+    there = [] if script.restart else checkpoints.all_checkpoints(output_dir)
     if not training.resume_from_checkpoint:
-        return checkpoints.last_complete_checkpoint(output_dir)
+        found = checkpoints.last_complete_checkpoint(output_dir) if there else None
+        if found is None and training.save_only_model and there:
+            raise ArgumentError(
+                f"--output_dir {output_dir}: found an unfinished run whose {there[-1].name} has no optimiser "
+                "(--save_only_model); expected one to resume from. Pass --restart to begin anew there."
+            )
+        return found
     checkpoint = Path(training.resume_from_checkpoint)
+    if script.restart and checkpoint.resolve().parent == output_dir.resolve():
+        raise ArgumentError(
+            f"--resume_from_checkpoint: found {checkpoint}, which --restart deletes; expected one in "
+            "another folder. Leave out --restart to resume."
+        )
     if not checkpoints.is_complete(checkpoint):
         raise ArgumentError(
             f"--resume_from_checkpoint: found no complete checkpoint in {checkpoint}; expected a folder "

@@ -4,8 +4,10 @@ import math
 from typing import Any, cast
 
 import torch
-from transformers import TrainingArguments, get_scheduler
+from accelerate.utils import DynamoBackend
+from transformers import PreTrainedModel, Trainer, TrainingArguments, get_scheduler
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
+from transformers.training_args import ParallelMode
 
 from euromine.support.errors import ArgumentError, as_user_error, one_line
 
@@ -20,6 +22,8 @@ _SETTLED: dict[str, tuple[Any, str]] = {
     "prediction_loss_only": (False, "Models are scored by their maps"),
     "batch_eval_metrics": (True, "Scores are counted batch by batch"),
     "remove_unused_columns": (False, "The collator takes all columns"),
+    "neftune_noise_alpha": (None, "These networks embed no tokens"),
+    "use_liger_kernel": (False, "Its kernels are those of language models"),
     "greater_is_better": (True, "A greater score is the better one"),
 }
 
@@ -31,6 +35,7 @@ _LEAST: dict[str, float] = {
     "per_device_train_batch_size": 1,
     "per_device_eval_batch_size": 1,
     "gradient_accumulation_steps": 1,
+    "max_grad_norm": 0,
     "dataloader_num_workers": 0,
     "num_train_epochs": 0,
     "seed": 0,
@@ -67,7 +72,70 @@ def check_training(task: str, training: TrainingArguments) -> None:
         )
     with as_user_error("--report_to"):
         get_reporting_integration_callbacks(training.report_to)
+    if training.fsdp and training.parallel_mode != ParallelMode.DISTRIBUTED:
+        raise ArgumentError(
+            "--fsdp: found one process; expected several, among which weights are divided. Start them with "
+            "`accelerate launch --config_file accelerate_configs/fsdp2.yaml`."
+        )
+    _check_compilation(training)
+    _check_optimizer(training)
     _check_schedule(training)
+    options: Any = _checkpointing(training, "_kwargs")
+    if options and options.get("use_reentrant"):
+        raise ArgumentError(
+            "--gradient_checkpointing_kwargs: found use_reentrant true; expected false, as layers that see "
+            "the images would not learn."
+        )
+
+
+def check_network(model: PreTrainedModel, training: TrainingArguments) -> None:
+    """Refuse what a network cannot do, before its training begins.
+
+    Raises:
+        ArgumentError: Gradient checkpointing is asked for, and the network has no layers for it.
+    """
+    layers = any(hasattr(module, "gradient_checkpointing") for module in model.modules())
+    if _checkpointing(training) and not (model.supports_gradient_checkpointing and layers):
+        raise ArgumentError(
+            f"--gradient_checkpointing: found {type(model).__name__}, which has no layers for it; expected a "
+            "network with a ResNet or transformer encoder. Use smaller batches and gradient accumulation."
+        )
+
+
+def _checkpointing(training: TrainingArguments, part: str = "") -> Any:
+    """An argument of gradient checkpointing, which newer versions of transformers call activations'."""
+    given = getattr(training, f"activation_checkpointing{part}", None)
+    return given if given is not None else getattr(training, f"gradient_checkpointing{part}", None)
+
+
+def _check_compilation(training: TrainingArguments) -> None:
+    """Refuse a compiler or a mode of it that PyTorch does not know."""
+    backend, mode = training.torch_compile_backend, training.torch_compile_mode
+    backends = [each.value.lower() for each in DynamoBackend]
+    if training.torch_compile and backend is not None and backend.lower() not in backends:
+        raise ArgumentError(
+            f"--torch_compile_backend: found {backend!r}; expected one of {', '.join(backends)}."
+        )
+    if (
+        training.torch_compile
+        and mode is not None
+        and mode not in (modes := torch._inductor.list_mode_options())
+    ):
+        raise ArgumentError(f"--torch_compile_mode: found {mode!r}; expected one of {', '.join(modes)}.")
+
+
+def _check_optimizer(training: TrainingArguments) -> None:
+    """Refuse an optimiser whose library is missing."""
+    try:
+        Trainer.get_optimizer_cls_and_kwargs(training, cast("Any", torch.nn.Linear(1, 1)))
+    except ImportError as error:
+        raise ArgumentError(
+            f"--optim: found {getattr(training.optim, 'value', training.optim)}, whose library is missing "
+            f"({one_line(error).rstrip('.')}); expected adamw_torch or another that is."
+        ) from error
+    except ValueError:
+        # Of optimisers that look for layers by name, which this one has not.
+        return
 
 
 def _check_schedule(training: TrainingArguments) -> None:

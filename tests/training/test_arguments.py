@@ -4,9 +4,11 @@ import pytest
 import torch
 from transformers import get_scheduler
 
+from euromine.modeling.auto import create_model
 from euromine.support.errors import ArgumentError, EuroMineError
 from euromine.training.arguments import ChangeDetectionArguments, SegmentationArguments, parse_arguments
 from euromine.training.recipes import recipe_defaults
+from euromine.training.training_checks import check_network
 
 SEGMENT = ["--dataset", "shards", "--architecture", "segformer-b0", "--use_cpu"]
 CHANGES = ["--dataset", "shards", "--architecture", "tinycd", "--use_cpu"]
@@ -327,8 +329,32 @@ def test_help_shows_the_defaults(capsys):
         ("adam_beta1", "2", "expected a number of at least 0 and below 1"),
         ("optim_args", "foo", "expected name=value"),
         ("report_to", "foo", "foo is not supported, only "),
+        ("deepspeed", "x", "found 'x', but no library deepspeed; expected it to be installed"),
+        ("torch_compile_backend", "foo", "expected one of .*inductor"),
+        ("torch_compile_mode", "foo", "expected one of default, "),
+        ("optim", "galore_adamw", "found galore_adamw, whose library is missing .*galore_torch"),
+        ("fsdp", "full_shard", "found one process; expected several"),
+        ("neftune_noise_alpha", "5", "expected None"),
+        ("use_liger_kernel", "true", "expected False"),
+        ("gradient_checkpointing_kwargs", '{"use_reentrant": true}', "expected false"),
+        ("max_grad_norm", "-1", "expected a number of at least 0"),
     ],
 )
 def test_what_only_a_library_would_refuse_is_refused_first(option, value, expected):
     with pytest.raises(ArgumentError, match=rf"^--{option}: .*{expected}"):
         parse_arguments(SegmentationArguments, [*SEGMENT, f"--{option}", value])
+
+
+def test_a_field_of_a_json_option_that_is_unknown_is_told_in_a_sentence():
+    with pytest.raises(ArgumentError, match=r"^TrainingArguments: found a value .*'foo'\); expected"):
+        parse_arguments(SegmentationArguments, [*SEGMENT, "--accelerator_config", '{"foo": 1}'])
+
+
+def test_gradient_checkpointing_of_a_network_without_layers_for_it_is_refused():
+    _, training = parse_arguments(SegmentationArguments, [*SEGMENT, "--gradient_checkpointing"])
+    check_network(create_model("unet"), training)
+    for name in ("deeplabv3plus-mobilenetv2", "fc-ef"):
+        with pytest.raises(
+            ArgumentError, match=r"^--gradient_checkpointing: found .*; expected a network with"
+        ):
+            check_network(create_model(name), training)
