@@ -127,6 +127,10 @@ def link_or_copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
+class _ExplainedError(OSError):
+    """An error of the disk whose message is a sentence already."""
+
+
 @contextmanager
 def explain_full_disk(folder: Path, what: str, advice: str = _ADVICE) -> Iterator[None]:
     """Turn the error of any library on a full disk into one sentence.
@@ -142,7 +146,7 @@ def explain_full_disk(folder: Path, what: str, advice: str = _ADVICE) -> Iterato
     try:
         yield
     except Exception as error:
-        if not is_full_disk(error):
+        if isinstance(error, _ExplainedError) or not is_full_disk(error):
             raise
         raise full_disk_error(folder, what, advice=advice) from error
 
@@ -150,14 +154,14 @@ def explain_full_disk(folder: Path, what: str, advice: str = _ADVICE) -> Iterato
 def full_disk_error(folder: Path, what: str, *, needed: int | None = None, advice: str = _ADVICE) -> OSError:
     """The error for a disk that is full, or that has less free space than the `needed` bytes."""
     needs = "" if needed is None else f", at least {_in_words(needed)} needed"
-    return OSError(
+    return _ExplainedError(
         errno.ENOSPC, f"no space left for {what} in {folder} ({free_space(folder)} free{needs}). {advice}"
     )
 
 
 def torn_file_error(path: Path) -> OSError:
     """The error for a file that a library could not write in full without giving a reason."""
-    return OSError(
+    return _ExplainedError(
         f"{path}: could not be written in full ({free_space(path.parent)} free); the disk may be full, or a "
         "quota reached."
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,13 +15,15 @@ from pathlib import Path
 from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.monitoring.scenes.scene import open_scene
 from euromine.monitoring.scenes.scene_options import SceneOptions
+from euromine.support.files import explain_full_disk
+from euromine.support.locks import lock_folder
 
 from .compared_changes import compare_years
 from .detected_changes import detect_changes, known_shares_of_changes
 from .file_names import AREAS, CHANGES_TABLE
 from .folder import SeriesFolder
 from .level_caveats import level_caveats
-from .output_files import check_outputs, remove_damaged, remove_work_files
+from .output_files import check_outputs, listed_files, remove_damaged, remove_work_files
 from .series_manifest import Findings, finished_manifest, is_finished, planned_manifest
 from .series_outputs import (
     copy_permits,
@@ -65,11 +66,13 @@ def make_series(
         SceneError: An image cannot be read, lacks a band, does not say what its numbers mean, has no data or
             shares no ground with the others.
         EuroMineError: Models, settings, permits and years do not go together.
+        BusyError: Another run is at work in the folder.
         OSError: The folder cannot be written to, or the disk is full.
     """
     folder = Path(out)
-    _check_folder(folder)
-    with ExitStack() as files:
+    with lock_folder(folder), explain_full_disk(folder, "the series"), ExitStack() as files:
+        if listed_files(folder):
+            remove_work_files(folder)
         opened = {
             int(year): files.enter_context(open_scene(path, options)) for year, path in sorted(scenes.items())
         }
@@ -82,7 +85,6 @@ def make_series(
             logger.warning("%s", sentence)
         check_outputs(folder, manifest.files, _inputs(plan))
         remove_damaged(folder)
-        remove_work_files(folder)
         manifest.write(folder)
         findings = _make(plan, progress=progress)
         finished_manifest(plan, manifest, findings).write(folder)
@@ -118,13 +120,3 @@ def _inputs(plan: SeriesPlan) -> list[Path]:
     permits = plan.settings.permits
     images = [path for aligned in plan.scenes.values() if (path := aligned.scene.path)]
     return [*images, *([] if permits is None else [permits])]
-
-
-def _check_folder(folder: Path) -> None:
-    """Refuse a folder that cannot be written to before anything is computed."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OSError(f"{folder} cannot be written to ({error.strerror}). Choose another folder.") from error

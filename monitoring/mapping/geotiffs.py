@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import zlib
 from collections.abc import Mapping
@@ -34,6 +35,10 @@ BLOCK = 512
 TAG = "EUROMINE"
 """The TIFF tag with a JSON record of the model, scene and settings behind a map."""
 
+# The CRC-32 of all rows of a map.
+_CHECKSUM_TAG = "EUROMINE_CRC32"
+_WORK = re.compile(r"\..+\.tif\.partial")
+_WORK_FILES = ("rows.tif", "copy.tif")
 # Room in GDAL's cache for the rows being written.
 _CACHE_BYTES = 16 * 2**20
 _CHECKED_ROWS = 512
@@ -75,7 +80,7 @@ class CogWriter:
         self.path, self.grid, self.dtype = Path(path), grid, np.dtype(dtype)
         self._nodata, self._resampling = nodata, resampling
         self._work = self.path.with_name(f".{self.path.name}.partial")
-        self._rows_file = self._work / "rows.tif"
+        self._rows_file = self._work / "rows.tif"  # as in _WORK_FILES
         self._row, self._checksum = 0, 0
         self._tags = {TAG: json.dumps(record, sort_keys=True)} if record is not None else {}
         self._description, self._style = description, style or MapStyle()
@@ -170,7 +175,7 @@ class CogWriter:
             with gdal():
                 if self._description:
                     self._dataset.set_band_description(1, self._description)
-                self._dataset.update_tags(**self._tags)
+                self._dataset.update_tags(**self._tags, **{_CHECKSUM_TAG: f"{self._checksum:08x}"})
                 self._dataset.update_tags(1, **self._statistics.tags, **self._style.names)
                 self._dataset.close()
                 rasterio.shutil.copy(
@@ -186,25 +191,19 @@ class CogWriter:
                     bigtiff="if_safer",
                     num_threads=usable_cores(),
                 )
-            whole = self._read_back(copy) == self._checksum
+            # GDAL does not report a full disk when it closes a file.
+            with ExitStack() as files, gdal():
+                whole = _checksum(open_raster(str(copy), files)) == self._checksum
         except unreadable as error:
             raise torn_file_error(self.path) from error
         if not whole:
             raise torn_file_error(self.path)
-        with copy.open("rb") as file:
-            os.fsync(file.fileno())
-        copy.replace(self.path)
-
-    def _read_back(self, path: Path) -> int:
-        """The checksum of a file's numbers. On closing a file, GDAL does not report a full disk."""
-        checksum = 0
-        with ExitStack() as files, gdal():
-            dataset = open_raster(str(path), files)
-            for top in range(0, self.grid.height, _CHECKED_ROWS):
-                rows = min(_CHECKED_ROWS, self.grid.height - top)
-                read = np.ascontiguousarray(dataset.read(1, window=Window(0, top, self.grid.width, rows)))
-                checksum = zlib.crc32(read.data, checksum)
-        return checksum
+        try:
+            with copy.open("rb") as file:
+                os.fsync(file.fileno())
+            copy.replace(self.path)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def _check_space(self) -> None:
         """Refuse to start if the disk has no room for the rows."""
@@ -221,6 +220,54 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     except (DataError, json.JSONDecodeError):
         return None
     return record if isinstance(record, dict) else None
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether something lies at a map's place that `CogWriter` did not write: another raster, or a folder.
+
+    What no program can read as a GeoTIFF counts as a damaged map.
+    """
+    if not path.is_file():
+        return os.path.lexists(path)
+    try:
+        with ExitStack() as files:
+            return TAG not in open_raster(str(path), files).tags()
+    except DataError:
+        return False
+
+
+def is_whole(path: str | os.PathLike[str]) -> bool:
+    """Whether a map can be read to its end and holds the numbers that `CogWriter` wrote."""
+    try:
+        with ExitStack() as files, gdal():
+            dataset = open_raster(os.fspath(path), files)
+            written = dataset.tags().get(_CHECKSUM_TAG)
+            # Overviews have no checksum: reading them shows whether their blocks are torn.
+            for factor in dataset.overviews(1):
+                _checksum(dataset, factor)
+            return written in (None, f"{_checksum(dataset):08x}")
+    except (*gdal_errors(), DataError):
+        return False
+
+
+def remove_work_folders(folder: Path) -> None:
+    """Delete what writers left that were killed. Call it under the folder's lock."""
+    for path in folder.iterdir():
+        if not _WORK.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
+            continue
+        if all(each.name.startswith(_WORK_FILES) for each in path.iterdir()):
+            _remove(path)
+
+
+def _checksum(dataset: Any, factor: int = 1) -> int:
+    """The CRC-32 of a map's numbers, or of its overview that is smaller by a factor."""
+    checksum, step = 0, _CHECKED_ROWS * factor
+    for top in range(0, dataset.height, step):
+        rows = min(step, dataset.height - top)
+        shape = (-(-rows // factor), -(-dataset.width // factor))
+        read = dataset.read(1, window=Window(0, top, dataset.width, rows), out_shape=shape)
+        checksum = zlib.crc32(np.ascontiguousarray(read).data, checksum)
+    return checksum
 
 
 def _remove(folder: Path) -> None:

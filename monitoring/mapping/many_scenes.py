@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -18,8 +19,10 @@ from euromine.modeling import SEGMENTATION
 from euromine.monitoring.scenes.locations import locate
 from euromine.monitoring.scenes.scene_options import SceneOptions
 from euromine.support.errors import ArgumentError, EuroMineError, one_line
+from euromine.support.locks import lock_folder
 from euromine.support.workers import run_on_dask
 
+from .geotiffs import remove_work_folders
 from .loading import LoadedModel, load_model
 from .prediction import OVERLAP, WINDOW
 from .scene_maps import check_map_settings, predict_scene
@@ -84,18 +87,24 @@ def predict_scenes(
         ModelError: The model cannot be loaded, or is not a footprint mapper.
         ArgumentError: There is no scene, two scenes have one name, a setting is out of range, or the
             processes of `accelerate launch` cannot reach each other.
+        BusyError: Another run is at work in the folder.
         MissingExtraError: `dask` is given and Dask is not installed.
-        OSError: The folder cannot be created, or the Hub or the scheduler cannot be reached.
+        OSError: The folder cannot be written to, or the Hub or the scheduler cannot be reached.
     """
     scenes = _distinct(paths)
     check_map_settings(threshold, window, overlap)
-    folder = _made_folder(Path(out_dir))
+    folder = Path(out_dir).absolute()
     source = str(Path(model).absolute()) if Path(model).is_dir() else os.fspath(model)
     tasks = [
         _Task(source, scene, str(folder), probability, options, threshold, window, overlap, batch_size)
         for scene in scenes
     ]
-    outcomes = _mapped_here(tasks, progress) if dask is None else _mapped_on_dask(tasks, dask, progress)
+    processes = _Processes() if dask is not None else _processes()
+    with _hold(folder, processes):
+        if dask is None:
+            outcomes = _mapped_here(tasks, processes, progress)
+        else:
+            outcomes = _mapped_on_dask(tasks, dask, progress)
     order = {scene: place for place, scene in enumerate(scenes)}
     return sorted(outcomes, key=lambda outcome: order[outcome.path])
 
@@ -115,13 +124,45 @@ class _Task:
     batch_size: int | None
 
 
-def _mapped_here(tasks: Sequence[_Task], progress: bool) -> list[Outcome]:
+@dataclass(frozen=True)
+class _Processes:
+    """The processes that share the scenes.
+
+    Attributes:
+        rank: The number of this one.
+        count: How many there are.
+        gather: Joins the lists of all.
+    """
+
+    rank: int = 0
+    count: int = 1
+    gather: Callable[[list[Any]], list[Any]] = list
+
+
+@contextmanager
+def _hold(folder: Path, processes: _Processes) -> Iterator[None]:
+    """Lock the folder in the name of all processes, and clear it of what a killed run left."""
+    with ExitStack() as held:
+        refused: list[Exception] = []
+        if processes.rank == 0:
+            try:
+                held.enter_context(lock_folder(folder))
+                remove_work_folders(folder)
+            except (EuroMineError, OSError) as error:
+                refused.append(error)
+        for error in processes.gather(refused):
+            raise error if processes.rank == 0 else SystemExit(1)
+        yield
+
+
+def _mapped_here(tasks: Sequence[_Task], processes: _Processes, progress: bool) -> list[Outcome]:
     """Map the scenes in this process, or this process's share of them under `accelerate launch`."""
-    rank, processes, gather = _processes()
     # The largest first, so that all processes end at about the same time.
-    share = sorted(tasks, key=_size, reverse=True)[rank::processes] if processes > 1 else tasks
+    share = tasks
+    if processes.count > 1:
+        share = sorted(tasks, key=_size, reverse=True)[processes.rank :: processes.count]
     _load(tasks[0].model)  # a model that cannot be loaded is not the error of a scene
-    return gather([_logged(_run(task, progress and rank == 0)) for task in share])
+    return processes.gather([_logged(_run(task, progress and processes.rank == 0)) for task in share])
 
 
 def _mapped_on_dask(tasks: Sequence[_Task], address: str, progress: bool) -> list[Outcome]:
@@ -194,16 +235,6 @@ def _distinct(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
     return scenes
 
 
-def _made_folder(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(
-            f"{folder}: cannot be created ({error.strerror}). Choose another folder for the maps."
-        ) from error
-    return folder.absolute()
-
-
 def _size(task: _Task) -> int:
     try:
         return Path(task.path).stat().st_size
@@ -211,14 +242,14 @@ def _size(task: _Task) -> int:
         return 0  # the error is the outcome of mapping it
 
 
-def _processes() -> tuple[int, int, Callable[[list[Outcome]], list[Outcome]]]:
-    """This process's rank, the number of processes, and a function that joins the outcomes of all.
+def _processes() -> _Processes:
+    """This process among those that `accelerate launch` started.
 
     Raises:
         ArgumentError: The processes cannot reach each other.
     """
     if all(os.environ.get(name, "1") == "1" for name in _WORLD_SIZES):
-        return 0, 1, lambda outcomes: outcomes
+        return _Processes()
     from accelerate import PartialState
     from accelerate.utils import gather_object
 
@@ -233,4 +264,4 @@ def _processes() -> tuple[int, int, Callable[[list[Outcome]], list[Outcome]]]:
             f"accelerate launch: found processes that cannot reach each other ({one_line(error)}); expected "
             "a launcher that connects them. Check --main_process_ip and --main_process_port."
         ) from error
-    return state.process_index, state.num_processes, gather_object
+    return _Processes(state.process_index, state.num_processes, gather_object)

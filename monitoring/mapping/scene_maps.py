@@ -27,7 +27,7 @@ from euromine.monitoring.scenes.scene_options import SceneOptions
 from euromine.support.errors import ArgumentError, SceneError
 from euromine.support.workers import prefetch
 
-from .geotiffs import CogWriter, read_record
+from .geotiffs import CogWriter, is_foreign, is_whole, read_record
 from .loading import model_digest
 from .map_styles import FOOTPRINT, PROBABILITY, write_style
 from .prediction import OVERLAP, WINDOW, predict_probability
@@ -56,8 +56,9 @@ def predict_scene(
     """Map the footprint in a scene: `<out_dir>/<scene>_footprint.tif`, and `<scene>_probability.tif`.
 
     Both are Cloud-Optimised GeoTIFFs on the scene's grid, written completely or not at all. Maps that the
-    same model made of the same file with the same options are kept. A QGIS style (.qml) lies beside each,
-    unless there is one of the user's.
+    same model made of the same file with the same options are kept if they are undamaged. A QGIS style (.qml)
+    lies beside each, unless there is one of the user's. Only one process at a time may map a scene into a
+    folder, which `predict_scenes` sees to.
 
     Args:
         model: A footprint mapper in evaluation mode, on the device to use.
@@ -77,7 +78,8 @@ def predict_scene(
 
     Raises:
         SceneError: The scene cannot be read, has no data, or a band, the scale or the offset is unknown.
-        ArgumentError: `threshold`, `window` or `overlap` is out of range.
+        ArgumentError: `threshold`, `window` or `overlap` is out of range, or somebody else's file is in a
+            map's place.
         ModelError: The model has no mine class.
         OSError: The folder cannot be written to, or the disk is full.
     """
@@ -100,7 +102,7 @@ def predict_scene(
         }
         record = json.loads(json.dumps(record))  # turns tuples into lists, as in a record that is read back
         wanted = [footprint_path, *([probability_path] if probability else [])]
-        if all(read_record(each) == record for each in wanted):
+        if all(_is_mapped(each, record) for each in wanted):
             logger.info("%s: mapped already, in %s", path, footprint_path)
             _write_styles(footprint_path, probability_path if probability else None)
             return footprint_path
@@ -128,6 +130,25 @@ def output_paths(path: str | os.PathLike[str], out_dir: str | os.PathLike[str]) 
     """The paths of a scene's footprint and probability maps."""
     stem = locate(path).stem
     return Path(out_dir) / f"{stem}_footprint.tif", Path(out_dir) / f"{stem}_probability.tif"
+
+
+def _is_mapped(path: Path, record: Mapping[str, Any]) -> bool:
+    """Whether a map is there, of the same making and whole.
+
+    Raises:
+        ArgumentError: There is something else in its place.
+    """
+    if is_foreign(path):
+        raise ArgumentError(
+            f"{path}: found something that euromine did not write; expected a map, or nothing yet. Move it "
+            "elsewhere, or choose another folder with --out."
+        )
+    if not path.exists() or read_record(path) != record:
+        return False
+    if not is_whole(path):
+        logger.warning("%s is damaged, so it is mapped again.", path)
+        return False
+    return True
 
 
 def check_map_settings(threshold: float, window: int, overlap: int) -> None:

@@ -10,7 +10,8 @@ from rasterio.warp import transform
 
 from euromine.monitoring.history import compared_changes, series_outputs, yearly_maps
 from euromine.monitoring.result import SeriesResult
-from euromine.support.errors import RecordError, SceneError
+from euromine.support.errors import ArgumentError, BusyError, RecordError, SceneError
+from euromine.support.locks import lock_folder
 
 from .site_images import (
     CRS,
@@ -227,8 +228,32 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(place, mapp
 
 def test_a_folder_that_cannot_be_made_is_named(place, mapper, tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(OSError, match=r"file/out cannot be written to \(Not a directory\)"):
+    with pytest.raises(ArgumentError, match=r"file: found a file; expected a folder"):
         series_of([mapper], place, tmp_path / "file" / "out")
+
+
+def test_a_second_series_into_one_folder_is_refused_and_readers_are_not(place, mapper, tmp_path):
+    out = tmp_path / "out"
+    made = series_of([mapper], place, out, [2016], **PLAIN)
+    before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    with lock_folder(out):
+        with pytest.raises(BusyError, match="out: found another run at work"):
+            series_of([mapper], place, out, [2016], **PLAIN)
+        assert SeriesResult(made.path).report().is_file()
+    (out / "report.html").unlink()
+    assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
+
+
+def test_what_a_killed_series_left_goes_even_when_it_is_complete_already(place, mapper, tmp_path):
+    out = tmp_path / "out"
+    series_of([mapper], place, out, [2016], **PLAIN)
+    before = sorted(path.name for path in out.iterdir())
+    for name in (".footprint_2016.tif.partial/rows.tif", ".footprints.gpkg.abc123/footprints.gpkg"):
+        (out / name).parent.mkdir()
+        (out / name).touch()
+    (out / "_areas.csv.part").touch()
+    series_of([mapper], place, out, [2016], **PLAIN)
+    assert sorted(path.name for path in out.iterdir()) == before
 
 
 def test_one_year_alone_has_footprints_and_no_change(place, mapper, tmp_path):

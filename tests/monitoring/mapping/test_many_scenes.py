@@ -9,7 +9,8 @@ from accelerate import PartialState
 
 from euromine.monitoring.mapping import many_scenes
 from euromine.monitoring.mapping.many_scenes import Outcome, predict_scenes
-from euromine.support.errors import ArgumentError, SceneError
+from euromine.support.errors import ArgumentError, BusyError, SceneError
+from euromine.support.locks import lock_folder
 
 
 @pytest.mark.parametrize(
@@ -115,3 +116,36 @@ def test_processes_that_cannot_reach_each_other_are_a_sentence(
     monkeypatch.setattr(many_scenes.torch.cuda, "is_available", lambda: False)
     with pytest.raises(ArgumentError, match=r"found processes that cannot reach each other .*MASTER_ADDR"):
         predict_scenes("model", [tmp_path / "a.tif"], tmp_path)
+
+
+def test_a_second_run_into_one_folder_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(many_scenes, "_load", lambda source: pytest.fail("a model was loaded"))
+    with lock_folder(tmp_path / "maps"), pytest.raises(BusyError, match="maps: found another run at work"):
+        predict_scenes("model", [tmp_path / "a.tif"], tmp_path / "maps")
+
+
+def test_the_first_process_locks_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = BusyError("maps: found another run at work; expected none.")
+    second = many_scenes._Processes(1, 2, lambda own: [refused, *own])
+    with pytest.raises(SystemExit) as end, many_scenes._hold(tmp_path / "maps", second):
+        pytest.fail("the second process went on")
+    assert end.value.code == 1
+    assert not (tmp_path / "maps").exists(), "the second process locked the folder, too"
+
+
+def test_what_a_killed_run_left_is_cleared_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(many_scenes, "_load", lambda source: None)
+    monkeypatch.setattr(many_scenes, "_run", lambda task, progress: Outcome(task.path))
+    kept = (".cache/rows.tif", ".photos.tif.partial/holiday.jpg", "a.tif.partial/rows.tif")
+    for name in (".b_footprint.tif.partial/rows.tif", ".a_probability.tif.partial/copy.tif", *kept):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / ".c_footprint.tif.partial").mkdir()
+    (tmp_path / ".d_footprint.tif.partial").symlink_to(tmp_path / ".cache")
+    predict_scenes("model", [tmp_path / "a.tif"], tmp_path)
+    left = {path.relative_to(tmp_path).parts[0] for path in tmp_path.iterdir()}
+    assert left == {*(name.split("/")[0] for name in kept), ".d_footprint.tif.partial"}

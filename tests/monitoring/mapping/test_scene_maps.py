@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from euromine.modeling import EuroMineImageProcessor
 from euromine.monitoring.mapping.geotiffs import CogWriter, read_record
 from euromine.monitoring.mapping.scene_maps import output_paths, predict_scene
 from euromine.monitoring.scenes.scene_options import SceneOptions
-from euromine.support.errors import SceneError
+from euromine.support.errors import ArgumentError, SceneError
 
 OPTIONS = SceneOptions(offset=0)
 SMALL = {"window": 64, "overlap": 32}
@@ -97,6 +98,57 @@ def test_maps_are_made_again_only_if_something_changed(
     assert not is_mapped_anew()
     output_paths(path, out)[0].write_bytes(b"torn")
     assert is_mapped_anew()
+
+
+@pytest.mark.parametrize("damage", ["cut", "cut far", "one number", "an overview"])
+def test_a_damaged_map_is_made_again(
+    damage: str, write_scene: Any, digital_numbers: Any, network: Any, tmp_path: Path, caplog: Any
+) -> None:
+    path = write_scene("scene.tif", digital_numbers(600, 600))
+    model, processor, out = network(lambda x: x[:, 0]), EuroMineImageProcessor(), tmp_path / "maps"
+    footprint = predict_scene(model, processor, path, out, options=OPTIONS)
+    whole = footprint.read_bytes()
+    if damage == "one number":
+        with rasterio.open(footprint, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+            dataset.write(1 - dataset.read(1, window=((0, 1), (0, 1))), 1, window=((0, 1), (0, 1)))
+    elif damage == "an overview":
+        offset = block_offset(footprint)
+        footprint.write_bytes(whole[:offset] + bytes(40) + whole[offset + 40 :])
+    else:
+        footprint.write_bytes(whole[: -150 if damage == "cut" else 300])
+    seen = len(model.seen)
+    assert predict_scene(model, processor, path, out, options=OPTIONS) == footprint
+    assert len(model.seen) > seen
+    assert footprint.read_bytes() == whole
+    if damage != "cut far":
+        assert "scene_footprint.tif is damaged, so it is mapped again" in caplog.text
+
+
+def block_offset(path: Path) -> int:
+    """Where the first block of a file's first overview begins."""
+    with rasterio.open(path, overview_level=0) as dataset:
+        return int(dataset.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1))
+
+
+@pytest.mark.parametrize("what", ["another raster", "a folder", "a link that leads nowhere"])
+def test_what_somebody_else_put_in_a_maps_place_is_kept(
+    what: str, write_scene: Any, digital_numbers: Any, network: Any, tmp_path: Path
+) -> None:
+    path = write_scene("scene.tif", digital_numbers(40, 50))
+    (tmp_path / "maps").mkdir()
+    other = tmp_path / "maps" / "scene_footprint.tif"
+    if what == "another raster":
+        shutil.copyfile(path, other)
+    elif what == "a folder":
+        other.mkdir()
+    else:
+        other.symlink_to(tmp_path / "nowhere.tif")
+    before = other.lstat()
+    with pytest.raises(ArgumentError, match=r"scene_footprint\.tif: found something that euromine did not"):
+        predict_scene(
+            network(lambda x: x[:, 0]), EuroMineImageProcessor(), path, tmp_path / "maps", options=OPTIONS
+        )
+    assert other.lstat() == before
 
 
 def test_the_map_records_what_made_it(
