@@ -119,8 +119,18 @@ def _collections(client: Any, catalogue: Catalogue) -> tuple[str, ...]:
 def _broken_answers() -> tuple[type[Exception], ...]:
     """The errors of pystac for JSON that is no STAC, and for no JSON at all."""
     from pystac import STACError, STACTypeError
+    from pystac_client.errors import ClientTypeError
 
-    return (STACError, STACTypeError, KeyError, TypeError, AttributeError, UnicodeDecodeError, ValueError)
+    return (
+        STACError,
+        STACTypeError,
+        ClientTypeError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        UnicodeDecodeError,
+        ValueError,
+    )
 
 
 def _is_feature(item: Any) -> bool:

@@ -20,7 +20,7 @@ Mask = NDArray[np.bool_]
 _UNCLEAR_CLASSES = (0, 1, 3, 8, 9, 10, 11)
 # Dark ground, vegetation and water: in blue they reflect less than 0.1, whatever the place.
 _DARK_CLASSES = (2, 4, 6)
-_FEWEST_DARK_PIXELS = 200
+_FEWEST_DARK_PIXELS = 50
 
 # Ground that is called cloud on nearly all dates, and looks the same on all of them, is bright ground.
 _GUARD_SHARE, _GUARD_DATES, _GUARD_SPREAD = 0.75, 4, 0.1

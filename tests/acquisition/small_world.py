@@ -27,6 +27,8 @@ NAMES = dict(
 SIDES = {band: 10 if band in ("B02", "B03", "B04", "B08") else 20 for band in BANDS} | {"SCL": 20}
 LEFT, TOP, PIXELS = 540_000, 5_260_020, 240
 REFLECTANCE = dict(zip(BANDS, (600, 900, 1100, 1500, 2200, 2500, 2700, 2800, 2600, 1800), strict=True))
+# Metres: boxes in degrees are turned against those in UTM, and grids go outwards to 20 m.
+_INSIDE = 15
 PIT = (slice(100, 140), slice(110, 150))
 """Rows and columns at 10 m of ground that is bright at all times."""
 
@@ -219,10 +221,10 @@ def stac_item(
 def box_of(left: int, top: int, columns: int, rows: int, epsg: int = 32633) -> tuple[float, ...]:
     """A box in degrees strictly inside pixels of the world, so that a grid without margin is these alone."""
     bounds = (
-        LEFT + 10 * left + 3,
-        TOP - 10 * (top + rows) + 3,
-        LEFT + 10 * (left + columns) - 3,
-        TOP - 10 * top - 3,
+        LEFT + 10 * left + _INSIDE,
+        TOP - 10 * (top + rows) + _INSIDE,
+        LEFT + 10 * (left + columns) - _INSIDE,
+        TOP - 10 * top - _INSIDE,
     )
     west, south, east, north = transform_bounds(f"EPSG:{epsg}", "EPSG:4326", *bounds)
     return west, south, east, north
