@@ -12,6 +12,7 @@ from .series_options import (
     MODEL_HELP,
     ChangeModel,
     Device,
+    Layers,
     MinimumMappingUnit,
     Overlap,
     Pairs,
@@ -68,6 +69,7 @@ def series(
     threshold: Threshold = 0.5,
     minimum_mapping_unit: MinimumMappingUnit = 0.0,
     permits: Permits = None,
+    layer: Layers = None,
     site: Annotated[str | None, typer.Option(help="The site's name; by default that of the folder.")] = None,
     bands: Annotated[
         str | None,
@@ -134,6 +136,7 @@ def series(
         threshold=threshold,
         minimum_mapping_unit=minimum_mapping_unit,
         permits=permits,
+        permit_layers=tuple(layer or ()),
         site=site,
         bands=bands,
         scale=scale,

@@ -43,6 +43,14 @@ Permits = Annotated[
     Path | None,
     typer.Option(help="A vector file with permits' outlines, to list mining outside them."),
 ]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--layer",
+        help="A layer of the permits' file to read, such as a folder of a KML; may be repeated. By default "
+        "the only one with outlines.",
+    ),
+]
 Window = Annotated[int, typer.Option(help="Largest side of a window in pixels, a multiple of 32.")]
 Overlap = Annotated[int, typer.Option(help="Pixels that neighbouring windows share.")]
 Device = Annotated[

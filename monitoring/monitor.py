@@ -152,6 +152,7 @@ class MineMonitor:
         threshold: float = 0.5,
         minimum_mapping_unit: float = 0.0,
         permits: str | os.PathLike[str] | None = None,
+        permit_layers: Sequence[str] = (),
         site: str | None = None,
         simulated: bool | None = None,
         bands: str | Sequence[str] | None = None,
@@ -175,7 +176,7 @@ class MineMonitor:
             out: The folder to create or to complete.
             years: The years of interest; default all.
             year_of: The years of images by their names, where a name does not say it.
-            smoothing: "viterbi", "median" or "none". This and the next nine are fields of `SeriesSettings`,
+            smoothing: "viterbi", "median" or "none". This and the next ten are fields of `SeriesSettings`,
                 which says more.
             rates: Switch rates that replace those of the calibration.
             change_by: "footprints" or "posterior".
@@ -184,6 +185,7 @@ class MineMonitor:
             threshold: The probability above which a pixel is mined.
             minimum_mapping_unit: Hectares; smaller polygons are left out.
             permits: A vector file of permitted outlines.
+            permit_layers: Its layers to read, where several have outlines.
             site: The site's name; None for that of the image folder.
             simulated: Whether the images are simulated; None to look for the note of `euromine simulate`.
             bands: Names of the files' bands in order, as for `predict`.
@@ -212,6 +214,7 @@ class MineMonitor:
             threshold=threshold,
             minimum_mapping_unit=minimum_mapping_unit,
             permits=None if permits is None else Path(permits),
+            permit_layers=tuple(permit_layers),
             site=site,
             simulated=simulated,
             window=window,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
+import shlex
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DataError, EuroMineError
+from .files import link_or_copy
 from .vector_sources import check_self_contained
 
 logger = logging.getLogger(__name__)
@@ -34,16 +38,29 @@ _POINTING_DRIVERS = {
 }
 
 
-def read_features(source: Path, layer: str | None, error_class: type[EuroMineError] = DataError) -> Any:
+# GDAL writes a schema (.gfs) beside these when it reads them.
+_GML_SIGN = b"opengis.net/gml"
+_HEAD_BYTES = 1 << 16
+
+
+def read_features(
+    source: Path,
+    layers: str | Sequence[str] | None = None,
+    error_class: type[EuroMineError] = DataError,
+    *,
+    option: str = "",
+) -> Any:
     """The features of a vector file of any format that holds its outlines itself.
 
     Args:
         source: The file, or a folder such as a file geodatabase.
-        layer: The layer to read, if a file has several with outlines.
+        layers: The layers to read, if a file has several with outlines, such as the folders of a KML.
         error_class: The error to raise.
+        option: The option by which a user chooses a layer, for messages.
 
     Returns:
-        A `geopandas.GeoDataFrame` with all features, which may have no coordinate system.
+        A `geopandas.GeoDataFrame` with all features, one layer after the other, which may have no coordinate
+        system. Nothing is written beside the file.
 
     Raises:
         DataError: (`error_class`) The file cannot be read, refers to other files, or has no such layer or
@@ -52,8 +69,6 @@ def read_features(source: Path, layer: str | None, error_class: type[EuroMineErr
     """
     import geopandas
     import pyarrow
-    import pyogrio
-    import pyproj
     import shapely
 
     check_self_contained(source, error_class)
@@ -61,27 +76,88 @@ def read_features(source: Path, layer: str | None, error_class: type[EuroMineErr
         try:
             return geopandas.read_parquet(source)
         except (ValueError, OSError, pyarrow.ArrowException, shapely.errors.ShapelyError) as error:
-            raise _unreadable(source, error, error_class) from error
+            raise _unreadable(source, source, error, error_class) from error
+    asked = (layers,) if isinstance(layers, str) else tuple(layers or ())
+    with _apart(source) as path:
+        return _read(path, source, asked, error_class, option)
+
+
+def _read(
+    path: Path, source: Path, layers: tuple[str, ...], error_class: type[EuroMineError], option: str
+) -> Any:
+    """The features of the chosen layers of a file, which messages call `source`."""
+    import pyogrio
+    import pyproj
+
     try:
-        chosen = _layer(source, pyogrio.list_layers(source), layer, error_class)
-        driver = pyogrio.read_info(source, layer=chosen)["driver"]
-        if driver in _POINTING_DRIVERS:
-            raise error_class(
-                f"{source}: found references to other files or servers ({driver}); expected the outlines "
-                "themselves."
-            )
-        features = pyogrio.read_dataframe(source, layer=chosen, on_invalid="ignore", force_2d=True)
-        if features.geometry.isna().any():
-            encoded = pyogrio.raw.read(source, layer=chosen, columns=[], force_2d=True)[2]
-            features.geometry = _repaired(features.geometry.array, encoded, source, error_class)
-        return features
+        chosen = _layers(source, pyogrio.list_layers(path), layers, error_class, option)
+        frames = [_read_layer(path, source, layer, error_class) for layer in chosen]
     except (
         pyogrio.errors.DataSourceError,
         pyogrio.errors.DataLayerError,
         pyproj.exceptions.CRSError,
         UnicodeDecodeError,  # attributes in another encoding than the file claims
     ) as error:
-        raise _unreadable(source, error, error_class) from error
+        raise _unreadable(path, source, error, error_class) from error
+    return frames[0] if len(frames) == 1 else _joined(frames, source, error_class)
+
+
+def _read_layer(path: Path, source: Path, layer: str, error_class: type[EuroMineError]) -> Any:
+    import pyogrio
+
+    driver = pyogrio.read_info(path, layer=layer)["driver"]
+    if driver in _POINTING_DRIVERS:
+        raise error_class(
+            f"{source}: found references to other files or servers ({driver}); expected the outlines "
+            "themselves."
+        )
+    features = pyogrio.read_dataframe(path, layer=layer, on_invalid="ignore", force_2d=True)
+    if features.geometry.isna().any():
+        encoded = pyogrio.raw.read(path, layer=layer, columns=[], force_2d=True)[2]
+        features.geometry = _repaired(features.geometry.array, encoded, source, error_class)
+    return features
+
+
+def _joined(frames: list[Any], source: Path, error_class: type[EuroMineError]) -> Any:
+    """Layers one after the other, in the coordinate system of the first."""
+    import pandas
+
+    if len({frame.crs is None for frame in frames}) > 1:
+        raise error_class(
+            f"{source}: found layers with and without a coordinate system; expected one in each. Write it "
+            "with "
+            "`ogr2ogr -a_srs EPSG:...`."
+        )
+    first = frames[0]
+    moved = [frame if frame.crs == first.crs else frame.to_crs(first.crs) for frame in frames]
+    name = first.geometry.name
+    named = [frame if frame.geometry.name == name else frame.rename_geometry(name) for frame in moved]
+    return pandas.concat(named, ignore_index=True)
+
+
+@contextmanager
+def _apart(source: Path) -> Iterator[Path]:
+    """A path of the file in a folder of its own, where GDAL would write something beside it."""
+    is_gml = False
+    if source.is_file():
+        with source.open("rb") as file:
+            is_gml = _GML_SIGN in file.read(_HEAD_BYTES)
+    if not is_gml:
+        yield source
+        return
+    with tempfile.TemporaryDirectory(prefix="euromine-") as folder:
+        # With its schema, if it has one.
+        for each in (source, source.with_suffix(".xsd"), source.with_suffix(".gfs")):
+            if each.is_file():
+                _linked(each.resolve(), Path(folder) / each.name)
+        yield Path(folder) / source.name
+
+
+def _linked(source: Path, target: Path) -> None:
+    try:
+        target.symlink_to(source)
+    except OSError:  # links need a permission on Windows
+        link_or_copy(source, target)
 
 
 def _repaired(
@@ -108,21 +184,32 @@ def _repaired(
     return found
 
 
-def _unreadable(source: Path, error: Exception, error_class: type[EuroMineError]) -> EuroMineError:
-    reason = " ".join(str(error).split()).removeprefix(f"{source}: ").rstrip(".")
+def _unreadable(
+    path: Path, source: Path, error: Exception, error_class: type[EuroMineError]
+) -> EuroMineError:
+    reason = (
+        " ".join(str(error).split()).removeprefix(f"{path}: ").replace(str(path), str(source)).rstrip(".")
+    )
     return error_class(
         f"{source}: found no readable outlines ({reason}); expected a vector format such as GeoPackage, "
         "GeoJSON or a shapefile."
     )
 
 
-def _layer(source: Path, layers: NDArray[Any], layer: str | None, error_class: type[EuroMineError]) -> str:
-    """The layer to read: the requested one, or the only one that can hold outlines."""
+def _layers(
+    source: Path,
+    layers: NDArray[Any],
+    asked: tuple[str, ...],
+    error_class: type[EuroMineError],
+    option: str,
+) -> list[str]:
+    """The layers to read: those asked for, or the only one that can hold outlines."""
     names = [str(name) for name, _ in layers]
-    if layer is not None:
+    for layer in asked:
         if layer not in names:
             raise error_class(f"{source}: found no layer {layer!r}; expected one of {', '.join(names)}.")
-        return layer
+    if asked:
+        return list(dict.fromkeys(asked))
     spatial = [str(name) for name, kind in layers if kind is not None]
     outlines = [
         str(name)
@@ -134,10 +221,12 @@ def _layer(source: Path, layers: NDArray[Any], layer: str | None, error_class: t
         raise error_class(f"{source}: found a table without geometries; expected outlines (polygons).")
     candidates = outlines or spatial
     if len(candidates) > 1:
+        advice = f" Choose one or several with {option} {shlex.quote(candidates[0])}." if option else ""
         raise error_class(
             f"{source}: found the layers {', '.join(candidates)}; expected a file with one layer of outlines."
+            + advice
         )
-    return candidates[0]
+    return candidates
 
 
 def shown_features(places: NDArray[Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ _METRES_PER_DEGREE = 111_320.0
 _TAKEN_NAMES = ("permit", "fid", "geom", "geometry")
 
 
-def read_permits(path: str | os.PathLike[str], crs: Any, *, layer: str | None = None) -> Any:
+def read_permits(path: str | os.PathLike[str], crs: Any, *, layers: Sequence[str] = ()) -> Any:
     """Read the outlines of permits, and bring them to the coordinate system of a series.
 
     Outlines that cross themselves are repaired and open rings closed; points, lines and features without
@@ -38,7 +39,7 @@ def read_permits(path: str | os.PathLike[str], crs: Any, *, layer: str | None = 
     Args:
         path: A file in any vector format that GDAL reads, including zipped shapefiles, or GeoParquet.
         crs: The coordinate system of the series, in any form that pyproj takes.
-        layer: The layer to read, if a file has several with outlines.
+        layers: The layers to read, if a file has several with outlines, such as the folders of a KML.
 
     Returns:
         A `geopandas.GeoDataFrame` with the file's columns and one valid polygon per row; `permit` is the
@@ -55,7 +56,7 @@ def read_permits(path: str | os.PathLike[str], crs: Any, *, layer: str | None = 
     source = Path(path)
     if not source.exists():
         raise FileNotFoundError(f"{path}: there is no such file; expected the outlines of permits.")
-    features = read_features(source, layer, PermitError)
+    features = read_features(source, layers, PermitError, option="--layer")
     if features.crs is None:
         raise PermitError(
             f"{path}: found no coordinate system; expected one in the file. Write it with `ogr2ogr -a_srs "

@@ -112,7 +112,8 @@ def is_finished(plan: SeriesPlan, planned: Manifest) -> bool:
 def _fingerprint(plan: SeriesPlan) -> str:
     """A hash of everything that makes a series, by content."""
     settings = asdict(plan.settings)
-    for name in ("permits", "batch_size"):  # the one by content, the other makes no difference
+    # Permits by their content; the size of batches makes no difference.
+    for name in ("permits", "permit_layers", "batch_size"):
         del settings[name]
     made_of = {
         "settings": settings,

@@ -162,8 +162,14 @@ def plan_series(
         rates=rates,
         footprint_confusion=fitting.footprints.get(smoothing) if fitting else None,
         change_confusion=fitting.changes.get(smoothing) if fitting and compares_footprints else None,
-        permits=None if settings.permits is None else read_permits(settings.permits, grid.crs),
+        permits=_permits(settings, grid),
     )
+
+
+def _permits(settings: SeriesSettings, grid: Grid) -> Any | None:
+    if settings.permits is None:
+        return None
+    return read_permits(settings.permits, grid.crs, layers=settings.permit_layers)
 
 
 def choose_pairs(years: Sequence[int], which: str) -> list[tuple[int, int]]:

@@ -33,6 +33,7 @@ class SeriesSettings:
         threshold: The probability above which a pixel is mined.
         minimum_mapping_unit: Hectares; smaller polygons are left out.
         permits: A vector file of permitted outlines.
+        permit_layers: Its layers to read, where several have outlines.
         site: The site's name; None for that of the image folder.
         simulated: Whether the images are simulated; None to look for the note that `euromine simulate` leaves
             in its archive.
@@ -52,6 +53,7 @@ class SeriesSettings:
     threshold: float = 0.5
     minimum_mapping_unit: float = 0.0
     permits: Path | None = None
+    permit_layers: tuple[str, ...] = ()
     site: str | None = None
     simulated: bool | None = None
     window: int = WINDOW

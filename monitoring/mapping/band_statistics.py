@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-
 # Numbers counted at once, so that their copies take little memory.
 _PART = 2**20
 

@@ -29,6 +29,7 @@ from euromine.monitoring.result import SeriesResult
 from euromine.monitoring.scenes.grids import Grid
 
 from .history.site_images import PLAIN, YEARS, image_of, series_of, write_site
+from .scenes import drawn_products
 
 TRANSFORM = Affine(10, 0, 300_000, 0, -10, 5_000_000)
 
@@ -135,6 +136,12 @@ def logit_of() -> Callable[[float], float]:
         raise AssertionError(f"no float32 has the sigmoid {probability}")
 
     return search
+
+
+@pytest.fixture(scope="session")
+def products() -> Any:
+    """The module that writes Sentinel-2 products of a few pixels."""
+    return drawn_products
 
 
 @pytest.fixture(scope="session")

@@ -79,19 +79,61 @@ def test_points_beside_outlines_are_left_out_with_a_warning(tmp_path, caplog):
     assert "left out 1 of 3 features, which are not polygons" in caplog.text
 
 
+def test_the_folders_of_a_kml_are_layers(tmp_path):
+    def folder(name, west):
+        ring = f"{west},50 {west + 1},50 {west + 1},51 {west},51 {west},50"
+        return (
+            f"<Folder><name>{name}</name><Placemark><name>{name} "
+            "1</name><Polygon><outerBoundaryIs><LinearRing>"
+            f"<coordinates>{ring}</coordinates></LinearRing></outerBoundaryIs></Polygon></Placemark></Folder>"
+        )
+
+    path = tmp_path / "permits.kml"
+    path.write_text(
+        '<?xml version="1.0"?><kml xmlns="http://www.opengis.net/kml/2.2"><Document>'
+        f"{folder('North', 14)}{folder('South', 15)}</Document></kml>"
+    )
+    with pytest.raises(PermitError, match=r"found the layers North, South; .* with --layer North\."):
+        read_permits(path, UTM)
+    both = read_permits(path, UTM, layers=["South", "North"])
+    assert list(both["Name"]) == ["South 1", "North 1"]
+    assert list(both["permit"]) == [0, 1]
+    (south,) = read_permits(path, UTM, layers=["South"]).to_crs("EPSG:4326").geometry
+    assert south.bounds == pytest.approx((15, 50, 16, 51), abs=1e-4)
+
+
+def test_nothing_is_left_beside_the_users_file(tmp_path):
+    frame = permits_of(outline(0, 0, 17, 20))
+    for name, driver in {
+        "a.gml": "GML",
+        "b.shp": "ESRI Shapefile",
+        "c.geojson": "GeoJSON",
+        "d.gpkg": "GPKG",
+    }.items():
+        frame.to_file(tmp_path / name, driver=driver)
+    # Without its schema, GDAL would write one of its own, x.gfs.
+    (tmp_path / "a.xsd").unlink()
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    for name in ("a.gml", "b.shp", "c.geojson", "d.gpkg"):
+        (permit,) = read_permits(tmp_path / name, UTM).geometry
+        assert permit.normalize().equals_exact(outline(0, 0, 17, 20).normalize(), 1e-3)
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
 def test_a_layer_is_chosen_where_one_alone_has_outlines(tmp_path):
     path = tmp_path / "permits.gpkg"
     written(permits_of(Point(5e5, 5e6)), path, layer="shafts")
     written(permits_of(outline(0, 0, 17, 20)), path, layer="granted")
     assert len(read_permits(path, UTM)) == 1
     written(permits_of(outline(0, 0, 3, 3), outline(4, 4, 5, 5)), path, layer="applied for")
-    with pytest.raises(PermitError, match="layers granted, applied for; expected a file with one layer"):
+    with pytest.raises(PermitError, match=r"layers granted, applied for; .* --layer granted\."):
         read_permits(path, UTM)
-    assert len(read_permits(path, UTM, layer="applied for")) == 2
+    assert len(read_permits(path, UTM, layers=["applied for"])) == 2
+    assert len(read_permits(path, UTM, layers=["granted", "applied for"])) == 3
     with pytest.raises(
         PermitError, match="found no layer 'refused'; expected one of shafts, granted, applied"
     ):
-        read_permits(path, UTM, layer="refused")
+        read_permits(path, UTM, layers=["refused"])
 
 
 def no_system(folder):

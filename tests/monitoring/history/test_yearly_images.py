@@ -55,13 +55,12 @@ def test_other_metadata_decide_between_the_years_of_a_name(tmp_path):
         find_scenes(tmp_path)
 
 
-def test_scenes_of_all_formats_are_found_and_the_parts_of_a_vrt_are_not(tmp_path):
-    from ..scenes.drawn_products import product_numbers, write_l2a, zipped
-
+def test_scenes_of_all_formats_are_found_and_the_parts_of_a_vrt_are_not(tmp_path, products):
     write_image(tmp_path / "2015.tif", image_of(2015))
-    write_l2a(tmp_path, product_numbers())
+    products.write_l2a(tmp_path, products.product_numbers())
     older = "S2B_MSIL2A_20210226T095029_N0400_R079_T33TWN_20220226T130213.SAFE"
-    shutil.move(zipped(write_l2a(tmp_path / "x", product_numbers(), name=older, year=2021)), tmp_path)
+    numbers = products.product_numbers()
+    shutil.move(products.zipped(products.write_l2a(tmp_path / "x", numbers, name=older, year=2021)), tmp_path)
     shutil.rmtree(tmp_path / "x")
     for band in EuroMineImageProcessor().bands:
         write_image(tmp_path / f"part_{band}.tif", image_of(2015)[:1])
