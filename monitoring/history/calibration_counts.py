@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -14,11 +15,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from euromine.dataset_script.build_record import is_simulated_dataset
+from euromine.dataset_script.build_record import read_build_record
 from euromine.dataset_script.reading import read_dataset
 from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.monitoring.mapping.loading import model_digest
 from euromine.support.errors import DatasetError, ModelError, as_user_error
+from euromine.support.processing_levels import MEANINGS
 
 from .area_estimation import CHANGE_CLASSES, FOOTPRINT_CLASSES, Confusion
 from .calibration import Calibration
@@ -28,6 +30,8 @@ from .markov import fit_emission_prior
 from .smoothing import METHODS, smooth
 from .switch_rates import estimate_switch_rates
 from .year_stacks import Float, Maps
+
+logger = logging.getLogger(__name__)
 
 # Neighbouring pixels are alike: every third row and column is enough to fit one number.
 _THINNED = 3
@@ -67,6 +71,17 @@ def calibrate(
         DataError: The labels do not determine switch rates.
         ModelError: The model is not a footprint mapper, or takes other images.
     """
+    record = read_build_record(Path(dataset))
+    level = None if record is None else record.level
+    if level in MEANINGS and image_processor.level in MEANINGS and level != image_processor.level:
+        logger.warning(
+            "The images of %s are %s, but the model was trained on %s: the errors counted there are those of "
+            "%s images.",
+            dataset,
+            level,
+            image_processor.level,
+            level,
+        )
     rows = _series(dataset, split, ("images", "labels", "own", "site", "years"), revision)
     training = _series(dataset, training_split, ("labels", "own", "years"), revision)
     rates = estimate_switch_rates((row["labels"][owned_box(row["own"])], row["years"]) for row in training)
@@ -101,7 +116,7 @@ def calibrate(
         threshold=threshold,
         dataset=Path(dataset).name if Path(dataset).is_dir() else str(dataset),
         split=split,
-        simulated=is_simulated_dataset(Path(dataset)),
+        simulated=record is not None and record.simulated,
         digest=model_digest(model, image_processor),
     )
 

@@ -17,9 +17,11 @@ from typer.testing import CliRunner
 
 from euromine.commands import app
 from euromine.dataset_script.archive_writing import write_site
+from euromine.dataset_script.build_record import BuildRecord
 from euromine.dataset_script.shards import build_dataset
 from euromine.modeling.auto import create_model
 from euromine.modeling.image_processing import EuroMineImageProcessor
+from euromine.monitoring.history import calibration_counts
 from euromine.monitoring.history.calibration import Calibration
 from euromine.monitoring.history.calibration_counts import calibrate, confusion_counts, series_probability
 from euromine.monitoring.history.markov import posterior
@@ -194,6 +196,18 @@ def test_a_network_for_other_images_is_refused(dataset):
     processor = EuroMineImageProcessor(do_normalize=False, bands=["B02"], source_bands=["B02", "B03"])
     with pytest.raises(ModelError, match=r"^images"):
         calibrate(ReadingModel(), processor, dataset)
+
+
+def test_a_dataset_of_another_level_than_the_models_is_told(dataset, tmp_path, monkeypatch, caplog):
+    record = BuildRecord(simulated=True, format=2, shard_bytes=1, files="", splits={}, level="L2A")
+    monkeypatch.setattr(calibration_counts, "read_build_record", lambda folder: record)
+    for level in (None, "L2A", "L1C"):
+        processor = EuroMineImageProcessor(do_normalize=False, level=level)
+        found = calibrate(ReadingModel(), processor, dataset, progress=False)
+        assert found.simulated
+        assert ("trained on L1C: the errors counted there are those of L2A" in caplog.text) == (
+            level == "L1C"
+        )
 
 
 def test_a_split_that_is_missing_is_named(dataset):
