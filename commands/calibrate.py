@@ -1,11 +1,16 @@
 """`euromine calibrate`: count a model's errors and the switch rates of its training labels."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from euromine.support.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from euromine.monitoring.history.calibration import Calibration
 
 
 def calibrate(
@@ -27,6 +32,9 @@ def calibrate(
         Path | None,
         typer.Option(help="The file to write; calibration.json in the model's folder by default."),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that is no earlier calibration, too.")
+    ] = False,
 ) -> None:
     """Count a model's errors (for intervals of areas) and how often mines change (for smoothing).
 
@@ -38,16 +46,32 @@ def calibrate(
         )
     if threshold == 1:  # as `euromine series` does
         raise ArgumentError("--threshold: found 1.0; expected a probability of at least 0 and below 1.")
-    if out is not None and not out.absolute().parent.is_dir():
-        raise ArgumentError(
-            f"--out: found a file in {out.absolute().parent}, which does not exist; expected a file in an "
-            "existing folder."
-        )
+    from euromine.monitoring.history.calibration import CALIBRATION_NAME, is_calibration
+    from euromine.support.files import check_output_file
+    from euromine.support.locks import lock_file, lock_folder
+
+    target = Path(model) / CALIBRATION_NAME if out is None else out
+    check_output_file(target, is_calibration, overwrite=overwrite)
+    # Beside the model, a training that may replace it is excluded, too.
+    with lock_folder(Path(model)) if out is None else lock_file(target):
+        calibration = _count(model, dataset, split, training_split, threshold, device)
+        path = calibration.save(target)
+    rates = calibration.rates
+    typer.echo(
+        f"{path}: each year, {rates.expansion:.3%} of other ground turns into mine and "
+        f"{rates.reclamation:.3%} of mined ground turns back; errors counted at "
+        f"{_number_of_sites(len(calibration.footprints['none'].sites))} of the split {split}."
+    )
+
+
+def _count(
+    model: str, dataset: str, split: str, training_split: str, threshold: float, device: str | None
+) -> Calibration:
     from euromine.monitoring.history.calibration_counts import calibrate as count
     from euromine.monitoring.mapping.loading import load_model
 
     loaded = load_model(model, task="segmentation", device=device)
-    calibration = count(
+    return count(
         loaded.model,
         loaded.image_processor,
         dataset,
@@ -55,13 +79,6 @@ def calibrate(
         split=split,
         threshold=threshold,
         progress=True,
-    )
-    path = calibration.save(model if out is None else out)
-    rates = calibration.rates
-    typer.echo(
-        f"{path}: each year, {rates.expansion:.3%} of other ground turns into mine and "
-        f"{rates.reclamation:.3%} of mined ground turns back; errors counted at "
-        f"{_number_of_sites(len(calibration.footprints['none'].sites))} of the split {split}."
     )
 
 

@@ -13,6 +13,9 @@ def report(
         typer.Option(help="File to write; by default DIR/report.html, or DIR/report.pdf with --pdf."),
     ] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Write a PDF instead (needs euromine\\[pdf]).")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that is no earlier report, too.")
+    ] = False,
 ) -> None:
     """Write the report of a series: maps, areas, changes, permits, models and limitations.
 
@@ -21,5 +24,5 @@ def report(
     from euromine.monitoring.reporting.page import write_report  # pandas takes a moment to import
     from euromine.monitoring.result import SeriesResult
 
-    path = write_report(SeriesResult(folder), out, pdf=pdf)
+    path = write_report(SeriesResult(folder), out, pdf=pdf, overwrite=overwrite)
     typer.echo(f"Wrote {path}.")

@@ -21,8 +21,12 @@ class SeriesResult(SeriesFolder):
         RecordError: The folder holds no series, or an unfinished one.
     """
 
-    def report(self, path: str | os.PathLike[str] | None = None) -> Path:
-        """Write the report, one self-contained HTML file; default `report.html` in the folder."""
+    def report(self, path: str | os.PathLike[str] | None = None, *, overwrite: bool = False) -> Path:
+        """Write the report, one self-contained HTML file; default `report.html` in the folder.
+
+        Raises:
+            ArgumentError: There is a file that is no earlier report, and `overwrite` is off.
+        """
         from .reporting.page import write_report
 
-        return write_report(self, path)
+        return write_report(self, path, overwrite=overwrite)

@@ -11,12 +11,12 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from .errors import DataError, EuroMineError
+from .errors import ArgumentError, DataError, EuroMineError
 
 # Errors of torch and safetensors on a full disk, which do not carry the system's error number.
 _MESSAGES_OF_A_FULL_DISK = (
@@ -88,6 +88,39 @@ def read_bytes(path: Path, largest: int, error_class: type[EuroMineError] = Data
     check_regular(path, largest, error_class)
     with path.open("rb") as file:
         return file.read(largest)
+
+
+def check_output_file(path: Path, is_own: Callable[[Path], bool], *, overwrite: bool = False) -> None:
+    """Refuse a place for a file before the work that would fill it.
+
+    Args:
+        path: The file to write.
+        is_own: Whether an existing file is an earlier one of the same kind, which may be replaced.
+        overwrite: Whether any file may be replaced.
+
+    Raises:
+        ArgumentError: There is a folder, somebody else's file, or no folder for it.
+        OSError: The file cannot be written there.
+    """
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing"
+        raise ArgumentError(
+            f"{path}: found {found} at {folder}; expected an existing folder. Make it, or choose another "
+            "place with --out."
+        )
+    if path.is_dir():
+        raise ArgumentError(
+            f"{path}: found a folder; expected a file, or nothing yet. Name a file with --out."
+        )
+    # Under root, permissions count for nothing, but a read-only disk still does.
+    if not os.access(folder, os.W_OK):
+        raise OSError(f"{path}: cannot be written, because {folder} is read-only. Choose another with --out.")
+    if os.path.lexists(path) and not overwrite and not (path.is_file() and is_own(path)):
+        raise ArgumentError(
+            f"{path}: found a file of another kind; expected an earlier one of euromine, or nothing yet. "
+            "Pass --overwrite to replace it, or choose another place with --out."
+        )
 
 
 def write_bytes(path: Path, data: bytes) -> None:

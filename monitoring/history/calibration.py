@@ -122,6 +122,21 @@ class Calibration:
 _ADVICE = "Run `euromine calibrate` again."
 
 
+def is_calibration(path: Path) -> bool:
+    """Whether a file is a calibration, of whatever model and version."""
+    try:
+        return read_record(_Header, path).format == _FORMAT
+    except (RecordError, OSError):
+        return False
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The field by which a calibration is recognised."""
+
+    format: str
+
+
 @dataclass(frozen=True)
 class _ConfusionRecord:
     """A `Confusion` in the file."""

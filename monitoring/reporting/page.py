@@ -12,7 +12,7 @@ import jinja2
 from euromine.monitoring.history.file_names import REPORT
 from euromine.monitoring.history.folder import SeriesFolder
 from euromine.support.errors import MissingExtraError
-from euromine.support.files import explain_full_disk, write_bytes
+from euromine.support.files import check_output_file, explain_full_disk, write_bytes
 
 from .report_data import read_report_data
 from .sections import SECTIONS
@@ -21,8 +21,18 @@ from .summary import summary
 _TEMPLATE = "page.html.jinja"
 
 
+# By these, an earlier report is told from a file of somebody else's.
+_GENERATOR = b'<meta name="generator" content="euromine '
+_PDF_MARK = b"% Written by euromine report\n"
+_HEAD = 4096
+
+
 def write_report(
-    series: SeriesFolder, path: str | os.PathLike[str] | None = None, *, pdf: bool = False
+    series: SeriesFolder,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    pdf: bool = False,
+    overwrite: bool = False,
 ) -> Path:
     """Write the report of a series.
 
@@ -30,24 +40,32 @@ def write_report(
         series: The series.
         path: The file; by default `report.html`, or `report.pdf`, in the folder of the series.
         pdf: Write a PDF, which needs the extra "pdf".
+        overwrite: Replace a file that is no earlier report, too.
 
     Returns:
         The path of the file.
 
     Raises:
+        ArgumentError: There is another file in its place, a folder, or no folder for it.
         DataError: The folder lacks a file of its series, or one is damaged.
         MissingExtraError: WeasyPrint, or a library that it needs, is missing.
         OSError: The file cannot be written.
     """
     name = Path(REPORT).with_suffix(".pdf" if pdf else ".html")
     target = series.path / name if path is None else Path(path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target} cannot be written: there is no folder {target.parent}.")
+    check_output_file(target, _is_report, overwrite=overwrite)
     page = render_report(series, static=pdf)
     data = _pdf_of(page) if pdf else page.encode("utf-8")
     with explain_full_disk(target.parent, "the report"):
         write_bytes(target, data)
     return target
+
+
+def _is_report(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+        file.seek(max(0, path.stat().st_size - len(_PDF_MARK)))
+        return _GENERATOR in head or (head.startswith(b"%PDF") and file.read() == _PDF_MARK)
 
 
 def render_report(series: SeriesFolder, *, static: bool = False) -> str:
@@ -93,4 +111,4 @@ def _pdf_of(page: str) -> bytes:
 
     # A name in the page may look like a link: nothing but embedded data is ever fetched.
     fetcher = URLFetcher(allowed_protocols=("data",))
-    return bytes(weasyprint.HTML(string=page, url_fetcher=fetcher).write_pdf())
+    return bytes(weasyprint.HTML(string=page, url_fetcher=fetcher).write_pdf()) + _PDF_MARK

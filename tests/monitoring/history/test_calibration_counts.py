@@ -16,6 +16,7 @@ from sklearn.metrics import confusion_matrix
 from typer.testing import CliRunner
 
 from euromine.commands import app
+from euromine.commands import calibrate as calibrate_command
 from euromine.dataset_script.archive_writing import write_site
 from euromine.dataset_script.build_record import BuildRecord
 from euromine.dataset_script.shards import build_dataset
@@ -27,7 +28,8 @@ from euromine.monitoring.history.calibration_counts import calibrate, confusion_
 from euromine.monitoring.history.markov import posterior
 from euromine.monitoring.history.smoothing import METHODS, smooth
 from euromine.monitoring.history.switch_rates import estimate_switch_rates
-from euromine.support.errors import ArgumentError, ModelError
+from euromine.support.errors import ArgumentError, BusyError, ModelError
+from euromine.support.locks import lock_file, lock_folder
 
 YEARS = (2015, 2016, 2018)
 SHAPES = {"Spain_1": (170, 200), "Italy_1": (160, 180), "Austria_1": (190, 165), "Poland_1": (120, 160)}
@@ -189,7 +191,38 @@ def test_the_command_says_where_it_cannot_write(dataset, tmp_path):
     assert "--out: found none for someone/model" in str(result.exception)
     result = run(tmp_path, dataset, "--out", tmp_path / "nowhere" / "file.json")
     assert isinstance(result.exception, ArgumentError)
-    assert "nowhere, which does not exist; expected a file in an existing folder" in str(result.exception)
+    assert "found nothing at" in str(result.exception)
+    assert "nowhere; expected an existing folder" in str(result.exception)
+
+
+def test_a_file_that_is_no_calibration_is_kept_unless_told_otherwise(
+    model_folder, dataset, tmp_path, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(calibrate_command, "_count", lambda *given: asked.append(given) or saved)
+    saved = SimpleNamespace(
+        save=lambda path: path,
+        rates=SimpleNamespace(expansion=0.1, reclamation=0.1),
+        footprints={"none": SimpleNamespace(sites=())},
+    )
+    mine = tmp_path / "notes.json"
+    mine.write_text('{"format": "mine"}')
+    result = run(model_folder, dataset, "--out", mine)
+    assert isinstance(result.exception, ArgumentError)
+    assert "notes.json: found a file of another kind" in str(result.exception)
+    assert not asked
+    assert run(model_folder, dataset, "--out", mine, "--overwrite").exit_code == 0
+    mine.write_text('{"format": "euromine-calibration"}')
+    assert run(model_folder, dataset, "--out", mine).exit_code == 0
+    assert len(asked) == 2
+
+    with lock_folder(model_folder):  # a training, say
+        assert run(model_folder, dataset, "--out", mine).exit_code == 0
+        result = run(model_folder, dataset)
+        assert isinstance(result.exception, BusyError)
+    with lock_file(mine):
+        assert isinstance(run(model_folder, dataset, "--out", mine).exception, BusyError)
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_network_for_other_images_is_refused(dataset):

@@ -1,6 +1,8 @@
 """The report: what it says, what it shows, and that it needs nothing but itself."""
 
+import errno
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -12,7 +14,7 @@ import pytest
 
 from euromine.monitoring.reporting.page import render_report, write_report
 from euromine.monitoring.result import SeriesResult
-from euromine.support.errors import MissingExtraError
+from euromine.support.errors import ArgumentError, MissingExtraError, one_line
 
 from .html_page import Page
 from .written_series import DASH, MINUS, YEARS, write_series
@@ -133,11 +135,45 @@ def test_a_map_that_is_gone_is_named(tmp_path):
         render_report(SeriesResult(folder))
 
 
-def test_a_folder_that_is_not_there_is_named(series, tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=r"page\.html cannot be written: there is no folder .*missing\.$"
-    ):
-        write_report(series, tmp_path / "missing" / "page.html")
+@pytest.mark.parametrize(
+    ("place", "found"),
+    [
+        ("missing/page.html", "page.html: found nothing at .*missing; expected an existing folder"),
+        ("file/page.html", "page.html: found a file at .*file; expected an existing folder"),
+        ("folder", "folder: found a folder; expected a file"),
+        ("file", "file: found a file of another kind; expected an earlier one .* Pass --overwrite"),
+        ("link", "link: found a file of another kind"),
+    ],
+)
+def test_a_wrong_place_and_a_file_of_the_users_are_refused(series, tmp_path, place, found):
+    (tmp_path / "file").write_text("<html>mine</html>")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ArgumentError, match=found):
+        write_report(series, tmp_path / place)
+    assert (tmp_path / "file").read_text() == "<html>mine</html>"
+    assert not list(tmp_path.glob("_*"))
+
+
+def test_an_earlier_report_is_replaced_and_another_file_if_asked_to(series, tmp_path):
+    path = tmp_path / "page.html"
+    path.write_text("<html>mine</html>")
+    page = write_report(series, path, overwrite=True).read_bytes()
+    path.write_bytes(page + b"older")
+    assert write_report(series, path).read_bytes() == page
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_place_that_cannot_be_written_to_is_named_as_the_user_knows_it(
+    series, tmp_path, monkeypatch, number
+):
+    def refuse(path, data):
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(OSError, match="page") as caught:
+        write_report(series, tmp_path / "page.html")
+    assert one_line(caught.value) == f"{tmp_path / 'page.html'}: {os.strerror(number)}"
 
 
 # PDF
@@ -148,6 +184,10 @@ def test_the_pdf_has_pages_with_the_same_words(series, tmp_path, caplog):
     caplog.set_level("INFO")
     path = write_report(series, tmp_path / "report.pdf", pdf=True)
     assert path.read_bytes().startswith(b"%PDF-")
+    write_report(series, path, pdf=True)  # replaces an earlier one
+    path.write_bytes(path.read_bytes() + b"a note of the reader's")
+    with pytest.raises(ArgumentError, match="found a file of another kind"):
+        write_report(series, path, pdf=True)
     assert not [record for record in caplog.records if record.name.startswith("weasyprint")]
     if shutil.which("pdftotext"):
         text = subprocess.run(
