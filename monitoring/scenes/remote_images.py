@@ -17,7 +17,6 @@ from typing import Any
 from urllib.parse import urljoin
 
 import requests
-import urllib3
 
 from euromine.support.errors import SceneError
 from euromine.support.rasters import open_raster
@@ -36,6 +35,7 @@ WAITS = (1, 3, 9)
 
 _BLOCK = 2**20
 _KEPT_BLOCKS = 48
+_PACKET = 2**18
 _TIMEOUT = (20, 60)  # to connect, and between two packets
 _MOST_REDIRECTIONS = 5
 _EXPIRED = (401, 403, 404, 410)
@@ -125,7 +125,7 @@ class RemoteFile:
         for wait in (*WAITS, None):
             try:
                 return self._attempt(begin, end)
-            except (requests.ConnectionError, requests.Timeout, _TemporaryError) as error:
+            except (requests.RequestException, _TemporaryError) as error:
                 reason = str(error) if isinstance(error, _TemporaryError) else type(error).__name__
                 if wait is None:
                     raise OSError(
@@ -142,17 +142,15 @@ class RemoteFile:
             with self._answer(headers) as answer:
                 self._check(answer, begin)
                 expected = min(end, self.size) - begin
-                data = answer.raw.read(expected, decode_content=False)
-        except requests.exceptions.RequestException as error:
-            if isinstance(error, requests.ConnectionError | requests.Timeout):
-                raise
-            raise OSError(
-                f"{self._shown}: cannot be read from its server ({type(error).__name__})."
-            ) from error
-        except (OSError, urllib3.exceptions.HTTPError) as error:
+                data = b""
+                for part in answer.iter_content(_PACKET):
+                    data += part
+                    if len(data) > expected:
+                        break
+        except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
             raise _TemporaryError(type(error).__name__) from error
         if len(data) != expected:
-            raise _TemporaryError("the answer ended early")
+            raise _TemporaryError(f"{len(data)} of {expected} bytes")
         return data
 
     def _answer(self, headers: dict[str, str]) -> requests.Response:
