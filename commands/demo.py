@@ -53,16 +53,17 @@ def demo(
 
 def _run(out: Path, archive: Path | None, steps: Mapping[str, int], seed: int) -> None:
     from euromine.dataset_script.archive import Archive
+    from euromine.dataset_script.labelled_sites import labelled_archive
     from euromine.dataset_script.shards import build_dataset
 
     start = time.perf_counter()
     simulated = archive is None
     with _step("Archive"):
         archive = _simulated_archive(out / "archive", seed) if archive is None else archive
-        sites = Archive(archive)
+        sites = labelled_archive(Archive(archive), skip_unlabelled=True)
         splits = _choose_splits(sites, out)
     with _step("Shards"):
-        dataset = build_dataset(archive, out / "euromine", splits=splits)
+        dataset = build_dataset(archive, out / "euromine", splits=splits, skip_unlabelled=True)
     results = {}
     # Few pixels change in a year, many in a decade: drawing intervals evenly, a few hundred steps suffice.
     pairs = {"pairs_per_patch": 9, "interval_sampling": "balanced"}
