@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from euromine.support.csv_tables import csv_text
 from euromine.support.errors import DataError
 from euromine.support.files import write_bytes, write_text
-from euromine.support.markdown import table
+from euromine.support.markdown import escaped, table
 
 from .results import BenchmarkRun, Score
 from .table_figures import draw_efficiency, draw_table
@@ -92,7 +91,7 @@ def _setup(runs: Sequence[BenchmarkRun]) -> list[str]:
     kind, dataset = record.kind, record.dataset
     sites = record.sites
     seeds = sorted({run.seed for run in runs})
-    named = f"{dataset.name}" + (f" at {dataset.revision}" if dataset.revision else "")
+    named = escaped(dataset.name) + (f" at {escaped(dataset.revision)}" if dataset.revision else "")
     recipes = sorted({f"{run.record.recipe}{_given(run)}" for run in runs})
     hardware = sorted({_hardware(run) for run in runs})
     versions = sorted(
@@ -140,14 +139,16 @@ def _table_parts(rows: Sequence[Row], layout: TableLayout, simulated: bool) -> l
         header += [title, "95 % over sites", "the paper's"]
     lines = []
     for row in rows:
-        line = [row.network]
+        line = [escaped(row.network)]
         for _, name, _ in layout.headlines:
             score = row.headlines[name]
             line += [shown(score), shown_interval(score), _published(row, name)]
         lines.append([*line, str(len(row.runs))])
     part_lines = []
     for row in rows:
-        part_lines.append([row.network, *(shown(Score((score.mean,))) for score in row.parts.values())])
+        part_lines.append(
+            [escaped(row.network), *(shown(Score((score.mean,))) for score in row.parts.values())]
+        )
         if row.paper is not None:
             part_lines.append(["*the paper's*", *(_published(row, part) for part in row.parts)])
     note = " (simulated data)" if simulated else ""
@@ -298,9 +299,5 @@ def runs_csv(tables: Mapping[str, Sequence[Row]]) -> str:
 
 
 def _csv(lines: Sequence[Mapping[str, Any]]) -> str:
-    text = io.StringIO()
     names = list(dict.fromkeys(name for line in lines for name in line))
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
+    return csv_text(names, ([line.get(name) for name in names] for line in lines))

@@ -16,7 +16,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from euromine.support.csv_tables import csv_text
 from euromine.support.errors import DataError
+from euromine.support.markdown import escaped
 
 from .archive import Archive
 from .site_areas import SiteAreas
@@ -54,17 +56,14 @@ class Table:
 
     def to_csv(self) -> str:
         """As CSV, areas to the square metre."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.header)
-        writer.writerows(
-            [f"{cell:.6f}" if isinstance(cell, float) else cell for cell in row] for row in self.rows
+        return csv_text(
+            self.header,
+            ([f"{cell:.6f}" if isinstance(cell, float) else cell for cell in row] for row in self.rows),
         )
-        return text.getvalue()
 
     def to_markdown(self) -> str:
         """As Markdown under its title, areas to the hectare."""
-        lines = [self.header, *(tuple(map(_shown, row)) for row in self.rows)]
+        lines = [self.header, *(tuple(escaped(_shown(cell)) for cell in row) for row in self.rows)]
         widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(self.header))]
         # Names to the left, numbers to the right.
         texts = [any(isinstance(row[column], str) for row in self.rows) for column in range(len(widths))]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from euromine.support.markdown import escaped
 from euromine.support.processing_levels import MEANINGS
 
 DESCRIPTION = (
@@ -64,8 +65,9 @@ def write_card(
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # Markdown, from our own numbers and names
+        autoescape=False,  # Markdown: the template escapes the names of sites and countries
     )
+    environment.filters["escaped"] = escaped
     images = sum(split["images"] for split in statistics["splits"].values())
     text = environment.get_template("dataset_card.md.jinja").render(
         citation=CITATION,

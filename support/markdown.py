@@ -1,8 +1,28 @@
-"""Markdown that model cards and benchmarks share."""
+"""Markdown that cards and benchmarks share: tables, and names that stay names."""
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Sequence
+
+# What makes code, emphasis, links, pictures, tables, headings, mathematics or strikethrough. Within a word
+# such as Austria_1, an underscore makes nothing.
+_MARKUP = re.compile(r"[\\`*\[\]|~$#!]|(?<![^\W_])_|_(?![^\W_])")
+# Hosts make links of these.
+_LINKS = re.compile(r"(?<=\w):(?=//)|(?<=www)\.|@")
+
+
+def escaped(text: object) -> str:
+    """A name as text in Markdown, whatever is in it: no HTML, no markup, no link, in one line.
+
+    Args:
+        text: Such as the name of a site, a dataset or a repository.
+    """
+    shown = "".join(letter if letter.isprintable() else " " for letter in str(text))
+    shown = html.escape(" ".join(shown.split()), quote=False)
+    shown = _MARKUP.sub(r"\\\g<0>", shown)
+    return _LINKS.sub(lambda found: f"&#{ord(found[0])};", shown)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: bool = True) -> str:

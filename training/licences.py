@@ -81,7 +81,7 @@ def weights_licence(pretrained: str | None) -> WeightsLicence:
     of_each = [CHECKPOINTS.get(source, _Terms(_UNKNOWN)) for source in sources]
     if all(terms.identifier in PERMISSIVE for terms in of_each):
         begun = " and ".join(
-            f"`{origin_name(source)}` ({PERMISSIVE[terms.identifier]})"
+            f"{_code(origin_name(source))} ({PERMISSIVE[terms.identifier]})"
             for source, terms in zip(sources, of_each, strict=True)
         )
         return WeightsLicence(OWN, None, None, f"Apache-2.0; training started from {begun}.")
@@ -91,7 +91,7 @@ def weights_licence(pretrained: str | None) -> WeightsLicence:
         for source, terms in zip(sources, of_each, strict=True)
         if terms.identifier not in PERMISSIVE
     )
-    origin = f"training started from `{origin_name(pretrained)}`"
+    origin = f"training started from {_code(origin_name(pretrained))}"
     page = None if Path(pretrained).exists() else f"https://huggingface.co/{pretrained}"
     if terms.title:
         sentence = f"{origin}, so these weights are subject to {terms.title} ({terms.link})."
@@ -100,6 +100,11 @@ def weights_licence(pretrained: str | None) -> WeightsLicence:
     where = f" ({page})" if page else ""
     sentence = f"{origin}; {known}{where}. Check it before using these weights for anything but research."
     return WeightsLicence("other", "as-the-base-model", page, sentence)
+
+
+def _code(name: str) -> str:
+    """A name as code in Markdown."""
+    return f"`{name.replace('`', chr(39))}`"
 
 
 def origin_name(pretrained: str) -> str:

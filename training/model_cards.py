@@ -8,7 +8,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from euromine.modeling.auto import CHANGE_DETECTION
 from euromine.support import files
-from euromine.support.markdown import table
+from euromine.support.markdown import escaped, table
 from euromine.support.processing_levels import MEANINGS
 from euromine.support.run_records import Protocol, RunResults
 
@@ -301,7 +301,7 @@ def _protocol_rows(results: RunResults) -> list[tuple[str, str]]:
         if protocol.training == "series":
             rows["pairs"] += "; the pairs of a patch share a batch, and each of its years is encoded once"
             rows["batch"] += " patches"
-    return list(rows.items())
+    return [(name, escaped(value)) for name, value in rows.items()]
 
 
 def _level_name(protocol: Protocol) -> str:

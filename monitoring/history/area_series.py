@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from euromine.support.csv_tables import csv_text
 from euromine.support.errors import GridError
 from euromine.support.files import write_text
 from euromine.support.ground_areas import HECTARE, PixelAreas, pixel_areas
@@ -241,11 +240,8 @@ def write_areas(rows: Sequence[Row], path: str | os.PathLike[str], row_type: typ
     Raises:
         OSError: The file cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(field.name for field in fields(row_type))
-    writer.writerows([_cell(value) for value in astuple(row)] for row in rows)
-    write_text(Path(path), text.getvalue())
+    header = [field.name for field in fields(row_type)]
+    write_text(Path(path), csv_text(header, ([_cell(value) for value in astuple(row)] for row in rows)))
 
 
 def _sums(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from euromine.support.csv_tables import safe_cell
 from euromine.support.errors import ArgumentError, PermitError
 from euromine.support.files import write_text
 from euromine.support.geopackages import require_geopandas
@@ -118,7 +119,9 @@ def write_findings(
     rows = findings.drop(columns="geometry").round(
         {"area_ha": 4, "longitude": 6, "latitude": 6, "outside_share": 4, "perimeter_m": 1}
     )
-    write_text(Path(table), rows.to_csv(index=False, lineterminator="\n"))
+    texts = rows.select_dtypes(exclude="number").columns
+    rows[texts] = rows[texts].map(safe_cell)
+    write_text(Path(table), rows.rename(columns=safe_cell).to_csv(index=False, lineterminator="\n"))
 
 
 def _parts_outside(
