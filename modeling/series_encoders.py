@@ -20,6 +20,7 @@ from transformers import (
 
 from .pretrained import EncoderWeights, is_encoder
 from .resnet import ResNet, resnet_weights
+from .segformer import use_quick_layers
 from .stem import load_checkpoint
 
 _MIT_FIELDS: dict[str, dict[str, Any]] = {
@@ -92,6 +93,7 @@ class MixTransformer(_TransformersEncoder):
     def __init__(self, name: str, config: SegformerConfig) -> None:
         super().__init__()
         self.network = SegformerModel(config)
+        use_quick_layers(self.network)
         self.widths = tuple(config.hidden_sizes)
         self.checkpoints = (f"nvidia/{name}",)
 
