@@ -132,6 +132,8 @@ class RunResults:
         versions: Versions of the libraries.
         hardware: The device that it was trained on.
         history: Trainer's logs of losses and of validation scores.
+        timing: Times and speeds of the evaluations, by step: all that differs between a run that was killed
+            and resumed on a CPU and one that was not, in the same folder.
     """
 
     task: str
@@ -145,6 +147,7 @@ class RunResults:
     versions: dict[str, str]
     hardware: str
     history: list[dict[str, Any]] = field(default_factory=list)
+    timing: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def scored_split(self) -> str | None:

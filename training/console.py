@@ -19,6 +19,11 @@ logger = logging.getLogger(__name__)
 _TIMING = ("runtime", "samples_per_second", "steps_per_second", "model_preparation_time")
 
 
+def is_timing(name: str) -> bool:
+    """Whether an entry of a log is a time or a speed, which differ between runs that are otherwise equal."""
+    return name.endswith(_TIMING)
+
+
 def configure_logging(training: TrainingArguments) -> None:
     """Print the project's log as plain lines: all of it on the first process, errors alone on the others."""
     transformers_logging.disable_progress_bar()
@@ -45,7 +50,7 @@ def log_line(logs: Mapping[str, Any], step: int, steps: int) -> str:
         prefix = f"{split}_"
         scores = {name.removeprefix(prefix): value for name, value in logs.items() if name.startswith(prefix)}
         named = {"eval": "validation"}.get(split, split)
-        parts = [named, *(f"{name} {value:.4f}" for name, value in scores.items() if name not in _TIMING)]
+        parts = [named, *(f"{name} {value:.4f}" for name, value in scores.items() if not is_timing(name))]
     elif "train_runtime" in logs:
         parts = [f"trained in {logs['train_runtime']:.0f} s"]
     else:

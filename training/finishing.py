@@ -13,7 +13,7 @@ from euromine.support import files
 from euromine.support.records import as_stored, write_record
 from euromine.support.run_records import RESULTS_FILE, RunResults
 
-from .console import log_scores
+from .console import is_timing, log_scores
 from .data import sites_of
 from .evaluation import HEADLINES, predict_series
 from .figures import draw_predictions
@@ -106,11 +106,10 @@ def _validation_scores(state: TrainerState) -> dict[str, float] | None:
     if not evaluations:
         return None
     selected = [log for log in evaluations if log["step"] == state.best_global_step] or evaluations
-    timing = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
     return {
         name.removeprefix("eval_"): value
         for name, value in selected[-1].items()
-        if name.startswith("eval_") and name not in timing and not name.endswith("preparation_time")
+        if name.startswith("eval_") and not is_timing(name)
     }
 
 

@@ -15,6 +15,7 @@ from euromine.modeling.auto import published_weights
 from euromine.support.run_records import ModelFacts, Protocol, RunResults, TrainingFacts
 
 from .arguments import ChangeDetectionArguments, ScriptArguments
+from .console import is_timing
 from .data import sites_of
 from .evaluation import HEADLINES
 from .run_folder import Run, make_run_record
@@ -39,6 +40,7 @@ def make_results(
         details: All scores of each metric, by split and metric.
     """
     script, training = run.script, run.training
+    logs = [log for log in trainer.state.log_history if "loss" in log or "eval_of1_pooled" in log]
     return RunResults(
         task=script.task,
         architecture=script.architecture,
@@ -55,7 +57,12 @@ def make_results(
         protocol=_protocol(run, trainer),
         versions={name: version(name) for name in ("euromine", "torch", "transformers", "datasets")},
         hardware=_hardware(training),
-        history=[log for log in trainer.state.log_history if "loss" in log or "eval_of1_pooled" in log],
+        history=[{name: value for name, value in log.items() if not is_timing(name)} for log in logs],
+        timing=[
+            {name: value for name, value in log.items() if name == "step" or is_timing(name)}
+            for log in logs
+            if any(is_timing(name) for name in log)
+        ],
     )
 
 

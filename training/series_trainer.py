@@ -1,6 +1,7 @@
 """transformers' Trainer for series of years: evaluation over whole series, training that resumes exactly."""
 
 import logging
+import math
 import random
 from collections.abc import Mapping
 from inspect import signature
@@ -20,6 +21,7 @@ from euromine.modeling.change_detection import year_pairs
 from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.support import files
 from euromine.support.errors import ModelError
+from euromine.support.records import read_values
 
 from . import checkpoints, own_files
 from .collation import IGNORED, SeriesCollator, augmented, without_unowned
@@ -28,6 +30,8 @@ from .evaluation import SeriesScores, predict_series
 from .sampling import EpochSampler
 
 logger = logging.getLogger(__name__)
+
+_UNLOGGED = "unlogged_loss.json"
 
 
 class SeriesTrainer(Trainer):
@@ -69,6 +73,7 @@ class SeriesTrainer(Trainer):
         self.augmentation = augmentation
         self.sampler = sampler or EpochSampler(len(train_dataset), data_seed(args))
         self._staging: Path | None = None
+        self._resumed_from: Path | None = None
         if args.ddp_find_unused_parameters is None:
             # Maps may be left out of the loss, which Trainer does not expect with checkpointed gradients.
             args.ddp_find_unused_parameters = True
@@ -82,6 +87,7 @@ class SeriesTrainer(Trainer):
             compute_metrics=scores,
             callbacks=[_Draws(self.sampler), *(callbacks or [])],
         )
+        self.add_callback(_UnloggedLoss(self))
         # Losses of the parts of a batch, and of several processes, add up to that of the whole.
         self.model_accepts_loss_kwargs = "num_items_in_batch" in signature(model.forward).parameters
         self.remove_callback(PrinterCallback)
@@ -202,6 +208,7 @@ class SeriesTrainer(Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         """As Trainer's, also for networks whose tensors have other names on disk."""
+        self._resumed_from = Path(resume_from_checkpoint)
         if isinstance(self.model, FSDPModule) or self.is_deepspeed_enabled:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
@@ -243,13 +250,26 @@ class SeriesTrainer(Trainer):
             best = output_dir / f"checkpoint-{self.state.best_global_step}"
             if best.name == name or best.is_dir():
                 self.state.best_model_checkpoint = str(best)
-            self.accelerator.wait_for_everyone()
+            unlogged = float(self.accelerator.gather(self._tr_loss).mean())
             if self.args.should_save:
+                files.write_json(
+                    staging / name / _UNLOGGED, {"loss": unlogged, "since": self._globalstep_last_logged}
+                )
                 self.state.save_to_json(str(staging / name / TRAINER_STATE_NAME))
                 checkpoints.publish(staging / name, output_dir / name)
                 checkpoints.remove(staging)
                 checkpoints.rotate(output_dir, self.args.save_total_limit, self.state.best_model_checkpoint)
         self.accelerator.wait_for_everyone()
+
+    def restore_unlogged_loss(self) -> None:
+        """Go on with the losses that a checkpoint's training had summed up since its last log."""
+        path = None if self._resumed_from is None else self._resumed_from / _UNLOGGED
+        if path is None or not path.is_file():  # of an earlier version
+            return
+        stored = read_values(dict[str, float | None], path)
+        loss = stored["loss"] if stored["loss"] is not None else math.nan
+        self._tr_loss = torch.tensor(loss, device=self.args.device)
+        self._globalstep_last_logged = int(stored["since"])
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
         """Do nothing: `hub_push.py` has made the repository and sends the finished model there."""
@@ -304,6 +324,18 @@ def load_weights(model: PreTrainedModel, folder: str) -> None:
 def data_seed(args: TrainingArguments) -> int:
     """The seed of the order of rows."""
     return args.seed if args.data_seed is None else args.data_seed
+
+
+class _UnloggedLoss(TrainerCallback):
+    """Restores, once training has begun, the losses since the last log before a checkpoint."""
+
+    def __init__(self, trainer: SeriesTrainer) -> None:
+        self.trainer = trainer
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.trainer.restore_unlogged_loss()
 
 
 class _Draws(TrainerCallback):

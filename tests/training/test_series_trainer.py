@@ -482,6 +482,19 @@ def test_evaluations_in_between_do_not_change_what_is_learnt(make_trainer):
     assert_equal_weights(*trained)
 
 
+def test_losses_logged_after_resuming_are_those_of_an_undisturbed_training(make_trainer):
+    """Also where the checkpoint lies between two logs, whose loss is a mean over the steps between them."""
+    options = {"save_strategy": "steps", "save_steps": 1, "logging_steps": 3, "max_steps": 7}
+    whole = make_trainer(plain_segmenter(), name="whole", save_total_limit=None, **options)
+    whole.train()
+    expected = [log for log in whole.state.log_history if "loss" in log]
+    assert [log["step"] for log in expected] == [3, 6]
+    for step in (2, 3, 4):
+        again = make_trainer(plain_segmenter(), name="again", **options)
+        again.train(resume_from_checkpoint=str(Path(whole.args.output_dir) / f"checkpoint-{step}"))
+        assert [log for log in again.state.log_history if "loss" in log] == expected
+
+
 def test_dropout_and_turns_differ_from_step_to_step(make_trainer):
     drawn: list[bytes] = []
     trainer = make_trainer(
