@@ -23,6 +23,8 @@ from tqdm import tqdm
 from euromine.dataset_script.reading import read_dataset
 from euromine.dataset_script.splits import split_sites
 from euromine.support.errors import ArgumentError, DatasetError, EuroMineError, one_line
+from euromine.support.interrupts import INTERRUPTED, RESUME, say_interrupted
+from euromine.support.locks import lock_folder
 from euromine.training.arguments import parse_arguments
 from euromine.training.data import digest_of
 
@@ -55,11 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"tables: {one_line(error)}\n")
         return 2
     try:
-        failed = [] if options.tables_only else run_jobs(jobs, runs, out, dataset, options)
-        return _finish(out, jobs, options.tasks, failed)
+        with lock_folder(out):
+            failed = [] if options.tables_only else run_jobs(jobs, runs, out, dataset, options)
+            return _finish(out, jobs, options.tasks, failed)
     except KeyboardInterrupt:
-        sys.stderr.write("tables: interrupted; the same command resumes here\n")
-        return 130
+        say_interrupted("tables", KeyboardInterrupt(RESUME))
+        return INTERRUPTED
     except (EuroMineError, OSError) as error:
         sys.stderr.write(f"tables: {one_line(error)}\n")
         return 1

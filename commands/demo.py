@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from euromine.support.errors import ArchiveError
+from euromine.dataset_script.build_record import BUILD_FILE
+from euromine.support.errors import ArchiveError, ArgumentError
 from euromine.support.files import atomic_file, write_json
 from euromine.support.interrupts import INTERRUPTED, run_child
 from euromine.support.locks import lock_folder
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _SITES = 10
 _SIZE = (224, 288)
 _SEGMENTER, _CHANGE_DETECTOR = "segformer-b0", "tinycd"
+_METRICS, _PICTURE = "metrics.json", "demo.png"
 
 
 def demo(
@@ -48,7 +50,18 @@ def demo(
     Steps that an earlier run finished are not repeated.
     """
     with lock_folder(out):
+        _check_own(out)
         _run(out, archive, {_SEGMENTER: segmenter_steps, _CHANGE_DETECTOR: change_steps}, seed)
+
+
+def _check_own(out: Path) -> None:
+    """Refuse a folder whose files the last step would replace, unless an earlier demo got that far."""
+    found = [name for name in (_METRICS, _PICTURE) if (out / name).exists()]
+    if found and not (out / "euromine" / BUILD_FILE).is_file():
+        raise ArgumentError(
+            f"{out}: found {' and '.join(found)}, which no demo wrote; expected a new folder, or that of an "
+            "earlier demo. Choose another one."
+        )
 
 
 def _run(out: Path, archive: Path | None, steps: Mapping[str, int], seed: int) -> None:
@@ -77,14 +90,14 @@ def _run(out: Path, archive: Path | None, steps: Mapping[str, int], seed: int) -
     with _step("Maps"):
         site = _site_to_map(sites, results[_SEGMENTER])
         series = _map_site(site, out)
-    _draw(series, out / "demo.png", simulated)
+    _draw(series, out / _PICTURE, simulated)
     metrics = {
         "simulated": simulated,
         "archive": str(archive),
         "mapped_site": site.name,
         **{name: {"task": found.task, "scores": found.scores} for name, found in results.items()},
     }
-    write_json(out / "metrics.json", metrics)
+    write_json(out / _METRICS, metrics)
     _summarise(metrics, out, time.perf_counter() - start)
 
 

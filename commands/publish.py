@@ -65,7 +65,9 @@ def publish_model(
 ) -> None:
     """Publish a trained model: weights, configuration, image processor, remote code, card with scores."""
     from euromine.hub.trained_model import model_contents
+    from euromine.support.locks import check_unlocked
 
+    check_unlocked(folder)  # a training would change the files while they are sent
     _publish(lambda name: model_contents(folder, name), repository, dry_run, force, private, revision)
 
 

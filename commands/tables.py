@@ -1,9 +1,13 @@
 """`euromine tables`: the paper's Tables 1, 2 and 3 from any archive."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+_PAGE = "tables.md"
+_HEADING = "# Mine areas of "
 
 
 def tables(
@@ -27,6 +31,10 @@ def tables(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Number of processes; by default one per core.")
     ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace files that are no earlier tables, too."),
+    ] = False,
 ) -> None:
     """Tabulate mine area by country and production type, by year, and its change by interval.
 
@@ -36,25 +44,37 @@ def tables(
     from euromine.dataset_script.area_tables import is_published, make_tables, read_production
     from euromine.dataset_script.labelled_sites import sites_and_years, unlabelled_years
     from euromine.dataset_script.site_areas import CONVENTIONS, measure_archive
-    from euromine.support.files import write_text
+    from euromine.support.files import check_output_file, write_text
+    from euromine.support.locks import lock_folder
 
     kinds = None if production is None else read_production(production)
     source = Archive(archive)
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)  # before minutes of measuring
-    measured = measure_archive(source, areas, all_sites=all_sites, workers=workers)
-    made = make_tables(measured, kinds, beside_paper=is_published(source) and not source.simulated)
-    unlabelled = sites_and_years(source.sites, unlabelled_years(source))
-    lines = [
-        f"# Mine areas of {source.path.name}{' (simulated)' if source.simulated else ''}",
-        f"{len(measured)} sites; {CONVENTIONS[areas]}.",
-        *([f"Not measured, without labels: {unlabelled}."] if unlabelled else []),
-        *(table.to_markdown().rstrip() for table in made),
-    ]
-    page = "\n\n".join(lines) + "\n"
-    typer.echo(page)
-    if out is not None:
-        for table in made:
-            write_text(out / f"{table.name}.csv", table.to_csv())
-        write_text(out / "tables.md", page)
-        typer.echo(f"{out} holds tables.md and {', '.join(f'{table.name}.csv' for table in made)}.", err=True)
+    with lock_folder(out) if out is not None else nullcontext():
+        if out is not None:  # before minutes of measuring
+            check_output_file(out / _PAGE, _is_page, overwrite=overwrite)
+        measured = measure_archive(source, areas, all_sites=all_sites, workers=workers)
+        made = make_tables(measured, kinds, beside_paper=is_published(source) and not source.simulated)
+        unlabelled = sites_and_years(source.sites, unlabelled_years(source))
+        lines = [
+            f"{_HEADING}{source.path.name}{' (simulated)' if source.simulated else ''}",
+            f"{len(measured)} sites; {CONVENTIONS[areas]}.",
+            *([f"Not measured, without labels: {unlabelled}."] if unlabelled else []),
+            *(table.to_markdown().rstrip() for table in made),
+        ]
+        page = "\n\n".join(lines) + "\n"
+        typer.echo(page)
+        if out is None:
+            return
+        names = [f"{table.name}.csv" for table in made]
+        is_again = (out / _PAGE).exists()  # the page comes first, and stands for the tables
+        for name in names:
+            check_output_file(out / name, lambda _: is_again, overwrite=overwrite)
+        write_text(out / _PAGE, page)
+        for name, table in zip(names, made, strict=True):
+            write_text(out / name, table.to_csv())
+    typer.echo(f"{out} holds {_PAGE} and {', '.join(names)}.", err=True)
+
+
+def _is_page(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_HEADING)) == _HEADING.encode()

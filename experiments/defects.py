@@ -35,6 +35,8 @@ from euromine.modeling.auto import SEGMENTATION, list_models
 from euromine.simulation.simulated_site import simulate_site
 from euromine.support.errors import ArgumentError, DatasetError, EuroMineError, one_line
 from euromine.support.files import write_json, write_text
+from euromine.support.interrupts import INTERRUPTED, RESUME, say_interrupted
+from euromine.support.locks import lock_folder
 from euromine.support.records import read_record
 from euromine.support.run_records import RESULTS_FILE, RunResults
 from euromine.training import checkpoints
@@ -76,15 +78,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 2
     try:
-        trained = train_all(options)
-        effects = measure(trained, options)
+        with lock_folder(options.out):
+            trained = train_all(options)
+            effects = measure(trained, options)
+            write(effects, trained, options)
     except KeyboardInterrupt:
-        sys.stderr.write("defects: interrupted; the same command resumes here\n")
-        return 130
+        say_interrupted("defects", KeyboardInterrupt(RESUME))
+        return INTERRUPTED
     except (EuroMineError, OSError) as error:
         sys.stderr.write(f"defects: {one_line(error)}\n")
         return 1
-    write(effects, trained, options)
     sys.stdout.write(f"{options.out / 'defects.md'}\n")
     return 0
 

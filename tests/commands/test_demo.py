@@ -10,7 +10,9 @@ from PIL import Image
 
 from euromine.commands import demo
 from euromine.dataset_script.archive import Archive
+from euromine.support.errors import ArgumentError, BusyError
 from euromine.support.ground_areas import PixelAreas
+from euromine.support.locks import lock_folder
 
 
 def test_sites_of_the_benchmark_take_its_corrected_split(tmp_path: Path) -> None:
@@ -59,3 +61,18 @@ def test_the_picture_shows_any_number_of_years(years: int, tmp_path: Path) -> No
         }
     assert {(255, 0, 0), (0, 255, 0), demo._GAINED, demo._LOST} <= found
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_with_files_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text("mine")
+    with pytest.raises(ArgumentError, match=r"found metrics\.json, which no demo wrote"):
+        demo.demo(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+    (tmp_path / "euromine").mkdir()
+    (tmp_path / "euromine" / "build.json").touch()
+    demo._check_own(tmp_path)
+
+
+def test_a_second_demo_in_one_folder_is_refused(tmp_path: Path) -> None:
+    with lock_folder(tmp_path), pytest.raises(BusyError, match="found another run at work"):
+        demo.demo(tmp_path)

@@ -10,6 +10,8 @@ import typer.testing
 
 from euromine.commands import app
 from euromine.dataset_script.archive_writing import write_site
+from euromine.support.errors import ArgumentError, BusyError
+from euromine.support.locks import lock_folder
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +84,22 @@ def test_a_mistake_is_one_sentence(arguments: tuple[str, ...], sentence: str, ar
     result = run(*(part.format(archive=archive) for part in arguments))
     assert isinstance(result.exception, ValueError | OSError)
     assert sentence in str(result.exception)
+
+
+def test_files_that_are_no_earlier_tables_are_kept_unless_told_otherwise(
+    archive: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "table3_intervals.csv"
+    mine.write_text("mine")
+    result = run(archive, "--out", tmp_path, "--workers", 1)
+    assert isinstance(result.exception, ArgumentError)
+    assert "table3_intervals.csv: found a file of another kind" in str(result.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["table3_intervals.csv"]
+    assert mine.read_text() == "mine"
+    assert run(archive, "--out", tmp_path, "--workers", 1, "--overwrite").exit_code == 0
+    assert run(archive, "--out", tmp_path, "--workers", 1).exit_code == 0, "its own tables are replaced"
+    (tmp_path / "tables.md").write_text("# Notes")
+    result = run(archive, "--out", tmp_path, "--workers", 1)
+    assert "tables.md: found a file of another kind" in str(result.exception)
+    with lock_folder(tmp_path):
+        assert isinstance(run(archive, "--out", tmp_path, "--workers", 1).exception, BusyError)

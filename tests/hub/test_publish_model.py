@@ -10,9 +10,13 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 from transformers import AutoModelForSemanticSegmentation
+from typer.testing import CliRunner
 
+from euromine.commands import app
 from euromine.hub.trained_model import model_contents
 from euromine.modeling import AutoModelForChangeDetection
+from euromine.support.errors import BusyError
+from euromine.support.locks import lock_folder
 
 from .card_rules import errors_of, missing_from
 from .conftest import Worker
@@ -221,3 +225,10 @@ def test_no_path_of_this_machine_is_published(folder: Path, tmp_path: Path) -> N
     public = json.loads(files["metrics.json"])
     assert public["protocol"]["pretrained"] == "unet, heads, org/model"
     assert public["training"]["arguments"] == {"pretrained": "unet", "others": ["x", "y", "org/model"]}
+
+
+def test_a_model_is_not_published_while_a_training_writes_to_its_folder(tmp_path: Path) -> None:
+    with lock_folder(tmp_path):
+        result = CliRunner().invoke(app, ["publish", "model", str(tmp_path), "someone/model", "--dry-run"])
+    assert isinstance(result.exception, BusyError)
+    assert "found another run at work" in str(result.exception)
