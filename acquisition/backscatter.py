@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from euromine.support.rasters import gdal_cache
+
 from .acquisition_record import UsedItem, UsedPass, YearRecord, file_digest, year_digest, year_tags
 from .cog_writing import image_draft
 from .composites import NO_BACKSCATTER, mean_power
 from .remote_rasters import RemoteFile, read_on_grid
 from .scene_items import POLARISATIONS, RefusedItemError, SceneItem, passes
-from .scene_reading import PART, read_ahead
+from .scene_reading import CACHE_BYTES, PART, read_ahead
 from .site_grids import SiteGrid
 from .site_plans import SitePlan
 from .year_images import Progress
@@ -58,7 +60,7 @@ def _made(
         for _, _, part, name in bands
     ]
     total, empty = len(chosen) * len(bands), 0
-    with image_draft(path, grid, len(POLARISATIONS), NO_BACKSCATTER) as draft:
+    with gdal_cache(CACHE_BYTES), image_draft(path, grid, len(POLARISATIONS), NO_BACKSCATTER) as draft:
         for (top, left, _, name), powers in zip(bands, read_ahead(tasks), strict=True):
             decibels = mean_power(powers)
             if name == POLARISATIONS[0]:

@@ -107,6 +107,10 @@ class RangedFile:
         if end:
             self._fetch_missing(begin, end)
 
+    def forget(self) -> None:
+        """Drop all ranges but the first, that of the header."""
+        del self._starts[1:], self._parts[1:]
+
     def _has(self, offset: int, length: int) -> bool:
         place = bisect_right(self._starts, offset) - 1
         return place >= 0 and offset + length <= self._starts[place] + len(self._parts[place])

@@ -76,8 +76,7 @@ def read_on_grid(file: RemoteFile, grid: SiteGrid, factor: int = 1) -> NDArray[A
         OSError: The server does not answer, or gives no access.
     """
     with _opened(file) as (dataset, ranged):
-        ranged.prefetch(_blocks(dataset, grid))
-        return _read(dataset, grid, factor)
+        return _read(dataset, ranged, grid, factor)
 
 
 def window_bytes(file: RemoteFile, grid: SiteGrid) -> int:
@@ -86,7 +85,7 @@ def window_bytes(file: RemoteFile, grid: SiteGrid) -> int:
     Args and errors as for `read_on_grid`.
     """
     with _opened(file) as (dataset, _):
-        return sum(length for _, length in _blocks(dataset, grid))
+        return sum(length for row in _blocks(dataset, grid) for _, length in row)
 
 
 @contextmanager
@@ -156,16 +155,17 @@ def _check_blocks(dataset: Any, file: RemoteFile) -> None:
         raise RefusedItemError(str(error), item=file.item) from error
 
 
-def _read(dataset: Any, grid: SiteGrid, factor: int) -> NDArray[Any]:
+def _read(dataset: Any, ranged: RangedFile, grid: SiteGrid, factor: int) -> NDArray[Any]:
     place = _lattice_place(dataset, grid)
     if place is None:
+        ranged.prefetch(each for row in _blocks(dataset, grid) for each in row)
         return _warped(dataset, grid, factor)
     size, left, top = place
     target = PIXEL * factor
     rows, columns = grid.height * PIXEL, grid.width * PIXEL
     first_row, end_row = top // size, math.ceil((top + rows) / size)
     first_column, end_column = left // size, math.ceil((left + columns) / size)
-    found = _read_padded(dataset, first_row, end_row, first_column, end_column)
+    found = _read_padded(dataset, ranged, first_row, end_row, first_column, end_column)
     if size > target:
         found = found.repeat(size // target, axis=0).repeat(size // target, axis=1)
         above, before = (top - first_row * size) // target, (left - first_column * size) // target
@@ -189,21 +189,27 @@ def _lattice_place(dataset: Any, grid: SiteGrid) -> tuple[int, int, int] | None:
 
 
 def _read_padded(
-    dataset: Any, first_row: int, end_row: int, first_column: int, end_column: int
+    dataset: Any, ranged: RangedFile, first_row: int, end_row: int, first_column: int, end_column: int
 ) -> NDArray[Any]:
     """Rows and columns of a file, also beyond its borders."""
     top, bottom = max(first_row, 0), min(end_row, dataset.height)
     left, right = max(first_column, 0), min(end_column, dataset.width)
     shape = (end_row - first_row, end_column - first_column)
     empty = np.nan if dataset.dtypes[0] == "float32" else 0
+    found = np.full(shape, empty, dataset.dtypes[0])
     if top >= bottom or left >= right:
-        return np.full(shape, empty, dataset.dtypes[0])
-    found = dataset.read(1, window=((top, bottom), (left, right)))
-    if found.shape == shape:
         return found
-    padded = np.full(shape, empty, found.dtype)
-    padded[top - first_row : bottom - first_row, left - first_column : right - first_column] = found
-    return padded
+    rows, columns = dataset.block_shapes[0]
+    # One row of blocks after the other, so that not the whole of a file lies compressed in memory, too.
+    for start in range(top // rows * rows, bottom, rows):
+        begin, end = max(start, top), min(start + rows, bottom)
+        ranged.prefetch(
+            _block_row(dataset, start // rows, range(left // columns, math.ceil(right / columns)))
+        )
+        part = found[begin - first_row : end - first_row, left - first_column : right - first_column]
+        part[:] = dataset.read(1, window=((begin, end), (left, right)))
+        ranged.forget()
+    return found
 
 
 def _warped(dataset: Any, grid: SiteGrid, factor: int) -> NDArray[Any]:
@@ -226,8 +232,8 @@ def _warped(dataset: Any, grid: SiteGrid, factor: int) -> NDArray[Any]:
         return warped.read(1)
 
 
-def _blocks(dataset: Any, grid: SiteGrid) -> list[tuple[int, int]]:
-    """Offset and length in the file of the compressed blocks that a grid touches."""
+def _blocks(dataset: Any, grid: SiteGrid) -> list[list[tuple[int, int]]]:
+    """The compressed blocks that a grid touches, row by row."""
     from rasterio.warp import transform_bounds
 
     bounds = (grid.left, grid.top - PIXEL * grid.height, grid.left + PIXEL * grid.width, grid.top)
@@ -239,15 +245,19 @@ def _blocks(dataset: Any, grid: SiteGrid) -> list[tuple[int, int]]:
     a, _, c, _, _, f = dataset.transform[:6]
     across = _block_range((left - c) / a - margin, (right - c) / a + margin, dataset.width, columns)
     down = _block_range((f - top) / a - margin, (f - bottom) / a + margin, dataset.height, rows)
+    return [_block_row(dataset, row, across) for row in down]
+
+
+def _block_row(dataset: Any, row: int, columns: range) -> list[tuple[int, int]]:
+    """Offset and length in the file of some compressed blocks of a row."""
     found = []
-    for row in down:
-        for column in across:
-            offset, size = (
-                dataset.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=1)
-                for what in ("OFFSET", "SIZE")
-            )
-            if offset and size:  # sparse files have no bytes of empty blocks
-                found.append((int(offset), int(size)))
+    for column in columns:
+        offset, size = (
+            dataset.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=1)
+            for what in ("OFFSET", "SIZE")
+        )
+        if offset and size:  # sparse files have no bytes of empty blocks
+            found.append((int(offset), int(size)))
     return found
 
 

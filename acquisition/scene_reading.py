@@ -40,7 +40,10 @@ Step = Callable[[str], None]
 PART = 2048
 """Side in pixels of the parts of a site that are composed at once."""
 
-_THREADS = 16
+CACHE_BYTES = 64 * 2**20
+"""Room for decoded blocks, each of which is read once."""
+
+_THREADS = 8
 # A further scene has to show this much of a site that the others do not.
 _LEAST_GAIN = 0.01
 
@@ -88,12 +91,11 @@ class PixelCounts:
         """All pixels."""
         return sum(self.by_scenes.values())
 
-    def add(self, usable: Mask, filled: Mask) -> None:
-        """Count a part: (scenes, height, width) as before filling, and (height, width) of what was filled."""
+    def add_scenes(self, usable: Mask) -> None:
+        """Count the usable scenes of each pixel of a part: (scenes, height, width), before it is filled."""
         numbers, counts = np.unique(np.count_nonzero(usable, axis=0), return_counts=True)
         for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
             self.by_scenes[number] = self.by_scenes.get(number, 0) + count
-        self.filled += int(np.count_nonzero(filled))
 
 
 def see_passes(
@@ -187,13 +189,16 @@ def compose(
             _merged([with_offset(each, item.offset) for each, item in zip(numbers, one.items, strict=True)])
             for one, numbers in zip(chosen, raw, strict=True)
         ]
+        del raw
         if band == BANDS[0]:
-            unclear = np.stack([~_cut(mask, top, left, part) for mask in masks])
-            usable, blue = usable_mask(np.stack(scenes), enlarged(unclear)), np.stack(scenes)
-            before = usable.copy() if fill else usable
-            filled = fill_from_clearest(usable, blue) if fill else np.zeros(blue.shape[1:], bool)
-            counts.add(before, filled)
+            blue = np.stack(scenes)
+            scenes = list(blue)
+            usable = usable_mask(blue, enlarged(np.stack([~_cut(mask, top, left, part) for mask in masks])))
+            counts.add_scenes(usable)
+            if fill:
+                counts.filled += int(np.count_nonzero(fill_from_clearest(usable, blue)))
             counts.empty += int(np.count_nonzero(~usable.any(axis=0)))
+            del blue
         write(BANDS.index(band), top, left, median_composite(scenes, usable, fill))
         for one in chosen:
             step(f"{one.day} {band}")

@@ -144,7 +144,7 @@ def _year_items(
         if items:
             if place:
                 notes.append(
-                    f"{year}: {catalogues[0].name} has no scene, so those of {catalogue.name} are taken."
+                    f"{year}: no scene in {catalogues[0].name}; those of {catalogue.name} are taken."
                 )
             return items, tuple(notes)
     names = " or ".join(catalogue.name for catalogue in catalogues)

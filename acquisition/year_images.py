@@ -10,6 +10,7 @@ from pathlib import Path
 from euromine.dataset_script.archive_bands import BANDS
 from euromine.support.image_headers import DIGITAL_NUMBERS
 from euromine.support.processing_levels import LEVEL_TAG
+from euromine.support.rasters import gdal_cache
 
 from .acquisition_record import (
     SiteSettings,
@@ -22,7 +23,7 @@ from .acquisition_record import (
 )
 from .cog_writing import image_draft
 from .scene_items import RefusedItemError, passes
-from .scene_reading import PART, PixelCounts, SeenPass, choose_passes, compose, see_passes
+from .scene_reading import CACHE_BYTES, PART, PixelCounts, SeenPass, choose_passes, compose, see_passes
 from .site_grids import SiteGrid
 from .site_plans import SitePlan
 
@@ -78,7 +79,7 @@ def _made(
     if not chosen:
         return None
     total += len(chosen) * len(BANDS) * sum(1 for _ in grid.parts(PART))
-    with image_draft(path, grid, len(BANDS), nodata=0) as draft:
+    with gdal_cache(CACHE_BYTES), image_draft(path, grid, len(BANDS), nodata=0) as draft:
         counts = compose(chosen, grid, settings.level, fill, draft.write, lambda text: progress(text, total))
         record = _record(settings, grid, year, chosen, counts, refused)
         draft.describe(BANDS, {LEVEL_TAG: settings.level, **year_tags(record)}, 1 / DIGITAL_NUMBERS)
