@@ -95,8 +95,8 @@ def _training_facts(run: Run, trainer: SeriesTrainer) -> TrainingFacts:
 def _batch_size(trainer: SeriesTrainer) -> int:
     """Samples of an optimiser step, as trained: `auto_find_batch_size` may have chosen smaller batches."""
     batch = trainer.state.train_batch_size or trainer.args.train_batch_size
-    accelerator = trainer.accelerator
-    return int(batch * accelerator.gradient_accumulation_steps * accelerator.num_processes)
+    # The accelerator's own number of steps is always 1: Trainer accumulates.
+    return int(batch * trainer.args.gradient_accumulation_steps * trainer.accelerator.num_processes)
 
 
 def _protocol(run: Run, trainer: SeriesTrainer) -> Protocol:
