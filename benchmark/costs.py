@@ -1,4 +1,4 @@
-"""The cost of a network: its parameters, and the operations for one image or one pair.
+"""The cost of a network: its parameters, and the operations for one image, one pair or one series.
 
 `python -m euromine.benchmark.costs` prints a Markdown table of all networks, or of those named.
 """
@@ -19,8 +19,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from euromine.modeling.auto import create_model, list_models
 from euromine.modeling.change_detection import ChangeDetector, SiameseChangeDetector
+from euromine.modeling.series_model import SeriesModel
 
 PATCH_SIDE = 160
+SERIES_YEARS = 10
 
 Result = TypeVar("Result")
 
@@ -35,7 +37,8 @@ class NetworkCosts:
     Attributes:
         parameters: All of them.
         trainable_parameters: Those that ask for a gradient.
-        gmacs: Of one image for a footprint mapper, of one pair of dates for a change detector.
+        gmacs: Of one image for a footprint mapper, of one pair of dates for a change detector, of ten years
+            for a network that sees series.
         encoder_gmacs: Of one year's `encode`; None where the network does not encode years.
         decoder_gmacs: Of one pair's `decode`; None likewise.
     """
@@ -110,17 +113,25 @@ def shapes_of(network: nn.Module, shapes_only: FakeTensorMode) -> Any:
     return copy.deepcopy(network, copies).eval()
 
 
+def _dates(network: nn.Module) -> tuple[int, ...]:
+    """The dimension of dates in a network's input: a pair, ten years, or none."""
+    if isinstance(network, SeriesModel):
+        return (SERIES_YEARS,)
+    return (2,) if isinstance(network, ChangeDetector) else ()
+
+
 def network_costs(network: nn.Module, size: tuple[int, int] = (PATCH_SIDE, PATCH_SIDE)) -> NetworkCosts:
     """The cost of a network, whose device and mode stay unchanged.
 
     Args:
-        network: A footprint mapper or a change detector of this package; its configuration names the bands.
+        network: A footprint mapper, a change detector or a network for series of this package; its
+            configuration names the bands.
         size: Height and width of an image in pixels.
     """
     # Not the meta device: Mask2Former asks its device for autocast, which that one has not.
     shapes_only = FakeTensorMode(allow_non_fake_inputs=True)
     shapes = shapes_of(network, shapes_only)
-    dates = (2,) if isinstance(shapes, ChangeDetector) else ()
+    dates = _dates(shapes)
     encoder = decoder = None
     with shapes_only:
         # Ours count their bands, transformers' own leave some of them to a backbone's configuration.
@@ -141,7 +152,8 @@ def network_costs(network: nn.Module, size: tuple[int, int] = (PATCH_SIDE, PATCH
 def markdown(costs: dict[str, NetworkCosts], size: tuple[int, int], channels: int) -> str:
     """The costs by network as a Markdown table."""
     lines = [
-        f"One image, or one pair of dates, of {size[0]} x {size[1]} pixels and {channels} bands:",
+        f"One image, one pair of dates or one series of {SERIES_YEARS} years, of {size[0]} x {size[1]} "
+        f"pixels and {channels} bands:",
         "",
         "| network | parameters | GMAC | encoder, one year | decoder, one pair | ideal speed-up |",
         "|---|---:|---:|---:|---:|---:|",

@@ -316,7 +316,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    names = list_models()
+    names = sorted([*list_models(SEGMENTATION), *list_models(CHANGE_DETECTION)])
     parser = argparse.ArgumentParser(
         prog="python -m euromine.benchmark.network_speed", description=main.__doc__
     )

@@ -8,7 +8,9 @@ from .registration import register_with_transformers
 if TYPE_CHECKING:
     from .auto import CHANGE_DETECTION as CHANGE_DETECTION
     from .auto import SEGMENTATION as SEGMENTATION
+    from .auto import SERIES as SERIES
     from .auto import AutoModelForChangeDetection as AutoModelForChangeDetection
+    from .auto import AutoModelForSeries as AutoModelForSeries
     from .auto import convert_state_dict as convert_state_dict
     from .auto import create_model as create_model
     from .auto import list_models as list_models
@@ -23,20 +25,28 @@ if TYPE_CHECKING:
     from .image_processing import EuroMineImageProcessor as EuroMineImageProcessor
     from .post_classification import PostClassification as PostClassification
     from .segmentation import Segmenter as Segmenter
+    from .series_model import SeriesModel as SeriesModel
+    from .series_model import SeriesOutput as SeriesOutput
+    from .series_network import EuroMineSeries as EuroMineSeries
 
 __all__ = [
     "BANDS",
     "CHANGE_DETECTION",
     "SEGMENTATION",
+    "SERIES",
     "AutoModelForChangeDetection",
+    "AutoModelForSeries",
     "ChangeDetectionConfig",
     "ChangeDetectionOutput",
     "ChangeDetector",
     "EuroMineImageProcessor",
+    "EuroMineSeries",
     "MultispectralConfig",
     "PostClassification",
     "SegmentationConfig",
     "Segmenter",
+    "SeriesModel",
+    "SeriesOutput",
     "SiameseChangeDetector",
     "convert_state_dict",
     "create_model",
@@ -48,15 +58,20 @@ _HOMES = {
     "BANDS": ".bands",
     "CHANGE_DETECTION": ".auto",
     "SEGMENTATION": ".auto",
+    "SERIES": ".auto",
     "AutoModelForChangeDetection": ".auto",
+    "AutoModelForSeries": ".auto",
     "ChangeDetectionConfig": ".configuration",
     "ChangeDetectionOutput": ".change_detection",
     "ChangeDetector": ".change_detection",
     "EuroMineImageProcessor": ".image_processing",
+    "EuroMineSeries": ".series_network",
     "MultispectralConfig": ".configuration",
     "PostClassification": ".post_classification",
     "SegmentationConfig": ".configuration",
     "Segmenter": ".segmentation",
+    "SeriesModel": ".series_model",
+    "SeriesOutput": ".series_model",
     "SiameseChangeDetector": ".change_detection",
     "convert_state_dict": ".auto",
     "create_model": ".auto",

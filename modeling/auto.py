@@ -46,15 +46,19 @@ from .post_classification import PostClassification
 from .rdpnet import RDPNetForChangeDetection
 from .resunet import ResUNetForChangeDetection
 from .segmenters import SEGMENTERS as SEGMENTERS
+from .series_model import SeriesModel
+from .series_network import EuroMineSeries
 from .siamunet_conc import SiamUNetConcForChangeDetection
 from .siamunet_diff import SiamUNetDiffForChangeDetection
 from .snunet import SNUNetForChangeDetection
 from .stem import check_stem_rule
 from .tfi_gr import TFIGRForChangeDetection
 from .tinycd import TinyCDForChangeDetection
+from .utae import UTAE
 
 SEGMENTATION = "segmentation"
 CHANGE_DETECTION = "change-detection"
+SERIES = "series"
 
 # One line per network; the footprint mappers are in `segmenters.py`.
 CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {
@@ -81,11 +85,36 @@ CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {
 }
 
 
+# Networks that see all years of a place: class and fields that differ from the class's defaults.
+SERIES_NETWORKS: dict[str, tuple[type[SeriesModel], dict[str, Any]]] = {
+    "euromine-series-b0": (EuroMineSeries, {"encoder": "mit-b0"}),
+    "euromine-series-b1": (EuroMineSeries, {"encoder": "mit-b1"}),
+    "euromine-series-b2": (EuroMineSeries, {"encoder": "mit-b2"}),
+    "euromine-series-convnext-tiny": (EuroMineSeries, {"encoder": "convnext-tiny"}),
+    "euromine-series-resnet50": (EuroMineSeries, {"encoder": "resnet50"}),
+    "utae": (UTAE, {}),
+}
+
+
 class AutoModelForChangeDetection(_BaseAutoModelClass):
     """Loads a change detector by its configuration, as transformers' Auto classes do."""
 
     # None in the base class.
     _model_mapping = _LazyAutoMapping(CONFIG_MAPPING_NAMES, OrderedDict())  # type: ignore[assignment]
+
+
+class AutoModelForSeries(_BaseAutoModelClass):
+    """Loads a network for whole series by its configuration, as transformers' Auto classes do."""
+
+    # None in the base class.
+    _model_mapping = _LazyAutoMapping(CONFIG_MAPPING_NAMES, OrderedDict())  # type: ignore[assignment]
+
+
+_AUTO_CLASSES: dict[str, Any] = {
+    SEGMENTATION: AutoModelForSemanticSegmentation,
+    CHANGE_DETECTION: AutoModelForChangeDetection,
+    SERIES: AutoModelForSeries,
+}
 
 
 def register(model_class: type[MultispectralModel], task: str) -> None:
@@ -96,8 +125,7 @@ def register(model_class: type[MultispectralModel], task: str) -> None:
     config_class = model_class.config_class
     AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
     AutoModel.register(config_class, model_class, exist_ok=True)
-    task_class = AutoModelForSemanticSegmentation if task == SEGMENTATION else AutoModelForChangeDetection
-    task_class.register(config_class, model_class, exist_ok=True)
+    _AUTO_CLASSES[task].register(config_class, model_class, exist_ok=True)
     config_class.register_for_auto_class()
     model_class.register_for_auto_class("AutoModel")
 
@@ -107,6 +135,8 @@ for _model_class in SEGMENTERS.values():
 for _model_class in CHANGE_DETECTORS.values():
     register(_model_class, CHANGE_DETECTION)
 register(PostClassification, CHANGE_DETECTION)
+for _series_class in {network for network, _ in SERIES_NETWORKS.values()}:
+    register(_series_class, SERIES)
 
 # One processor serves all networks; checkpoints of transformers' own include it as remote code, too.
 EuroMineImageProcessor.register_for_auto_class()
@@ -120,7 +150,7 @@ def list_models(task: str | None = None) -> list[str]:
     """Names that `create_model` accepts, sorted.
 
     Args:
-        task: "segmentation", "change-detection", or None for both.
+        task: "segmentation", "change-detection" or "series"; None for all.
 
     Raises:
         ValueError: The task is unknown.
@@ -128,6 +158,7 @@ def list_models(task: str | None = None) -> list[str]:
     by_task = {
         SEGMENTATION: [*SEGMENTERS, *NATIVE_SEGMENTERS],
         CHANGE_DETECTION: list(CHANGE_DETECTORS),
+        SERIES: list(SERIES_NETWORKS),
     }
     if task is None:
         return sorted(name for names in by_task.values() for name in names)
@@ -185,9 +216,9 @@ def create_model(
             ) from error
         model = native.model_class(configuration)
     else:
-        model_class = SEGMENTERS[name] if name in SEGMENTERS else CHANGE_DETECTORS[name]
+        model_class, fields_of_name = _own_network(name)
         _check_fields(name, model_class.config_class, config)
-        model = model_class(model_class.config_class(bands=inputs, **config))
+        model = model_class(model_class.config_class(bands=inputs, **{**fields_of_name, **config}))
     if pretrained is not False:
         published = published_weights(name, model)
         if pretrained is True and not published:
@@ -197,6 +228,13 @@ def create_model(
         for source in published if pretrained is True else (fspath(pretrained),):
             model.load_pretrained(source, stem_init)
     return model
+
+
+def _own_network(name: str) -> tuple[type[MultispectralModel], dict[str, Any]]:
+    """The class of a network written for this project, and its fields under this name."""
+    if name in SERIES_NETWORKS:
+        return SERIES_NETWORKS[name]
+    return (SEGMENTERS[name] if name in SEGMENTERS else CHANGE_DETECTORS[name]), {}
 
 
 def published_weights(name: str, model: PreTrainedModel) -> tuple[str, ...]:

@@ -139,7 +139,7 @@ class SeriesModel(PretrainedEncoderModel):
                 does not hold two indices of years.
         """
         years = self._checked_years(pixel_values, years, mask)
-        ignored = self.config.semantic_loss_ignore_index
+        ignored = self.ignore_index
         batch, count, _, height, width = pixel_values.shape
         if labels is not None:
             if tuple(labels.shape) != (batch, count, height, width):
@@ -150,10 +150,9 @@ class SeriesModel(PretrainedEncoderModel):
             check_labels(labels.flatten(0, 1), (batch * count, height, width), self.num_labels, ignored)
         asked = None if pairs is None else _checked_pairs(pairs, count)
         evidence = self.evidence(pixel_values, years, mask)
-        with torch.autocast(pixel_values.device.type, enabled=False):
-            logits = log_marginals(evidence.potentials, evidence.transitions)
-            changes = None if asked is None else _change_logits(evidence, asked)
-            loss = None if labels is None else self._loss(evidence, logits, labels, years, mask)
+        logits = log_marginals(evidence.potentials, evidence.transitions)
+        changes = None if asked is None else _change_logits(evidence, asked)
+        loss = None if labels is None else self._loss(evidence, logits, labels, years, mask)
         return SeriesOutput(loss=loss, logits=logits, change_logits=changes)
 
     def predict_footprints(
@@ -217,7 +216,7 @@ class SeriesModel(PretrainedEncoderModel):
     def _loss(
         self, evidence: Evidence, logits: Tensor, labels: Tensor, years: Tensor, mask: Tensor | None
     ) -> Tensor:
-        ignored = self.config.semantic_loss_ignore_index
+        ignored = self.ignore_index
         if mask is not None:
             labels = labels.masked_fill(~mask[..., None, None], ignored)
         weights = LossWeights.of(self.config)
@@ -241,16 +240,16 @@ class SeriesModel(PretrainedEncoderModel):
                 raise ValueError(f"{name}: found the shape {tuple(given.shape)}; expected {shape}.")
         if mask is not None and mask.dtype != torch.bool:
             raise ValueError(f"mask: found {mask.dtype}; expected torch.bool.")
+        is_readable = pixel_values.device.type == "cpu" and not torch.compiler.is_compiling()
+        if mask is not None and is_readable and not mask.any(dim=1).all():
+            raise ValueError("mask: found a series without an image; expected at least one.")
         if years is None:
-            years = torch.arange(shape[1], device=pixel_values.device).expand(shape)
-        elif years.dtype != torch.int64:
+            return torch.arange(shape[1], device=pixel_values.device).expand(shape)
+        if years.dtype != torch.int64:
             raise ValueError(f"years: found {years.dtype}; expected torch.int64.")
-        if pixel_values.device.type == "cpu" and not torch.compiler.is_compiling():
-            for row in years.tolist():
-                if any(later <= earlier for earlier, later in pairwise(row)):
-                    raise ValueError(f"years: found {row}; expected each later than the one before.")
-            if mask is not None and not mask.any(dim=1).all():
-                raise ValueError("mask: found a series without an image; expected at least one.")
+        for row in years.tolist() if is_readable else ():
+            if any(later <= earlier for earlier, later in pairwise(row)):
+                raise ValueError(f"years: found {row}; expected each later than the one before.")
         return years
 
 

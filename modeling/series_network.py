@@ -173,8 +173,7 @@ class EuroMineSeries(SeriesModel):
         earlier = torch.where(present, index, neighbours.previous)[:, :-1]
         later = torch.where(present, index, neighbours.following)[:, 1:]
         rates = self.rate_head(years_at(features, earlier), years_at(features, later), size)
-        with torch.autocast(images.device.type, enabled=False):
-            gain, loss = annual_rates(rates.float()).unbind(2)
-            found = log_transitions(gain, loss, years.diff(dim=1))
+        gain, loss = annual_rates(rates.float()).unbind(2)
+        found = log_transitions(gain, loss, years.diff(dim=1))
         known = ((earlier >= 0) & (later >= 0))[..., None, None, None, None]
         return torch.where(known, found, indifferent)

@@ -14,6 +14,7 @@ from euromine.modeling import (
     BANDS,
     CHANGE_DETECTION,
     SEGMENTATION,
+    SERIES,
     AutoModelForChangeDetection,
     create_model,
     list_models,
@@ -31,11 +32,19 @@ CHANGE_NAMES = {
     *("tfi-gr", "tinycd"),
 }
 
+SERIES_NAMES = {
+    *("euromine-series-b0", "euromine-series-b1", "euromine-series-b2", "euromine-series-convnext-tiny"),
+    *("euromine-series-resnet50", "utae"),
+}
+
 
 def test_the_names_are_the_benchmarks() -> None:
     assert list_models(SEGMENTATION) == sorted(SEGMENTATION_NAMES)
     assert set(list_models(CHANGE_DETECTION)) <= CHANGE_NAMES
-    assert list_models() == sorted(list_models(SEGMENTATION) + list_models(CHANGE_DETECTION))
+    assert set(list_models(SERIES)) == SERIES_NAMES
+    assert list_models() == sorted(
+        name for task in (SEGMENTATION, CHANGE_DETECTION, SERIES) for name in list_models(task)
+    )
 
 
 @pytest.mark.parametrize("name", list_models())
@@ -45,7 +54,7 @@ def test_every_network_is_built_for_the_bands_asked_for(name: str) -> None:
     assert list(network.config.bands) == ["B08", "VV", "DEM"]
     assert network.config.num_channels == 3
     assert network.config.num_labels == 2
-    assert network.config.id2label[1] == ("mine" if name in SEGMENTATION_NAMES else "change")
+    assert network.config.id2label[1] == ("change" if name in CHANGE_NAMES else "mine")
     assert network.training
 
 
@@ -125,7 +134,8 @@ def test_what_cannot_be_created_is_refused_with_a_sentence(
 
 def test_an_unknown_task_is_refused_with_a_sentence() -> None:
     with pytest.raises(
-        ValueError, match=r"^task: found 'detection'; expected 'segmentation', 'change-detection' or None"
+        ValueError,
+        match=r"^task: found 'detection'; expected 'segmentation', 'change-detection', 'series' or None",
     ):
         list_models("detection")
 

@@ -29,16 +29,22 @@ from transformers import (
 
 from euromine.modeling.auto import (
     CHANGE_DETECTORS,
+    SERIES,
     AutoModelForChangeDetection,
+    AutoModelForSeries,
     create_model,
     list_models,
 )
 from euromine.modeling.native import NATIVE_SEGMENTERS
+from euromine.modeling.series_model import SeriesModel
 
 # Settings that make the largest networks small; their layers are of the same kinds, in the same order.
 SMALL = json.loads(Path(__file__).with_name("small_networks.json").read_text())
-# SegFormers B1 to B5 are B0 with other numbers of layers and channels, and as small the same network.
-NAMES = [name for name in list_models() if not re.fullmatch("segformer-b[1-5]", name)]
+# SegFormers B1 to B5 are B0 with other numbers of layers and channels, and as small the same network; so are
+# the series networks with other encoders (test_series_network.py).
+NAMES = [
+    name for name in list_models() if not re.fullmatch(r"segformer-b[1-5]|euromine-series-(?!b0).*", name)
+]
 # Networks whose logits are coarser than the image.
 OWN_RESOLUTION = {*NATIVE_SEGMENTERS, "mask2former-swin-base"}
 
@@ -46,11 +52,15 @@ OWN_RESOLUTION = {*NATIVE_SEGMENTERS, "mask2former-swin-base"}
 NO_GRAPH_OF_THE_LOSS = {
     "mask2former-swin-base": "SciPy assigns queries to masks, and how many masks there are is in the data",
 }
+# Networks whose loss is no sum over pixels, and so not over the parts of a batch: over matched queries, or
+# with a Dice loss.
+NO_SUM_OF_PIXELS = {"mask2former-swin-base", *list_models(SERIES)}
 # Networks whose blocks may be computed again in the backward pass instead of being kept.
 CHECKPOINTING = {
     *("bit", "changeformer", "dminet", "dtcdscn", "icifnet", "tfi-gr"),
     *("deeplabv3plus-resnet101", "linknet", "pspnet", "sqnet", "unet"),
     *("deeplabv3-mobilevitv2", "segformer-b0", "upernet-swin-base"),
+    "euromine-series-b0",
 }
 
 
@@ -110,26 +120,38 @@ def auxiliary(name: str) -> dict[str, float]:
     return {"auxiliary_loss_weight": 0.5} if name in CHANGE_DETECTORS else {}
 
 
+def dates_of(network: PreTrainedModel) -> tuple[int, ...]:
+    """The dimension of dates in a network's input: (2,) for a change detector, (3,) for a series, else ()."""
+    if isinstance(network, SeriesModel):
+        return (3,)
+    return (2,) if isinstance(network, tuple(CHANGE_DETECTORS.values())) else ()
+
+
+def of_years(network: PreTrainedModel) -> tuple[int, ...]:
+    """The dimension of years in a network's labels and logits: only a series has one."""
+    return dates_of(network) if isinstance(network, SeriesModel) else ()
+
+
 def random_images(network: PreTrainedModel, height: int, width: int, batch: int = 1) -> Tensor:
-    """Input of a network: (batch, 2, channels, height, width) for a change detector, else without the 2."""
-    dates = (2,) if isinstance(network, tuple(CHANGE_DETECTORS.values())) else ()
+    """Input of a network: (batch, dates, channels, height, width), a footprint mapper's without dates."""
+    dates = dates_of(network)
     generator = torch.Generator().manual_seed(height * width)
     return torch.randn(batch, *dates, network.config.num_channels, height, width, generator=generator)
 
 
-def random_labels(height: int, width: int, batch: int = 1) -> Tensor:
-    """Labels 0, 1 and 255."""
+def random_labels(network: PreTrainedModel, height: int, width: int, batch: int = 1) -> Tensor:
+    """Labels 0, 1 and 255: one map of an input, or one of each year of a series."""
     generator = torch.Generator().manual_seed(7)
-    labels = torch.randint(0, 3, (batch, height, width), generator=generator)
+    labels = torch.randint(0, 3, (batch, *of_years(network), height, width), generator=generator)
     return torch.where(labels == 2, 255, labels)
 
 
 def test_a_batch_of_one_trains_every_parameter(name, network):
     """An odd rectangle too: a batch norm over a pooled map of one value must not stop it."""
     network.train().zero_grad()
-    output = network(random_images(network, 33, 47), labels=random_labels(33, 47))
-    assert output.logits.shape[:2] == (1, 2)
-    assert output.logits.shape[2:] == (33, 47) or name in OWN_RESOLUTION
+    output = network(random_images(network, 33, 47), labels=random_labels(network, 33, 47))
+    assert output.logits.shape[:-2] == (1, *of_years(network), 2)
+    assert output.logits.shape[-2:] == (33, 47) or name in OWN_RESOLUTION
     output.loss.backward()
     assert output.loss.isfinite()
     # Transformers' own layers that reach no output are frozen.
@@ -143,7 +165,8 @@ def test_a_batch_of_one_trains_every_parameter(name, network):
 
 def test_an_entirely_ignored_batch_gives_no_loss_and_no_gradient(network):
     network.train().zero_grad()
-    loss = network(random_images(network, 32, 32), labels=torch.full((1, 32, 32), 255)).loss
+    labels = torch.full((1, *of_years(network), 32, 32), 255)
+    loss = network(random_images(network, 32, 32), labels=labels).loss
     loss.backward()
     assert loss.item() == 0
     gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
@@ -163,8 +186,8 @@ def test_any_number_of_bands_and_any_size_is_taken(architecture, num_channels, h
     with torch.no_grad():
         output = network(random_images(network, height, width, batch=2).to("meta"))
     for logits in (output.logits, *(getattr(output, "auxiliary_logits", None) or ())):
-        assert logits.shape[:2] == (2, 2)
-        assert logits.shape[2:] == (height, width) or architecture in {*OWN_RESOLUTION, *NATIVE_SEGMENTERS}
+        assert logits.shape[:-2] == (2, *of_years(network), 2)
+        assert logits.shape[-2:] == (height, width) or architecture in {*OWN_RESOLUTION, *NATIVE_SEGMENTERS}
 
 
 def test_images_of_a_batch_do_not_see_each_other_and_are_left_as_they_are(network):
@@ -191,7 +214,9 @@ def test_a_checkpoint_is_loaded_by_the_auto_classes_bit_for_bit(name, network, s
     is_native = name in NATIVE_SEGMENTERS
     # A checkpoint of a network that transformers has comes back as transformers' own class.
     expected_type = getattr(transformers, type(network).__name__) if is_native else type(network)
-    of_task = AutoModelForChangeDetection if name in CHANGE_DETECTORS else AutoModelForSemanticSegmentation
+    of_task = AutoModelForSemanticSegmentation
+    if name in (*CHANGE_DETECTORS, *list_models(SERIES)):
+        of_task = AutoModelForChangeDetection if name in CHANGE_DETECTORS else AutoModelForSeries
     with torch.no_grad():
         expected = network(pixel_values).logits
     for auto_class in (of_task,) if is_native else (AutoModel, of_task):
@@ -208,7 +233,8 @@ def test_a_checkpoint_is_loaded_by_the_auto_classes_bit_for_bit(name, network, s
         logits = again(pixel_values).logits
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5 * expected.abs().max().item())
     stored = AutoConfig.from_pretrained(saved).model_type
-    assert stored == (type(network).config_class.model_type if is_native else f"euromine_{name}")
+    own_type = "euromine_series" if name == "euromine-series-b0" else f"euromine_{name}"
+    assert stored == (type(network).config_class.model_type if is_native else own_type)
 
 
 def test_a_checkpoint_gives_the_same_logits_where_the_package_is_not_installed(
@@ -227,7 +253,7 @@ def test_a_checkpoint_gives_the_same_logits_where_the_package_is_not_installed(
 def test_bfloat16_autocast_trains(network):
     network.train().zero_grad()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = network(random_images(network, 32, 32), labels=random_labels(32, 32)).loss
+        loss = network(random_images(network, 32, 32), labels=random_labels(network, 32, 32)).loss
     loss.backward()
     assert loss.isfinite()
 
@@ -290,7 +316,7 @@ def test_an_exported_program_may_leave_batch_and_sides_open(architecture, fill_w
 
 def test_network_and_loss_compile_to_one_graph(name, network):
     torch._dynamo.reset()
-    pixel_values, labels = random_images(network, 64, 64, batch=2), random_labels(64, 64, batch=2)
+    pixel_values, labels = random_images(network, 64, 64, batch=2), random_labels(network, 64, 64, batch=2)
     compiled = torch.compile(network, backend="eager", fullgraph=True)
     if name in NO_GRAPH_OF_THE_LOSS:
         with torch.no_grad():
@@ -320,15 +346,15 @@ def test_network_and_loss_compile_to_one_graph(name, network):
 def test_labels_out_of_range_are_refused_though_a_graph_cannot_look_at_them(network):
     network.train()
     with pytest.raises(ValueError, match=r"labels: found \[7\]; expected 0 to 1 and 255 \(ignored\)"):
-        network(random_images(network, 32, 32), labels=torch.full((1, 32, 32), 7))
+        network(random_images(network, 32, 32), labels=torch.full((1, *of_years(network), 32, 32), 7))
 
 
 def test_losses_of_the_parts_of_a_batch_add_up_to_that_of_the_whole(name, network):
     """With auxiliary maps, and unequal numbers of known pixels in the parts; no batch norm mixes these."""
-    if not hasattr(network.eval(), "ignore_index") or name == "mask2former-swin-base":
+    if not hasattr(network.eval(), "ignore_index") or name in NO_SUM_OF_PIXELS:
         assert not network.accepts_loss_kwargs
         return
-    images, labels = random_images(network, 64, 64, batch=3), random_labels(64, 64, batch=3)
+    images, labels = random_images(network, 64, 64, batch=3), random_labels(network, 64, 64, batch=3)
     labels[0, :50] = labels[1, 3:9] = 255
     known = (labels != 255).sum()
     with torch.no_grad():
@@ -370,7 +396,7 @@ def test_gradients_are_the_same_with_checkpoints_or_checkpoints_are_refused(name
         enable({"use_reentrant": True})
     enable({"preserve_rng_state": True})
     plain = copy.deepcopy(network).train()
-    pixel_values, labels = random_images(network, 64, 64, batch=2), random_labels(64, 64, batch=2)
+    pixel_values, labels = random_images(network, 64, 64, batch=2), random_labels(network, 64, 64, batch=2)
     for each in (plain, checkpointed):
         each.zero_grad()
         torch.manual_seed(1)

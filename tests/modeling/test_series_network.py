@@ -4,10 +4,12 @@ import itertools
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import ConvNextConfig, ConvNextModel, SegformerConfig, SegformerModel
 
 from euromine.modeling.change_detection import year_pairs
+from euromine.modeling.resnet import ResNet
 from euromine.modeling.series_losses import (
     LossWeights,
     footprint_edges,
@@ -309,6 +311,20 @@ def test_an_encoder_starts_from_a_checkpoint_of_transformers(encoder, tmp_path):
     other = small_network(encoder="resnet50", encoder_fields={"width": 4})
     with pytest.raises(ValueError, match="expected euromine_series"):
         other.load_pretrained(str(tmp_path), "semantic")
+
+
+def test_a_resnet_starts_from_weights_for_all_of_sentinel_2(tmp_path):
+    torch.manual_seed(4)
+    published = ResNet(13, 50, width=4).state_dict()
+    save_file(published, tmp_path / "moco.safetensors")
+    network = EuroMineSeries(
+        EuroMineSeriesConfig(encoder="resnet50", **{**SMALL, "encoder_fields": {"width": 4}})
+    )
+    network.load_pretrained(str(tmp_path / "moco.safetensors"), "semantic")
+    ours = network.encoder.network.state_dict()
+    # B01, B09 and B10 of the thirteen bands are not among the ten.
+    assert torch.equal(ours["conv1.weight"], published["conv1.weight"][:, [1, 2, 3, 4, 5, 6, 7, 8, 11, 12]])
+    assert torch.equal(ours["layer4.2.conv3.weight"], published["layer4.2.conv3.weight"])
 
 
 def test_pairs_of_an_interval_weigh_alike_and_short_intervals_more():
