@@ -15,6 +15,8 @@ from PIL import Image, ImageDraw
 from euromine.support.markdown import escaped
 from euromine.support.processing_levels import MEANINGS
 
+from .splits import sites_beyond_release
+
 DESCRIPTION = (
     "Ten years (2015-2024) of 10-band Sentinel-2 imagery and expert mine footprints for sites in 14 EU "
     "countries, to map mining footprints and their changes."
@@ -77,6 +79,7 @@ def write_card(
         files=files,
         bands=bands,
         content=content,
+        own_sites=[] if simulated else sites_beyond_release(statistics["sites"]),
         level_meaning=MEANINGS.get(statistics["level"] or ""),
         simulated=simulated,
         picture=PICTURE_NAME,

@@ -35,6 +35,12 @@ _FORGOTTEN_SITE = "Greece_3"
 _NAMED_SITES = 12
 
 
+def sites_beyond_release(names: Iterable[str]) -> list[str]:
+    """Those of some sites that are no part of the published archive, by name and sorted."""
+    released = {site for sites in _official().values() for site in sites}
+    return sorted(set(names) - released - {*EXCLUDED_SITES, _FORGOTTEN_SITE})
+
+
 def split_sites(splits: str | os.PathLike[str]) -> dict[str, list[str]]:
     """The site names of each split.
 

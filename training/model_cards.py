@@ -6,6 +6,7 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from euromine.dataset_script.splits import sites_beyond_release
 from euromine.modeling.auto import CHANGE_DETECTION
 from euromine.support import files
 from euromine.support.markdown import escaped, table
@@ -118,6 +119,7 @@ def make_card(results: RunResults, with_picture: bool) -> str:
         training_table=table(("", ""), _protocol_rows(results), numbers=False),
         selection=_selection(results),
         limitations=_limitations(results),
+        data_licence=_data_licence(protocol),
         weights_licence=licence.sentence,
     )
     return re.sub(r"\n{3,}", "\n\n", str(card)).strip() + "\n"
@@ -205,7 +207,7 @@ def _eval_results(results: RunResults, split: str | None) -> list[EvalResult]:
             task_type="image-segmentation",
             task_name="Change detection" if changes else "Semantic segmentation",
             dataset_type=protocol.dataset if protocol.dataset_revision else "euromine",
-            dataset_name="EuroMineNet" + (" (simulated)" if protocol.simulated else ""),
+            dataset_name=_benchmark_name(protocol),
             dataset_config="series",
             dataset_split=split,
             dataset_revision=protocol.dataset_revision,
@@ -219,6 +221,12 @@ def _eval_results(results: RunResults, split: str | None) -> list[EvalResult]:
     ]
 
 
+def _benchmark_name(protocol: Protocol) -> str:
+    if protocol.simulated:
+        return "EuroMineNet (simulated)"
+    return _dataset_name(protocol) if _own_sites(protocol) else "EuroMineNet"
+
+
 def _description(results: RunResults) -> str:
     model = results.model
     millions = f"{model.parameters / 1e6:.2f} million parameters"
@@ -226,9 +234,10 @@ def _description(results: RunResults) -> str:
         does = "detects changes of mining footprints between any two years"
     else:
         does = "maps mining footprints in each year"
+    mines = "" if _own_sites(results.protocol) else " for mines in the European Union"
     return (
         f"`{results.architecture}` ({model.class_name}, {millions}) {does} of a Sentinel-2 series, the task "
-        "of the EuroMineNet benchmark for mines in the European Union."
+        f"of the EuroMineNet benchmark{mines}."
     )
 
 
@@ -304,6 +313,42 @@ def _protocol_rows(results: RunResults) -> list[tuple[str, str]]:
     return [(name, escaped(value)) for name, value in rows.items()]
 
 
+def _own_sites(protocol: Protocol) -> list[str]:
+    """The sites that are no part of EuroMineNet."""
+    if protocol.simulated:
+        return []
+    return sites_beyond_release(site for sites in protocol.sites.values() for site in sites)
+
+
+def _data_licence(protocol: Protocol) -> str:
+    released = (
+        "EuroMineNet, CC-BY-4.0, [doi:10.14278/rodare.4656](https://doi.org/10.14278/rodare.4656); it "
+        "contains modified Copernicus Sentinel data (2015-2024)."
+    )
+    own, number = _own_sites(protocol), sum(map(len, protocol.sites.values()))
+    if not own:
+        return released
+    unknown = (
+        f"{len(own)} of {number} sites are no part of EuroMineNet, and the licence of their images and "
+        "labels is not known here. Sentinel-2 images contain modified Copernicus Sentinel data."
+    )
+    return unknown if len(own) == number else f"{unknown} The others: {released}"
+
+
+def _training_limitations(protocol: Protocol) -> list[str]:
+    if own := _own_sites(protocol):
+        return [
+            f"{len(own)} sites are no part of EuroMineNet: who drew their labels, and how, is not known "
+            "here. Ground unlike that of the training sites, other sensors and pits of a few pixels are "
+            "outside the training data."
+        ]
+    return [
+        "Trained on mines in the European Union at 10 m resolution. Other climates, other sensors and pits "
+        "of a few pixels are outside the training data.",
+        "Labels are footprints that experts drew on the imagery, not concessions or legal boundaries.",
+    ]
+
+
 def _level_name(protocol: Protocol) -> str:
     if protocol.level in MEANINGS:
         return f"{protocol.level} ({MEANINGS[protocol.level]})"
@@ -330,9 +375,7 @@ def _dataset_name(protocol: Protocol) -> str:
 
 def _limitations(results: RunResults) -> list[str]:
     limitations = [
-        "Trained on mines in the European Union at 10 m resolution. Other climates, other sensors and pits "
-        "of a few pixels are outside the training data.",
-        "Labels are footprints that experts drew on the imagery, not concessions or legal boundaries.",
+        *_training_limitations(results.protocol),
         *([] if results.protocol.simulated else [_level_limitation(results.protocol)]),
         "Haze, snow and seasons unlike those of the training images degrade the maps; clouds are not masked.",
         "The scores come from one training run with one seed; other seeds give other scores.",

@@ -170,6 +170,25 @@ def test_a_level_can_be_stated_for_images_that_record_none(site: Path, splits: P
     assert "as stated by who built the dataset" in (out / "README.md").read_text()
 
 
+def test_the_card_claims_no_sites_for_the_published_archive(site: Path, tmp_path: Path) -> None:
+    shutil.copytree(site, site.with_name("Kiruna*"))
+    for names in (["Kiruna*"], ["Austria_1", "Kiruna*"]):
+        splits = tmp_path / "splits.json"
+        splits.write_text(json.dumps({"train": names, "validation": [], "test": []}))
+        if names == ["Kiruna*"]:
+            shutil.move(site, tmp_path / "Austria_1")
+        else:
+            shutil.move(tmp_path / "Austria_1", site)
+        out = tmp_path / f"of_{len(names)}"
+        build_dataset(site.parent, out, splits=splits, workers=1, progress=False)
+        card = (out / "README.md").read_text()
+        assert "license: unknown" in card
+        assert f"1 of {len(names)} sites are no part of EuroMineNet." in card
+        assert "is known here:\nKiruna\\*.\n" in card
+        assert "European" not in card.split("```bibtex")[0]
+        assert ("The other sites are from the published archive" in card) == (len(names) == 2)
+
+
 def test_a_dataset_of_several_levels_is_told(caplog: pytest.LogCaptureFixture) -> None:
     records = [
         SiteRecord("A", "A", [2015], levels=["L2A"]),

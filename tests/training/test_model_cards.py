@@ -65,7 +65,11 @@ DOCUMENT: dict[str, Any] = {
         "dataset_revision": None,
         "simulated": False,
         "digest": "abc",
-        "sites": {"train": ["a", "b", "c"], "validation": ["d"], "test": ["e", "f"]},
+        "sites": {
+            "train": ["Austria_1", "Bulgaria_2", "Bulgaria_1"],
+            "validation": ["Spain_1"],
+            "test": ["Spain_2", "Spain_3"],
+        },
         "years": None,
         "bands": ["B02", "B03"],
         "statistics": "dataset",
@@ -159,6 +163,21 @@ def test_the_card_tells_the_level_of_the_training_images():
     assert "Trained on L2A (surface reflectance); expect less accurate maps" in card
     mixed = make_card(changed(protocol={"level": "mixed"}), with_picture=False)
     assert "of different or unknown processing levels" in mixed
+
+
+def test_data_that_are_no_part_of_euromine_net_are_not_claimed_for_it():
+    sites = {"train": ["Kiruna"], "validation": ["Aitik"], "test": []}
+    own = make_card(changed(protocol={"sites": sites}), with_picture=False)
+    assert "- **Data**: 2 of 2 sites are no part of EuroMineNet, and the licence" in own
+    assert "CC-BY-4.0" not in own
+    assert "European Union at 10 m" not in own
+    assert "experts drew" not in own
+    assert "dataset: name: EuroMineNet" not in " ".join(own.split())
+    some = make_card(changed(protocol={"sites": {**sites, "test": ["Spain_2"]}}), with_picture=False)
+    assert "2 of 3 sites are no part of EuroMineNet" in some
+    assert "The others: EuroMineNet, CC-BY-4.0" in some
+    simulated = make_card(changed(protocol={"sites": sites, "simulated": True}), with_picture=False)
+    assert "no part of EuroMineNet" not in simulated
 
 
 def test_scores_of_the_split_that_chose_the_epoch_are_called_too_good():
