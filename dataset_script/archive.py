@@ -15,7 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from euromine.support.errors import ArchiveError
+from euromine.support.image_headers import auxiliary_file
 from euromine.support.rasters import shown
+from euromine.support.sidecars import sidecar_paths
 
 from .archive_listing import YEAR_NAME, Listing, join_path, list_folder, list_zip
 from .site_scene import Site
@@ -197,10 +199,16 @@ def archive_fingerprint(archive: Archive, assignment: Mapping[str, Sequence[str]
 
 
 def files_state(archive: Archive, site: Site) -> list[tuple[str, int, int]]:
-    """Name, size in bytes and modification time (ns) of each file of a site, or of the zip."""
+    """Name, size in bytes and modification time (ns) of each file of a site, or of the zip.
+
+    What lies beside its images and is read counts, too.
+    """
     if archive.path.is_file():
         paths = [archive.path]
     else:
         paths = [Path(path) for years in (site.image_paths, site.label_paths) for path in years.values()]
+        images = [Path(path) for path in site.image_paths.values()]
+        beside = [each for path in images for each in (*sidecar_paths(path), auxiliary_file(str(path)))]
+        paths += [path for path in beside if path.is_file()]
     states = ((path, path.stat()) for path in sorted(paths))
     return [(f"{path.parent.name}/{path.name}", state.st_size, state.st_mtime_ns) for path, state in states]

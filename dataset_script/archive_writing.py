@@ -19,7 +19,8 @@ from euromine.support.rasters import gdal, gdal_errors
 
 from .archive_bands import BANDS
 from .archive_listing import YEAR_NAME, is_ignored
-from .site_scene import IGNORED_TAG, MARKED, MINE, counted
+from .label_headers import IGNORED_TAG, MARKED, MINE
+from .site_scene import counted
 
 COMPONENTS_FOLDER = "components"
 """Where the classes of a site's ground lie, beside its `image` and `label`."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from euromine.support.errors import ArchiveError
+from euromine.support.errors import ArchiveError, SceneError
 from euromine.support.image_headers import (
     ImageHeader,
     auxiliary_nodata,
@@ -15,6 +16,7 @@ from euromine.support.image_headers import (
     whole_shifts,
 )
 from euromine.support.rasters import shown
+from euromine.support.sidecars import Sidecar, read_sidecar, told_offset
 
 from .archive_bands import BANDS
 
@@ -34,10 +36,26 @@ class ImageLayout:
     shifts: tuple[int, ...]
 
 
+def _told(dataset: Any, path: str) -> float:
+    """The offset by a STAC item beside the image or by its processing baseline; 0 where nothing tells one."""
+    tags = {str(key).upper(): str(value) for key, value in dataset.tags().items()}
+    place = Path(shown(path))
+    item = Sidecar()
+    if not path.startswith("/vsizip/"):
+        try:
+            item = read_sidecar(place, advice="Correct the item, or remove it.")
+        except SceneError as error:
+            raise ArchiveError(str(error)) from error
+    told = told_offset(item, tags, place.name, "/".join(place.absolute().parts[:-1]))
+    return 0.0 if told is None else told[0]
+
+
 def image_layout(dataset: Any, path: str) -> ImageLayout:
     """How an open image of ten bands holds those of the archive, by its header.
 
-    The published files have no names, scales or offsets: bands in the order of `BANDS`, DN as they are.
+    The published files have no names, scales or offsets: bands in the order of `BANDS`, DN as they are. An
+    offset by GDAL's fields, a STAC item beside the image or its processing baseline is honoured, as by
+    `euromine predict`.
 
     Raises:
         ArchiveError: A mask lies beside the image, or the header names other bands, or gives a scale that
@@ -59,6 +77,8 @@ def image_layout(dataset: Any, path: str) -> ImageLayout:
             f"{', '.join(BANDS)} in any order, or bands without names in this one."
         )
     shifts = whole_shifts(header)
+    if not header.is_scaled:
+        shifts = (round(_told(dataset, path)),) * len(header.texts)
     if shifts is None:
         raise ArchiveError(
             f"{shown(path)}: found the scale {header.scales[0]:g} and the offset {header.offsets[0]:g}; "

@@ -20,13 +20,10 @@ from euromine.support.rasters import check_blocks, crs_name, open_raster, read_m
 
 from .archive_bands import BANDS
 from .image_layouts import image_layout
+from .label_headers import IGNORED_TAG, MARKED, MINE, check_marked
 
 Transform = tuple[float, float, float, float, float, float]
 
-# A label's 255 means mine in the published convention, and ignored in this project's.
-MINE, MARKED = 1, 255
-# A label whose header has this tag of 255 marks ignored ground with 255, even where it has no 1.
-IGNORED_TAG = "IGNORED_VALUE"
 _LABEL_VALUES = (0, MINE, MARKED)
 _LEAST_DN, _LARGEST_DN = int(np.iinfo(np.int16).min), int(np.iinfo(np.int16).max)
 _LARGEST_SCENE = 2**31
@@ -301,6 +298,8 @@ class Scene:
         """Which of 0, 1 and 255 a year's label holds."""
         if year not in self._label_values:
             self._label_values[year] = self._scan_label(year)
+            if not self._is_tagged(year):
+                check_marked(self._labels[year], self._label_paths[year], self._label_values[year])
             self._check_conventions()
         return self._label_values[year]
 

@@ -12,12 +12,12 @@ from euromine.support.errors import SceneError
 from euromine.support.image_headers import ImageHeader, read_header
 from euromine.support.rasters import check_blocks, open_raster
 from euromine.support.sentinel2_products import year_of_timestamp
+from euromine.support.sidecars import number_or_none
 
 from .band_names import canonical_band
 from .band_stacks import BandStack, StackedBand
 from .hdf5_references import reference_elsewhere
 from .scene_rasters import SceneRaster
-from .sidecar import number_or_none
 
 _MOST_VARIABLES = 500
 _SINCE = re.compile(r"(day|hour|minute|second)s? since (\d{4}-\d\d?-\d\d?)(?:[T ](\d\d?:\d\d))?")

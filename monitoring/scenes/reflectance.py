@@ -11,17 +11,11 @@ import numpy as np
 
 from euromine.support.errors import SceneError
 from euromine.support.image_headers import DIGITAL_NUMBERS
-from euromine.support.sentinel2_products import (
-    baseline_name,
-    baseline_offset,
-    parse_baseline,
-    product_baseline,
-)
+from euromine.support.sidecars import Sidecar, number_or_none, told_offset
 
 from .band_names import REFLECTANCE_BANDS
 from .locations import Location
 from .scene_options import SceneOptions, contradiction
-from .sidecar import Sidecar, number_or_none
 
 _UNSCALED_TYPES = frozenset(map(np.dtype, ("int16", "uint16", "int32", "uint32")))
 
@@ -229,18 +223,9 @@ def _known_scale(metadata: ReflectanceMetadata) -> tuple[float, str]:
 
 def _told_offset(metadata: ReflectanceMetadata) -> tuple[list[float], str] | None:
     """The offset given by a STAC item or the processing baseline."""
-    if metadata.item.offset is not None:
-        return [metadata.item.offset], metadata.item.source
-    tags, location = metadata.tags, metadata.location
-    for baseline, source in (
-        (parse_baseline(tags.get("PROCESSING_BASELINE")), "in the file's metadata"),
-        (product_baseline(tags.get("PRODUCT_URI", "")), "in the file's metadata"),
-        (product_baseline(location.name), "in its name"),
-        (product_baseline(location.parts), "in its folder's name"),
-    ):
-        if baseline:
-            return [baseline_offset(baseline)], f"processing baseline {baseline_name(baseline)} {source}"
-    return None
+    location = metadata.location
+    told = told_offset(metadata.item, metadata.tags, location.name, location.parts)
+    return told and ([told[0]], told[1])
 
 
 def _known_offset(metadata: ReflectanceMetadata) -> tuple[float, str]:

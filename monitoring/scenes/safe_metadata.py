@@ -14,9 +14,8 @@ from xml.etree.ElementTree import Element
 from euromine.support.errors import SceneError
 from euromine.support.processing_levels import Level, level_in
 from euromine.support.sentinel2_products import baseline_name, baseline_offset, parse_baseline
+from euromine.support.sidecars import number_or_none
 from euromine.support.xml_documents import parse_xml
-
-from .sidecar import number_or_none
 
 # MTD_MSIL2A.xml, and S2A_OPER_MTD_SAFL1C_PDMC_..., S2A_USER_MTD_SAFL2A_... until December 2016.
 METADATA_NAME = re.compile(r"MTD_MSIL(?:1C|2A)\.xml|S2[A-D]_(?:OPER|USER)_MTD_SAFL(?:1C|2A)_\w+\.xml")

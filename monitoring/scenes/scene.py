@@ -34,6 +34,7 @@ from euromine.support.offset_check import OffsetCheck
 from euromine.support.placements import check_placement
 from euromine.support.rasters import gdal_cache, read_raster
 from euromine.support.sentinel2_products import year_of_timestamp, years_in_name
+from euromine.support.sidecars import Sidecar, read_sidecar, sidecar_paths
 
 from .band_names import REFLECTANCE_BANDS, canonical_band
 from .grids import Grid
@@ -44,7 +45,6 @@ from .scene_formats import open_scene_raster
 from .scene_level import scene_level
 from .scene_masks import SceneMasks
 from .scene_options import SceneOptions, contradiction
-from .sidecar import Sidecar, read_sidecar, sidecar_paths
 
 logger = logging.getLogger(__name__)
 
@@ -275,7 +275,7 @@ class Scene:
         dataset, given = self._dataset, self.options.bands
         names = tuple(map(canonical_band, self._header.texts))
         if not any(names) and len(self._item.bands) == dataset.count:
-            names = self._item.bands
+            names = tuple(map(canonical_band, self._item.bands))
         if given is not None:
             if len(given) != dataset.count:
                 raise SceneError(

@@ -1,5 +1,6 @@
 """Scenes against plain rasterio, and the refusal of files that do not fit."""
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -11,9 +12,11 @@ import pytest
 import rasterio
 import rasterio.shutil
 from rasterio.transform import Affine
+from rasterio.windows import Window
 
-from euromine.dataset_script.archive import Archive
+from euromine.dataset_script.archive import Archive, files_state
 from euromine.dataset_script.archive_bands import BANDS
+from euromine.monitoring.scenes.scene import open_scene
 from euromine.support.errors import ArchiveError
 
 from .sound_site import IMAGE, LABEL, PIXEL, PLACE, open_site, refuse
@@ -147,6 +150,59 @@ def test_an_offset_in_the_header_is_added_as_predict_adds_it(
         read = scene.read_image(2015)
     assert read.dtype == np.int16
     np.testing.assert_array_equal(read, IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("how", "baseline", "added"),
+    [("tag", "04.00", 1000), ("tag", "02.14", 0), ("item", "05.10", 1000), ("item", "03.01", 0)],
+)
+def test_the_offset_of_a_processing_baseline_is_added_as_predict_adds_it(
+    site: Path, tiff_writer: Writer, how: str, baseline: str, added: int
+) -> None:
+    image = np.where(IMAGE.any(axis=0), IMAGE + added, 0).astype(np.int16)
+    path = tiff_writer(site / "image" / "Year2015.tif", image, **PLACE)
+    before = files_state(Archive(site.parent), Archive(site.parent).sites[site.name])
+    if how == "tag":
+        with rasterio.open(path, "r+") as dataset:
+            dataset.update_tags(PROCESSING_BASELINE=baseline)
+    else:
+        item = {"type": "Feature", "properties": {"s2:processing_baseline": baseline}, "assets": {}}
+        path.with_suffix(".json").write_text(json.dumps(item))
+    assert files_state(Archive(site.parent), Archive(site.parent).sites[site.name]) != before
+    with open_site(site) as scene:
+        np.testing.assert_array_equal(scene.read_image(2015), IMAGE)
+    # The other reader of headers.
+    with open_scene(path) as scene:
+        values, valid = scene.read(Window(0, 0, 30, 20), BANDS)
+    np.testing.assert_array_equal(values[:, valid], IMAGE[:, valid])
+
+
+def test_an_item_that_contradicts_itself_is_refused(site: Path, tiff_writer: Writer) -> None:
+    item = {
+        "type": "Feature",
+        "properties": {"s2:processing_baseline": "05.00"},
+        "assets": {"blue": {"href": "a.tif", "raster:bands": [{"scale": 0.0001, "offset": 0.0}]}},
+    }
+    beside = site / "image" / "Year2015.json"
+    beside.write_text(json.dumps(item))
+    refuse(site, beside, "which contradict each other", "Correct the item, or remove it.")
+
+
+def test_a_label_of_255_alone_with_255_as_nodata_is_refused_until_it_is_told(
+    site: Path, tiff_writer: Writer
+) -> None:
+    path = tiff_writer(site / "label" / "Year2015.tif", LABEL, nodata=255, **PLACE)
+    refuse(
+        site,
+        path,
+        "found 255 but no 1, and nodata=255 in the header",
+        "-unsetnodata",
+        "-mo IGNORED_VALUE=255",
+    )
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(IGNORED_VALUE="255")
+    with open_site(site) as scene:
+        np.testing.assert_array_equal(scene.read_label(2015), LABEL[0])
 
 
 def test_headers_that_cannot_be_honoured_are_refused(site: Path, tiff_writer: Writer) -> None:
@@ -367,7 +423,7 @@ def test_a_truncated_tiff_is_refused(site: Path, tiff_writer: Writer, compress: 
     path = tiff_writer(site / "image" / "Year2016.tif", noise, compress=compress, **PLACE)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
-    refuse(site, path, "damaged", "GeoTIFF")
+    refuse(site, path, "damaged", "expected a")
 
 
 def test_damage_is_an_error_whatever_the_environment_says(

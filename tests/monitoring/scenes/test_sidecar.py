@@ -11,9 +11,9 @@ import pytest
 
 from euromine.modeling import BANDS
 from euromine.monitoring.scenes.scene import open_scene
-from euromine.monitoring.scenes.sidecar import Sidecar, read_sidecar
 from euromine.support.errors import SceneError
 from euromine.support.rasters import open_raster
+from euromine.support.sidecars import Sidecar, read_sidecar
 
 from .scene_files import NO_BASELINE, WriteScene, numbers, read
 

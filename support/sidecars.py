@@ -1,4 +1,4 @@
-"""The STAC item beside a scene's file: scale, offset, nodata, band names, year."""
+"""The STAC item beside an image: scale, offset, nodata, band names, year. What tells an image's offset."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from euromine.support.processing_levels import Level, item_level
-from euromine.support.sentinel2_products import item_offset, year_of_timestamp
-
-from .band_names import REFLECTANCE_BANDS, canonical_band
+from .image_headers import sentinel2_band
+from .processing_levels import Level, item_level
+from .sentinel2_products import (
+    baseline_name,
+    baseline_offset,
+    item_offset,
+    parse_baseline,
+    product_baseline,
+    year_of_timestamp,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +37,7 @@ class Sidecar:
         scale: Reflectance per number.
         offset: To add to the file's numbers.
         nodata: The number of pixels without data.
-        bands: Names of the file's bands.
+        bands: Names or descriptions of the file's bands, "" for none.
         year: Of the acquisition.
         level: The processing level.
     """
@@ -40,7 +46,7 @@ class Sidecar:
     scale: float | None = None
     offset: float | None = None
     nodata: float | None = None
-    bands: tuple[str | None, ...] = ()
+    bands: tuple[str, ...] = ()
     year: int | None = None
     level: Level | None = None
 
@@ -50,10 +56,14 @@ def sidecar_paths(scene: Path) -> tuple[Path, ...]:
     return scene.with_suffix(".json"), scene.with_name(f"{scene.name}.json")
 
 
-def read_sidecar(scene: Path) -> Sidecar:
+def read_sidecar(scene: Path, advice: str = _ADVICE) -> Sidecar:
     """The metadata in the STAC item beside a scene; empty without one.
 
     JSON files that hold something else are ignored. One that cannot be read is logged as a warning.
+
+    Args:
+        scene: The image.
+        advice: A sentence for the end of an error message.
 
     Raises:
         SceneError: The item contradicts itself.
@@ -65,8 +75,30 @@ def read_sidecar(scene: Path) -> Sidecar:
             and item.get("type") == "Feature"
             and isinstance(item.get("properties"), dict)
         ):
-            return _parse_item(item, path, scene)
+            return _parse_item(item, path, scene, advice)
     return Sidecar()
+
+
+def told_offset(item: Sidecar, tags: Mapping[str, str], name: str, folders: str) -> tuple[float, str] | None:
+    """The offset to an image's numbers, and what tells it; None where nothing does.
+
+    Args:
+        item: The STAC item beside the image.
+        tags: The image's metadata by upper-case key.
+        name: The image's name.
+        folders: The names of the folders above it.
+    """
+    if item.offset is not None:
+        return item.offset, item.source
+    for baseline, source in (
+        (parse_baseline(tags.get("PROCESSING_BASELINE")), "in the file's metadata"),
+        (product_baseline(tags.get("PRODUCT_URI", "")), "in the file's metadata"),
+        (product_baseline(name), "in its name"),
+        (product_baseline(folders), "in its folder's name"),
+    ):
+        if baseline:
+            return baseline_offset(baseline), f"processing baseline {baseline_name(baseline)} {source}"
+    return None
 
 
 def number_or_none(value: Any) -> float | None:
@@ -97,7 +129,7 @@ def _read_json(path: Path) -> Any:
     return None
 
 
-def _parse_item(item: Mapping[str, Any], path: Path, scene: Path) -> Sidecar:
+def _parse_item(item: Mapping[str, Any], path: Path, scene: Path, advice: str) -> Sidecar:
     properties = item["properties"]
     assets = [
         asset
@@ -107,13 +139,13 @@ def _parse_item(item: Mapping[str, Any], path: Path, scene: Path) -> Sidecar:
     own = [asset for asset in assets if Path(str(asset.get("href", ""))).name == scene.name]
     rasters = [raster for asset in own or assets for raster in _raster_bands(asset)]
     scale, added, nodata = (_only_number(rasters, key) for key in ("scale", "offset", "nodata"))
-    names: tuple[str | None, ...] = ()
+    names: tuple[str, ...] = ()
     if len(own) == 1:
-        names = tuple(canonical_band(str(band.get("name", ""))) for band in _described_bands(own[0]))
+        names = tuple(str(band.get("name", "")) for band in _described_bands(own[0]))
     return Sidecar(
         source=f"STAC item {path.name}",
         scale=scale,
-        offset=item_offset(item, str(path), scale=scale, added=added, advice=_ADVICE),
+        offset=item_offset(item, str(path), scale=scale, added=added, advice=advice),
         nodata=nodata,
         bands=names,
         year=year_of_timestamp(str(properties.get("datetime") or "")),
@@ -132,7 +164,7 @@ def _holds_reflectance(key: str, asset: Mapping[str, Any]) -> bool:
     described = [str(band.get("name", "")) for band in _described_bands(asset)]
     roles = [role for role in _list(asset.get("roles")) if isinstance(role, str)]
     return {"visual", "overview", "thumbnail"}.isdisjoint(roles) and any(
-        canonical_band(name) in REFLECTANCE_BANDS for name in (key.removesuffix("-jp2"), *described)
+        sentinel2_band(name) is not None for name in (key.removesuffix("-jp2"), *described)
     )
 
 
