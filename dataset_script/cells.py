@@ -127,7 +127,12 @@ def decode_label(data: Any) -> NDArray[np.uint8]:
             return rows[:, 1:]
     try:
         # The format is named: Pillow would hand PostScript to another program.
-        label = np.asarray(Image.open(io.BytesIO(values.tobytes()), formats=["PNG"]))
+        with Image.open(io.BytesIO(values.tobytes()), formats=["PNG"]) as picture:
+            if picture.size != LABEL_SHAPE[::-1]:  # before any of it is decoded
+                raise DatasetError(
+                    f"label: found {picture.height} x {picture.width} pixels; expected {LABEL_SHAPE}."
+                )
+            label = np.asarray(picture)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's for damaged files
         raise DatasetError(
             f"label: found a cell of {values.size} bytes that is not a picture; expected a PNG."

@@ -23,6 +23,16 @@ the machine's memory."""
 
 # GDAL decodes strips and tiles as a whole, so their size bounds the memory that any window takes.
 _LARGEST_BLOCK = 256 * 2**20
+# Where each band has blocks of its own, a window takes one of every band.
+_LARGEST_BLOCKS = 512 * 2**20
+
+# A swath of imagery on a side of a thousand kilometres has a tenth of these pixels.
+_LONGEST_SIDE = 1_000_000
+
+# Deflate makes at most a thousandth of constant pixels, and imagery is rarely below a tenth: a scene that is
+# nearly all nodata stays below this, an image made to fill memory does not.
+_MOST_EXPANSION = 500
+_ALWAYS_EXPANDED = 256 * 2**20
 
 # No .aux.xml, .ovr, .msk or world file beside a raster is read. Damaged data is an error, whatever the user's
 # environment variables set.
@@ -220,11 +230,17 @@ def read_damage(
 
 
 def check_blocks(dataset: Any, path: str, error_class: type[EuroMineError] = DataError) -> None:
-    """Refuse a raster whose strips or tiles are too large to decode, before any is read.
+    """Refuse a raster whose header promises more than memory or time can hold, before any of it is read.
 
     Raises:
-        DataError: (`error_class`) They are too large.
+        DataError: (`error_class`) A side is too long, a strip or tile too large to decode, or a small file
+            would expand to a huge image.
     """
+    if max(dataset.width, dataset.height) > _LONGEST_SIDE:
+        raise error_class(
+            f"{shown(path)}: found {dataset.height} x {dataset.width} pixels; expected at most "
+            f"{_LONGEST_SIDE} on a side."
+        )
     block = block_bytes(dataset)
     if block > _LARGEST_BLOCK:
         rows, columns = dataset.block_shapes[0]
@@ -232,6 +248,29 @@ def check_blocks(dataset: Any, path: str, error_class: type[EuroMineError] = Dat
         raise error_class(
             f"{shown(path)}: found blocks of {rows} x {columns} x {bands}, {block // 2**20} MB each; "
             f"expected at most {_LARGEST_BLOCK // 2**20} MB. Rewrite it with gdal_translate -co TILED=YES."
+        )
+    rows, columns = dataset.block_shapes[0]
+    of_all_bands = rows * columns * dataset.count * np.dtype(dataset.dtypes[0]).itemsize
+    if of_all_bands > _LARGEST_BLOCKS:
+        raise error_class(
+            f"{shown(path)}: found blocks of {rows} x {columns}, {of_all_bands // 2**20} MB in "
+            f"{dataset.count} bands; expected at most {_LARGEST_BLOCKS // 2**20} MB. Rewrite it with "
+            "gdal_translate -co TILED=YES."
+        )
+    _check_expansion(dataset, path, error_class)
+
+
+def _check_expansion(dataset: Any, path: str, error_class: type[EuroMineError]) -> None:
+    """Refuse a GeoTIFF that is far larger than its file, such as a sparse or a constant one."""
+    if dataset.driver != "GTiff" or not Path(path).is_file():
+        return
+    decoded = dataset.width * dataset.height * dataset.count * np.dtype(dataset.dtypes[0]).itemsize
+    stored = Path(path).stat().st_size
+    if decoded > _ALWAYS_EXPANDED and decoded > _MOST_EXPANSION * stored:
+        raise error_class(
+            f"{path}: found {stored / 2**20:.3g} MB for an image of {decoded / 2**20:.0f} MB; expected at "
+            f"most {_MOST_EXPANSION} times the size of the file. Cut it to the pixels with data with "
+            "gdal_translate -projwin."
         )
 
 

@@ -41,6 +41,8 @@ _POINTING_DRIVERS = {
 # GDAL writes a schema (.gfs) beside these when it reads them.
 _GML_SIGN = b"opengis.net/gml"
 _HEAD_BYTES = 1 << 16
+_LARGEST_UNPACKED = 2 * 2**30
+_MOST_FEATURES = 10_000_000
 
 
 def read_features(
@@ -74,12 +76,28 @@ def read_features(
     check_self_contained(source, error_class)
     if source.suffix.lower() in (".parquet", ".geoparquet"):
         try:
+            _check_parquet(source, error_class)
             return geopandas.read_parquet(source)
+        except EuroMineError:
+            raise
         except (ValueError, OSError, pyarrow.ArrowException, shapely.errors.ShapelyError) as error:
             raise _unreadable(source, source, error, error_class) from error
     asked = (layers,) if isinstance(layers, str) else tuple(layers or ())
     with _apart(source) as path:
         return _read(path, source, asked, error_class, option)
+
+
+def _check_parquet(source: Path, error_class: type[EuroMineError]) -> None:
+    """Refuse a GeoParquet file that takes too much memory when it is unpacked."""
+    import pyarrow.parquet
+
+    metadata = pyarrow.parquet.read_metadata(source)
+    unpacked = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    if unpacked > _LARGEST_UNPACKED or metadata.num_rows > _MOST_FEATURES:
+        raise error_class(
+            f"{source}: found {metadata.num_rows} features, {unpacked // 2**20} MB when unpacked; expected "
+            f"at most {_MOST_FEATURES} features and {_LARGEST_UNPACKED // 2**20} MB."
+        )
 
 
 def _read(

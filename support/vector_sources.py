@@ -17,6 +17,8 @@ _OTHER_ARCHIVES = (".tar", ".tgz", ".gz", ".7z", ".rar", ".svgz")
 _ARCHIVE_HEADS = (b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!")
 _MOST_MEMBERS = 10_000
 _LARGEST_SOURCE = 8 * 2**30
+# A zip is read into memory as a whole by some formats, and may hold a thousand times its size.
+_LARGEST_UNPACKED = 2 * 2**30
 
 
 def check_self_contained(source: Path, error_class: type[EuroMineError] = DataError) -> None:
@@ -55,6 +57,12 @@ def _check_members(source: Path, error_class: type[EuroMineError]) -> None:
             if len(members) > _MOST_MEMBERS:
                 raise error_class(
                     f"{source}: found {len(members)} files; expected at most {_MOST_MEMBERS} in a zip."
+                )
+            unpacked = sum(member.file_size for member in members)
+            if unpacked > _LARGEST_UNPACKED:
+                raise error_class(
+                    f"{source}: found {unpacked // 2**20} MB when unpacked; expected at most "
+                    f"{_LARGEST_UNPACKED // 2**20} MB."
                 )
             for member in members:
                 with archive.open(member) as file:

@@ -16,6 +16,8 @@ from .report_data import ReportData
 from .svg_paths import outline_path
 
 _JPEG_QUALITY = 85
+# Far more than a quicklook has, far less than memory holds.
+_MOST_PIXELS = 2**25
 
 
 def quicklook(data: ReportData, year: int) -> Image.Image:
@@ -33,6 +35,11 @@ def quicklook(data: ReportData, year: int) -> Image.Image:
     try:
         # The format is named: Pillow would hand PostScript to another program.
         with Image.open(data.folder.file(path.name), formats=["PNG"]) as picture:
+            if picture.width * picture.height > _MOST_PIXELS:
+                raise DataError(
+                    f"{path}: found {picture.width} x {picture.height} pixels; expected at most "
+                    f"{_MOST_PIXELS}. Run `euromine series` again."
+                )
             return picture.convert("RGB")
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's for damaged files
         if isinstance(error, OSError) and error.errno is not None:

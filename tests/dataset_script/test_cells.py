@@ -47,7 +47,7 @@ def test_images_and_labels_of_another_size_are_refused() -> None:
         decode_label(b"1234")
     buffer = io.BytesIO()
     Image.new("L", (10, 10)).save(buffer, "PNG")
-    with pytest.raises(ValueError, match=r"uint8 \(10, 10\); expected uint8 \(160, 160\)"):
+    with pytest.raises(ValueError, match=r"label: found 10 x 10 pixels; expected \(160, 160\)"):
         decode_label(buffer.getvalue())
 
 
@@ -56,3 +56,10 @@ def test_a_label_in_another_format_than_png_is_never_decoded() -> None:
         DatasetError, match=r"^label: found a cell of \d+ bytes that is not a picture; expected a PNG"
     ):
         decode_label(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 160 160\nshowpage\n%%EOF\n")
+
+
+def test_a_picture_of_another_size_is_refused_before_it_is_decoded() -> None:
+    data = io.BytesIO()
+    Image.new("L", (6000, 6000)).save(data, "PNG")
+    with pytest.raises(DatasetError, match=r"^label: found 6000 x 6000 pixels; expected \(160, 160\)\.$"):
+        decode_label(data.getvalue())

@@ -58,3 +58,13 @@ def test_a_pipe_is_refused_and_outlines_pass(tmp_path: Path) -> None:
     outlines.write_bytes(b'{"type": "FeatureCollection", "features": []}')
     check_self_contained(outlines)
     check_self_contained(zipped(tmp_path, a__geojson=outlines.read_bytes()))
+
+
+def test_a_zip_that_expands_is_refused_by_its_table_of_contents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("euromine.support.vector_sources._LARGEST_UNPACKED", 2 * 2**20)
+    path = zipped(tmp_path, a__shp=bytes(2**20), b__shp=bytes(2**20))
+    check_self_contained(path)
+    with pytest.raises(DataError, match=r"permits\.zip: found 3 MB when unpacked; expected at most 2 MB"):
+        check_self_contained(zipped(tmp_path, a__shp=bytes(3 * 2**20)))

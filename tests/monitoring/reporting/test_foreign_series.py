@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from PIL import Image
 
 from euromine.monitoring.reporting.page import render_report
 from euromine.monitoring.result import SeriesResult
@@ -85,4 +86,11 @@ def test_polygons_in_another_format_than_geopackage_are_never_opened(series, tmp
             database.execute(f"PRAGMA application_id = {int.from_bytes(b'GPKG')}")
             database.execute("CREATE VIRTUAL TABLE permits USING fts5(a)")
     with pytest.raises(DataError, match=r"permits\.gpkg: found another format than GeoPackage"):
+        render_report(SeriesResult(folder))
+
+
+def test_a_picture_that_expands_is_refused_before_it_is_decoded(series, tmp_path):
+    folder = hostile(series, tmp_path)
+    Image.new("1", (8000, 8000)).save(folder / "quicklook_2018.png")
+    with pytest.raises(DataError, match=r"quicklook_2018\.png: found 8000 x 8000 pixels; expected at most"):
         render_report(SeriesResult(folder))

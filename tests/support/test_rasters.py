@@ -1,0 +1,89 @@
+"""Rasters whose headers promise more than memory holds are refused before any of them is decoded."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from euromine.support.errors import SceneError
+from euromine.support.rasters import check_blocks, open_raster
+
+
+def write_sparse(path: Path, height: int, width: int, count: int = 10, **options: object) -> Path:
+    """A GeoTIFF of a few kilobytes without a single block."""
+    profile = {"height": height, "width": width, "count": count, "dtype": "int16", "SPARSE_OK": True}
+    with rasterio.open(path, "w", driver="GTiff", **{**profile, **options}):
+        pass
+    return path
+
+
+def check(path: Path) -> None:
+    with ExitStack() as files:
+        dataset = open_raster(str(path), files, SceneError)
+        check_blocks(dataset, str(path), SceneError)
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "found"),
+    [
+        ((20_000, 20_000), {"tiled": True}, r"[\d.]+ MB for an image of 7629 MB; expected at most 500 times"),
+        (
+            (64, 20_000_000),
+            {"interleave": "band"},
+            "64 x 20000000 pixels; expected at most 1000000 on a side",
+        ),
+        ((20_000_000, 64), {}, "20000000 x 64 pixels; expected at most 1000000 on a side"),
+    ],
+)
+def test_a_sparse_file_that_expands_is_refused(
+    tmp_path: Path, size: tuple[int, int], options: dict[str, object], found: str
+) -> None:
+    path = write_sparse(tmp_path / "bomb.tif", *size, **options)
+    assert path.stat().st_size < 2**26
+    with pytest.raises(SceneError, match=rf"bomb\.tif: found {found}"):
+        check(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (
+            {"interleave": "band", "blockysize": 8000},
+            r"blocks of 8000 x 8000, 1220 MB in 10 bands; expected at",
+        ),
+        (
+            {"interleave": "pixel", "blockysize": 8000, "compress": "deflate"},
+            r"blocks of 8000 x 8000 x 10, 1220 MB each; expected at",
+        ),
+    ],
+)
+def test_a_strip_that_fills_memory_is_refused_also_in_a_large_file(
+    tmp_path: Path, options: dict[str, object], found: str
+) -> None:
+    path = write_sparse(tmp_path / "strip.tif", 8000, 8000, **options)
+    with path.open("r+b") as file:  # as long as the strips would be, without their bytes on the disk
+        file.truncate(8000 * 8000 * 20)
+    with pytest.raises(SceneError, match=rf"strip\.tif: found {found} most .*TILED=YES"):
+        check(path)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"interleave": "band"}, {"tiled": True}, {"tiled": True, "blockxsize": 1024, "blockysize": 1024}],
+)
+def test_a_whole_sentinel_2_tile_is_accepted_in_strips_and_tiles(
+    tmp_path: Path, options: dict[str, object]
+) -> None:
+    path = write_sparse(tmp_path / "T32UMB.tif", 10_980, 10_980, **options)
+    with path.open("r+b") as file:
+        file.truncate(10_980 * 10_980 * 10 // 5)  # a tenth of the pixels' bytes, as after good compression
+    check(path)
+
+
+def test_a_small_constant_image_is_accepted(tmp_path: Path) -> None:
+    profile = {"height": 2000, "width": 2000, "count": 10, "dtype": "int16", "compress": "deflate"}
+    with rasterio.open(tmp_path / "sea.tif", "w", driver="GTiff", **profile) as file:
+        file.write(np.ones((2000, 2000), "int16"), 1)
+    check(tmp_path / "sea.tif")
