@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,12 @@ from euromine.modeling import (
 )
 from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.monitoring.result import SeriesResult
+from euromine.monitoring.scenes import remote_images
 from euromine.monitoring.scenes.grids import Grid
 
 from .history.site_images import PLAIN, YEARS, image_of, series_of, write_site
 from .scenes import drawn_products
+from .scenes.range_server import Server
 
 TRANSFORM = Affine(10, 0, 300_000, 0, -10, 5_000_000)
 
@@ -136,6 +138,14 @@ def logit_of() -> Callable[[float], float]:
         raise AssertionError(f"no float32 has the sigmoid {probability}")
 
     return search
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr(remote_images, "WAITS", (0, 0))
+    server = Server(tmp_path)
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

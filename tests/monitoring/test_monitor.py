@@ -1,10 +1,12 @@
 """`MineMonitor`: scenes and series by a few lines of Python."""
 
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from rasterio.transform import Affine
 
 from euromine.monitoring import MineMonitor
 from euromine.support.errors import ModelError
@@ -23,6 +25,39 @@ def test_paths_do_as_well_as_a_folder(place, mapper, tmp_path):
     paths = [place / "image" / "Year2018.tif", place / "image" / "Year2015.tif"]
     result = MineMonitor([mapper]).series(paths, tmp_path, smoothing="none", **PLAIN)
     assert result.years == [2015, 2018]
+
+
+def test_a_series_of_several_formats_is_that_of_geotiffs_and_recognised_on_a_rerun(
+    place, mapper, products, server, tmp_path
+):
+    monitor, settings = MineMonitor([mapper]), {"smoothing": "none", "offset": 0, **PLAIN}
+    shutil.copy(place / "image" / "Year2015.tif", tmp_path / "mine_2015.tif")
+    products.write_jp2(
+        tmp_path / "mine_2018.jp2", image_of(2018), transform=Affine(10, 0, ORIGIN[0], 0, -10, ORIGIN[1])
+    )
+    scenes = {
+        2015: f"{server.address}/mine_2015.tif?sig=a",
+        2016: place / "image" / "Year2016.tif",
+        2018: tmp_path / "mine_2018.jp2",
+    }
+    bands = mapper.image_processor.bands
+    result = monitor.series(scenes, tmp_path / "out", bands=bands, **settings)
+    plain = monitor.series(place, tmp_path / "plain", bands=bands, **settings)
+    for year in result.years:
+        np.testing.assert_array_equal(result.footprint(year), plain.footprint(year))
+    (remote, *_) = result.manifest.scenes
+    assert (remote.path, remote.size) == ("mine_2015.tif", (tmp_path / "mine_2015.tif").stat().st_size)
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    scenes[2015] = f"{server.address}/mine_2015.tif?sig=b"
+    monitor.series(scenes, tmp_path / "out", bands=bands, **settings)
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
+    # Another version of the file makes its maps anew.
+    server.handler.etag = '"second"'
+    monitor.series(scenes, tmp_path / "out", bands=bands, **settings)
+    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    assert after["probability_2015.tif"] != before["probability_2015.tif"]
+    assert after["probability_2016.tif"] == before["probability_2016.tif"]
+    assert "sig=" not in (tmp_path / "out" / "series.json").read_text()
 
 
 def test_each_argument_reaches_the_series(place, mapper, tmp_path):
@@ -72,6 +107,12 @@ def test_python_warns_of_a_scene_of_another_level(place, mapper, monkeypatch, ca
     monkeypatch.setattr(mapper.image_processor, "level", "L2A")
     MineMonitor([mapper]).predict(place / "image" / "Year2015.tif", level="l1c", **PLAIN)
     assert "Year2015.tif: The image is L1C (top-of-atmosphere reflectance), but the model" in caplog.text
+
+
+def test_the_users_level_reaches_the_series(place, mapper, tmp_path):
+    monitor = MineMonitor([mapper])
+    result = monitor.series(place, tmp_path, years=[2015], smoothing="none", level="l2a", **PLAIN)
+    assert [scene.level for scene in result.manifest.scenes] == ["L2A"]
 
 
 def test_a_change_detector_alone_maps_no_scene(place, detector):
