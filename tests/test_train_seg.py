@@ -15,7 +15,10 @@ from euromine.dataset_script.shards import build_dataset
 from euromine.modeling.auto import create_model
 from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.simulation.simulated_archive import simulate_archive
-from euromine.support.records import record_to_json
+from euromine.support.locks import lock_folder
+from euromine.support.records import record_to_json, write_record
+from euromine.support.run_records import RunRecord
+from euromine.training import checkpoints
 from euromine.training.evaluation import predict_series
 
 TINY = json.dumps(
@@ -204,3 +207,54 @@ def test_what_ends_a_training_is_reported(script, error, status, last, monkeypat
     said = capsys.readouterr().err
     assert said.splitlines()[-1].startswith(f"{script.__name__.rpartition('.')[2]}.py: {last}")
     assert ("Traceback" in said) == isinstance(error, RuntimeError)
+
+
+def test_a_second_training_in_one_folder_is_refused_before_anything_is_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(train_seg, "read_splits", lambda *_: pytest.fail("the data were read"))
+    argv = ["--dataset", "shards", "--architecture", "unet", "--output_dir", str(tmp_path), "--use_cpu"]
+    with lock_folder(tmp_path), pytest.raises(SystemExit) as left:
+        train_seg.main(argv)
+    assert left.value.code == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(f"train_seg.py: {tmp_path}: found another run at work (process ")
+    assert not list(tmp_path.iterdir())
+
+
+AGAIN = "Run the same command again"
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "options", "advice"),
+    [
+        (
+            None,
+            [],
+            "Run the same command again; as there is no checkpoint yet, it starts from the first step.",
+        ),
+        ("checkpoint-2", [], f"{AGAIN} to resume from {{}}."),
+        ("checkpoint-2", ["--restart"], f"{AGAIN} without --restart to resume from {{}}."),
+    ],
+)
+def test_ctrl_c_says_where_training_resumes_and_leaves_nothing_half_written(
+    checkpoint, options, advice, tmp_path, monkeypatch, capsys
+):
+    def interrupt(*_):
+        write_record(tmp_path / "run.json", RunRecord("segmentation", "digest", {}, files=["run.json"]))
+        (tmp_path / "_incomplete").mkdir()
+        (tmp_path / "_metrics.json.part").touch()
+        if checkpoint is not None:
+            staged = tmp_path / "staged"
+            staged.mkdir()
+            for name in ("trainer_state.json", "scheduler.pt", "optimizer.pt"):
+                (staged / name).touch()
+            checkpoints.publish(staged, tmp_path / checkpoint)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_seg, "read_splits", interrupt)
+    argv = ["--dataset", "shards", "--architecture", "unet", "--output_dir", str(tmp_path), "--use_cpu"]
+    with pytest.raises(SystemExit) as left:
+        train_seg.main([*argv, *options])
+    assert left.value.code == 130
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == f"train_seg.py: interrupted. {advice.format(tmp_path / str(checkpoint))}"
+    assert {path.name for path in tmp_path.iterdir()} == {"run.json", checkpoint} - {None}
