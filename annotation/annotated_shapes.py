@@ -15,6 +15,9 @@ from euromine.support.polygon_measures import polygon_parts
 LARGEST_PICTURE = 2**27
 """The most pixels of a picture: those of 2,800 x 2,800 pixels of a site at scale 4."""
 
+# Areas of larger shapes would overflow.
+_FURTHEST = 1e15
+
 WITHOUT_AREA = "shapes without area"
 
 
@@ -147,7 +150,7 @@ def as_points(ring: Any, where: str) -> Any:
     """x, y pairs as float64 (points, 2).
 
     Raises:
-        AnnotationError: They are no pairs of finite numbers.
+        AnnotationError: They are no pairs of finite numbers, or absurdly far away.
     """
     try:
         points = np.asarray(ring, dtype=np.float64)
@@ -155,6 +158,11 @@ def as_points(ring: Any, where: str) -> Any:
         points = np.empty(0)
     if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
         raise AnnotationError(f"{where}: found points that are no numbers; expected pairs of x and y.")
+    if len(points) and np.abs(points).max() > _FURTHEST:
+        raise AnnotationError(
+            f"{where}: found a point at {np.abs(points).max():g}; expected a place in the "
+            "picture or on the Earth."
+        )
     return points
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from euromine.support.errors import AnnotationError
 
 from .annotated_shapes import Annotations, Picture, Shape, box_area, check_picture_size, polygon_area
-from .json_reading import numbers_of, texts_of, value_of
+from .json_reading import numbers_of, size_of, texts_of, value_of
 from .picture_names import file_name
 from .run_lengths import Runs, checked_runs, unpacked_counts
 
@@ -93,11 +93,11 @@ def coco_runs(segmentation: Any, size: tuple[int, int], where: str) -> Runs:
     Raises:
         AnnotationError: It is damaged, or of another size than the picture.
     """
-    found = numbers_of(segmentation, 2, "size", where)
-    if found != [float(side) for side in size]:
+    found = size_of(segmentation, "size", where)
+    if found != size:
         raise AnnotationError(
-            f"{where}: found a mask of {found[0]:g} x {found[1]:g} pixels; expected {size[0]} x {size[1]} as "
-            "the picture."
+            f"{where}: found a mask of {found[0]} x {found[1]} pixels; expected {size[0]} x {size[1]} as the "
+            "picture."
         )
     counts = segmentation.get("counts")
     if isinstance(counts, str):

@@ -16,7 +16,7 @@ from .annotated_shapes import (
     polygon_area,
 )
 from .coco_json import coco_runs
-from .json_reading import numbers_of, texts_of, value_of
+from .json_reading import numbers_of, size_of, texts_of, value_of
 from .picture_names import file_name
 
 FORMAT = "Datumaro 1.0"
@@ -58,8 +58,7 @@ def _picture(item: Any, labels: list[str], where: str, annotations: Annotations)
     if isinstance(image, dict):
         name = value_of(image, "path", str, where, name) or name
         if image.get("size"):
-            height, width = numbers_of(image, 2, "size", where)
-            size = int(height), int(width)
+            size = size_of(image, "size", where)
             check_picture_size(*size, where)
     shapes, tags = [], []
     attributes = texts_of(item.get("attr"))
@@ -109,8 +108,7 @@ def _area(
     if kind == "mask":
         runs = value_of(entry, "rle", dict, where)
         if size is None:
-            height, width = numbers_of(runs, 2, "size", where)
-            size = int(height), int(width)
+            size = size_of(runs, "size", where)
             check_picture_size(*size, where)
         return coco_runs(runs, size, where)
     raise AnnotationError(

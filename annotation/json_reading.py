@@ -8,6 +8,7 @@ from typing import Any
 
 from euromine.support.errors import AnnotationError
 
+_LARGEST_NUMBER = 1e300
 _WORDS = {str: "text", int: "a whole number", float: "a number", list: "a list", dict: "an object"}
 
 
@@ -44,11 +45,12 @@ def value_of(values: Any, key: str, kind: type, where: str, default: Any = None)
     value = values.get(key)
     if value is None and default is not None:
         return default
-    accepted = (int, float) if kind is float else kind
-    if not isinstance(value, accepted) or (isinstance(value, bool) and kind in (int, float)):
+    if not (_is_number(value) if kind is float else isinstance(value, kind)) or (
+        kind is int and isinstance(value, bool)
+    ):
         found = f"no {key}" if key not in values else f"{_shown(value)} as {key}"
         raise AnnotationError(f"{where}: found {found}; expected {_WORDS[kind]}.")
-    return value
+    return value if kind is not float or value is None else float(value)
 
 
 def numbers_of(values: Any, number: int, key: str, where: str) -> list[float]:
@@ -58,9 +60,7 @@ def numbers_of(values: Any, number: int, key: str, where: str) -> list[float]:
         AnnotationError: It is something else.
     """
     found = value_of(values, key, list, where)
-    if len(found) != number or not all(
-        isinstance(each, int | float) and not isinstance(each, bool) for each in found
-    ):
+    if len(found) != number or not all(map(_is_number, found)):
         raise AnnotationError(f"{where}: found {_shown(found)} as {key}; expected {number} numbers.")
     return [float(each) for each in found]
 
@@ -74,6 +74,23 @@ def texts_of(values: Any) -> dict[str, str]:
         for key, value in values.items()
         if isinstance(value, str | int | float)
     }
+
+
+def size_of(values: Any, key: str, where: str) -> tuple[int, int]:
+    """A field that is the height and width of a picture.
+
+    Raises:
+        AnnotationError: It is something else.
+    """
+    height, width = numbers_of(values, 2, key, where)
+    if not (height.is_integer() and width.is_integer()):
+        raise AnnotationError(f"{where}: found {height:g} x {width:g} as {key}; expected whole pixels.")
+    return int(height), int(width)
+
+
+def _is_number(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and abs(value) < _LARGEST_NUMBER  # neither infinite nor NaN, nor too large for a float
 
 
 def _shown(value: Any) -> str:

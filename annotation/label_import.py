@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,7 +132,8 @@ def import_labels(
         raise ArchiveError(f"{archive}: found a zip; expected a folder, to write labels into. Unpack it.")
     chosen = chosen_sites(found, sites)
     annotations = read_annotations(path, class_attribute=class_attribute)
-    return _Import(annotations, Path(archive), chosen, rule, table, overlap, empty, replace).run(
+    others = set(found.sites) - set(chosen)
+    return _Import(annotations, Path(archive), chosen, others, rule, table, overlap, empty, replace).run(
         _tasks(path, tasks)
     )
 
@@ -185,6 +186,7 @@ class _Import:
     annotations: Annotations
     root: Path
     sites: Mapping[str, Site]
+    others: Set[str]
     rule: YearRule | None
     classes: LabelClasses | None
     overlap: Overlap | None
@@ -199,7 +201,7 @@ class _Import:
         if annotations.layers:
             placed = place_layers(annotations, grids, self.rule)
         else:
-            placed = place_pictures(annotations, self.sites, grids, tasks, self.rule)
+            placed = place_pictures(annotations, self.sites, grids, tasks, self.rule, self.others)
         wanted = self._wanted(placed)
         if not wanted:
             raise self._nothing()

@@ -69,7 +69,7 @@ def _picture_name(data: Any, where: str) -> str:
 def _picture(name: str, results: list[Any], where: str, annotations: Annotations) -> Picture:
     shapes = []
     size = None
-    labelled = {each.get("id") for each in results if isinstance(each, dict) and _labels(each)}
+    labelled = {str(each.get("id")) for each in results if isinstance(each, dict) and _labels(each)}
     for number, result in enumerate(results, 1):
         here = f"{where}, region {number}"
         labels = _labels(result)
@@ -77,7 +77,7 @@ def _picture(name: str, results: list[Any], where: str, annotations: Annotations
         if "choices" in value or "text" in value:
             continue
         if not labels:
-            if result.get("id") not in labelled:
+            if str(result.get("id")) not in labelled:
                 annotations.lost["shapes without a class"] += 1
             continue
         found = value_of(result, "original_height", int, here), value_of(result, "original_width", int, here)

@@ -96,8 +96,13 @@ def _on_site(layer: Layer, shapes: Sequence[Shape], grid: SiteGrid) -> dict[int,
     import shapely
 
     areas = np.array([shape.area for shape in shapes], dtype=object)
-    near = _near(areas, layer, grid)
-    parts, owners = polygon_parts(_in_pixels(areas[near], layer, grid))
+    around = _around(layer, grid)
+    near = np.arange(len(areas))
+    if around is not None:
+        # A file may hold a whole country, and an outline reach far beyond a site.
+        near = np.flatnonzero(shapely.intersects(shapely.envelope(areas), around))
+        areas = _densified(shapely.intersection(areas[near], around), layer)
+    parts, owners = polygon_parts(_in_pixels(areas, layer, grid))
     touching = shapely.intersects(parts, shapely.box(0, 0, grid.width, grid.height))
     found: dict[int, list[Any]] = {}
     for part, owner in zip(parts[touching], near[owners[touching]].tolist(), strict=True):
@@ -105,14 +110,26 @@ def _on_site(layer: Layer, shapes: Sequence[Shape], grid: SiteGrid) -> dict[int,
     return {owner: each[0] if len(each) == 1 else shapely.MultiPolygon(each) for owner, each in found.items()}
 
 
-def _near(areas: NDArray[Any], layer: Layer, grid: SiteGrid) -> NDArray[np.intp]:
-    """The places of the areas whose bounds touch those of a site: a file may hold a whole country."""
+def _around(layer: Layer, grid: SiteGrid) -> Any | None:
+    """A box of three times a site's sides around it, in the layer's system; None where there is none."""
     import shapely
 
-    bounds = _to_layer(layer, grid).transform_bounds(*_bounds(grid))
-    if not np.isfinite(bounds).all() or bounds[0] > bounds[2]:  # across the antimeridian
-        return np.arange(len(areas))
-    return np.flatnonzero(shapely.intersects(shapely.envelope(areas), shapely.box(*bounds)))
+    left, bottom, right, top = _to_layer(layer, grid).transform_bounds(*_bounds(grid))
+    if not np.isfinite([left, bottom, right, top]).all() or left > right:  # across the antimeridian
+        return None
+    across, down = right - left, top - bottom
+    return shapely.box(left - across, bottom - down, right + across, top + down)
+
+
+def _densified(areas: NDArray[Any], layer: Layer) -> NDArray[Any]:
+    """Areas whose edges stay as straight in another projection as they are in the layer's."""
+    import shapely
+
+    if layer.crs.is_geographic:
+        step = _STEP_METRES / _METRES_PER_DEGREE
+    else:
+        step = _STEP_METRES / layer.crs.axis_info[0].unit_conversion_factor
+    return np.asarray(shapely.segmentize(areas, step))
 
 
 def _bounds(grid: SiteGrid) -> tuple[float, float, float, float]:
@@ -142,17 +159,13 @@ def _in_pixels(areas: NDArray[Any], layer: Layer, grid: SiteGrid) -> NDArray[Any
     from pyproj.enums import TransformDirection
 
     transformer = _to_layer(layer, grid)
-    if layer.crs.is_geographic:
-        step = _STEP_METRES / _METRES_PER_DEGREE
-    else:
-        step = _STEP_METRES / layer.crs.axis_info[0].unit_conversion_factor
     a, b, c, d, e, f = (~Affine(*grid.transform))[:6]
 
     def moved(points: NDArray[np.float64]) -> NDArray[np.float64]:
         x, y = transformer.transform(*points.T, direction=TransformDirection.INVERSE)
         return np.stack([a * x + b * y + c, d * x + e * y + f], axis=1)
 
-    found = shapely.transform(shapely.segmentize(areas, step), moved)
+    found = shapely.transform(areas, moved)
     placeless = [not np.isfinite(shapely.get_coordinates(each)).all() for each in found]
     found[placeless] = None
     return np.asarray(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from euromine.dataset_script.site_scene import Site, counted
@@ -15,6 +15,8 @@ from .label_painting import Drawing
 from .picture_names import site_and_year, stem
 from .task_record import SiteGrid, TaskPicture, TaskRecord
 from .year_rules import YearRule
+
+NOT_CHOSEN = "shapes of sites that were not chosen"
 
 
 @dataclass
@@ -38,25 +40,30 @@ def place_pictures(
     grids: Mapping[str, SiteGrid],
     tasks: TaskRecord | None,
     rule: YearRule | None,
+    others: Collection[str] = (),
 ) -> Placed:
     """Find the site, year and place of each picture.
 
     Args:
         annotations: Counts the shapes of pictures that have none.
-        sites: Those of the archive.
+        sites: Those to find.
         grids: Opens the site of a name and gives its grid.
         tasks: The record of the pictures; without it, names are SITE_YEAR and pictures show whole sites.
         rule: Where years come from, if not from the record or the names.
+        others: Names of sites that are left alone.
 
     Raises:
         AnnotationError: A picture has another size than its site, or the site's grid has changed.
     """
-    placed = Placed()
     if tasks is not None:
-        return _by_record(annotations, sites, grids, tasks, placed)
+        return _by_record(annotations, sites, grids, tasks, others)
+    placed = Placed()
     strange: Counter[str] = Counter()
     for picture in annotations.pictures:
-        site, year = _site_and_year(picture, sites, rule)
+        site, year = _site_and_year(picture, {*sites, *others}, rule)
+        if site in others:
+            annotations.lost[NOT_CHOSEN] += len(picture.shapes)
+            continue
         if site is None:
             annotations.lost["shapes of sites that the archive lacks"] += len(picture.shapes)
             strange[site_and_year(picture.name)[0]] += 1
@@ -79,8 +86,9 @@ def _by_record(
     sites: Mapping[str, Site],
     grids: Mapping[str, SiteGrid],
     tasks: TaskRecord,
-    placed: Placed,
+    others: Collection[str],
 ) -> Placed:
+    placed = Placed()
     listed = {stem(each.name): each for each in tasks.pictures}
     seen: set[str] = set()
     unlisted: list[str] = []
@@ -88,6 +96,9 @@ def _by_record(
         placed.parts[each.site, each.year] = placed.parts.get((each.site, each.year), 0) + 1
     for picture in annotations.pictures:
         entry = listed.get(stem(picture.name))
+        if entry is not None and entry.site in others:
+            annotations.lost[NOT_CHOSEN] += len(picture.shapes)
+            continue
         if entry is None or entry.site not in sites:
             annotations.lost["shapes of pictures that tasks.json does not list"] += len(picture.shapes)
             unlisted.append(picture.name)
@@ -132,7 +143,7 @@ def _check_grid(entry: TaskPicture, then: SiteGrid, now: SiteGrid, annotations: 
 
 
 def _site_and_year(
-    picture: Picture, sites: Mapping[str, Site], rule: YearRule | None
+    picture: Picture, sites: Collection[str], rule: YearRule | None
 ) -> tuple[str | None, int | None]:
     """The site of a picture, and its year unless it comes from an attribute."""
     given = rule.year if rule else None

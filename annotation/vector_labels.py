@@ -11,12 +11,10 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
 from euromine.support.errors import AnnotationError
 from euromine.support.geopackages import check_is_geopackage, require_geopandas
 
-from .annotated_shapes import Annotations, Layer, Shape, valid_area
+from .annotated_shapes import Annotations, Layer, Shape, as_points, valid_area
 from .annotation_sources import Source
 from .json_reading import value_of
 from .osm_tags import is_from_osm, mining_label
@@ -179,8 +177,8 @@ def _geometry(geometry: Any, where: str) -> Any:
 
     if geometry is None:
         return None
-    if not isinstance(geometry, dict) or geometry.get("type") not in _GEOJSON_KINDS:
-        kind = geometry.get("type") if isinstance(geometry, dict) else geometry
+    kind = geometry.get("type") if isinstance(geometry, dict) else geometry
+    if not isinstance(geometry, dict) or not isinstance(kind, str) or kind not in _GEOJSON_KINDS:
         raise AnnotationError(f"{where}: found the geometry {str(kind)[:40]!r}; expected a Polygon.")
     try:
         return shapely.force_2d(shapely.from_geojson(json.dumps(geometry)))
@@ -238,10 +236,7 @@ def add_layer(
         if geometry is None or geometry.is_empty:
             annotations.lost["shapes without geometry"] += 1
             continue
-        if not np.isfinite(shapely.get_coordinates(geometry)).all():
-            raise AnnotationError(
-                f"{where}: found a corner that is no number in feature {number}; expected finite coordinates."
-            )
+        as_points(shapely.get_coordinates(geometry), f"{where}, feature {number}")
         if not label:
             annotations.lost[
                 "objects that OpenStreetMap does not call mines" if is_osm else "shapes without a class"

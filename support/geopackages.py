@@ -59,7 +59,7 @@ def check_is_geopackage(
             definitions = database.execute(
                 "SELECT sql FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE%'"
             ).fetchall()
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):  # names in a damaged file need not be text
         is_geopackage, definitions = False, []
     if not is_geopackage or not all("USING rtree(" in sql for (sql,) in definitions):
         raise error_class(

@@ -288,4 +288,4 @@ def test_sites_can_be_chosen(cvat: Cvat, archive):
     file.write_text(text.replace("</annotations>", second + "</annotations>"))
     report = import_labels(file, archive, sites=["Othermine"])
     assert [each.site for each in report.years] == ["Othermine"]
-    assert report.lost == {"shapes of sites that the archive lacks": 1}
+    assert report.lost == {"shapes of sites that were not chosen": 1}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import math
 import shutil
 import stat
 import struct
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -247,3 +251,39 @@ def test_a_damaged_shape_is_named(element, words, cvat):
     with pytest.raises(AnnotationError, match=words) as caught:
         read_annotations(cvat(element))
     assert "Testmine_2021.png, shape 1: " in str(caught.value)
+
+
+def places(document: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The keys that lead to every value of a JSON document."""
+    if place:
+        yield place
+    if isinstance(document, dict | list):
+        pairs = document.items() if isinstance(document, dict) else enumerate(document)
+        for key, value in pairs:
+            yield from places(value, (*place, key))
+
+
+STRANGE = [None, True, -1, 1e308, 10**40, math.nan, "", "x", [], {}, [[]], {"a": 1}, [1, 2]]
+
+
+@pytest.mark.parametrize(
+    "name", ["coco_1.0.json", "datumaro_1.0.json", "label_studio.json", "labels.geojson"]
+)
+def test_any_value_in_any_place_is_read_or_refused_in_a_sentence(name, files, tmp_path):
+    whole = json.loads((files / name).read_text())
+    path = tmp_path / "strange.json"
+    sentences = []
+    for number, place in enumerate(places(whole)):
+        document = copy.deepcopy(whole)
+        parent = document
+        for key in place[:-1]:
+            parent = parent[key]
+        for strange in STRANGE[number % 4 :: 4]:
+            parent[place[-1]] = strange
+            path.write_text(json.dumps(document))
+            try:
+                read_annotations(path)
+            except AnnotationError as error:
+                sentences.append(str(error))
+    assert len(sentences) > 50
+    assert all(sentence.startswith(str(path)) and len(sentence) < 600 for sentence in sentences)

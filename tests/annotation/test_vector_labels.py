@@ -192,6 +192,7 @@ SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
         ),
         ([feature({"type": "Circle"})], {}, "feature 1: found the geometry 'Circle'; expected a Polygon"),
         ([feature([1, 2])], {}, r"feature 1: found the geometry '\[1, 2\]'"),
+        ([feature({"type": ["Polygon"]})], {}, r"feature 1: found the geometry \"\['Polygon'\]\""),
         ([{"type": "Feature", "properties": 3, "geometry": None}], {}, "found 3 as properties"),
         (
             [feature(SQUARE)],
@@ -216,7 +217,7 @@ def test_a_feature_without_a_number_in_a_corner_is_named(archive, tmp_path):
     path = geojson(tmp_path, feature(SQUARE))
     path.write_text(path.read_text().replace("[1, 0]", "[NaN, 0]"))
     with pytest.raises(
-        AnnotationError, match=r"feature 1: found an outline|corner that is no number in feature 1"
+        AnnotationError, match=r"feature 1: found an outline|feature 1: found points that are no numbers"
     ):
         import_labels(path, archive)
 
@@ -253,4 +254,23 @@ def test_an_open_ring_in_a_geopackage_is_named(archive, tmp_path):
         blob = head[:3] + bytes([head[3] & 0b11110001]) + head[4:8] + wkb
         database.execute("UPDATE drawn SET geom = ? WHERE fid = 2", (blob,))
     with pytest.raises(AnnotationError, match="an outline that cannot be read in feature 2"):
+        import_labels(path, archive)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32633", "EPSG:3857"])
+def test_outlines_that_reach_far_beyond_a_site_are_cut_to_it(crs, archive, tmp_path):
+    """At steps of a kilometre, edges of such a length would fill the memory."""
+    far = shapely.box(-1e13, -1e13, 1e13, 1e13)
+    geopandas.GeoDataFrame({"class": ["pit"], "year": [2021]}, geometry=[far], crs=crs).to_file(
+        tmp_path / "drawn.gpkg"
+    )
+    import_labels(tmp_path / "drawn.gpkg", archive)
+    assert (read_label(archive, 2021) == 1).all()
+
+
+def test_a_geopackage_with_damaged_names_is_refused(archive, tmp_path):
+    path = tmp_path / "drawn.gpkg"
+    frame().to_file(path)
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE", b"CRE\xc3TE TAB\xff"))
+    with pytest.raises(AnnotationError, match="found another format than GeoPackage"):
         import_labels(path, archive)
