@@ -3,13 +3,16 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from euromine.dataset_script.build_record import read_build_record
 from euromine.dataset_script.shards import build_dataset
+from euromine.hub import built_dataset
 
 from .card_rules import errors_of, missing_from
 from .conftest import Worker, write_archive
@@ -274,3 +277,10 @@ def test_what_is_no_whole_dataset_is_refused_before_anybody_is_asked(
 def test_a_name_that_cannot_be_is_refused(name: str, publisher: Worker, dataset: Path) -> None:
     status, output = publisher.euromine("publish", "dataset", dataset, name)
     assert (status, f"REPO: found {name!r}; expected owner/name" in output) == (1, True), output
+
+
+def test_a_level_that_is_stated_later_makes_no_other_dataset(dataset: Path) -> None:
+    there = {"build.json": (dataset / "build.json").read_bytes()}
+    stated = replace(read_build_record(dataset), level="L1C", level_source="option")
+    assert built_dataset._difference(stated, there) is None
+    assert built_dataset._difference(replace(stated, files="0"), there) is not None
