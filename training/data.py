@@ -14,9 +14,9 @@ from transformers import TrainingArguments
 
 from euromine.dataset_script.reading import read_dataset
 from euromine.dataset_script.splits import split_sites
-from euromine.modeling.auto import CHANGE_DETECTION
 from euromine.modeling.bands import BANDS
 from euromine.modeling.image_processing import EuroMineImageProcessor
+from euromine.modeling.tasks import CHANGE_DETECTION
 from euromine.support.errors import ArgumentError, DatasetError, as_user_error, one_line
 from euromine.support.processing_levels import DataLevel
 
@@ -111,7 +111,7 @@ def read_splits(script: ScriptArguments, seed: int) -> Splits:
         revision=dataset_revision(script),
         simulated=is_simulated(script),
         digest=digest_of({"train": train, **scored}),
-        level=dataset_level(script),
+        level=_level(script),
     )
 
 
@@ -125,6 +125,18 @@ def _check_years(script: ScriptArguments, series: Mapping[str, datasets.Dataset]
             f"--years: found {', '.join(map(str, missing))}, without images in {script.dataset}; expected "
             f"some of {', '.join(map(str, sorted(known)))}."
         )
+
+
+def _level(script: ScriptArguments) -> DataLevel | None:
+    """The processing level of the images; a dataset that mixes levels is told."""
+    level = dataset_level(script)
+    if level == "mixed":
+        logger.warning(
+            "%s: the images are of different or unknown processing levels (L1C, L2A), so the network learns "
+            "from two kinds of reflectance. The dataset's card lists the sites.",
+            script.dataset,
+        )
+    return level
 
 
 def column(rows: datasets.Dataset, name: str) -> list[Any]:

@@ -175,7 +175,7 @@ def test_data_are_simulated_where_the_build_record_says_so(dataset, tmp_path):
     assert not read_splits(segmentation(copy), seed=0).simulated
 
 
-def test_the_level_of_the_data_reaches_the_image_processor_and_the_records(dataset, tmp_path):
+def test_the_level_of_the_data_reaches_the_image_processor_and_the_records(dataset, tmp_path, caplog):
     copy = tmp_path / f"copy_{uuid4().hex}"
     shutil.copytree(dataset, copy)
     script = segmentation(copy)
@@ -188,6 +188,10 @@ def test_the_level_of_the_data_reaches_the_image_processor_and_the_records(datas
     assert EuroMineImageProcessor.from_pretrained(tmp_path).level == "L2A"
     arguments = TrainingArguments(str(tmp_path / "run"), report_to="none")
     assert make_run_record(script, arguments, splits).level == "L2A"
+    assert "processing levels" not in caplog.text
+    (copy / "build.json").write_text(json.dumps({**record, "level": "mixed", "level_source": "images"}))
+    assert read_splits(script, seed=0).level == "mixed"
+    assert "the images are of different or unknown processing levels (L1C, L2A)" in caplog.text
 
 
 @pytest.mark.parametrize(
