@@ -222,10 +222,14 @@ def check_settings(found: SiteSettings, asked: SiteSettings, path: Path) -> None
     ):
         before, now = getattr(found, name), getattr(asked, name)
         if before != now:
-            words = "another area" if name == "outline" else f"{option} {_words(before)}, not {_words(now)}"
+            words = (
+                "another area in earlier years"
+                if name == "outline"
+                else f"{option} {_words(before)} in earlier years and {_words(now)} now"
+            )
             raise RecordError(
-                f"{path}: found {words} in the years before; expected the same for all years of a site. Give "
-                "the same, or another --site."
+                f"{path}: found {words}; expected the same for all years of a site. Give the same, or "
+                "another --site."
             )
 
 

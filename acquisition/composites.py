@@ -175,7 +175,7 @@ def median_composite(numbers: Sequence[Numbers], usable: Mask, fill: bool = True
         (height, width) int16, 0 where there is no data.
     """
     composite = np.empty(usable.shape[1:], np.int16)
-    for window in windows(composite.shape[0], composite.shape[1]):
+    for window in windows(*usable.shape[-2:]):
         stack = np.stack([scene[window] for scene in numbers])
         stack[~usable[(slice(None), *window)] | (stack == 0)] = _NONE
         found = _median(stack)

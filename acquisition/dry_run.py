@@ -94,7 +94,7 @@ def _year_rows(
 def _radar_rows(plan: SitePlan, grid: SiteGrid, year: int) -> tuple[list[tuple[str, ...]], int]:
     groups = spread_passes(passes(plan.radar_items.get(year, ())), plan.settings.scenes)
     sizes = _sizes(groups, POLARISATIONS, grid)
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (str(year), _day(items), _names(items), f"orbit {items[0].orbit}", "", "", f"{size / 2**20:.1f}")
         for items, size in zip(groups, sizes, strict=True)
     ]

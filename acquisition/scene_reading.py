@@ -6,8 +6,9 @@ overlap. Large sites are composed in parts, so memory does not grow with the sit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -179,33 +180,37 @@ def compose(
     # The offset is checked in the middle of the site, before anything else is read.
     parts = sorted(grid.parts(PART), key=lambda part: _distance(part, grid))
     bands = [(top, left, part, band) for top, left, part in parts for band in BANDS]
-    tasks = [[_task(_numbers, one, part, band) for one in chosen] for _, _, part, band in bands]
+    shown: list[list[Callable[[], list[NDArray[Any]]]]] = [
+        [_task(_pass_classes, one, parts[0][2], level) for one in chosen]
+    ]
+    shown += [[_task(_numbers, one, part, band) for one in chosen] for _, _, part, band in bands]
     usable = np.zeros(0, bool)
-    for place, ((top, left, part, band), raw) in enumerate(zip(bands, read_ahead(tasks), strict=True)):
-        if place == 0:
-            for one, numbers in zip(chosen, raw, strict=True):
-                _check_offsets(one, numbers, part, level)
-        scenes = [
-            _merged([with_offset(each, item.offset) for each, item in zip(numbers, one.items, strict=True)])
-            for one, numbers in zip(chosen, raw, strict=True)
-        ]
-        del raw
-        if band == BANDS[0]:
-            blue = np.stack(scenes)
-            scenes = list(blue)
-            usable = usable_mask(blue, enlarged(np.stack([~_cut(mask, top, left, part) for mask in masks])))
-            counts.add_scenes(usable)
-            if fill:
-                counts.filled += int(np.count_nonzero(fill_from_clearest(usable, blue)))
-            counts.empty += int(np.count_nonzero(~usable.any(axis=0)))
-            del blue
-        write(BANDS.index(band), top, left, median_composite(scenes, usable, fill))
-        for one in chosen:
-            step(f"{one.day} {band}")
+    with closing(read_ahead(shown)) as reads:
+        classes = next(reads)
+        for place, ((top, left, part, band), raw) in enumerate(zip(bands, reads, strict=True)):
+            if place == 0:
+                _check_offsets(chosen, raw, classes)
+            scenes = [_with_offsets(one, numbers) for one, numbers in zip(chosen, raw, strict=True)]
+            raw.clear()  # `zip` would keep it until the next band
+            if band == BANDS[0]:
+                blue = np.stack(scenes)
+                scenes = list(blue)
+                unclear = np.stack([~_cut(mask, top, left, part) for mask in masks])
+                usable = usable_mask(blue, enlarged(unclear))
+                counts.add_scenes(usable)
+                if fill:
+                    counts.filled += int(np.count_nonzero(fill_from_clearest(usable, blue)))
+                counts.empty += int(np.count_nonzero(~usable.any(axis=0)))
+                del blue
+            write(BANDS.index(band), top, left, median_composite(scenes, usable, fill))
+            for one in chosen:
+                step(f"{one.day} {band}")
     return counts
 
 
-def read_ahead(groups: Sequence[Sequence[Callable[[], Result]]], depth: int = 1) -> Iterator[list[Result]]:
+def read_ahead(
+    groups: Sequence[Sequence[Callable[[], Result]]], depth: int = 1
+) -> Generator[list[Result], None, None]:
     """Run groups of tasks in threads and yield the results of each in order.
 
     Args:
@@ -218,12 +223,15 @@ def read_ahead(groups: Sequence[Sequence[Callable[[], Result]]], depth: int = 1)
             for place in range(len(groups)):
                 while len(running) < min(place + 1 + depth, len(groups)):
                     running.append([threads.submit(task) for task in groups[len(running)]])
-                done = [future.result() for future in running[place]]
-                running[place] = []
-                yield done
-                del done
+                yield _taken(running, place)
         finally:
             threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _taken(running: list[list[Future[Result]]], place: int) -> list[Result]:
+    """The results of a group, which are not kept."""
+    futures, running[place] = running[place], []
+    return [future.result() for future in futures]
 
 
 def _task(work: Callable[..., Result], *arguments: Any) -> Callable[[], Result]:
@@ -254,7 +262,7 @@ def _item_classes(item: SceneItem, grid: SiteGrid, level: Level) -> NDArray[np.u
     return classes_without_scl(green, red)
 
 
-def _numbers(one: SeenPass, part: SiteGrid, band: str) -> list[NDArray[np.integer]]:
+def _numbers(one: SeenPass, part: SiteGrid, band: str) -> list[NDArray[Any]]:
     """The numbers of a band as in the files of each item of a pass."""
     return [read_on_grid(RemoteFile.of(item, band), part) for item in one.items]
 
@@ -267,17 +275,28 @@ def _merged(layers: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return found
 
 
+def _with_offsets(one: SeenPass, numbers: Sequence[NDArray[Any]]) -> NDArray[np.uint16]:
+    """A band of a pass, each item corrected by its own offset before they are joined."""
+    return _merged([with_offset(each, item.offset) for each, item in zip(numbers, one.items, strict=True)])
+
+
+def _pass_classes(one: SeenPass, part: SiteGrid, level: Level) -> list[NDArray[Any]]:
+    return [_item_classes(item, part, level) for item in one.items]
+
+
 def _check_offsets(
-    one: SeenPass, numbers: Sequence[NDArray[np.integer]], part: SiteGrid, level: Level
+    chosen: Sequence[SeenPass], blue: Sequence[list[NDArray[Any]]], classes: Sequence[list[NDArray[Any]]]
 ) -> None:
-    for item, blue in zip(one.items, numbers, strict=True):
-        doubt = offset_contradiction(blue[::2, ::2], _item_classes(item, part, level), item.offset)
-        if doubt is not None:
-            raise RefusedItemError(
-                f"{item.id}: found numbers that contradict its offset of {item.offset} ({doubt}); expected "
-                f"what processing baseline {item.baseline} and its flags say.",
-                item=item.id,
-            )
+    """Refuse a scene whose numbers of blue contradict its offset."""
+    for one, numbers, known in zip(chosen, blue, classes, strict=True):
+        for item, seen, kinds in zip(one.items, numbers, known, strict=True):
+            doubt = offset_contradiction(seen[::2, ::2], kinds, item.offset)
+            if doubt is not None:
+                raise RefusedItemError(
+                    f"{item.id}: found numbers that contradict its offset of {item.offset} ({doubt}); "
+                    f"expected what processing baseline {item.baseline} and its flags say.",
+                    item=item.id,
+                )
 
 
 def _further(

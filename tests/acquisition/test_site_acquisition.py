@@ -264,10 +264,10 @@ def test_other_settings_than_those_of_earlier_years_are_refused(world, serve, tm
     catalogue = serve(world.items)
     acquire_site(tmp_path, "Pit_1", options(catalogue), bbox=BOX)
     with pytest.raises(
-        RecordError, match=r"acquisition\.json: found --months 6,7,8, not 5 in the years before"
+        RecordError, match=r"acquisition\.json: found --months 6,7,8 in earlier years and 5 now"
     ):
         acquire_site(tmp_path, "Pit_1", options(catalogue, months=(5,)), bbox=BOX)
-    with pytest.raises(RecordError, match="found another area in the years before; expected the same"):
+    with pytest.raises(RecordError, match="found another area in earlier years; expected the same"):
         acquire_site(tmp_path, "Pit_1", options(catalogue), bbox=box_of(0, 0, 50, 50))
 
 
