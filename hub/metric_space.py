@@ -15,7 +15,7 @@ def metric_contents(name: str, repository: str) -> Contents:
     """The files of a metric's Space.
 
     Args:
-        name: `ca_tiou`, `annual_f1` or `interval_f1`.
+        name: `ca_tiou`, `annual_f1`, `interval_f1` or `component_iou`.
         repository: Its name on the Hub, which must end in the metric's, or `evaluate` would not find it.
 
     Raises:

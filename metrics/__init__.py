@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from .ca_tiou.ca_tiou import CATIoU as CATIoU
     from .ca_tiou.ca_tiou import agreement_scores as agreement_scores
     from .ca_tiou.ca_tiou import count_agreement as count_agreement
+    from .component_iou.component_iou import ComponentIoU as ComponentIoU
+    from .component_iou.component_iou import component_scores as component_scores
+    from .component_iou.component_iou import count_components as count_components
     from .counts import count_confusion as count_confusion
     from .counts import pack_footprints as pack_footprints
     from .interval_f1.interval_f1 import IntervalF1 as IntervalF1
@@ -20,13 +23,16 @@ if TYPE_CHECKING:
 __all__ = [
     "AnnualF1",
     "CATIoU",
+    "ComponentIoU",
     "IntervalF1",
     "agreement_scores",
     "annual_scores",
     "binary_scores",
+    "component_scores",
     "count_agreement",
     "count_changes_between_footprints",
     "count_changes_of_footprints",
+    "count_components",
     "count_confusion",
     "interval_scores",
     "pack_footprints",
@@ -35,13 +41,16 @@ __all__ = [
 _HOMES = {
     "AnnualF1": ".annual_f1.annual_f1",
     "CATIoU": ".ca_tiou.ca_tiou",
+    "ComponentIoU": ".component_iou.component_iou",
     "IntervalF1": ".interval_f1.interval_f1",
     "agreement_scores": ".ca_tiou.ca_tiou",
     "annual_scores": ".annual_f1.annual_f1",
     "binary_scores": ".averaging",
+    "component_scores": ".component_iou.component_iou",
     "count_agreement": ".ca_tiou.ca_tiou",
     "count_changes_between_footprints": ".interval_f1.interval_f1",
     "count_changes_of_footprints": ".interval_f1.interval_f1",
+    "count_components": ".component_iou.component_iou",
     "count_confusion": ".counts",
     "interval_scores": ".interval_f1.interval_f1",
     "pack_footprints": ".counts",

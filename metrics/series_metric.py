@@ -1,4 +1,4 @@
-"""Base class of the three `evaluate` metrics, which count each example and keep only the counts.
+"""Base class of the `evaluate` metrics, which count each example and keep only the counts.
 
 Edit `metrics/series_metric.py`; `python -m euromine.metrics.synchronise` copies it into the folder of each
 metric, which is published on its own.
@@ -42,7 +42,7 @@ CITATION = """\
   doi = {10.1016/j.isprsjprs.2026.04.046},
 }
 """
-"""The paper that defines the three metrics."""
+"""The paper that defines the benchmark's metrics."""
 
 
 # Abstract also because evaluate.load takes a module's first metric class that is not abstract.
@@ -113,7 +113,7 @@ class SeriesMetric(evaluate.Metric, abc.ABC):
     def _scores(self, years: Sequence[int], by_year: Counts, by_pair: Counts, zero_division: float) -> Scores:
         """Counts (..., years, fields) and (..., years, years, fields) -> scores (...) and (..., *)."""
 
-    def _axes(self, years: Sequence[int]) -> dict[str, list[int]]:
+    def _axes(self, years: Sequence[int]) -> dict[str, list[Any]]:
         """Labels of the entries of scores that are lists."""
         return {"years": list(years)}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent
-METRICS = ("annual_f1", "ca_tiou", "interval_f1")
+METRICS = ("annual_f1", "ca_tiou", "component_iou", "interval_f1")
 SHARED_FILES = ("app.py", "averaging.py", "counts.py", "requirements.txt", "series_metric.py")
 
 

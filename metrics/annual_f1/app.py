@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import gradio
 
 FOLDER = Path(__file__).parent
-METRICS = ("annual_f1", "ca_tiou", "interval_f1")
+METRICS = ("annual_f1", "ca_tiou", "component_iou", "interval_f1")
 INPUTS = ("predictions", "references", "sites", "years")
 
 

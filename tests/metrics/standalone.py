@@ -27,7 +27,7 @@ import evaluate  # noqa: E402  # the block comes first
 import numpy as np  # noqa: E402
 
 spaces, outcome = Path(sys.argv[1]), Path(sys.argv[2])
-names = ("annual_f1", "ca_tiou", "interval_f1")
+names = ("annual_f1", "ca_tiou", "component_iou", "interval_f1")
 results = {}
 
 # By an absolute path, from a folder that has nothing to do with it.

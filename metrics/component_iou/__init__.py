@@ -1,0 +1,1 @@
+"""Component IoU: IoU and F1 of each component of a mine."""
