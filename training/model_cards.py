@@ -7,7 +7,7 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from euromine.dataset_script.splits import sites_beyond_release
-from euromine.modeling.auto import CHANGE_DETECTION
+from euromine.modeling.tasks import CHANGE_DETECTION
 from euromine.support import files
 from euromine.support.markdown import escaped, table
 from euromine.support.processing_levels import MEANINGS
@@ -328,9 +328,10 @@ def _data_licence(protocol: Protocol) -> str:
     own, number = _own_sites(protocol), sum(map(len, protocol.sites.values()))
     if not own:
         return released
+    sites = "the sites" if len(own) == number else f"{len(own)} of {number} sites"
     unknown = (
-        f"{len(own)} of {number} sites are no part of EuroMineNet, and the licence of their images and "
-        "labels is not known here. Sentinel-2 images contain modified Copernicus Sentinel data."
+        f"{sites} are no part of EuroMineNet, and the licence of their images and labels is not known "
+        "here. Sentinel-2 images contain modified Copernicus Sentinel data."
     )
     return unknown if len(own) == number else f"{unknown} The others: {released}"
 
