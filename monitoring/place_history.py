@@ -82,7 +82,7 @@ def map_place(
     announce(f"1 of 3: composites of {years_in_words(options.years)}, into {folder}")
     acquired = acquire_site(out, name, options, bbox=bbox, geometry=geometry, progress=progress)
     announce(f"        {_acquired_words(acquired)}")
-    scenes = find_scenes(acquired.folder)
+    scenes = find_scenes(acquired.folder / "image")
     announce(f"2 of 3: maps of {years_in_words(scenes)}, into {maps}")
     made = make_series(
         monitor.models,
