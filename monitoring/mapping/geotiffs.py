@@ -238,6 +238,7 @@ def is_foreign(path: Path) -> bool:
 
 def is_whole(path: str | os.PathLike[str]) -> bool:
     """Whether a map can be read to its end and holds the numbers that `CogWriter` wrote."""
+    unreadable: tuple[type[Exception], ...] = (*gdal_errors(), DataError)
     try:
         with ExitStack() as files, gdal():
             dataset = open_raster(os.fspath(path), files)
@@ -246,7 +247,7 @@ def is_whole(path: str | os.PathLike[str]) -> bool:
             for factor in dataset.overviews(1):
                 _checksum(dataset, factor)
             return written in (None, f"{_checksum(dataset):08x}")
-    except (*gdal_errors(), DataError):
+    except unreadable:
         return False
 
 

@@ -150,8 +150,8 @@ def _hold(folder: Path, processes: _Processes) -> Iterator[None]:
                 remove_work_folders(folder)
             except (EuroMineError, OSError) as error:
                 refused.append(error)
-        for error in processes.gather(refused):
-            raise error if processes.rank == 0 else SystemExit(1)
+        for refusal in processes.gather(refused):
+            raise refusal if processes.rank == 0 else SystemExit(1)
         yield
 
 

@@ -35,7 +35,7 @@ def test_scenes_of_one_name_are_refused(tmp_path: Path) -> None:
         ArgumentError, match=r"a/Year2015\.tif and .*b/Year2015\.tif, whose maps would have one name"
     ):
         predict_scenes("no model", [tmp_path / "a/Year2015.tif", tmp_path / "b/Year2015.tif"], tmp_path)
-    with pytest.raises(ArgumentError, match="scenes: found none; expected at least one GeoTIFF"):
+    with pytest.raises(ArgumentError, match="scenes: found none; expected at least one image"):
         predict_scenes("no model", [], tmp_path)
 
 
