@@ -164,7 +164,7 @@ def _clouds(
         if not names:
             return None, _NO_MASK
         band = fitted(_opened(product, names[0], files), stack, image)
-        return CloudMask(((band, _CLOUDY),), "its scene classification (SCL)"), None
+        return CloudMask(((band, _CLOUDY),), "the product's scene classification (SCL)"), None
     names = [name for name in of_tile if _L1C_CLOUDS.fullmatch(name)]
     if not names:
         has_outlines = any(_L1C_OUTLINES.fullmatch(name) for name in of_tile)
@@ -175,4 +175,4 @@ def _clouds(
     first = fitted(_opened(product, names[0], files), stack, image)
     # Opaque clouds, and cirrus.
     second = StackedBand(first.dataset, 2, first.shown, first.factor)
-    return CloudMask(((first, (1,)), (second, (1,))), "its mask of clouds (MSK_CLASSI)"), None
+    return CloudMask(((first, (1,)), (second, (1,))), "the product's mask of clouds (MSK_CLASSI)"), None

@@ -54,7 +54,7 @@ def test_clouds_and_their_shadows_count_as_no_data_unless_they_are_kept(l2a: Pat
         assert valid[2 * row : 2 * row + 2].all() == (row in ground)
     with open_scene(l2a) as scene:
         scene.read(Window(0, 0, SIDE, SIDE), BANDS)
-        assert "50.0% of the pixels are clouds or their shadows by its scene classification (SCL)" in str(
+        assert "50.0% of the pixels are clouds or their shadows by the product's scene classification (SCL)" in str(
             scene.doubt()
         )
     kept = SceneOptions(keep_clouds=True)
