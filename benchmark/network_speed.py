@@ -32,8 +32,9 @@ from transformers import PreTrainedModel
 from euromine.benchmark.costs import PATCH_SIDE, network_costs
 from euromine.benchmark.hardware import device_name
 from euromine.benchmark.stopwatch import PeakMemory, Stopwatch
-from euromine.modeling.auto import CHANGE_DETECTION, SEGMENTATION, create_model, list_models
+from euromine.modeling.auto import create_model, list_models
 from euromine.modeling.change_detection import ChangeDetector
+from euromine.modeling.tasks import CHANGE_DETECTION, SEGMENTATION
 
 BANDS = 10
 BATCH = 8

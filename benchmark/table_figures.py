@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from euromine.modeling.auto import CHANGE_DETECTION
+from euromine.modeling.tasks import CHANGE_DETECTION
 
 from .table_rows import LAYOUTS, Row, TableLayout, figure_note
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from euromine.modeling.auto import CHANGE_DETECTION, SEGMENTATION, list_models
+from euromine.modeling.auto import list_models
+from euromine.modeling.tasks import CHANGE_DETECTION, SEGMENTATION
 from euromine.support.errors import ArgumentError, DataError
 from euromine.training.arguments import ChangeDetectionArguments, ScriptArguments, SegmentationArguments
 
@@ -133,7 +134,7 @@ def read_settings(path: Path | None) -> dict[str, dict[str, str]]:
         return {}
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(
             f"{path}: found text that is not YAML ({error}); expected lines such as "
             "`unet: {max_steps: 2000}`."

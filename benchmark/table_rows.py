@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from euromine.modeling.auto import CHANGE_DETECTION, SEGMENTATION, list_models
+from euromine.modeling.auto import list_models
+from euromine.modeling.tasks import CHANGE_DETECTION, SEGMENTATION
 
 from .published import PublishedRow, published_table
 from .results import BenchmarkRun, Score, joint_scores, parts_of

@@ -31,7 +31,8 @@ from euromine.dataset_script.patches import PATCH_SIZE
 from euromine.dataset_script.reading import read_dataset
 from euromine.dataset_script.shards import build_dataset
 from euromine.dataset_script.splits import split_sites
-from euromine.modeling.auto import SEGMENTATION, list_models
+from euromine.modeling.auto import list_models
+from euromine.modeling.tasks import SEGMENTATION
 from euromine.simulation.simulated_site import simulate_site
 from euromine.support.errors import ArgumentError, DatasetError, EuroMineError, one_line
 from euromine.support.files import write_json, write_text

@@ -30,7 +30,7 @@ from euromine.dataset_script.reading import read_dataset
 from euromine.metrics.annual_f1.annual_f1 import AnnualF1
 from euromine.metrics.ca_tiou.ca_tiou import CATIoU
 from euromine.metrics.interval_f1.interval_f1 import IntervalF1
-from euromine.modeling.auto import SEGMENTATION
+from euromine.modeling.tasks import SEGMENTATION
 from euromine.monitoring.history.calibration_counts import (
     calibrate,
     owned_box,

@@ -6,9 +6,6 @@ from typing import TYPE_CHECKING, Any
 from .registration import register_with_transformers
 
 if TYPE_CHECKING:
-    from .auto import CHANGE_DETECTION as CHANGE_DETECTION
-    from .auto import SEGMENTATION as SEGMENTATION
-    from .auto import SERIES as SERIES
     from .auto import AutoModelForChangeDetection as AutoModelForChangeDetection
     from .auto import AutoModelForSeries as AutoModelForSeries
     from .auto import convert_state_dict as convert_state_dict
@@ -28,6 +25,9 @@ if TYPE_CHECKING:
     from .series_model import SeriesModel as SeriesModel
     from .series_model import SeriesOutput as SeriesOutput
     from .series_network import EuroMineSeries as EuroMineSeries
+    from .tasks import CHANGE_DETECTION as CHANGE_DETECTION
+    from .tasks import SEGMENTATION as SEGMENTATION
+    from .tasks import SERIES as SERIES
 
 __all__ = [
     "BANDS",
@@ -56,9 +56,9 @@ __all__ = [
 
 _HOMES = {
     "BANDS": ".bands",
-    "CHANGE_DETECTION": ".auto",
-    "SEGMENTATION": ".auto",
-    "SERIES": ".auto",
+    "CHANGE_DETECTION": ".tasks",
+    "SEGMENTATION": ".tasks",
+    "SERIES": ".tasks",
     "AutoModelForChangeDetection": ".auto",
     "AutoModelForSeries": ".auto",
     "ChangeDetectionConfig": ".configuration",

@@ -52,13 +52,12 @@ from .siamunet_conc import SiamUNetConcForChangeDetection
 from .siamunet_diff import SiamUNetDiffForChangeDetection
 from .snunet import SNUNetForChangeDetection
 from .stem import check_stem_rule
+from .tasks import CHANGE_DETECTION as CHANGE_DETECTION
+from .tasks import SEGMENTATION as SEGMENTATION
+from .tasks import SERIES as SERIES
 from .tfi_gr import TFIGRForChangeDetection
 from .tinycd import TinyCDForChangeDetection
 from .utae import UTAE
-
-SEGMENTATION = "segmentation"
-CHANGE_DETECTION = "change-detection"
-SERIES = "series"
 
 # One line per network; the footprint mappers are in `segmenters.py`.
 CHANGE_DETECTORS: dict[str, type[ChangeDetector]] = {

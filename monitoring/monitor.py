@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from euromine.modeling.auto import SEGMENTATION
+from euromine.modeling.tasks import SEGMENTATION
 from euromine.support.errors import ModelError
 
 from .history.series import make_series

@@ -19,7 +19,8 @@ import torch
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
-from euromine.modeling.auto import CHANGE_DETECTION, SEGMENTATION, list_models
+from euromine.modeling.auto import list_models
+from euromine.modeling.tasks import CHANGE_DETECTION, SEGMENTATION
 from euromine.support.errors import ArgumentError, as_user_error, one_line
 
 from .recipes import BEST_METRIC, COMMON, recipe_defaults
@@ -319,11 +320,11 @@ def _read_config(parser: argparse.ArgumentParser, path: str | None) -> dict[str,
     """The values of a configuration file."""
     if path is None:
         return {}
-    text = Path(path).read_text(encoding="utf-8")
     try:
+        text = Path(path).read_text(encoding="utf-8")
         # YAML takes all JSON, tabs aside.
         values = json.loads(text) if Path(path).suffix == ".json" else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError) as error:
+    except (json.JSONDecodeError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         kind = "JSON" if Path(path).suffix == ".json" else "YAML"
         raise ArgumentError(
             f"{path}: found text that is not {kind} ({one_line(error)}); expected options and their values."

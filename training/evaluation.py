@@ -12,9 +12,9 @@ from transformers import EvalPrediction, PreTrainedModel
 from euromine.metrics.annual_f1.annual_f1 import AnnualF1
 from euromine.metrics.ca_tiou.ca_tiou import CATIoU
 from euromine.metrics.interval_f1.interval_f1 import IntervalF1
-from euromine.modeling.auto import CHANGE_DETECTION, SEGMENTATION
 from euromine.modeling.change_detection import ChangeDetector, year_pairs
 from euromine.modeling.image_processing import EuroMineImageProcessor
+from euromine.modeling.tasks import CHANGE_DETECTION, SEGMENTATION
 
 # The headline scores of each task: by metric, the metric's name of a score and the name in logs and records.
 # Changes between the maps of a footprint mapper are post-classification.

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from euromine.modeling.auto import CHANGE_DETECTION
 from euromine.modeling.bands import BANDS
+from euromine.modeling.tasks import CHANGE_DETECTION
 
 IGNORED = 255
 # The paper's palette, and grey for unknown pixels.

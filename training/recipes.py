@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from euromine.modeling.auto import CHANGE_DETECTION
+from euromine.modeling.tasks import CHANGE_DETECTION
 from euromine.support.errors import ArgumentError
 
 # Shared by both recipes and both tasks.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from euromine.modeling.auto import SEGMENTATION
+from euromine.modeling.tasks import SEGMENTATION
 from euromine.monitoring.mapping.checkpoint_files import checkpoint_file
 from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.support.errors import RecordError

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any, cast
 
-from euromine.modeling.auto import CHANGE_DETECTION, SEGMENTATION
+from euromine.modeling.tasks import CHANGE_DETECTION, SEGMENTATION
 from euromine.support.rasters import crs_name
 
 from .series_plan import SeriesPlan

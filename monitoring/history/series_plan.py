@@ -15,7 +15,7 @@ from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
 from euromine.dataset_script.archive import is_simulated_image
-from euromine.modeling.auto import CHANGE_DETECTION, SEGMENTATION
+from euromine.modeling.tasks import CHANGE_DETECTION, SEGMENTATION
 from euromine.monitoring.mapping.geotiffs import read_record
 from euromine.monitoring.mapping.loading import LoadedModel, model_digest
 from euromine.monitoring.scenes.alignment import AlignedScene, covered_shares, series_grid
