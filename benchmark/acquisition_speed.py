@@ -9,15 +9,13 @@ those elsewhere do: what overlaps with work then shows in the wall time.
 from __future__ import annotations
 
 import argparse
-import functools
 import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +32,8 @@ from euromine.acquisition.site_plans import SitePlan
 from euromine.acquisition.year_images import make_year
 from euromine.modeling import BANDS
 from euromine.support.markdown import table
+
+from .range_server import served
 
 SIDE, SCENES, WINDOW = 2000, 8, 512
 _TILE, _LEFT, _TOP, _EPSG = 3072, 499_980, 5_300_040, 32633
@@ -315,65 +315,6 @@ def _measure(name: str, task: Task, out: Path) -> Measured:
 def _peak_megabytes() -> float:
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
-
-
-class _Ranges(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def __init__(self, *arguments: Any, folder: Path, pause: float) -> None:
-        self._folder, self._pause = folder, pause
-        super().__init__(*arguments)
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-    def do_HEAD(self) -> None:
-        self._answer(has_body=False)
-
-    def do_GET(self) -> None:
-        self._answer(has_body=True)
-
-    def _answer(self, has_body: bool) -> None:
-        time.sleep(self._pause)
-        path = self._folder / self.path.lstrip("/")
-        if not path.is_file():
-            self.send_response(404)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        size, asked = path.stat().st_size, self.headers.get("Range", "")
-        first, last = (asked.removeprefix("bytes=") or "0-").split("-")
-        begin, end = int(first), min(int(last) + 1 if last else size, size)
-        self.send_response(206 if asked else 200)
-        if asked:
-            self.send_header("Content-Range", f"bytes {begin}-{end - 1}/{size}")
-        self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Content-Length", str(end - begin))
-        self.end_headers()
-        if has_body:
-            with path.open("rb") as file:
-                file.seek(begin)
-                self.wfile.write(file.read(end - begin))
-
-
-def _serve(folder: Path, pause: float, told: Any) -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Ranges, folder=folder, pause=pause))
-    told.send(server.server_address[1])
-    server.serve_forever()
-
-
-@contextmanager
-def served(folder: Path, pause: float) -> Iterator[str]:
-    """Serve a folder from another process, whose time does not count; gives the address."""
-    context = multiprocessing.get_context("spawn")
-    told, teller = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(folder, pause, teller), daemon=True)
-    process.start()
-    try:
-        yield f"http://127.0.0.1:{told.recv()}"
-    finally:
-        process.kill()
-        process.join()
 
 
 def _check_equal(paths: list[Path]) -> None:
