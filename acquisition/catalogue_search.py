@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from euromine.support.errors import DataError, EuroMineError, one_line
+from euromine.support.errors import DataError, EuroMineError
 
 from .catalogues import RADAR_COLLECTION, Catalogue, missing_acquire
 
@@ -138,5 +138,7 @@ def _is_feature(item: Any) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    words = one_line(error)
-    return f"{type(error).__name__}{': ' if words else ''}{words[:160]}"
+    """What went wrong in a word or two: pystac-client hides the reason behind an error of its own."""
+    if status := getattr(error, "status_code", None):
+        return f"status {status}"
+    return type(error.__context__ or error).__name__

@@ -98,6 +98,8 @@ def configure_logging() -> None:
     logging.getLogger("euromine").setLevel(logging.INFO)
     # GDAL's own words on a damaged file or a full disk would precede our sentence on the same thing.
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)
+    # The same of a server that does not answer, once for every attempt.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 def main() -> None:
