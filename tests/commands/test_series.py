@@ -86,11 +86,14 @@ def test_mistakes_are_reported_before_anything_is_loaded(tmp_path):
     from euromine.commands.report import report
     from euromine.commands.series import series
 
-    with pytest.raises(ArgumentError, match="found no such folder; expected a folder with one GeoTIFF per y"):
-        series("model", tmp_path / "nothing", tmp_path / "out")
+    with pytest.raises(ArgumentError, match="found no such file or folder; expected a folder with one im"):
+        series("model", [str(tmp_path / "nothing")], tmp_path / "out")
+    for text in ("mosaic.tif", "=2020", "mosaic.tif=20"):
+        with pytest.raises(ArgumentError, match=f"--year-of: found '{text}'; expected NAME=YEAR, such as"):
+            series("model", [str(tmp_path)], tmp_path / "out", year_of=[text])
     with pytest.raises(ArgumentError, match="--smooth: found 'mean'; expected viterbi, median or none"):
-        series("model", tmp_path, tmp_path / "out", smooth="mean")
+        series("model", [str(tmp_path)], tmp_path / "out", smooth="mean")
     with pytest.raises(ArgumentError, match="--years: found 2016-2015; expected ascending years"):
-        series("model", tmp_path, tmp_path / "out", years="2016-2015")
+        series("model", [str(tmp_path)], tmp_path / "out", years="2016-2015")
     with pytest.raises(RecordError, match=r"found no series\.json"):
         report(tmp_path)
