@@ -35,6 +35,7 @@ from .table_rows import LAYOUTS
 from .table_training import keep, last_line, train
 
 TASKS = tuple(LAYOUTS)
+_MOST_SEEDS = 100
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,7 +82,9 @@ def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--dataset_revision", help="branch, tag or commit of the Hub repository")
     parser.add_argument("--architectures", nargs="+", help="networks; default the paper's 31")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
-    parser.add_argument("--seeds", type=_positive, default=3, help="number of seeds, from 0; default 3")
+    parser.add_argument(
+        "--seeds", type=_number_of_seeds, default=3, help="number of seeds, from 0; default 3"
+    )
     parser.add_argument("--protocol", choices=tuple(RECIPES), default="corrected")
     parser.add_argument("--out", type=Path, help="default runs/benchmark-PROTOCOL")
     parser.add_argument(
@@ -98,10 +101,10 @@ def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     return parser.parse_known_args(argv)
 
 
-def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"found {text}; expected at least 1 seed.")
-    return number
+def _number_of_seeds(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST_SEEDS:
+        raise argparse.ArgumentTypeError(f"found {text}; expected 1 to {_MOST_SEEDS} seeds.")
+    return int(text)
 
 
 def describe_dataset(source: str, revision: str | None, protocol: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -30,6 +31,7 @@ _ATTRIBUTES = ".gitattributes"
 # What the Hub itself writes below the front matter of a new Space's card.
 _FRESH_CARD = "Check out the configuration reference"
 _LFS = "lfs"
+_BRANCH = re.compile(r"[\w][\w./-]*")
 
 State = Literal["absent", "empty", "same", "other"]
 
@@ -142,9 +144,15 @@ def plan_publication(
         revision: Branch to commit to; made from the main one where it does not exist.
 
     Raises:
+        ArgumentError: `revision` is no name of a branch.
         FileExistsError: The repository holds something else, and `force` is off.
         OSError: The Hub cannot be reached, or does not accept the token.
     """
+    if revision is not None and not _BRANCH.fullmatch(revision):
+        raise ArgumentError(
+            f"revision: found {revision!r}; expected the name of a branch, such as v1.0. Leave it out for "
+            "the main one."
+        )
     with explained_hub_errors(repository):
         remote = _look(contents, repository, revision, FIRST_WAITS)
         state, held = _state(contents, repository, remote, revision)

@@ -265,6 +265,11 @@ def _rates(settings: SeriesSettings, calibration: Calibration | None) -> SwitchR
 def _smoothing(
     settings: SeriesSettings, mapper: LoadedModel | None, years: int, rates: SwitchRates | None
 ) -> Method:
+    if mapper is None and settings.smoothing == "viterbi":
+        raise ArgumentError(
+            "smoothing: found 'viterbi' without a footprint mapper; expected one, as only footprints are "
+            "smoothed. Leave --smooth out, or map with a footprint mapper, too."
+        )
     if mapper is None or years < 2:
         return "none"
     if settings.smoothing == "viterbi" and rates is None:

@@ -95,6 +95,8 @@ def load_model(
         ArgumentError: The device cannot be used.
         OSError: The Hub cannot be reached, or denies access.
     """
+    if not isinstance(source, str | os.PathLike) or not os.fspath(source):
+        raise ModelError(f"model: found {source!r}; expected a folder or a repository on the Hub.")
     name = os.fspath(source)
     place = _usable_device(device)
     config = _load_config(name)

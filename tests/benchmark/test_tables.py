@@ -13,7 +13,7 @@ import yaml
 
 from euromine.benchmark import table_training, tables
 from euromine.benchmark.results import read_counts, read_run
-from euromine.benchmark.table_jobs import Job, make_jobs
+from euromine.benchmark.table_jobs import Job, make_jobs, read_settings
 from euromine.benchmark.table_pages import energy, markdown, write_pages
 from euromine.benchmark.table_rows import LAYOUTS, rows_of
 from euromine.benchmark.table_training import launcher
@@ -22,6 +22,7 @@ from euromine.dataset_script.shards import build_dataset
 from euromine.dataset_script.splits import split_sites
 from euromine.modeling.auto import list_models
 from euromine.simulation.simulated_archive import simulate_archive
+from euromine.support.errors import DataError
 
 YEARS = (2015, 2016, 2018)
 SETTINGS = {
@@ -325,3 +326,16 @@ def test_counts_are_read_as_the_scripts_write_them(finished):
     assert table.years == YEARS
     # Three pairs of years of five sites, above the diagonal.
     assert np.count_nonzero(table.by_pair[..., 3]) == 15
+
+
+@pytest.mark.parametrize("seeds", ["0", "-1", "two", "99999999", ""])
+def test_a_number_of_seeds_that_is_none_is_refused(dataset, seeds, capsys):
+    with pytest.raises(SystemExit):
+        tables.main(["--dataset", str(dataset), "--seeds", seeds])
+    assert "expected 1 to 100 seeds." in capsys.readouterr().err
+
+
+def test_settings_that_are_nested_too_deeply_are_refused(tmp_path):
+    (tmp_path / "settings.json").write_text("[" * 100_000)
+    with pytest.raises(DataError, match=r"settings\.json: found text that is not YAML"):
+        read_settings(tmp_path / "settings.json")

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from euromine.hub.contents import Contents
+from euromine.hub.publishing import plan_publication
 from euromine.metrics.synchronise import FOLDER, METRICS
+from euromine.support.errors import ArgumentError
 
 from .card_rules import errors_of, missing_from
 from .conftest import Worker
@@ -70,3 +73,10 @@ def test_names_that_nobody_could_load_are_refused(publisher: Worker, tmp_path: P
         1,
         True,
     ), output
+
+
+@pytest.mark.parametrize("revision", ["", " ", "-f", "a b", "../main"])
+def test_a_revision_that_is_no_branch_is_refused_before_the_hub_is_asked(revision: str) -> None:
+    contents = Contents("space", "a metric", (), (), (), lambda found: None)
+    with pytest.raises(ArgumentError, match=r"^revision: found .*; expected the name of a branch"):
+        plan_publication(contents, "org/name", revision=revision)

@@ -283,6 +283,7 @@ def test_mistakes_of_change_detection_are_told_too(argv, sentence):
         ("recipe: secret", "found 'secret' for recipe; expected one of default, paper."),
         ("- 1", "found no options; expected lines such as `architecture: segformer-b0`."),
         ("a: [", r"found text that is not YAML \(.*\); expected options and their values\."),
+        ("[" * 20_000, r"found text that is not YAML \(.*\); expected options and their values\."),
     ],
 )
 def test_mistakes_in_a_file_name_it(tmp_path, text, sentence):

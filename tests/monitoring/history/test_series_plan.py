@@ -179,3 +179,10 @@ def test_a_turned_grid_in_degrees_is_made_or_refused_before_the_first_map(mapper
         series_of([mapper], tmp_path / "mine", tmp_path / "out", **PLAIN)
     except GridError:
         assert not list((tmp_path / "out").iterdir())
+
+
+def test_viterbi_without_a_footprint_mapper_is_refused(place, detector, tmp_path):
+    with pytest.raises(
+        ArgumentError, match="smoothing: found 'viterbi' without a footprint mapper; expected one"
+    ):
+        series_of([detector], place, tmp_path, smoothing="viterbi")

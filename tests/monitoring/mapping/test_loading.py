@@ -259,3 +259,11 @@ def test_files_that_lead_transformers_to_other_weights_or_settings_are_refused(
     (folder / file).write_text(text)
     with pytest.raises(ModelError, match=rf"\({file}\); expected a checkpoint of .* without it"):
         load_model(folder)
+
+
+@pytest.mark.parametrize("source", [None, "", 5, b"runs/unet"])
+def test_a_source_that_is_no_name_is_refused(source: object) -> None:
+    with pytest.raises(
+        ModelError, match=r"^model: found .*; expected a folder or a repository on the Hub\.$"
+    ):
+        load_model(source)
