@@ -132,6 +132,10 @@ def acquire_outline(
     with resumable():
         plan, record = planned_site(folder, name, options, outline)
         notes = [note for year in sorted(plan.notes) for note in plan.notes[year]]
+        if plan.settings.level == "L1C":
+            notes.append(
+                "L1C has no scene classification: clouds are found by brightness, shadows not at all."
+            )
         for note in notes:
             logger.warning("%s %s", name, note)
         if plan.grid is None:
@@ -354,9 +358,12 @@ def _fits(found: YearRecord, grid: SiteGrid, settings: SiteSettings, radar: bool
 @contextmanager
 def _shown_progress(name: str, is_shown: bool) -> Iterator[Progress]:
     """A bar that names the scene and band that was read last."""
+    if not is_shown:  # a bar, though hidden, would leave its locks behind in processes
+        yield lambda text, total: None
+        return
     from tqdm import tqdm
 
-    with tqdm(disable=not is_shown, desc=name, unit="file", leave=False) as bar:
+    with tqdm(desc=name, unit="file", leave=False) as bar:
 
         def tell(text: str, total: int) -> None:
             if bar.total != total and (bar.total is None or bar.n >= bar.total or total < bar.total):

@@ -118,10 +118,12 @@ def plan_scenes(
 
 def reprocessed(used: Sequence[UsedItem], items: Sequence[SceneItem]) -> list[str]:
     """Sentences on items of an image that its catalogue has processed anew, or has no longer."""
-    now = {item.data: item for item in items}
     sentences = []
     for before in used:
-        item = now.get(before.data)
+        there = {item.data: item for item in items if item.catalogue == before.catalogue}
+        if items and not there:
+            continue  # this run searched another catalogue
+        item = there.get(before.data)
         if item is None:
             sentences.append(f"{before.id} is no longer in {before.catalogue}")
         elif (item.id, item.baseline, item.version) != (before.id, before.baseline, before.version):
