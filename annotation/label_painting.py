@@ -159,6 +159,8 @@ def shape_mask(area: Any, drawing: Drawing) -> tuple[slice, slice, NDArray[np.bo
     Returns:
         Rows and columns of the site and the pixels inside, bool (rows, columns); or the reason for none.
     """
+    if isinstance(area, Runs):
+        area = area.cropped()
     bounds = _bounds(area, drawing.scale)
     top, left, bottom, right = drawing.window
     inside = _common(bounds, (0, 0, bottom - top, right - left))

@@ -147,11 +147,17 @@ def write_coco(path: Path, pictures: Sequence[LabelledPicture], scale: int, form
 def _coco_segmentation(part: _Part, size: tuple[int, int], scale: int, form: Form) -> Any:
     if form == "polygon":
         return [[float(value) for point in ring for value in point] for ring in part_rings(part, scale)]
-    whole = np.zeros(size, bool)
     mask = _enlarged(part.mask, scale)
     top, left = part.top * scale, part.left * scale
-    whole[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
-    return {"counts": mask_runs(whole, "columns"), "size": list(size)}
+    # The columns of the part alone; those beside it only lengthen the first and the last run.
+    columns = np.zeros((size[0], mask.shape[1]), bool)
+    columns[top : top + mask.shape[0]] = mask
+    counts = mask_runs(columns, "columns")
+    counts[0] += left * size[0]
+    if len(counts) % 2 == 0:
+        counts.append(0)
+    counts[-1] += (size[1] - left - mask.shape[1]) * size[0]
+    return {"counts": counts if counts[-1] else counts[:-1], "size": list(size)}
 
 
 def _enlarged(mask: NDArray[np.bool_], scale: int) -> NDArray[np.bool_]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -45,6 +45,24 @@ class Runs:
         if self.order == "rows":
             return flat.reshape(self.height, self.width)
         return flat.reshape(self.width, self.height).T
+
+    def cropped(self) -> Runs:
+        """The same mask without the rows or columns before its first and after its last pixel.
+
+        COCO's masks are as large as the picture, however small what they show.
+        """
+        ends = np.cumsum(self.counts)
+        inside = np.flatnonzero(self.counts[1::2]) * 2 + 1
+        if not len(inside):
+            return self
+        line = self.width if self.order == "rows" else self.height
+        start, end = int(ends[inside[0] - 1]), int(ends[inside[-1]])
+        first, last = start // line, (end - 1) // line + 1
+        between = self.counts[inside[0] : inside[-1] + 1]
+        counts = np.concatenate([[start - first * line], between, [last * line - end]])
+        if self.order == "rows":
+            return replace(self, counts=counts, top=self.top + first, height=last - first)
+        return replace(self, counts=counts, left=self.left + first, width=last - first)
 
     @property
     def pixels(self) -> int:

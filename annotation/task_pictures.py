@@ -38,7 +38,7 @@ NATURAL = ("B04", "B03", "B02")
 FALSE_COLOUR = ("B12", "B8A", "B04")
 """Short-wave infrared, near infrared and red: bare ground is pink to brown, plants green, water black."""
 
-LARGEST_SIDE = 4096
+LARGEST_SIDE = 5000
 """The longest side of a picture in pixels; larger sites are cut into several."""
 
 _MARGIN = 16

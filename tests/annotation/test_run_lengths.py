@@ -38,6 +38,21 @@ def test_runs_along_rows_paint_pixel_after_pixel(mask):
     assert runs.pixels == mask.sum()
 
 
+@settings(max_examples=100, deadline=None)
+@given(MASKS, st.sampled_from(["rows", "columns"]))
+def test_a_mask_without_its_empty_border_lies_in_the_same_place(mask, order):
+    height, width = mask.shape
+    runs = checked_runs(mask_runs(mask, order), (2, 5, width, height), order, "here").cropped()
+    found = np.zeros((height + 9, width + 9), bool)
+    found[runs.top : runs.top + runs.height, runs.left : runs.left + runs.width] = runs.mask()
+    np.testing.assert_array_equal(found[5 : 5 + height, 2 : 2 + width], mask)
+    assert found.sum() == mask.sum()
+    if mask.any():
+        lines = runs.mask().any(axis=1 if order == "rows" else 0)
+        assert lines[0]
+        assert lines[-1]
+
+
 def test_large_counts_that_shrink_are_unpacked():
     coco = pytest.importorskip("pycocotools.mask")
     mask = np.zeros((2000, 900), np.uint8, order="F")
