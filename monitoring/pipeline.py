@@ -24,8 +24,8 @@ from euromine.support.errors import ArgumentError, ModelError, SceneError
 from euromine.support.processing_levels import Level, parse_level
 
 from .history.area_series import areas_by_year
+from .mapping.map_values import NODATA
 from .mapping.prediction import OVERLAP, WINDOW, predict_probability
-from .mapping.scene_maps import NODATA
 from .scenes.alignment import ReadsWindows
 from .scenes.band_names import parse_bands
 from .scenes.grids import Grid

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from euromine.monitoring.mapping.map_values import GAIN, LOSS, NO_CHANGE, NODATA, UNDIRECTED
 from euromine.support.csv_tables import csv_text
 from euromine.support.errors import GridError
 from euromine.support.files import write_text
@@ -27,7 +28,6 @@ from .area_estimation import (
     Uncertainty,
     adjusted_areas,
 )
-from .map_values import GAIN, LOSS, NO_CHANGE, NODATA, UNDIRECTED
 
 if TYPE_CHECKING:
     from euromine.monitoring.scenes.grids import Grid

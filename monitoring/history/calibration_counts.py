@@ -19,13 +19,13 @@ from euromine.dataset_script.build_record import read_build_record
 from euromine.dataset_script.reading import read_dataset
 from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.monitoring.mapping.loading import model_digest
+from euromine.monitoring.mapping.map_values import NODATA
 from euromine.support.errors import DatasetError, ModelError, as_user_error
 from euromine.support.processing_levels import MEANINGS
 
 from .area_estimation import CHANGE_CLASSES, FOOTPRINT_CLASSES, Confusion
 from .calibration import Calibration
 from .change_maps import change_map
-from .map_values import NODATA
 from .markov import fit_emission_prior
 from .smoothing import METHODS, smooth
 from .switch_rates import estimate_switch_rates

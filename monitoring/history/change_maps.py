@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .map_values import GAIN, LOSS, NO_CHANGE, NODATA
+from euromine.monitoring.mapping.map_values import GAIN, LOSS, NO_CHANGE, NODATA
 
 
 def change_map(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from euromine.monitoring.mapping.geotiffs import CogWriter, read_record
+from euromine.monitoring.mapping.geotiffs import CogWriter, read_map_record
 from euromine.monitoring.mapping.map_styles import CHANGE
+from euromine.monitoring.mapping.map_values import NODATA
 
 from .file_names import change_name
 from .map_records import change_record
-from .map_values import NODATA
 from .series_plan import SeriesPlan
 
 
@@ -18,7 +18,7 @@ def missing_pairs(plan: SeriesPlan) -> list[tuple[int, int]]:
     return [
         pair
         for pair in plan.pairs
-        if read_record(plan.folder / change_name(*pair)) != change_record(plan, pair)
+        if read_map_record(plan.folder / change_name(*pair)) != change_record(plan, pair)
     ]
 
 

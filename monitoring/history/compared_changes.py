@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from euromine.monitoring.mapping.map_values import GAIN, LOSS, NO_CHANGE, NODATA
+
 from .change_maps import change_map
 from .change_writers import change_writer, missing_pairs, places_of
 from .file_names import footprint_name, probability_name
 from .map_rows import row_blocks
-from .map_values import GAIN, LOSS, NO_CHANGE, NODATA
 from .markov import change_probability
 from .series_plan import SeriesPlan
 

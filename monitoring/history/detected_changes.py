@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from euromine.modeling.change_detection import ChangeDetector
 from euromine.monitoring.mapping.loading import LoadedModel
+from euromine.monitoring.mapping.map_values import GAIN, LOSS, NO_CHANGE, NODATA, UNDIRECTED
 from euromine.monitoring.mapping.prediction import cut_window, fill_nodata
 from euromine.monitoring.mapping.tiling import Blender, Tiling
 from euromine.support.errors import ModelError
@@ -24,7 +25,6 @@ from .change_maps import change_map
 from .change_writers import change_writer, missing_pairs, places_of
 from .file_names import change_name, footprint_name
 from .map_rows import read_rows, row_blocks
-from .map_values import GAIN, LOSS, NO_CHANGE, NODATA, UNDIRECTED
 from .series_plan import SeriesPlan
 from .yearly_maps import no_data
 

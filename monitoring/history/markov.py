@@ -29,9 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from euromine.monitoring.mapping.map_values import NODATA
 from euromine.support.errors import DataError
 
-from .map_values import NODATA
 from .switch_rates import SwitchRates
 from .year_stacks import Float, Maps, check_labels, checked_calendar, in_pixel_blocks
 

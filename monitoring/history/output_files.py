@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from euromine.dataset_script.data_folders import check_no_data
-from euromine.monitoring.mapping.geotiffs import read_record
+from euromine.monitoring.mapping.geotiffs import read_map_record
 from euromine.monitoring.mapping.map_styles import is_own_style
 from euromine.support.errors import ArgumentError
 
@@ -84,7 +84,7 @@ def _is_our_own(path: Path) -> bool:
     """Whether a file says itself that EuroMine wrote it."""
     if path.suffix == ".qml":
         return is_own_style(path)
-    return path.suffix == ".tif" and read_record(path) is not None
+    return path.suffix == ".tif" and read_map_record(path) is not None
 
 
 def digests(folder: Path, names: Iterable[str]) -> dict[str, str]:

@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from euromine.monitoring.mapping.map_values import GAIN, LOSS, UNDIRECTED
 from euromine.support.errors import ArgumentError, GridError
 from euromine.support.geopackages import require_geopandas
 from euromine.support.ground_areas import HECTARE
 from euromine.support.polygon_measures import polygon_areas, polygon_parts, polygon_perimeters
 from euromine.support.rasters import crs_name
-
-from .map_values import GAIN, LOSS, UNDIRECTED
 
 if TYPE_CHECKING:
     from euromine.monitoring.scenes.grids import Grid

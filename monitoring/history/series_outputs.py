@@ -21,6 +21,7 @@ from euromine.monitoring.mapping.map_styles import (
     write_style,
     years_style,
 )
+from euromine.monitoring.mapping.map_values import NEVER, NODATA, UNKNOWN_YEAR
 from euromine.monitoring.scenes.quicklooks import Quicklook, write_quicklook
 from euromine.monitoring.scenes.scene import Scene
 from euromine.support.errors import MissingExtraError
@@ -43,7 +44,6 @@ from .file_names import (
 )
 from .manifest import NAME
 from .map_rows import MapFiles, row_blocks
-from .map_values import NEVER, NODATA, UNKNOWN_YEAR
 from .output_files import listed_files
 from .permits import outside_permits, write_findings
 from .polygons import change_polygons, footprint_polygons

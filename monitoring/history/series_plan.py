@@ -16,7 +16,7 @@ from rasterio.windows import Window
 
 from euromine.dataset_script.archive import is_simulated_image
 from euromine.modeling.tasks import CHANGE_DETECTION, SEGMENTATION
-from euromine.monitoring.mapping.geotiffs import read_record
+from euromine.monitoring.mapping.geotiffs import read_map_record
 from euromine.monitoring.mapping.loading import LoadedModel, model_digest
 from euromine.monitoring.scenes.alignment import AlignedScene, covered_shares, series_grid
 from euromine.monitoring.scenes.grids import Grid
@@ -247,7 +247,7 @@ def _check_measurable(grid: Grid) -> None:
 
 
 def _reflectance(scene: Scene, bands: Sequence[str]) -> Reflectance:
-    if scene.path is not None and read_record(scene.path) is not None:
+    if scene.path is not None and read_map_record(scene.path) is not None:
         raise SceneError(f"{scene.path}: found a map that EuroMine made; expected imagery.")
     return scene.reflectance(bands)
 

@@ -8,9 +8,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from euromine.monitoring.mapping.map_values import NODATA
 from euromine.support.errors import ArgumentError
 
-from .map_values import NODATA
 from .markov import most_probable_path
 from .switch_rates import SwitchRates
 from .year_stacks import Float, Maps, checked_calendar, in_pixel_blocks

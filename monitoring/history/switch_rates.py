@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from euromine.monitoring.mapping.map_values import NODATA
 from euromine.support.errors import ArgumentError, DataError, RecordError
 from euromine.support.records import read_record, write_record
 
-from .map_values import NODATA
 from .year_stacks import Maps, check_labels, checked_years
 
 

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from euromine.monitoring.mapping.map_values import NODATA
 from euromine.support.errors import DataError
 from euromine.support.workers import usable_cores
-
-from .map_values import NODATA
 
 Float = NDArray[np.float32]
 Maps = NDArray[np.uint8]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from euromine.monitoring.mapping.geotiffs import read_record
+from euromine.monitoring.mapping.geotiffs import read_map_record
 from euromine.monitoring.scenes.band_files import band_in_name
 from euromine.monitoring.scenes.locations import locate
 from euromine.monitoring.scenes.safe_products import is_safe_folder
@@ -132,7 +132,7 @@ def _images(folder: Path) -> list[Path]:
     images = [
         path
         for path in paths
-        if path.suffix.lower() in _SUFFIXES and path.resolve() not in parts and read_record(path) is None
+        if path.suffix.lower() in _SUFFIXES and path.resolve() not in parts and read_map_record(path) is None
     ]
     images += [path for path in paths if is_scene_folder(path) or _PRODUCT_ZIP.fullmatch(path.name)]
     images += virtual

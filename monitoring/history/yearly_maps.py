@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from euromine.monitoring.mapping.geotiffs import CogWriter, read_record
+from euromine.monitoring.mapping.geotiffs import CogWriter, read_map_record
 from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.monitoring.mapping.map_styles import FOOTPRINT, PROBABILITY, years_style
+from euromine.monitoring.mapping.map_values import NEVER, NODATA, UNKNOWN_YEAR
 from euromine.monitoring.mapping.prediction import predict_probability
 from euromine.support.errors import SceneError
 from euromine.support.workers import prefetch
@@ -21,7 +22,6 @@ from euromine.support.workers import prefetch
 from .file_names import FIRST_YEAR, LAST_YEAR, footprint_name, probability_name
 from .map_records import footprint_record, probability_record
 from .map_rows import row_blocks
-from .map_values import NEVER, NODATA, UNKNOWN_YEAR
 from .series_plan import SeriesPlan
 from .smoothing import smooth
 
@@ -36,7 +36,7 @@ def map_probability(plan: SeriesPlan, mapper: LoadedModel, year: int, *, progres
         OSError: The map cannot be written.
     """
     path, record = plan.folder / probability_name(year), probability_record(plan, year)
-    if read_record(path) == record:
+    if read_map_record(path) == record:
         return
     aligned = plan.scenes[year]
     blocks = predict_probability(
@@ -88,7 +88,7 @@ def map_footprints(plan: SeriesPlan, *, progress: bool = False) -> dict[int, flo
     """
     record, seen = footprint_record(plan), np.zeros(len(plan.years), np.int64)
     names = [*map(footprint_name, plan.years), FIRST_YEAR, LAST_YEAR]
-    is_there = all(read_record(plan.folder / name) == record for name in names)
+    is_there = all(read_map_record(plan.folder / name) == record for name in names)
     with ExitStack() as files:
         writers = [] if is_there else [files.enter_context(_writer(plan, name, record)) for name in names]
         bar = files.enter_context(

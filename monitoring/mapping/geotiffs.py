@@ -59,7 +59,7 @@ class CogWriter:
         resampling: Of the overviews: "mode" or "nearest" for classes, "average" for amounts.
         description: Of the band.
         style: Names and colours of the classes; colours only in maps of bytes, where they take few bytes.
-        record: The model, scene and settings behind the map, for `read_record`.
+        record: The model, scene and settings behind the map, for `read_map_record`.
 
     Raises:
         OSError: The folder cannot be written to, or the disk is full.
@@ -212,12 +212,12 @@ class CogWriter:
             raise full_disk_error(self.path.parent, self.path.name, needed=needed)
 
 
-def read_record(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+def read_map_record(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """The record with which `CogWriter` wrote a GeoTIFF; None for any other file, or if there is none."""
     try:
         with ExitStack() as files:
             record = json.loads(open_raster(os.fspath(path), files).tags().get(TAG, "null"))
-    except (DataError, json.JSONDecodeError):
+    except (DataError, ValueError, RecursionError):  # also a tag of another program
         return None
     return record if isinstance(record, dict) else None
 

@@ -27,15 +27,15 @@ from euromine.monitoring.scenes.scene_options import SceneOptions
 from euromine.support.errors import ArgumentError, SceneError
 from euromine.support.workers import prefetch
 
-from .geotiffs import CogWriter, is_foreign, is_whole, read_record
+from .geotiffs import CogWriter, is_foreign, is_whole, read_map_record
 from .loading import model_digest
 from .map_styles import FOOTPRINT, PROBABILITY, write_style
+from .map_values import NODATA
 from .prediction import OVERLAP, WINDOW, predict_probability
 from .tiling import check_layout
 
 logger = logging.getLogger(__name__)
 
-NODATA = 255
 """The value of pixels without data in a footprint map."""
 
 
@@ -87,7 +87,7 @@ def predict_scene(
     footprint_path, probability_path = output_paths(path, out_dir)
     with open_scene(path, options) as scene:
         path = scene.location.shown
-        if scene.path is not None and read_record(scene.path) is not None:
+        if scene.path is not None and read_map_record(scene.path) is not None:
             raise SceneError(f"{path}: found a map that euromine made; expected imagery.")
         reflectance = scene.reflectance(tuple(image_processor.bands))
         record = {
@@ -143,7 +143,7 @@ def _is_mapped(path: Path, record: Mapping[str, Any]) -> bool:
             f"{path}: found something that euromine did not write; expected a map, or nothing yet. Move it "
             "elsewhere, or choose another folder with --out."
         )
-    if not path.exists() or read_record(path) != record:
+    if not path.exists() or read_map_record(path) != record:
         return False
     if not is_whole(path):
         logger.warning("%s is damaged, so it is mapped again.", path)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from euromine.monitoring.history.file_names import FIRST_YEAR, LAST_YEAR, change_name
-from euromine.monitoring.history.map_values import GAIN, LOSS, NEVER, UNDIRECTED, UNKNOWN_YEAR
 from euromine.monitoring.mapping import colours
+from euromine.monitoring.mapping.map_values import GAIN, LOSS, NEVER, UNDIRECTED, UNKNOWN_YEAR
 
 from .pictures import data_uri, quicklook, thinned_map
 from .report_data import ReportData

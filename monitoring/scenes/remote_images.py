@@ -40,6 +40,8 @@ _TIMEOUT = (20, 60)  # to connect, and between two packets
 _MOST_REDIRECTIONS = 5
 _EXPIRED = (401, 403, 404, 410)
 _TEMPORARY = (408, 429, 500, 502, 503, 504)
+# A wrong address or certificate does not pass.
+_LASTING = (requests.exceptions.InvalidURL, requests.exceptions.SSLError)
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _NAME = "remote.tif"
 
@@ -122,15 +124,16 @@ class RemoteFile:
 
     def _bytes(self, begin: int, end: int) -> bytes:
         """A range of bytes, with further attempts where a failure may pass."""
-        for wait in (*WAITS, None):
+        for tries, wait in enumerate((*WAITS, None), 1):
             try:
                 return self._attempt(begin, end)
             except (requests.RequestException, _TemporaryError) as error:
                 reason = str(error) if isinstance(error, _TemporaryError) else type(error).__name__
-                if wait is None:
+                if wait is None or isinstance(error, _LASTING):
+                    attempts = "1 attempt" if tries == 1 else f"{tries} attempts"
                     raise OSError(
-                        f"{self._shown}: cannot be read from its server ({reason}, {len(WAITS) + 1} "
-                        "attempts). Run the command again once it can be reached."
+                        f"{self._shown}: cannot be read from its server ({reason}, {attempts}). Run the command "
+                        "again once it can be reached."
                     ) from error
                 logger.info("%s: %s; next attempt in %d s.", self._shown, reason, wait)
                 time.sleep(wait)

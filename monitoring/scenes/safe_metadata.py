@@ -23,6 +23,8 @@ LARGEST_METADATA = 32 * 2**20
 
 # `band_id` in lists of offsets.
 _BANDS_BY_ID = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12"]
+# Baseline 99.99 stands for Sen2Cor run by a user, which lists the offsets wherever there are any.
+_OWN_PROCESSING = (90, 0)
 _QUANTIFICATION = ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE", "QUANTIFICATION_VALUE")
 _OFFSETS = ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET")
 _TAGS = ("PRODUCT_START_TIME", "PRODUCT_URI", "PROCESSING_BASELINE", "PROCESSING_LEVEL", "PRODUCT_TYPE")
@@ -71,14 +73,16 @@ def parse_metadata(data: bytes, name: str) -> ProductMetadata:
             f"{name}: found no PROCESSING_BASELINE; expected one, such as 05.09. Download the product again."
         )
     listed = _listed_offsets(elements, name)
-    by_baseline = baseline_offset(baseline)
-    if by_baseline and not listed:
+    is_own = baseline >= _OWN_PROCESSING
+    if baseline_offset(baseline) and not listed and not is_own:
         raise SceneError(
             f"{name}: found processing baseline {baseline_name(baseline)} without offsets of the bands; "
             f"expected {' or '.join(_OFFSETS)}. Download the product again."
         )
     offsets = {band: listed.get(band, 0.0) for band in _BANDS_BY_ID}
     tags = {tag: text for tag in _TAGS if (text := _text(elements, tag))}
+    if is_own:
+        del tags["PROCESSING_BASELINE"]
     return ProductMetadata(level, quantification, offsets, _nodata(elements), tags)
 
 

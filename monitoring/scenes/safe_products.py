@@ -18,7 +18,7 @@ from .scene_rasters import CloudMask, SceneRaster
 
 # T33TWN_20220226T095029_B02_10m.jp2 in R10m, or in IMG_DATA itself without its resolution.
 _IMAGE = re.compile(r"GRANULE/([^/]+)/IMG_DATA/(?:R\d\dm/)?[^/]*_(B(?:0[1-9]|1[0-2]|8A))(?:_(\d\d)m)?\.jp2")
-_CLASSES = re.compile(r"GRANULE/[^/]+/IMG_DATA/R20m/[^/]*_SCL_20m\.jp2")
+_CLASSES = re.compile(r"GRANULE/[^/]+/IMG_DATA/(?:R20m/)?[^/]*_SCL_20m\.jp2")
 _L1C_CLOUDS = re.compile(r"GRANULE/[^/]+/QI_DATA/MSK_CLASSI_B00\.jp2")
 _L1C_OUTLINES = re.compile(r"GRANULE/[^/]+/QI_DATA/(?:\w+_)?MSK_CLOUDS_\w+\.gml")
 

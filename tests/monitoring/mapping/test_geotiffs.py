@@ -13,7 +13,7 @@ import pytest
 import rasterio
 from numpy.typing import NDArray
 
-from euromine.monitoring.mapping.geotiffs import BLOCK, CogWriter, read_record
+from euromine.monitoring.mapping.geotiffs import BLOCK, CogWriter, read_map_record
 from euromine.monitoring.scenes.grids import Grid
 
 MakeGrid = Callable[[int, int], Grid]
@@ -132,11 +132,11 @@ def test_rows_come_in_any_portions(tmp_path: Path, grid: MakeGrid) -> None:
 def test_a_record_is_read_back_and_other_files_have_none(tmp_path: Path, grid: MakeGrid) -> None:
     record = {"model": "abc", "scale": [0.1, 1e-4], "note": "ä <&>", "none": None}
     write(tmp_path / "a.tif", np.zeros((5, 5), np.uint8), grid(5, 5), record=record)
-    assert read_record(tmp_path / "a.tif") == record
+    assert read_map_record(tmp_path / "a.tif") == record
     write(tmp_path / "b.tif", np.zeros((5, 5), np.uint8), grid(5, 5))
     (tmp_path / "c.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:40])
     for name in ("b.tif", "c.tif", "missing.tif"):
-        assert read_record(tmp_path / name) is None
+        assert read_map_record(tmp_path / name) is None
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path, grid: MakeGrid) -> None:

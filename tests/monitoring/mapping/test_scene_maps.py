@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from euromine.modeling import EuroMineImageProcessor
-from euromine.monitoring.mapping.geotiffs import CogWriter, read_record
+from euromine.monitoring.mapping.geotiffs import CogWriter, read_map_record
 from euromine.monitoring.mapping.scene_maps import output_paths, predict_scene
 from euromine.monitoring.scenes.scene_options import SceneOptions
 from euromine.support.errors import ArgumentError, SceneError
@@ -157,7 +157,7 @@ def test_the_map_records_what_made_it(
     path = write_scene("scene.tif", digital_numbers(20, 20))
     model = network(lambda x: x[:, 0])
     model.name_or_path = str(tmp_path)
-    record = read_record(
+    record = read_map_record(
         predict_scene(model, EuroMineImageProcessor(), path, tmp_path / "maps", options=OPTIONS)
     )
     assert record is not None

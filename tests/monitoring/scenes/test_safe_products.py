@@ -54,13 +54,24 @@ def test_clouds_and_their_shadows_count_as_no_data_unless_they_are_kept(l2a: Pat
         assert valid[2 * row : 2 * row + 2].all() == (row in ground)
     with open_scene(l2a) as scene:
         scene.read(Window(0, 0, SIDE, SIDE), BANDS)
-        assert "50.0% of the pixels are clouds or their shadows by the product's scene classification (SCL)" in str(
-            scene.doubt()
+        assert (
+            "50.0% of the pixels are clouds or their shadows by the product's scene classification (SCL)"
+            in str(scene.doubt())
         )
     kept = SceneOptions(keep_clouds=True)
     assert read(l2a, kept)[1].all()
     with open_scene(l2a) as masked, open_scene(l2a, kept) as whole:
         assert masked.fingerprint() != whole.fingerprint()
+
+
+def test_a_product_of_a_users_own_sen2cor_has_the_offsets_that_it_lists(tmp_path: Path) -> None:
+    for offset in (None, -1000):
+        name = f"S2B_MSIL2A_20190226T095029_N9999_R079_T33TWN_2024010{len(str(offset))}T000000.SAFE"
+        path = write_l2a(tmp_path, NUMBERS, name=name, baseline="99.99", offset=offset, year=2019)
+        np.testing.assert_array_equal(read(path)[0], EXPECTED + (offset or 0))
+    path = write_l2a(tmp_path / "later", NUMBERS, baseline="04.00", offset=None)
+    with pytest.raises(SceneError, match=r"found processing baseline 04.00 without offsets of the bands"):
+        open_scene(path)
 
 
 def test_zeros_of_one_band_are_no_data(tmp_path: Path) -> None:

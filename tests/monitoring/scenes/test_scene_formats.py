@@ -14,6 +14,7 @@ from euromine.monitoring.scenes.scene_formats import is_scene_folder
 from euromine.monitoring.scenes.scene_options import SceneOptions
 from euromine.support.errors import SceneError
 
+from .drawn_netcdf import write_netcdf
 from .drawn_products import RESOLUTION, SIDE, expected_numbers, product_numbers, write_jp2
 from .scene_files import WriteScene, numbers, read
 
@@ -83,6 +84,9 @@ def test_pixels_far_from_10_m_are_told_for_all_formats(tmp_path: Path) -> None:
     path = write_jp2(tmp_path / "coarse.jp2", numbers(), 30)
     with open_scene(path, OPTIONS) as scene:
         assert "Pixels are 30 m wide on the ground" in str(scene.doubt())
+    cube = write_netcdf(tmp_path / "coarse.nc", dict(zip(BANDS, numbers("int16"), strict=True)), side=60)
+    with open_scene(cube, OPTIONS) as scene:
+        assert "Pixels are 60 m wide on the ground" in str(scene.doubt())
 
 
 @pytest.mark.parametrize(
