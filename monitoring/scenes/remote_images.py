@@ -132,7 +132,8 @@ class RemoteFile:
                 if wait is None or isinstance(error, _LASTING):
                     attempts = "1 attempt" if tries == 1 else f"{tries} attempts"
                     raise OSError(
-                        f"{self._shown}: cannot be read from its server ({reason}, {attempts}). Run the command "
+                        f"{self._shown}: cannot be read from its server ({reason}, {attempts}). Run the "
+                        "command "
                         "again once it can be reached."
                     ) from error
                 logger.info("%s: %s; next attempt in %d s.", self._shown, reason, wait)
