@@ -5,15 +5,23 @@ Nothing here needs rasterio or torch. Series and pairs are views of annual rows 
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import datasets
 import numpy as np
 import pyarrow as pa
+from huggingface_hub import HfApi
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    RepositoryNotFoundError,
+)
 from numpy.typing import NDArray
 
 from euromine.support.errors import ArgumentError, DatasetError, one_line
@@ -22,6 +30,13 @@ from .patch_rows import CONFIGS, FEATURES
 from .pixel_references import read_rows
 from .row_streams import stream_rows
 from .row_views import BLOB_COLUMNS, PIXEL_COLUMNS, ROW_COLUMNS, PixelTransform, decoded_view, stack_cells
+
+logger = logging.getLogger(__name__)
+
+_SECONDS_TO_ANSWER = 10
+
+# All errors of the HTTP library below the Hub's client, which has changed it.
+_HTTP_ERROR = cast("type[Exception]", HfHubHTTPError.__mro__[1])
 
 _Rows: TypeAlias = "datasets.Dataset | datasets.IterableDataset"
 
@@ -75,7 +90,7 @@ def read_dataset(
         raise ArgumentError(f"config: found {config!r}; expected one of {', '.join(CONFIGS)}.")
     wanted = _wanted_columns(config, columns)
     years = None if years is None else frozenset(int(year) for year in years)
-    _check_source(source)
+    _check_source(source, revision)
 
     whole_splits = split
     if config != "annual" and split is not None:
@@ -208,7 +223,7 @@ def _wanted_columns(config: str, columns: Iterable[str] | None) -> tuple[str, ..
     return chosen
 
 
-def _check_source(source: str | os.PathLike[str]) -> None:
+def _check_source(source: str | os.PathLike[str], revision: str | None) -> None:
     """Refuse a folder that is no dataset in one sentence, before `load_dataset` raises a page."""
     path = Path(source)
     if path.is_dir():
@@ -219,6 +234,36 @@ def _check_source(source: str | os.PathLike[str]) -> None:
             )
     elif isinstance(source, os.PathLike) or re.match(r"[./~\\]", source):
         raise FileNotFoundError(f"{path}: there is no such folder. `euromine build` writes one.")
+    else:
+        _check_repository(source, revision)
+
+
+def _check_repository(name: str, revision: str | None) -> None:
+    """Ask the Hub once for a dataset that is no folder: `load_dataset` tries for half a minute.
+
+    Raises:
+        FileNotFoundError: The Hub has no such dataset.
+        ConnectionError: The Hub cannot be reached.
+    """
+    cached = Path(datasets.config.HF_DATASETS_CACHE) / name.replace("/", "___")
+    if datasets.config.HF_HUB_OFFLINE or cached.is_dir():
+        return
+    logger.info("There is no folder %s: looking for a dataset of that name on the Hub.", name)
+    try:
+        HfApi().dataset_info(name, revision=revision, timeout=_SECONDS_TO_ANSWER)
+    except GatedRepoError:
+        return  # `load_dataset` says how to get access
+    except RepositoryNotFoundError:
+        raise FileNotFoundError(
+            f"{name}: there is no such folder, and no such dataset on the Hub. `euromine build` writes one."
+        ) from None
+    except (HfHubHTTPError, HFValidationError):
+        return
+    except _HTTP_ERROR as error:
+        raise ConnectionError(
+            f"{name}: there is no such folder, and the Hub cannot be reached to look for such a dataset "
+            f"({one_line(error) or type(error).__name__})."
+        ) from error
 
 
 def _split_name(split: str, config: str) -> str:

@@ -385,4 +385,8 @@ def _parser(arguments_class: type[ScriptArguments]) -> _Parser:
         allow_abbrev=False,
     )
     parser.add_argument("--config", help="JSON or YAML file with arguments.")
+    for action in parser._actions:
+        if action.option_strings and action.option_strings[0] == f"--no_{action.dest}":
+            # HfArgumentParser repeats the help of the option that this one turns off, with another default.
+            action.help, action.default = f"Turn --{action.dest} off.", argparse.SUPPRESS
     return parser

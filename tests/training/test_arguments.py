@@ -322,6 +322,9 @@ def test_help_shows_the_defaults(capsys):
     shown = " ".join(capsys.readouterr().out.split())
     assert "(default: uniform)" in shown
     assert " object at 0x" not in shown
+    # Options that turn others off have no default and no help of their own.
+    assert " ".join(shown.split()).count("Flip and rotate training patches.") == 1
+    assert "Turn --augmentation off." in shown
 
 
 @pytest.mark.parametrize(
