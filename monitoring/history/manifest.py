@@ -10,7 +10,7 @@ from typing import Any
 from euromine.support.errors import RecordError
 from euromine.support.files import write_json
 from euromine.support.processing_levels import DataLevel, Level
-from euromine.support.records import read_record
+from euromine.support.records import read_record, record_from
 
 NAME = "series.json"
 FORMAT = "euromine-series"
@@ -28,6 +28,28 @@ class _Header:
 
     format: str | None = None
     version: int | None = None
+
+
+@dataclass(frozen=True)
+class _Rates:
+    """The switch rates among the settings."""
+
+    expansion: float
+    reclamation: float
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The settings that a report shows."""
+
+    smoothing: str = "none"
+    rates: _Rates | None = None
+    change_by: str = "footprints"
+    threshold: float = 0.5
+    smallest_mapping_unit: float = 0.0
+    permits: str | None = None
+    window: int = 0
+    overlap: int = 0
 
 
 @dataclass(frozen=True)
@@ -178,7 +200,7 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
         RecordError: The folder holds no series, or its manifest is damaged or of another version.
     """
     path = Path(folder) / NAME
-    if not path.is_file():
+    if not path.exists():
         raise RecordError(f"{folder}: found no {NAME}; expected a folder that `euromine series` made.")
     header = read_record(_Header, path, advice=_ADVICE)
     if header.format != FORMAT:
@@ -189,4 +211,6 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
         raise RecordError(
             f"{path}: found version {header.version}; expected {VERSION}. Run `euromine series` again."
         )
-    return read_record(Manifest, path, advice=_ADVICE)
+    manifest = read_record(Manifest, path, advice=_ADVICE)
+    record_from(_Settings, manifest.settings, f"{path}, settings", advice=_ADVICE)
+    return manifest

@@ -36,10 +36,13 @@ def hostile(series, tmp_path, **fields):
         ({"width": 0}, "a grid of 0 x"),
         ({"pairs": [[1999, 2001]]}, "a pair of years"),
         ({"models": []}, "no model"),
+        ({"settings": {"smoothing": "viterbi", "rates": []}}, "a list in rates"),
+        ({"settings": {"threshold": "x"}}, '"x" in threshold'),
+        ({"settings": {"window": [1]}}, "a list in window"),
     ],
 )
 def test_a_manifest_whose_numbers_are_none_is_refused(series, tmp_path, fields, found):
-    with pytest.raises(RecordError, match=rf"series\.json: found {found}.*; expected .* again\.$"):
+    with pytest.raises(RecordError, match=rf"series\.json.*: found {found}.*; expected .* again\.$"):
         SeriesResult(hostile(series, tmp_path, **fields))
 
 
