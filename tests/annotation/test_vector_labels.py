@@ -274,3 +274,25 @@ def test_a_geopackage_with_damaged_names_is_refused(archive, tmp_path):
     path.write_bytes(path.read_bytes().replace(b"CREATE TABLE", b"CRE\xc3TE TAB\xff"))
     with pytest.raises(AnnotationError, match="found another format than GeoPackage"):
         import_labels(path, archive)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:32634"])
+def test_polygons_along_the_pixels_of_a_grid_in_degrees_give_those_pixels(crs, tmp_path):
+    from rasterio.features import shapes
+    from rasterio.transform import Affine
+
+    from euromine.annotation.label_painting import paint_year
+    from euromine.annotation.layer_placing import place_layers
+    from euromine.annotation.recognition import read_annotations
+    from euromine.annotation.task_record import SiteGrid
+
+    mask = np.add.outer(np.sin(np.arange(40) / 3), np.cos(np.arange(60) / 4)) > 0.2
+    transform = Affine(9e-5, 0, 21.0, 0, -9e-5, 67.85)
+    found = shapes(mask.astype(np.uint8), mask=mask, connectivity=4, transform=transform)
+    areas = [shapely.geometry.shape(area) for area, _ in found]
+    drawn = geopandas.GeoDataFrame({"year": [2021] * len(areas)}, geometry=areas, crs="EPSG:4326")
+    drawn.to_crs(crs).to_file(tmp_path / "drawn.gpkg")
+    grid = SiteGrid(crs="EPSG:4326", transform=transform[:6], height=40, width=60)
+    placed = place_layers(read_annotations(tmp_path / "drawn.gpkg"), {"Kiruna": grid}, None)
+    label = paint_year(placed.drawings["Kiruna", 2021], 40, 60).label
+    np.testing.assert_array_equal(label, mask)
