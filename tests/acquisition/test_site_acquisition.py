@@ -77,6 +77,21 @@ def test_a_composite_is_that_of_odc_stac_bit_for_bit(world, serve, tmp_path):
     np.testing.assert_array_equal(pixels(site, 2021), from_odc_stac(world.items, [0, 0, -1000]))
 
 
+def test_a_large_site_is_composed_in_parts_without_a_seam(world, serve, tmp_path, monkeypatch):
+    for place in range(4):
+        world.add(
+            f"202107{10 + place}",
+            clouds=(slice(80 + 9 * place, 110), slice(90, 130)),
+            pit_class=9 * (place > 0),
+        )
+    catalogue = serve(world.items)
+    whole = acquire_site(tmp_path / "whole", "Pit_1", options(catalogue), bbox=BOX)
+    monkeypatch.setattr("euromine.acquisition.scene_reading.PART", 34)
+    parts = acquire_site(tmp_path / "parts", "Pit_1", options(catalogue), bbox=BOX)
+    for name in ("image/Year2021.tif", "acquisition.json"):
+        assert (parts.folder / name).read_bytes() == (whole.folder / name).read_bytes()
+
+
 def test_an_image_says_what_made_each_pixel(world, serve, tmp_path):
     world.add("20210710", baseline="05.09", clouds=(slice(80, 100), slice(90, 170)))
     world.add("20210720", clouds=(slice(80, 100), slice(90, 130)))
