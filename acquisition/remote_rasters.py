@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from euromine.support.errors import SceneError
-from euromine.support.rasters import check_blocks, gdal_errors
+from euromine.support.rasters import check_blocks, gdal_environment, gdal_errors
 
 from .ranged_files import RangedFile, RangedReader
 from .scene_items import RefusedItemError, SceneItem
@@ -23,14 +23,6 @@ _TYPES = ("uint8", "uint16", "int16", "float32")
 _NAME = "remote.tif"
 # Blocks beside a window that is warped, in pixels.
 _WARP_MARGIN = 4
-
-# As for every raster of unknown origin: no files beside it, and damage is an error.
-_GDAL_OPTIONS: dict[str, Any] = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_PAM_ENABLED": False,
-    "GDAL_GEOREF_SOURCES": "INTERNAL",
-    "GTIFF_IGNORE_READ_ERRORS": False,
-}
 
 
 @dataclass(frozen=True)
@@ -92,7 +84,6 @@ def window_bytes(file: RemoteFile, grid: SiteGrid) -> int:
 def _opened(file: RemoteFile) -> Iterator[tuple[Any, RangedFile]]:
     """A file that is open in the block; what goes wrong with it there is told."""
     import rasterio
-    from rasterio.session import DummySession
 
     ranged = RangedFile(str(file), file.item, file.link, file.needs_signature)
 
@@ -103,7 +94,7 @@ def _opened(file: RemoteFile) -> Iterator[tuple[Any, RangedFile]]:
         return RangedReader(ranged)
 
     try:
-        with rasterio.Env(session=DummySession(), **_GDAL_OPTIONS), ExitStack() as open_files:
+        with gdal_environment(), ExitStack() as open_files:
             dataset = rasterio.open(_NAME, driver="GTiff", opener=opener)
             open_files.callback(dataset.close)
             _check(dataset, file)

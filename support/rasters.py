@@ -63,7 +63,7 @@ def gdal() -> Iterator[Any]:
     """Settings under which GDAL reads the given file only and looks for no credentials."""
     from rasterio.errors import NotGeoreferencedWarning
 
-    with _environment() as environment, warnings.catch_warnings():
+    with gdal_environment() as environment, warnings.catch_warnings():
         # The archive's labels have no georeferencing.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield environment
@@ -93,8 +93,8 @@ def _reserve(cache_bytes: int) -> None:
         set_gdal_config("GDAL_CACHEMAX", _reserved or _unreserved)
 
 
-def _environment() -> Any:
-    """The settings without the warning filter, which is shared by all threads and must not change in one."""
+def gdal_environment() -> Any:
+    """The settings of `gdal` for use in threads: without its filter of warnings, which all threads share."""
     import rasterio
     from rasterio.session import DummySession
 
@@ -220,7 +220,7 @@ def read_damage(
         DataError: (`error_class`) The file is truncated or damaged.
     """
     try:
-        with _environment():
+        with gdal_environment():
             yield
     except gdal_errors() as error:
         raise error_class(
