@@ -53,8 +53,8 @@ def counted(count: int, noun: str) -> str:
 
 
 def listed(items: Sequence[object], conjunction: str = "and") -> str:
-    """A list in a sentence: "2015, 2016 and 2018"."""
-    words = [str(item) for item in items]
+    """A list in a sentence: "2015, 2016 and 2018"; "none" for an empty one."""
+    words = [str(item) for item in items] or ["none"]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {conjunction} {words[-1]}"
 
 

@@ -34,7 +34,8 @@ def test_all_of_it_is_only_said_where_nothing_is_missing(share, text):
 
 
 @pytest.mark.parametrize(
-    ("items", "text"), [([2015], "2015"), ([2015, 2016], "2015 and 2016"), ("abc", "a, b and c")]
+    ("items", "text"),
+    [([], "none"), ([2015], "2015"), ([2015, 2016], "2015 and 2016"), ("abc", "a, b and c")],
 )
 def test_a_list_ends_with_a_conjunction(items, text):
     assert listed(items) == text
