@@ -289,3 +289,19 @@ def test_sites_can_be_chosen(cvat: Cvat, archive):
     report = import_labels(file, archive, sites=["Othermine"])
     assert [each.site for each in report.years] == ["Othermine"]
     assert report.lost == {"shapes of sites that were not chosen": 1}
+
+
+def test_overlapping_classes_can_be_kept_as_bits(cvat: Cvat, archive, tmp_path):
+    shapes = box("excavation", 0, 0, 6, 6) + box("dumping_ground", 4, 4, 10, 10) + box("void", 12, 0, 16, 4)
+    classes = classes_file(tmp_path)
+    report = import_labels(cvat(shapes), archive, classes=classes, overlap="keep")
+    with rasterio.open(archive / "Testmine" / "components" / "Year2021.tif") as dataset:
+        bits = dataset.read(1)
+        tags = dataset.tags()
+    assert (bits.dtype, tags["ENCODING"], tags["IGNORED_VALUE"]) == (np.uint16, "bits", "32768")
+    # excavation is 3, so bit 2; dumping_ground is 1, so bit 0
+    assert [int(bits[place, place]) for place in (2, 5, 8, 11)] == [4, 5, 1, 0]
+    assert bits[1, 13] == 1 << 15
+    hectares = report.years[0].classes
+    assert hectares["excavation"] == pytest.approx(0.36, rel=1e-2)
+    assert hectares["dumping_ground"] == pytest.approx(0.36, rel=1e-2)
