@@ -29,7 +29,7 @@ _MOST_REDIRECTIONS = 5
 _MISSING, _DENIED = (404, 410), (401, 403)
 _TEMPORARY = (408, 425, 429, 500, 502, 503, 504)
 
-_HEAD_BYTES = 64 * 2**10  # the header of a scene
+_HEAD_BYTES = 32 * 2**10  # the header of a scene
 _LEAST_BYTES = 64 * 2**10
 # Ranges so close are asked for together, in requests of at most so many bytes.
 _GAP, _MOST_BYTES = 64 * 2**10, 8 * 2**20

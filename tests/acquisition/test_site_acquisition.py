@@ -371,6 +371,16 @@ def test_an_image_whose_run_was_killed_before_recording_it_is_kept(world, serve,
     assert (record.read_bytes(), image.stat().st_mtime_ns) == (after, time_of_image)
 
 
+def test_nothing_half_written_stays_when_a_server_ends_in_between(world, serve, faults, tmp_path):
+    world.add("20210710")
+    faults.always, faults.status = ("swir22.tif",), 503
+    with pytest.raises(
+        OSError, match=r"B12: .* does not give out the file \(503\)\. Run the same command again"
+    ):
+        acquire_site(tmp_path / "out", "Pit_1", options(serve(world.items)), bbox=BOX)
+    assert not (tmp_path / "out").exists()
+
+
 def test_nothing_is_written_where_there_is_no_scene_or_no_catalogue(world, serve, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(
