@@ -229,8 +229,8 @@ def _unlink(store: Path, manifest: _Manifest) -> Unlinked:
 def _explained(store: Path, size: int) -> Iterator[None]:
     """Errors of the disk in a sentence. Of what goes wrong, `datasets` tells in a page."""
     advice = (
-        f"Linking decompresses {size / 1e9:.1f} GB of shards. `euromine unlink` removes what is there; "
-        "HF_DATASETS_CACHE puts it on another disk."
+        f"The disk is full: linking decompresses {size / 1e9:.1f} GB of shards. `euromine unlink` removes "
+        "what is there; HF_DATASETS_CACHE puts it on another disk."
     )
     with explain_full_disk(store, "the linked rows", advice):
         try:
