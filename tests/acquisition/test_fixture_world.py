@@ -1,18 +1,23 @@
 """The prepared world of ../shared/data: real items on files that mimic them, with its own faulty servers."""
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from rasterio.warp import transform_bounds
 
 from euromine.acquisition import AcquisitionOptions, acquire_site, read_acquisition
+from euromine.acquisition.catalogue_search import search_items
+from euromine.acquisition.catalogues import Catalogue
 
 from .faulty_servers import stac_api
 
@@ -105,6 +110,33 @@ def test_faults_of_the_prepared_server_change_no_pixel(acquired):
     whole, through = acquired("none:1", "whole"), acquired("503:4", "through")
     first, second = (read_pixels(site.folder / "image" / "Year2022.tif") for site in (whole, through))
     np.testing.assert_array_equal(first, second)
+
+
+def test_a_search_through_the_prepared_proxy_finds_all(world, tmp_path):
+    """Rustac behind a proxy that answers 502 to every third request; both have fixed places."""
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", 7822)) == 0:
+            pytest.skip("needs port 7822, to which proxy.py forwards")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    stac = TOOLS.parent / "stac"
+    program = shutil.which("rustac", path=f"{sys.prefix}/bin") or "rustac"
+    commands = [
+        [program, "serve", "-a", "127.0.0.1:7822", stac / "sentinel-2-l2a.json", stac / "items.json"],
+        [sys.executable, TOOLS / "proxy.py", str(port), "502:3"],
+    ]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with ExitStack() as running:
+        for command, there in zip(commands, (7822, port), strict=True):
+            running.callback(running.enter_context(subprocess.Popen(command, **quiet)).kill)
+            wait_for(there)
+        catalogue = Catalogue(
+            "here", f"http://127.0.0.1:{port}", ("sentinel-2-l2a",), checks_collections=True
+        )
+        for year, number in ((2021, 4), (2022, 6), (2020, 0)):
+            days = (f"{year}-06-01", f"{year}-08-31")
+            assert len(search_items(catalogue, shapely.box(15.5, 47.4, 15.6, 47.5), days)) == number
 
 
 def read_pixels(path):

@@ -148,8 +148,8 @@ def test_a_site_without_labels_is_an_archives_member(world, serve, tmp_path):
     assert list(find_scenes(site.folder)) == [2021, 2022]
 
 
-def test_tiles_and_zones_are_joined_without_a_seam(world, serve, tmp_path):
-    """The tile of the site ends in its middle; the rest lies on a tile of the zone beside."""
+def test_tiles_of_a_pass_are_joined_without_a_seam(world, serve, tmp_path):
+    """The tile ends in the middle of the site; the rest lies on the tile beside."""
     east = world.add("20210710", tile="33TWN")
     for item in world.items:
         item["geometry"]["coordinates"] = [
