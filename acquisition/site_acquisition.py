@@ -287,8 +287,8 @@ class _Acquisition:
         if found is None:
             self._tell(f"{year}: no {_WORDS[radar]} shows the site; the year is left out.")
             return self._lacks(year, radar)
-        for sentence in found.refused:
-            self._notes.append(f"{year}: left out {sentence}")
+        found_now = [f"{year}: left out {sentence}" for sentence in found.refused]
+        self._notes += [note for note in found_now if note not in self._notes]
         self._keep(found, radar)
         return True
 

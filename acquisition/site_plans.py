@@ -34,7 +34,8 @@ class SitePlan:
         items: The scenes of each year, without duplicates.
         radar_items: The frames of radar of each year, of one relative orbit.
         radar_orbit: That orbit; None without radar.
-        notes: Sentences on what was left out and why, by year.
+        refused: Sentences on items that cannot be used, by year; those of radar are not among them.
+        notes: These and other sentences for the user, by year.
     """
 
     name: str
@@ -44,6 +45,7 @@ class SitePlan:
     items: Mapping[int, list[SceneItem]]
     radar_items: Mapping[int, list[SceneItem]]
     radar_orbit: int | None
+    refused: Mapping[int, tuple[str, ...]]
     notes: Mapping[int, tuple[str, ...]]
 
 
@@ -90,9 +92,10 @@ def plan_scenes(
     area = search_area(outline, settings.margin)
     catalogues = optical_catalogues(options.catalogue, settings.level)
     notes: dict[int, tuple[str, ...]] = {}
-    items = {}
+    items, refused = {}, {}
     for year in sorted(options.years):
-        items[year], notes[year] = _year_items(catalogues, settings, area, year)
+        items[year], refused[year], told = _year_items(catalogues, settings, area, year)
+        notes[year] = (*_left_out(year, refused[year]), *told)
     grid = None if record is None else record.grid
     if grid is None and any(items.values()):
         found = [(item.epsg, item.footprint) for each in items.values() for item in each]
@@ -112,6 +115,7 @@ def plan_scenes(
         items=items,
         radar_items=frames,
         radar_orbit=orbit,
+        refused=refused,
         notes=notes,
     )
 
@@ -136,23 +140,27 @@ def reprocessed(used: Sequence[UsedItem], items: Sequence[SceneItem]) -> list[st
 
 def _year_items(
     catalogues: Sequence[Catalogue], settings: SiteSettings, area: Any, year: int
-) -> tuple[list[SceneItem], tuple[str, ...]]:
-    """The scenes of a year from the first catalogue that has any, and sentences on what was left out."""
-    notes: list[str] = []
+) -> tuple[list[SceneItem], tuple[str, ...], list[str]]:
+    """The scenes of a year from the first catalogue that has any, refused ones, and what to tell."""
+    refused: list[str] = []
     for place, catalogue in enumerate(catalogues):
         items = _searched(
-            catalogue, area, settings, year, notes, lambda item, of: optical_item(item, of, settings.level)
+            catalogue, area, settings, year, refused, lambda item, of: optical_item(item, of, settings.level)
         )
         if items:
-            if place:
-                notes.append(
-                    f"{year}: no scene in {catalogues[0].name}; those of {catalogue.name} are taken."
-                )
-            return items, tuple(notes)
+            told = [f"{year}: no scene in {catalogues[0].name}; those of {catalogue.name} are taken."]
+            return items, tuple(refused), told if place else []
     names = " or ".join(catalogue.name for catalogue in catalogues)
     months = ",".join(map(str, settings.months))
-    notes.append(f"{year}: no scene of months {months} in {names}; the year is left out.")
-    return [], tuple(notes)
+    return [], tuple(refused), [f"{year}: no scene of months {months} in {names}; the year is left out."]
+
+
+def _left_out(year: int, refused: Sequence[str]) -> list[str]:
+    """What to tell of items that cannot be used."""
+    notes = [f"{year}: left out {sentence}" for sentence in refused[:_MOST_NAMED]]
+    if len(refused) > _MOST_NAMED:
+        notes.append(f"{year}: left out {len(refused) - _MOST_NAMED} further items for such reasons.")
+    return notes
 
 
 def _searched(
@@ -160,13 +168,13 @@ def _searched(
     area: Any,
     settings: SiteSettings,
     year: int,
-    notes: list[str],
+    refused: list[str],
     parse: Callable[[Mapping[str, Any], Catalogue], SceneItem],
 ) -> list[SceneItem]:
-    """The items of a season in a catalogue; those that cannot be used are told."""
+    """The items of a season in a catalogue; sentences on those that cannot be used are added."""
     import shapely
 
-    items, refused = [], []
+    items = []
     for found in search_items(catalogue, area, _days(settings.months, year)):
         try:
             item = parse(found, catalogue)
@@ -177,9 +185,6 @@ def _searched(
         is_in_season = item.moment.year == year and item.moment.month in settings.months
         if is_in_season and shapely.intersects(item.footprint, area):
             items.append(item)
-    notes += [f"{year}: left out {sentence}" for sentence in refused[:_MOST_NAMED]]
-    if len(refused) > _MOST_NAMED:
-        notes.append(f"{year}: left out {len(refused) - _MOST_NAMED} further items for such reasons.")
     return without_duplicates(items)
 
 
@@ -196,9 +201,9 @@ def _radar_items(
 
     found: dict[int, list[SceneItem]] = {}
     for year in sorted(years):
-        left_out: list[str] = []
-        found[year] = _searched(catalogue, area, settings, year, left_out, radar_item)
-        notes[year] = (*notes.get(year, ()), *left_out)
+        refused: list[str] = []
+        found[year] = _searched(catalogue, area, settings, year, refused, radar_item)
+        notes[year] = (*notes.get(year, ()), *_left_out(year, refused))
     if orbit is None:
         years_of: dict[int, set[int]] = {}
         covering: dict[int, int] = {}

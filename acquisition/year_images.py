@@ -54,9 +54,10 @@ def make_year(plan: SitePlan, year: int, path: Path, progress: Progress) -> Year
     assert grid is not None, "years without scenes are not made"
     refused: dict[str, str] = {}
     while True:
-        items = [item for item in plan.items[year] if item.id not in refused]
+        groups = passes(item for item in plan.items[year] if item.id not in refused)
+        sentences = (*plan.refused.get(year, ()), *refused.values())
         try:
-            return _made(plan, grid, year, path, passes(items), tuple(refused.values()), progress)
+            return _made(plan, grid, year, path, groups, sentences, progress)
         except RefusedItemError as error:
             refused[error.item] = str(error)
             logger.warning("%s %d: left out %s", plan.name, year, error)

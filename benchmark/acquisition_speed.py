@@ -158,6 +158,7 @@ def by_euromine(task: Task, out: Path) -> None:
         items={2021: items},
         radar_items={},
         radar_orbit=None,
+        refused={},
         notes={},
     )
     make_year(plan, 2021, out, lambda *_: None)

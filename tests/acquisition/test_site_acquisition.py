@@ -186,14 +186,17 @@ def test_a_scene_whose_numbers_contradict_its_offset_is_left_out_and_named(world
     world.add("20210710")
     without = world.add("20210715", baseline="05.09", is_added=False)  # flags: 1000 added; numbers: not
     added = world.add("20210720", baseline="05.09", applied=True, is_added=True)  # the other way round
+    flags = world.add("20210725", baseline="04.00")
+    flags["properties"]["s2:product_uri"] = flags["properties"]["s2:product_uri"].replace("N0400", "N0301")
     site = acquire_site(tmp_path, "Pit_1", options(serve(world.items)), bbox=BOX)
     record = read_acquisition(site.folder).years["2021"]
     assert [item.id for item in record.items] == ["S2A_33TWN_20210710_0_L2A"]
-    for item in (without, added):
-        assert any(
-            item["id"] in sentence and "contradict its offset" in sentence for sentence in record.refused
-        )
+    reasons = ((without, "contradict its offset"), (added, "contradict its offset"), (flags, "each other"))
+    for item, words in reasons:
+        (sentence,) = [each for each in record.refused if each.startswith(item["id"])]
+        assert words in sentence
         assert f"left out {item['id']}" in caplog.text
+        assert sum(item["id"] in note for note in site.notes) == 1
 
 
 def test_a_scene_whose_file_is_gone_is_left_out_and_named(world, serve, faults, tmp_path, caplog):
