@@ -125,7 +125,10 @@ def link(folder: str | os.PathLike[str], *, progress: bool = True) -> Link:
     missing = _missing_parents(_links(store, _fingerprint(folder), tuple(data_files(folder))))
     with lock_folder(store), _explained(store, contents.size):
         _remove_work(store)
-        return _link(folder, store, missing, progress)
+        try:
+            return _link(folder, store, missing, progress)
+        finally:
+            _remove_work(store)
 
 
 def _link(folder: Path, store: Path, missing: list[str], progress: bool) -> Link:

@@ -22,7 +22,7 @@ from euromine.dataset_script.archive_writing import write_site
 from euromine.dataset_script.data_folders import check_no_data
 from euromine.dataset_script.splits import split_sites
 from euromine.support.errors import ArchiveError, ArgumentError
-from euromine.support.files import explain_full_disk, write_text
+from euromine.support.files import TornFileError, explain_full_disk, torn_file_error, write_text
 from euromine.support.locks import lock_folder
 from euromine.support.records import read_record, record_to_json
 from euromine.support.workers import in_processes, usable_cores
@@ -227,15 +227,18 @@ def _write_site(root: Path, name: str, years: tuple[int, ...], size: tuple[int, 
     own.mkdir(parents=True, exist_ok=True)
     truth = own / "truth.npz"
     np.savez_compressed(truth, truth=site.truth, classes=site.classes, years=np.array(years, dtype=np.int16))
-    write_site(
-        own,
-        name,
-        images=site.images,
-        labels=site.labels,
-        years=site.years,
-        crs=site.crs,
-        transform=site.transform,
-    )
+    try:
+        write_site(
+            own,
+            name,
+            images=site.images,
+            labels=site.labels,
+            years=site.years,
+            crs=site.crs,
+            transform=site.transform,
+        )
+    except TornFileError as error:
+        raise torn_file_error(root / "EuroMineNet" / name) from error  # not the hidden file in the making
     truth.replace(root / "truth" / f"{name}.npz")
     finished = root / "EuroMineNet" / name
     try:

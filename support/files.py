@@ -164,6 +164,10 @@ class _ExplainedError(OSError):
     """An error of the disk whose message is a sentence already."""
 
 
+class TornFileError(_ExplainedError):
+    """A file could not be written in full."""
+
+
 @contextmanager
 def explain_full_disk(folder: Path, what: str, advice: str = _ADVICE) -> Iterator[None]:
     """Turn the error of any library on a full disk into one sentence.
@@ -192,9 +196,9 @@ def full_disk_error(folder: Path, what: str, *, needed: int | None = None, advic
     )
 
 
-def torn_file_error(path: Path) -> OSError:
+def torn_file_error(path: Path) -> TornFileError:
     """The error for a file that a library could not write in full without giving a reason."""
-    return _ExplainedError(
+    return TornFileError(
         f"{path}: could not be written in full ({free_space(path.parent)} free); the disk may be full, or a "
         "quota reached."
     )

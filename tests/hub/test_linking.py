@@ -359,10 +359,12 @@ def test_what_a_killed_link_left_goes_when_it_is_linked_already(dataset: Path, c
 def test_an_error_of_the_disk_is_a_sentence_where_datasets_tells_a_page(
     number: int, sentence: str, dataset: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object, **__: object) -> None:
+    def fail(builder: datasets.DatasetBuilder, **_: object) -> None:
+        Path(builder.cache_dir).mkdir(parents=True)
         error = datasets.exceptions.DatasetGenerationError("An error occurred")
         raise error from OSError(number, os.strerror(number), "rows.arrow")
 
     monkeypatch.setattr(datasets.DatasetBuilder, "download_and_prepare", fail)
     with pytest.raises(OSError, match=sentence):
         linking.link(dataset, progress=False)
+    assert [path.name for path in (cache / "datasets" / ".euromine").iterdir()] == ["link.json"]

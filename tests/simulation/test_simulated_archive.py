@@ -25,6 +25,7 @@ from euromine.simulation.simulated_archive import simulate_archive, site_names
 from euromine.simulation.simulated_site import LABEL_REACH, SimulatedSite, simulate_site
 from euromine.simulation.spectra import MEASURED, LandCover
 from euromine.support.errors import BusyError
+from euromine.support.files import torn_file_error
 from euromine.support.locks import lock_folder
 
 TWENTY_METRES = ("B05", "B06", "B07", "B8A", "B11", "B12")
@@ -581,3 +582,17 @@ def test_an_interrupted_simulation_leaves_no_unfinished_site(
         )
     assert not list(tmp_path.glob(".*"))
     assert not list((tmp_path / "EuroMineNet").iterdir())
+
+
+def test_a_site_that_does_not_fit_on_the_disk_is_named_by_its_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(root: Path, name: str, **_: Any) -> None:
+        raise torn_file_error(root / f".{name}.partial" / "image" / "Year2015.tif")
+
+    monkeypatch.setattr(simulated_archive, "write_site", fail)
+    expected = rf"^{tmp_path}/EuroMineNet/Austria_1: could not be written in full"
+    with pytest.raises(OSError, match=expected):
+        simulate_archive(
+            tmp_path, sites=["Austria_1"], years=[2015], size=(160, 160), workers=1, progress=False
+        )
