@@ -86,7 +86,7 @@ def radar_catalogue(name: str) -> Catalogue:
 
 
 def _own_catalogue(url: str, collections: Sequence[str]) -> Catalogue:
-    if not is_trusted(url, allows_loopback=True):
+    if not is_trusted(url, host_of(url)):
         raise ArgumentError(
             f"catalogue: found {url!r}; expected earth-search, planetary-computer, or the URL of a STAC API "
             "that begins with https://."
@@ -108,16 +108,21 @@ def check_link(href: Any, item: str, catalogue: Catalogue) -> str:
     Raises:
         SceneError: The link leads elsewhere.
     """
-    is_here = urlsplit(catalogue.url).hostname in _LOOPBACK_NAMES
-    if not isinstance(href, str) or not is_trusted(href, allows_loopback=is_here):
+    if not isinstance(href, str) or not is_trusted(href, host_of(catalogue.url)):
         raise SceneError(
             f"{item}: found the link {str(href)[:100]!r}; expected one that begins with https://."
         )
     return href
 
 
-def is_trusted(url: str, *, allows_loopback: bool) -> bool:
-    """Whether an address may be asked: https to the public network, or this machine if that is allowed."""
+def is_trusted(url: str, known_host: str | None) -> bool:
+    """Whether an address may be asked: https to the public network or to a host that the user chose.
+
+    Args:
+        url: The address.
+        known_host: The host of the catalogue, or of a link that may be followed. On this machine, all of its
+            servers may be asked, and without https.
+    """
     if any(sign.isspace() or not sign.isprintable() for sign in url):
         return False
     try:
@@ -129,8 +134,16 @@ def is_trusted(url: str, *, allows_loopback: bool) -> bool:
     if parts.username or parts.password or not host:
         return False
     if host in _LOOPBACK_NAMES:
-        return allows_loopback and parts.scheme in ("http", "https")
-    return parts.scheme == "https" and not _is_private(host)
+        return known_host in _LOOPBACK_NAMES and parts.scheme in ("http", "https")
+    return parts.scheme == "https" and (host == known_host or not _is_private(host))
+
+
+def host_of(url: str) -> str | None:
+    """The host of an address; None where it has none."""
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
 
 
 def _is_private(host: str) -> bool:

@@ -18,7 +18,7 @@ from urllib.parse import urljoin, urlsplit
 
 from euromine.support.errors import SceneError
 
-from .catalogues import is_trusted, missing_acquire, signed_link
+from .catalogues import host_of, is_trusted, missing_acquire, signed_link
 from .scene_items import RefusedItemError
 
 _TRIES = 6
@@ -162,9 +162,6 @@ class RangedFile:
     def _answer(self, headers: dict[str, str]) -> Any:
         """The server's answer at the end of all redirections, each of which is checked."""
         address = signed_link(self._link, self._needs_signature)
-        is_here = is_trusted(self._link, allows_loopback=True) and not is_trusted(
-            self._link, allows_loopback=False
-        )
         for _ in range(_MOST_REDIRECTIONS + 1):
             answer = _session().get(
                 address, headers=headers, stream=True, timeout=_TIMEOUT, allow_redirects=False
@@ -173,7 +170,7 @@ class RangedFile:
                 return answer
             answer.close()
             address = urljoin(address, answer.headers["Location"])
-            if not is_trusted(address, allows_loopback=is_here):
+            if not is_trusted(address, host_of(self._link)):
                 break
         raise RefusedItemError(
             f"{self._name}: found a redirection to {address[:100]!r}; expected the file, or https.",

@@ -7,6 +7,8 @@ from euromine.acquisition import AcquisitionOptions, catalogues
 from euromine.acquisition.acquisition_options import AcquisitionOptions as Options
 from euromine.acquisition.catalogue_search import search_items
 from euromine.acquisition.catalogues import Catalogue, optical_catalogues, radar_catalogue
+from euromine.acquisition.ranged_files import RangedFile
+from euromine.acquisition.scene_items import RefusedItemError
 from euromine.acquisition.site_plans import plan_scenes, site_settings
 from euromine.support.errors import ArgumentError, DataError
 
@@ -95,13 +97,13 @@ def test_a_catalogue_without_end_is_refused(world, serve, monkeypatch):
         search_items(there, shapely.box(*BOX), ("2021-06-01", "2021-08-31"))
 
 
-def test_only_the_public_network_may_be_asked_over_https():
+def test_only_the_public_network_and_the_users_own_host_may_be_asked_over_https():
     trusted = [
         "https://example.com/a.tif",
         "https://sentinel-cogs.s3.us-west-2.amazonaws.com/a.tif",
         "https://8.8.8.8/a.tif",
     ]
-    assert all(catalogues.is_trusted(link, allows_loopback=False) for link in trusted)
+    assert all(catalogues.is_trusted(link, "earth-search.aws.element84.com") for link in trusted)
     refused = [
         "http://8.8.8.8/a",
         "https://169.254.169.254/meta",
@@ -109,5 +111,22 @@ def test_only_the_public_network_may_be_asked_over_https():
         "https://[::1]/a",
         "ftp://a.b",
     ]
-    assert not any(catalogues.is_trusted(link, allows_loopback=False) for link in refused)
-    assert catalogues.is_trusted("http://127.0.0.1:1/a", allows_loopback=True)
+    assert not any(catalogues.is_trusted(link, "example.com") for link in refused)
+    assert catalogues.is_trusted("https://10.0.0.5/a", "10.0.0.5")
+    assert not catalogues.is_trusted("http://10.0.0.5/a", "10.0.0.5")
+    assert catalogues.is_trusted("http://127.0.0.1:1/a", "localhost")
+    assert optical_catalogues("https://10.0.0.5/stac/", "L2A")[0].url == "https://10.0.0.5/stac"
+
+
+def test_a_file_that_is_moved_is_followed_but_not_anywhere(world, monkeypatch):
+    """A server elsewhere may not send requests on to this machine."""
+    (world.folder / "moved").mkdir()  # the server answers a folder without a slash with a redirection
+    there = RangedFile.__new__(RangedFile)
+    there._name, there._item, there._needs_signature = "a B02", "a", False
+    there._link = f"{world.address}/moved"
+    assert there._answer({}).status_code == 200
+    monkeypatch.setattr("euromine.acquisition.ranged_files.host_of", lambda _: "example.com")
+    with pytest.raises(
+        RefusedItemError, match=r"a B02: found a redirection to 'http://127.0.0.1.*; expected the file"
+    ):
+        there._answer({})
