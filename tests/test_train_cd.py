@@ -99,6 +99,33 @@ def test_a_change_detector_is_trained_on_the_years_of_patches(dataset, tmp_path)
     assert "each of its years is encoded once" in (tmp_path / "run" / "README.md").read_text()
 
 
+def test_a_network_for_series_is_trained_on_patches_and_scored_on_their_changes(dataset, tmp_path):
+    small = {"depths": [1, 1, 1, 1], "hidden_sizes": [8, 8, 8, 8], "num_attention_heads": [1, 1, 1, 1]}
+    arguments = {
+        "dataset": dataset,
+        "architecture": "euromine-series-b0",
+        "config_overrides": json.dumps({"encoder_fields": small, "decoder_width": 8, "detail_width": 4}),
+        "output_dir": tmp_path / "run",
+        "max_steps": 2,
+        "use_cpu": True,
+        "disable_tqdm": True,
+    }
+    results = train_cd.main([part for name, value in arguments.items() for part in (f"--{name}", str(value))])
+    assert {"of1_pooled", "of1_mean"} <= set(results.scores["test"])
+    assert results.details["test"]["interval_f1"]["intervals"] == [1, 2, 3]
+    assert "model.predict_series(series, years=years)" in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_pairs_cannot_be_chosen_for_a_network_that_learns_from_all(dataset, tmp_path, capsys):
+    arguments = ["--dataset", str(dataset), "--architecture", "euromine-series-b0", "--pairs_per_patch", "3"]
+    with pytest.raises(SystemExit):
+        train_cd.main([*arguments, "--output_dir", str(tmp_path / "run")])
+    assert (
+        "--pairs_per_patch: found 3 with euromine-series-b0; expected no such option"
+        in capsys.readouterr().err
+    )
+
+
 def test_a_footprint_mapper_is_sent_to_the_other_script(dataset, tmp_path, capsys):
     with pytest.raises(SystemExit) as left:
         train_cd.main(["--dataset", str(dataset), "--architecture", "unet", "--output_dir", str(tmp_path)])

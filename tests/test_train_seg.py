@@ -7,6 +7,7 @@ from uuid import uuid4
 import datasets
 import numpy as np
 import pytest
+import torch
 from huggingface_hub import ModelCard
 
 from euromine import train_cd, train_seg
@@ -14,6 +15,7 @@ from euromine.dataset_script.reading import read_dataset
 from euromine.dataset_script.shards import build_dataset
 from euromine.modeling.auto import create_model
 from euromine.modeling.image_processing import EuroMineImageProcessor
+from euromine.modeling.series_network import EuroMineSeries
 from euromine.simulation.simulated_archive import simulate_archive
 from euromine.support.locks import lock_folder
 from euromine.support.records import record_to_json, write_record
@@ -49,6 +51,44 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_dataset(
         archive, folder / f"shards_{uuid4().hex}", splits=archive / "splits.json", workers=1, progress=False
     )
+
+
+def test_a_network_for_series_is_trained_on_patches_and_scored_on_their_footprints(dataset, tmp_path):
+    small = {"depths": [1, 1, 1, 1], "hidden_sizes": [8, 8, 8, 8], "num_attention_heads": [1, 1, 1, 1]}
+    arguments = {
+        "dataset": dataset,
+        "architecture": "euromine-series-b0",
+        "config_overrides": json.dumps({"encoder_fields": small, "decoder_width": 8, "detail_width": 4}),
+        "output_dir": tmp_path / "run",
+        "num_train_epochs": 8,
+        "learning_rate": 0.02,
+        "use_cpu": True,
+        "disable_tqdm": True,
+    }
+    results = train_seg.main(
+        [part for name, value in arguments.items() for part in (f"--{name}", str(value))]
+    )
+    # Two patches, each a sample with its three years.
+    assert results.training.batch_size == 2
+    assert results.training.steps == 8
+    assert {"of1", "gca_tiou", "change_of1_pooled"} <= set(results.scores["test"])
+    model = EuroMineSeries.from_pretrained(tmp_path / "run").eval()
+    processor = EuroMineImageProcessor.from_pretrained(tmp_path / "run")
+    hits = sizes = 0
+    for row in read_dataset(dataset, "series")["test"]:
+        with torch.no_grad():
+            pixel_values = processor(np.asarray(row["images"])[None], return_tensors="pt").pixel_values
+            maps = model(pixel_values, years=torch.tensor([row["years"]])).logits.argmax(2)[0].numpy()
+        top, left, bottom, right = row["own"]
+        own = np.s_[:, top:bottom, left:right]
+        found, truth = maps[own] == 1, row["labels"][own] == 1
+        hits += (found & truth).sum(axis=(1, 2))
+        sizes += found.sum(axis=(1, 2)) + truth.sum(axis=(1, 2))
+    expected = np.divide(2 * hits, sizes, out=np.full(3, np.nan), where=sizes > 0)
+    np.testing.assert_allclose(results.details["test"]["annual_f1"]["f1"], expected, rtol=1e-12)
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "model(series, years=years)" in card
+    assert "patches, each with all of its years" in card
 
 
 def test_a_footprint_mapper_is_trained_scored_and_described(dataset, tmp_path):

@@ -20,10 +20,10 @@ import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
 from euromine.modeling.auto import list_models
-from euromine.modeling.tasks import CHANGE_DETECTION, SEGMENTATION
+from euromine.modeling.tasks import CHANGE_DETECTION, SEGMENTATION, SERIES
 from euromine.support.errors import ArgumentError, as_user_error, one_line
 
-from .recipes import BEST_METRIC, COMMON, recipe_defaults
+from .recipes import BEST_METRIC, COMMON, recipe_defaults, series_recipe
 from .training_checks import check_training
 
 SCRIPTS = {SEGMENTATION: "train_seg.py", CHANGE_DETECTION: "train_cd.py"}
@@ -40,7 +40,7 @@ class ScriptArguments:
     Attributes:
         dataset: A folder that `euromine build` wrote, or a Hub repository.
         dataset_revision: Branch, tag or commit of the Hub repository.
-        architecture: Name of the network, one of `list_models(task)`.
+        architecture: Name of the network, one of `list_models(task)` or `list_models("series")`.
         bands: Names of the bands to use; default all ten.
         pretrained: Start from the benchmark's checkpoint (no value) or from this repository or folder.
         stem_init: How a pretrained RGB first layer is extended to the bands.
@@ -137,6 +137,11 @@ class ScriptArguments:
         return fields
 
     @property
+    def sees_series(self) -> bool:
+        """Whether the network sees all years of a patch at once; a sample is then a patch."""
+        return self.architecture in list_models(SERIES)
+
+    @property
     def counts_whole_patches(self) -> bool:
         """Whether scores count all pixels of a patch instead of those that it owns."""
         return self.protocol == "paper"
@@ -190,6 +195,12 @@ class ChangeDetectionArguments(ScriptArguments):
             raise ArgumentError(
                 f"--interval_sampling: found {self.interval_sampling} with --pairs_per_patch all; expected a "
                 "number of pairs to draw. Set --pairs_per_patch."
+            )
+        if self.sees_series and (self.training == "series" or self.number_of_pairs is not None):
+            option = "training" if self.training == "series" else "pairs_per_patch"
+            raise ArgumentError(
+                f"--{option}: found {getattr(self, option)} with {self.architecture}; expected no such "
+                "option, as this network learns from all pairs of a patch at once."
             )
 
     @property
@@ -265,7 +276,9 @@ def _defaults(task: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
         bf16=not use_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
         processes=1 if "per_device_train_batch_size" in chosen else int(os.environ.get("WORLD_SIZE", "1")),
     )
-    if chosen.get("training") == "series":
+    if chosen.get("architecture") in list_models(SERIES):
+        recipe |= series_recipe(recipe["per_device_train_batch_size"])
+    elif chosen.get("training") == "series":
         recipe["per_device_train_batch_size"] = _patches_of_a_batch(
             str(chosen.get("pairs_per_patch", "all")), recipe["per_device_train_batch_size"]
         )
@@ -355,7 +368,7 @@ def _destinations(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]
 
 def _check_architecture(name: str, task: str) -> None:
     """Refuse an unknown network, or one of the other task."""
-    if not name or name in (names := list_models(task)):
+    if not name or name in (names := [*list_models(task), *list_models(SERIES)]):
         return
     other = CHANGE_DETECTION if task == SEGMENTATION else SEGMENTATION
     if name in list_models(other):

@@ -44,11 +44,11 @@ class SeriesCollator:
             annual: `pixel_values` int16 (batch, channels, height, width), `labels` uint8 (batch, height,
             width). pairs: (batch, 2, channels, height, width), with the change as labels. series:
             `pixel_values` (batch, years, channels, height, width), `labels` (batch, years, height, width)
-            with 255 in missing years, `years` int32 (batch, years) with -1 there, `own` int64
-            (batch, 4) and `site` int64 (batch,). Samples of `PatchSeries`: `pixel_values` (images, channels,
-            height, width), all years of all patches; `labels` (pairs, height, width), all their changes;
-            `pairs` int64 (pairs, 2), the numbers of two images each; `patches` int64 (images,), the number of
-            each image's patch.
+            with 255 in missing years, `years` int32 (batch, years) with -1 there, `own` int64 (batch, 4) and
+            `site` int64 (batch,), -1 for a site that is not scored. Samples of `PatchSeries`: `pixel_values`
+            (images, channels, height, width), all years of all patches; `labels` (pairs, height, width), all
+            their changes; `pairs` int64 (pairs, 2), the numbers of two images each; `patches` int64
+            (images,), the number of each image's patch.
         """
         if "image" in rows[0]:
             return {"pixel_values": _stacked(rows, "image"), "labels": _stacked(rows, "label")}
@@ -69,7 +69,7 @@ class SeriesCollator:
             "labels": self._filled(rows, "labels", IGNORED),
             "years": self._filled(rows, "years", -1, np.int32),
             "own": torch.tensor([self._counted(row) for row in rows], dtype=torch.int64),
-            "site": torch.tensor([self._position[row["site"]] for row in rows], dtype=torch.int64),
+            "site": torch.tensor([self._position.get(row["site"], -1) for row in rows], dtype=torch.int64),
         }
 
     def _counted(self, row: Row) -> list[int]:
@@ -113,7 +113,7 @@ def augmented(
 
     Args:
         pixel_values: (batch, ..., side, side), any type, on any device.
-        labels: (batch, side, side).
+        labels: (batch, side, side), or (batch, years, side, side) of series.
         pairs: Indices of two images (labels, 2), where a label belongs to a pair of images.
         patches: Index of each image's sample (batch,), where a sample has several images.
     """

@@ -40,7 +40,7 @@ class Splits:
     """The data of a run.
 
     Attributes:
-        train: Rows of `annual` or `pairs`.
+        train: Rows of `annual` or `pairs`, or of `series` for a network for series.
         validation: Rows of `series`, or None where the dataset has no such split.
         test: Rows of `series`, or None.
         pictured: Rows of `series` for the card's picture: of the scored split, else of the training split.
@@ -81,12 +81,14 @@ def read_splits(script: ScriptArguments, seed: int) -> Splits:
     if missing := [band for band in script.bands or () if band not in BANDS]:
         raise ArgumentError(f"--bands: found {', '.join(missing)}; expected some of {', '.join(BANDS)}.")
     pairs = script.task == CHANGE_DETECTION
-    training = _read(script, "pairs" if pairs else "annual")
     series = _read(script, "series")
+    training = series if script.sees_series else _read(script, "pairs" if pairs else "annual")
     _check_years(script, series)
     if "train" not in training or not len(training["train"]):
         raise DatasetError(f"{script.dataset}: found no rows in the split train; expected some to train on.")
     learned = _as_published(training["train"]) if script.protocol == "paper" else training["train"]
+    if script.sees_series and pairs:
+        learned = _of_two_years(learned)
     draw = _drawn_patches if _trains_on_series(script) else _drawn
     train = draw(learned, script.max_train_samples, seed)
     scored = {
@@ -162,7 +164,7 @@ def sites_of(rows: datasets.Dataset | None) -> list[str]:
 def training_sampler(script: ScriptArguments, splits: Splits, seed: int) -> EpochSampler:
     """The sampler of training rows: their order, and the pairs of years that are drawn."""
     rows = splits.train
-    if not isinstance(script, ChangeDetectionArguments):
+    if script.sees_series or not isinstance(script, ChangeDetectionArguments):
         return EpochSampler(len(rows), seed)
     series = _trains_on_series(script)
     if script.number_of_pairs is None and not series:

@@ -14,6 +14,7 @@ from euromine.metrics.ca_tiou.ca_tiou import CATIoU
 from euromine.metrics.interval_f1.interval_f1 import IntervalF1
 from euromine.modeling.change_detection import ChangeDetector, year_pairs
 from euromine.modeling.image_processing import EuroMineImageProcessor
+from euromine.modeling.series_model import SeriesModel
 from euromine.modeling.tasks import CHANGE_DETECTION, SEGMENTATION
 
 # The headline scores of each task: by metric, the metric's name of a score and the name in logs and records.
@@ -35,8 +36,9 @@ HEADLINES: dict[str, dict[str, dict[str, str]]] = {
 
 
 def task_of(model: PreTrainedModel) -> str:
-    """The task of a network: "segmentation" or "change-detection"."""
-    return CHANGE_DETECTION if hasattr(model, "predict_series") else SEGMENTATION
+    """The task of a network: "segmentation" or "change-detection"; the first for one that does both."""
+    is_detector = hasattr(model, "predict_series") and not isinstance(model, SeriesModel)
+    return CHANGE_DETECTION if is_detector else SEGMENTATION
 
 
 @torch.no_grad()
@@ -45,6 +47,9 @@ def predict_series(
     image_processor: EuroMineImageProcessor,
     images: NDArray[Any] | Tensor,
     chunk: int | None = None,
+    *,
+    task: str | None = None,
+    years: Tensor | None = None,
 ) -> Tensor:
     """Predict maps of series of years.
 
@@ -52,10 +57,13 @@ def predict_series(
     it can, and compares all pairs of years. The caller sets evaluation mode and autocast.
 
     Args:
-        model: A footprint mapper or a change detector.
+        model: A footprint mapper, a change detector or a network for series.
         image_processor: Its image processor.
         images: (batch, years, channels, height, width), digital numbers, NumPy or torch on any device.
         chunk: Number of pairs of years that a change detector decodes at once; default its own.
+        task: "segmentation" or "change-detection", for a network for series; default footprints.
+        years: Calendar years (batch, years), ascending, -1 for the missing years at the end of shorter
+            series, for a network for series; default consecutive years.
 
     Returns:
         uint8 on the network's device: footprints (batch, years, height, width), or changes (batch, pairs,
@@ -71,6 +79,8 @@ def predict_series(
         )
     series = images if isinstance(images, Tensor) else torch.from_numpy(np.ascontiguousarray(images))
     pixel_values: Tensor = image_processor(series.to(model.device)).pixel_values
+    if isinstance(model, SeriesModel):
+        return _maps_of_series(model, pixel_values, chunk, task or SEGMENTATION, years)
     if task_of(model) == CHANGE_DETECTION:
         detector = cast("ChangeDetector", model)
         return detector.predict_series(pixel_values, chunk=chunk, transform=_argmax_of_pairs)
@@ -79,6 +89,35 @@ def predict_series(
     height, width = images.shape[-2:]
     maps = image_processor.post_process_semantic_segmentation(outputs, [(height, width)] * (batch * years))
     return torch.stack(maps).unflatten(0, (batch, years))
+
+
+def _maps_of_series(
+    model: SeriesModel, pixel_values: Tensor, chunk: int | None, task: str, years: Tensor | None
+) -> Tensor:
+    given: dict[str, Tensor | None] = {}
+    if years is not None:
+        given["years"], given["mask"] = calendar_of(years.to(pixel_values.device))
+    if task == CHANGE_DETECTION:
+        return model.predict_series(pixel_values, chunk=chunk, transform=_argmax_of_pairs, **given)
+    logits: Tensor = model(pixel_values=pixel_values, **given).logits
+    return _argmax_of_pairs(logits)
+
+
+def calendar_of(years: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Ascending years of series, and which of them have an image.
+
+    Args:
+        years: (batch, years), integers, ascending, -1 for the missing years at the end of shorter series.
+
+    Returns:
+        (batch, years) int64, missing years after the last one; and (batch, years) bool, None if no year is
+        missing.
+    """
+    present = years >= 0
+    if bool(present.all()):
+        return years.to(torch.int64), None
+    after = years.amax(dim=1, keepdim=True) + (~present).cumsum(dim=1)
+    return torch.where(present, years, after).to(torch.int64), present
 
 
 def _argmax_of_pairs(logits: Tensor) -> Tensor:
@@ -134,6 +173,8 @@ class SeriesScores:
                 kept = [place for place, (_, second) in enumerate(pairs) if second < present]
             batch["predictions"].append(maps[kept])
             batch["references"].append(reference[:present])
+            if site < 0:
+                raise ValueError(f"site: found {site}, of a site that is not scored; expected a scored site.")
             batch["sites"].append(self.sites[site])
             batch["years"].append(calendar[:present].tolist())
         for metric in self._metrics.values():

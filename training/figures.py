@@ -103,13 +103,14 @@ def draw_panels(rows: Sequence[Sequence[Panel]], caption: str = "") -> bytes:
 
 
 def draw_predictions(
-    rows: Any, predict: Callable[[NDArray[np.int16]], NDArray[np.uint8]], task: str
+    rows: Any, predict: Callable[[NDArray[np.int16], list[int]], NDArray[np.uint8]], task: str
 ) -> bytes:
     """A picture of the first and last year of some patches, with reference and prediction.
 
     Args:
         rows: Rows of `series`, of which the patches with the most footprint or change are drawn, one a site.
-        predict: Images (years, 10, height, width) -> maps (years or pairs, height, width), for two years.
+        predict: Images (years, 10, height, width) and their years -> maps (years or pairs, height, width),
+            for two years.
         task: "change-detection" draws changes, "segmentation" the last year's footprint.
     """
     changes = task == CHANGE_DETECTION
@@ -118,7 +119,7 @@ def draw_predictions(
         ends = [0, -1]
         images, labels = np.asarray(row["images"])[ends], np.asarray(row["labels"])[ends]
         first, last = (row["years"][end] for end in ends)
-        maps = predict(images)
+        maps = predict(images, [first, last])
         truth = _change(labels) if changes else labels[1]
         prediction = maps[0] if changes else maps[1]
         drawn.append(

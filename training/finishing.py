@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from transformers.trainer_callback import TrainerState
 
@@ -113,13 +114,19 @@ def _validation_scores(state: TrainerState) -> dict[str, float] | None:
     }
 
 
-def _predictor(trainer: SeriesTrainer) -> Callable[[NDArray[np.int16]], NDArray[np.uint8]]:
+def _predictor(trainer: SeriesTrainer) -> Callable[[NDArray[np.int16], list[int]], NDArray[np.uint8]]:
     trainer.network.eval()
     trainer.settle_divided_network()
 
-    def predict(images: NDArray[np.int16]) -> NDArray[np.uint8]:
+    def predict(images: NDArray[np.int16], years: list[int]) -> NDArray[np.uint8]:
         with trainer.accelerator.autocast():
-            maps = predict_series(trainer.network, trainer.image_processor, images[None])
+            maps = predict_series(
+                trainer.network,
+                trainer.image_processor,
+                images[None],
+                task=trainer.scores.task,
+                years=torch.tensor([years]),
+            )
         return maps[0].cpu().numpy()
 
     return predict

@@ -7,7 +7,8 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from euromine.dataset_script.splits import sites_beyond_release
-from euromine.modeling.tasks import CHANGE_DETECTION
+from euromine.modeling.auto import list_models
+from euromine.modeling.tasks import CHANGE_DETECTION, SERIES
 from euromine.support import files
 from euromine.support.markdown import escaped, table
 from euromine.support.processing_levels import MEANINGS
@@ -56,6 +57,13 @@ series = image_processor(years[None], return_tensors="pt").pixel_values
 with torch.no_grad():
     logits = model.predict_series(series)  # all 45 pairs of years, each year encoded once
 change = logits.argmax(2)[0]  # (45, 160, 160): 0 no change, 1 change"""
+_SERIES_EXAMPLE = """\
+images = np.zeros((10, 10, 160, 160), np.int16)  # ten years of ten bands, in EuroMineNet's order
+years = torch.arange(2015, 2025)[None]  # any years, ascending
+series = image_processor(images[None], return_tensors="pt").pixel_values
+with torch.no_grad():
+    footprints = model(series, years=years).logits.argmax(2)[0]  # (10, 160, 160): 0 background, 1 mine
+    changes = model.predict_series(series, years=years).argmax(2)[0]  # (45, 160, 160), all pairs of years"""
 
 
 def write_card(folder: Path, results: RunResults, picture: bytes | None = None) -> None:
@@ -164,12 +172,14 @@ def part_table(results: RunResults, split: str) -> str:
 
 def usage(results: RunResults) -> str:
     """Code that loads and uses the model."""
-    changes = results.task == CHANGE_DETECTION
-    return _USAGE.format(
-        name=results.model.repository or results.model.folder,
-        auto_class="AutoModel" if changes else "AutoModelForSemanticSegmentation",
-        example=_CHANGE_EXAMPLE if changes else _SEGMENTATION_EXAMPLE,
-    )
+    if results.architecture in list_models(SERIES):
+        auto_class, example = "AutoModel", _SERIES_EXAMPLE
+    elif results.task == CHANGE_DETECTION:
+        auto_class, example = "AutoModel", _CHANGE_EXAMPLE
+    else:
+        auto_class, example = "AutoModelForSemanticSegmentation", _SEGMENTATION_EXAMPLE
+    name = results.model.repository or results.model.folder
+    return _USAGE.format(name=name, auto_class=auto_class, example=example)
 
 
 def _title(results: RunResults) -> str:
@@ -305,7 +315,9 @@ def _protocol_rows(results: RunResults) -> list[tuple[str, str]]:
         "hardware": results.hardware,
         "versions": ", ".join(f"{name} {version}" for name, version in results.versions.items()),
     }
-    if results.task == CHANGE_DETECTION:
+    if results.architecture in list_models(SERIES):
+        rows["batch"] += " patches, each with all of its years"
+    elif results.task == CHANGE_DETECTION:
         rows["pairs"] = f"{protocol.pairs_per_patch} per patch and epoch, {protocol.interval_sampling}"
         if protocol.training == "series":
             rows["pairs"] += "; the pairs of a patch share a batch, and each of its years is encoded once"

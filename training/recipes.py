@@ -31,6 +31,8 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 # for the footprint mappers; we chose a number that gives about as many steps.
 PUBLISHED_EPOCHS = {CHANGE_DETECTION: 10, "segmentation": 50}
 PUBLISHED_BATCH_SIZE = 32
+# Years of a patch in the published dataset.
+_SERIES_YEARS = 10
 
 
 def recipe_defaults(
@@ -67,6 +69,22 @@ def recipe_defaults(
         "num_train_epochs": 10.0 if task == CHANGE_DETECTION else 50.0,
         "max_grad_norm": 1.0,
         "bf16": bf16,
+    }
+
+
+def series_recipe(images: int) -> dict[str, Any]:
+    """The training arguments of a recipe that differ for a network for series, whose samples are patches.
+
+    Args:
+        images: Images, or pairs of them, in a batch of the recipe.
+
+    Returns:
+        As many patches as hold about that number of images, each with ten years; and the epochs of a
+        footprint mapper, as an epoch is all patches once for either task.
+    """
+    return {
+        "per_device_train_batch_size": max(1, round(images / _SERIES_YEARS)),
+        "num_train_epochs": float(PUBLISHED_EPOCHS["segmentation"]),
     }
 
 

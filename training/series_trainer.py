@@ -19,6 +19,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback, Tra
 
 from euromine.modeling.change_detection import year_pairs
 from euromine.modeling.image_processing import EuroMineImageProcessor
+from euromine.modeling.tasks import CHANGE_DETECTION
 from euromine.support import files
 from euromine.support.errors import ModelError
 from euromine.support.records import read_values
@@ -26,7 +27,7 @@ from euromine.support.records import read_values
 from . import checkpoints, own_files
 from .collation import IGNORED, SeriesCollator, augmented, without_unowned
 from .console import LogLines, ProgressBars
-from .evaluation import SeriesScores, predict_series
+from .evaluation import SeriesScores, calendar_of, predict_series
 from .sampling import EpochSampler
 
 logger = logging.getLogger(__name__)
@@ -35,17 +36,17 @@ _UNLOGGED = "unlogged_loss.json"
 
 
 class SeriesTrainer(Trainer):
-    """Trains on single images, pairs or all pairs of a patch's years, and evaluates on whole series.
+    """Trains on single images, pairs, all pairs of a patch's years or series, and evaluates on whole series.
 
     The order of rows depends on the seed and the epoch; flips, dropout and everything else that is random
     depend on the seed and the step. No step therefore depends on what happened before it, and training that
     was killed and resumed finishes, on a CPU, bit-identical to training that was not.
 
     Args:
-        model: A footprint mapper or a change detector.
+        model: A footprint mapper, a change detector or a network for series.
         args: transformers' arguments, with `remove_unused_columns=False` and `batch_eval_metrics=True`.
         image_processor: Normalises on the device, and is saved with every checkpoint.
-        train_dataset: Rows of `annual` or `pairs`, or `PatchSeries`.
+        train_dataset: Rows of `annual`, `pairs` or `series`, or `PatchSeries`.
         eval_dataset: Rows of `series`, the validation split.
         collator: Collates the samples of both.
         scores: The metrics.
@@ -150,6 +151,9 @@ class SeriesTrainer(Trainer):
             "labels": labels.to(torch.int64),
             **({} if pairs is None else {"pairs": pairs}),
         }
+        if "years" in inputs:
+            years, mask = calendar_of(inputs["years"])
+            prepared |= {"years": years, **({} if mask is None else {"mask": mask})}
         return super().compute_loss(model, prepared, return_outputs, num_items_in_batch)
 
     def prediction_step(
@@ -178,9 +182,15 @@ class SeriesTrainer(Trainer):
         own, years = inputs["own"], inputs["years"]
         # Accelerate's autocast wraps `forward` alone, which a change detector does not go through here.
         with self.accelerator.autocast():
-            maps = predict_series(self.network, self.image_processor, inputs["pixel_values"])
+            maps = predict_series(
+                self.network,
+                self.image_processor,
+                inputs["pixel_values"],
+                task=self.scores.task,
+                years=years,
+            )
         present = years >= 0
-        if maps.shape[1] != years.shape[1]:
+        if self.scores.task == CHANGE_DETECTION:
             present = present[:, [second for _, second in year_pairs(years.shape[1])]]
         maps = without_unowned(maps.masked_fill(~present[..., None, None], IGNORED), own)
         references = without_unowned(inputs["labels"], own)

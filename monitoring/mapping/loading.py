@@ -33,6 +33,7 @@ from euromine.modeling import (
     CHANGE_DETECTION,
     SEGMENTATION,
     AutoModelForChangeDetection,
+    AutoModelForSeries,
     EuroMineImageProcessor,
 )
 from euromine.modeling.segformer import use_quick_layers
@@ -298,6 +299,11 @@ def _task_of(name: str, config: PreTrainedConfig) -> str:
     for task, auto_class in _AUTO_CLASSES.items():
         if type(config) in _models_of(auto_class):
             return task
+    if type(config) in _models_of(AutoModelForSeries):
+        raise ModelError(
+            f"{name}: found a {config.model_type}, which maps whole series; expected a footprint mapper or a "
+            "change detector. Scenes are not mapped by networks for series yet."
+        )
     raise ModelError(
         f"{name}: found a {config.model_type}, which neither maps footprints nor finds changes; "
         f"expected {_CHECKPOINT}."

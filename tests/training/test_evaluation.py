@@ -11,7 +11,7 @@ from euromine.metrics.interval_f1.interval_f1 import IntervalF1
 from euromine.modeling.auto import create_model
 from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.modeling.post_classification import PostClassification
-from euromine.training.evaluation import SeriesScores, predict_series, task_of
+from euromine.training.evaluation import SeriesScores, calendar_of, predict_series, task_of
 
 PROCESSOR = EuroMineImageProcessor()
 SMALL = {
@@ -175,3 +175,31 @@ def test_a_second_split_starts_from_nothing():
     prediction = EvalPrediction(maps, (references, torch.tensor([0]), calendar))
     scores = SeriesScores("segmentation", ("Italy_1", "Spain_1"))
     assert scores(prediction, True) == scores(prediction, True)
+
+
+def test_missing_years_at_the_end_come_after_the_last_one():
+    years, mask = calendar_of(torch.tensor([[2015, 2016, 2018], [2020, -1, -1]], dtype=torch.int32))
+    assert years.tolist() == [[2015, 2016, 2018], [2020, 2021, 2022]]
+    assert mask.tolist() == [[True, True, True], [True, False, False]]
+    years, mask = calendar_of(torch.tensor([[2015, 2018]], dtype=torch.int32))
+    assert (years.tolist(), years.dtype, mask) == ([[2015, 2018]], torch.int64, None)
+
+
+def test_a_network_for_series_maps_both_tasks_with_the_years_of_each_series():
+    torch.manual_seed(0)
+    fields = {"depths": [1, 1, 1, 1], "hidden_sizes": [8, 8, 8, 8], "num_attention_heads": [1, 1, 1, 1]}
+    model = create_model(
+        "euromine-series-b0", encoder_fields=fields, decoder_width=8, detail_width=4, num_channels=10
+    ).eval()
+    processor = EuroMineImageProcessor()
+    images = np.random.default_rng(0).integers(0, 3000, (2, 3, 10, 32, 32), np.int16)
+    years = torch.tensor([[2015, 2016, 2020], [2018, 2019, -1]], dtype=torch.int32)
+    footprints = predict_series(model, processor, images, years=years)
+    changes = predict_series(model, processor, images, task="change-detection", years=years)
+    assert (footprints.shape, changes.shape) == ((2, 3, 32, 32), (2, 3, 32, 32))
+    shorter = torch.from_numpy(images[1:, :2])
+    with torch.no_grad():
+        output = model(processor(shorter).pixel_values, years=torch.tensor([[2018, 2019]]), pairs=[(0, 1)])
+    assert torch.equal(footprints[1, :2], output.logits[0].argmax(1).to(torch.uint8))
+    assert torch.equal(changes[1, 0], output.change_logits[0, 0].argmax(0).to(torch.uint8))
+    assert task_of(model) == "segmentation"
