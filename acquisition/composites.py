@@ -20,7 +20,8 @@ Mask = NDArray[np.bool_]
 _UNCLEAR_CLASSES = (0, 1, 3, 8, 9, 10, 11)
 # Dark ground, vegetation and water: in blue they reflect less than 0.1, whatever the place.
 _DARK_CLASSES = (2, 4, 6)
-_FEWEST_DARK_PIXELS = 50
+# Fewer of them may all lie under thin cloud.
+_FEWEST_DARK_PIXELS, _LEAST_DARK_SHARE = 50, 0.02
 
 # Ground that is called cloud on nearly all dates, and looks the same on all of them, is bright ground.
 _GUARD_SHARE, _GUARD_DATES, _GUARD_SPREAD = 0.75, 4, 0.1
@@ -97,7 +98,7 @@ def offset_contradiction(numbers: NDArray[np.integer], classes: NDArray[np.uint8
             return f"{check.negative_share:.0%} of its reflectances in blue would be below 0"
         return None
     dark = numbers[has_data & np.isin(classes, _DARK_CLASSES)]
-    if dark.size < _FEWEST_DARK_PIXELS:
+    if dark.size < max(_FEWEST_DARK_PIXELS, _LEAST_DARK_SHARE * np.count_nonzero(has_data)):
         return None
     check = OffsetCheck()
     check.add(dark)
