@@ -6,26 +6,25 @@ redirections lead to `https://` only, and a file that changes while it is read i
 
 from __future__ import annotations
 
-import io
-import logging
-import re
 import threading
-import time
 from collections import OrderedDict
 from contextlib import ExitStack
 from typing import Any
-from urllib.parse import urljoin
 
 import requests
 
 from euromine.support.errors import SceneError
+from euromine.support.ranged_requests import (
+    RangedReader,
+    RangeRequests,
+    UnreadRangeError,
+    without_stored_passwords,
+)
 from euromine.support.rasters import open_raster
 
 from .file_formats import GEOTIFF, HEAD_BYTES, format_of_bytes
 from .locations import Location, check_address
 from .scene_rasters import SceneRaster
-
-logger = logging.getLogger(__name__)
 
 LARGEST = 16 * 2**30
 """The largest file, in bytes: ten bands of a Sentinel-2 tile take one or two gigabytes."""
@@ -35,14 +34,6 @@ WAITS = (1, 3, 9)
 
 _BLOCK = 2**20
 _KEPT_BLOCKS = 48
-_PACKET = 2**18
-_TIMEOUT = (20, 60)  # to connect, and between two packets
-_MOST_REDIRECTIONS = 5
-_EXPIRED = (401, 403, 404, 410)
-_TEMPORARY = (408, 429, 500, 502, 503, 504)
-# A wrong address or certificate does not pass.
-_LASTING = (requests.exceptions.InvalidURL, requests.exceptions.SSLError)
-_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _NAME = "remote.tif"
 
 
@@ -50,8 +41,7 @@ class RemoteFile:
     """A file on a server, read in blocks of which the latest are kept.
 
     Attributes:
-        size: In bytes.
-        version: The entity tag, else the time of the last modification; "" if the server gives neither.
+        failure: What went wrong while GDAL read it.
     """
 
     def __init__(self, location: Location) -> None:
@@ -61,14 +51,15 @@ class RemoteFile:
             SceneError: The server does not give the file, or not by ranges of bytes, or it is too large.
             OSError: The server cannot be reached.
         """
-        self._address = self._target = location.text
         self._shown = location.shown
         self._session = requests.Session()
-        # No passwords from .netrc; those in the address are the user's own.
-        self._session.auth = _unchanged if "@" not in location.text.split("/")[2] else None
+        if "@" not in location.text.split("/")[2]:  # else the address has the user's own password
+            without_stored_passwords(self._session)
+        self._requests = RangeRequests(
+            lambda: location.text, lambda: self._session, self._check_redirection, waits=WAITS
+        )
         self._lock = threading.Lock()
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
-        self.size, self.version = 0, ""
         self.failure: Exception | None = None
         self._fetch(0, 1)
         if self.size > LARGEST:
@@ -76,6 +67,16 @@ class RemoteFile:
                 f"{self._shown}: found a file of {self.size / 2**30:.1f} GB; expected at most "
                 f"{LARGEST // 2**30} GB. Download the file first."
             )
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self._requests.size
+
+    @property
+    def version(self) -> str:
+        """The entity tag, else the time of the last modification; "" if the server gives neither."""
+        return self._requests.version
 
     def close(self) -> None:
         """Close the connections."""
@@ -114,7 +115,10 @@ class RemoteFile:
         return b"".join(parts)
 
     def _fetch(self, block: int, end: int) -> bytes:
-        data = self._bytes(block * _BLOCK, end * _BLOCK)
+        try:
+            data = self._requests.fetch(block * _BLOCK, end * _BLOCK)
+        except UnreadRangeError as failure:
+            raise self._error(failure) from failure
         for number in range(block, end):
             begin = (number - block) * _BLOCK
             self._blocks[number] = data[begin : begin + _BLOCK]
@@ -122,131 +126,37 @@ class RemoteFile:
             self._blocks.popitem(last=False)
         return data
 
-    def _bytes(self, begin: int, end: int) -> bytes:
-        """A range of bytes, with further attempts where a failure may pass."""
-        for tries, wait in enumerate((*WAITS, None), 1):
-            try:
-                return self._attempt(begin, end)
-            except (requests.RequestException, _TemporaryError) as error:
-                reason = str(error) if isinstance(error, _TemporaryError) else type(error).__name__
-                if wait is None or isinstance(error, _LASTING):
-                    attempts = "1 attempt" if tries == 1 else f"{tries} attempts"
-                    raise OSError(
-                        f"{self._shown}: cannot be read from its server ({reason}, {attempts}). Run the "
-                        "command "
-                        "again once it can be reached."
-                    ) from error
-                logger.info("%s: %s; next attempt in %d s.", self._shown, reason, wait)
-                time.sleep(wait)
-        raise AssertionError
-
-    def _attempt(self, begin: int, end: int) -> bytes:
-        headers = {"Range": f"bytes={begin}-{end - 1}", "Accept-Encoding": "identity"}
-        try:
-            with self._answer(headers) as answer:
-                self._check(answer, begin)
-                expected = min(end, self.size) - begin
-                data = b""
-                for part in answer.iter_content(_PACKET):
-                    data += part
-                    if len(data) > expected:
-                        break
-        except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
-            raise _TemporaryError(type(error).__name__) from error
-        if len(data) != expected:
-            raise _TemporaryError(f"{len(data)} of {expected} bytes")
-        return data
-
-    def _answer(self, headers: dict[str, str]) -> requests.Response:
-        """The answer from where earlier redirections led, or from the beginning if that has expired."""
-        answer = self._followed(self._target, headers)
-        if answer.status_code in _EXPIRED and self._target != self._address:
-            answer.close()
-            answer = self._followed(self._address, headers)
-        return answer
-
-    def _followed(self, address: str, headers: dict[str, str]) -> requests.Response:
-        """The answer at the end of all redirections, each of which is checked."""
-        for _ in range(_MOST_REDIRECTIONS + 1):
-            answer = self._session.get(
-                address, headers=headers, stream=True, timeout=_TIMEOUT, allow_redirects=False
-            )
-            target = answer.headers.get("Location") if answer.is_redirect else None
-            if target is None:
-                self._target = address
-                return answer
-            answer.close()
-            target = urljoin(address, target)
-            check_address(target)
-            if address.startswith("https://") and not target.startswith("https://"):
-                raise SceneError(
-                    f"{self._shown}: found a redirection from https to http; expected https. Download the "
-                    "file first."
-                )
-            address = target
-        raise SceneError(
-            f"{self._shown}: found more than {_MOST_REDIRECTIONS} redirections; expected fewer. Download "
-            "the file first."
-        )
-
-    def _check(self, answer: requests.Response, begin: int) -> None:
-        """Check an answer's status and range, and that the file is still the same."""
-        if answer.status_code in _TEMPORARY:
-            raise _TemporaryError(f"status {answer.status_code}")
-        if answer.status_code == 200:
+    def _check_redirection(self, address: str, target: str) -> None:
+        check_address(target)
+        if address.startswith("https://") and not target.startswith("https://"):
             raise SceneError(
-                f"{self._shown}: found a server that gives whole files only; expected one that gives ranges "
-                f"of bytes. Download the file first."
+                f"{self._shown}: found a redirection from https to http; expected https. Download the file "
+                "first."
             )
-        found = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
-        if answer.status_code != 206 or found is None or int(found[1]) != begin:
-            raise SceneError(
-                f"{self._shown}: found the answer {answer.status_code} {answer.reason}; expected a file. "
-                "Check the address and whether it has expired."
+
+    def _error(self, failure: UnreadRangeError) -> Exception:
+        if failure.reason == "unavailable":
+            attempts = "1 attempt" if failure.tries == 1 else f"{failure.tries} attempts"
+            return OSError(
+                f"{self._shown}: cannot be read from its server ({failure}, {attempts}). Run the command "
+                "again once it can be reached."
             )
-        version = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
-        if not self.size:
-            self.size, self.version = int(found[3]), version
-        elif (self.size, self.version) != (int(found[3]), version):
-            raise SceneError(
+        if failure.reason == "redirections":
+            return SceneError(f"{self._shown}: found {failure}; expected fewer. Download the file first.")
+        if failure.reason == "changed":
+            return SceneError(
                 f"{self._shown}: found another version of the file than at the beginning; expected one that "
                 "does not change while it is read. Run the command again."
             )
-
-
-class _TemporaryError(Exception):
-    """A failure that may pass."""
-
-
-class _Handle(io.RawIOBase):
-    """A remote file for GDAL, to which failures are told as an end of the file."""
-
-    def __init__(self, file: RemoteFile) -> None:
-        self._file, self._place = file, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._place = offset + (0, self._place, self._file.size)[whence]
-        return self._place
-
-    def read(self, size: int = -1) -> bytes:
-        length = self._file.size - self._place if size < 0 else size
-        try:
-            data = self._file.read(self._place, length)
-        except (SceneError, OSError) as error:
-            # rasterio prints what is raised here, and GDAL would not know it.
-            self._file.failure = error
-            return b""
-        self._place += len(data)
-        return data
+        if failure.status == 200:
+            return SceneError(
+                f"{self._shown}: found a server that gives whole files only; expected one that gives ranges "
+                "of bytes. Download the file first."
+            )
+        return SceneError(
+            f"{self._shown}: found the answer {failure}; expected a file. Check the address and whether it "
+            "has expired."
+        )
 
 
 class RemoteDataset:
@@ -295,11 +205,11 @@ def open_remote_image(location: Location, files: ExitStack) -> SceneRaster:
             f"{location.shown}: found a file that is no GeoTIFF; expected one. Download the file first."
         )
 
-    def opener(path: str, mode: str = "rb", **_: Any) -> _Handle:
+    def opener(path: str, mode: str = "rb", **_: Any) -> RangedReader:
         # rasterio tries an opener with the name "test".
         if path not in (_NAME, "test") or "r" not in mode:
             raise FileNotFoundError(path)
-        return _Handle(file)
+        return RangedReader(file)
 
     try:
         dataset = open_raster(_NAME, files, SceneError, name=location.shown, opener=opener)
@@ -311,7 +221,3 @@ def open_remote_image(location: Location, files: ExitStack) -> SceneRaster:
     return SceneRaster.of_dataset(
         remote, location.shown, SceneError, state=((location.shown, file.size, file.version),)
     )
-
-
-def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request

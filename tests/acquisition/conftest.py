@@ -15,7 +15,7 @@ from .small_world import SmallWorld
 
 @pytest.fixture(autouse=True)
 def _without_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranged_files, "_PAUSE", 0.01)
+    monkeypatch.setattr(ranged_files, "_WAITS", (0.01, 0.02, 0.04, 0.08, 0.16))
     monkeypatch.setattr(catalogue_search, "_PAUSE", 0.01)
 
 
