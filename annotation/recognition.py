@@ -9,13 +9,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from euromine.support.errors import AnnotationError
+from euromine.support.xml_documents import parse_xml
 
 from . import coco_json, cvat_xml, datumaro_json, label_studio_json, osm_outlines, segmentation_masks
 from .annotated_shapes import Annotations
 from .annotation_sources import Source, open_source
 from .json_reading import parse_json
 from .vector_labels import read_geojson, read_geopackage, read_shapefile
-from .xml_reading import parse_xml
 
 EXPECTED = (
     "CVAT for images, COCO, Segmentation mask, Datumaro, Label Studio, GeoPackage, GeoJSON, a shapefile or "
@@ -121,7 +121,7 @@ def _read(
         annotations.format = "shapefile"
         read_shapefile(source, name, annotations, class_attribute)
     elif kind == "xml":
-        root = parse_xml(source.read(name), where)
+        root = parse_xml(source.read(name), where, AnnotationError)
         if root.tag == "annotations":
             annotations.format = cvat_xml.FORMAT
             cvat_xml.read_cvat(root, where, annotations)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
+import io
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import ElementTree
+from defusedxml.common import DefusedXmlException
 
 from .errors import DataError, EuroMineError
 
 
 def parse_xml(data: bytes, name: str, error_class: type[EuroMineError] = DataError) -> Element:
-    """The root of a document. Prefixes of namespaces are dropped.
+    """The root of a document. Namespaces are dropped.
 
     Args:
         data: The document; the caller limits its size.
@@ -21,25 +23,16 @@ def parse_xml(data: bytes, name: str, error_class: type[EuroMineError] = DataErr
         DataError: (`error_class`) It is damaged, or declares a document type, which may define entities that
             grow without bound or name other files.
     """
-    builder = TreeBuilder()
-    parser = expat.ParserCreate()
-
-    def refuse(*_: Any) -> None:
-        raise error_class(
-            f"{name}: found a document type in XML; expected plain elements. Get the file "
-            "from its source again."
-        )
-
-    parser.StartDoctypeDeclHandler = refuse
-    parser.StartElementHandler = lambda tag, attributes: builder.start(_local(tag), attributes)
-    parser.EndElementHandler = lambda tag: builder.end(_local(tag))
-    parser.CharacterDataHandler = builder.data
     try:
-        parser.Parse(data, True)
-    except expat.ExpatError as error:
-        raise error_class(f"{name}: found damaged XML ({error}); expected a whole file.") from error
-    return builder.close()
-
-
-def _local(tag: str) -> str:
-    return tag.rpartition(":")[2]
+        root: Element = ElementTree.parse(io.BytesIO(data), forbid_dtd=True).getroot()
+    except DefusedXmlException:
+        raise error_class(
+            f"{name}: found a document type in XML, which can exhaust the memory or read other files; "
+            "expected plain elements. Get the file from its source again."
+        ) from None
+    except (ParseError, LookupError, ValueError) as error:
+        # LookupError and ValueError: an encoding that does not exist, or that Python cannot stream.
+        raise error_class(f"{name}: found damaged XML ({error}); expected a whole file.") from None
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+    return root

@@ -19,7 +19,6 @@ from euromine.support.errors import AnnotationError, ArchiveError, ArgumentError
 from .conftest import TRANSFORM, box, read_label, write_images
 
 pytest.importorskip("geopandas")
-pytest.importorskip("defusedxml")
 
 Cvat = Callable[..., Path]
 MINE = box("mine", 2, 2, 8, 6)

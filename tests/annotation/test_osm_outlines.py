@@ -14,7 +14,6 @@ from euromine.support.errors import AnnotationError
 
 from .conftest import read_label
 
-pytest.importorskip("defusedxml")
 geopandas = pytest.importorskip("geopandas")
 shapely = pytest.importorskip("shapely")
 

@@ -23,7 +23,6 @@ from euromine.support.errors import AnnotationError, ArgumentError
 from .conftest import read_label, write_images
 
 pytest.importorskip("geopandas")
-pytest.importorskip("defusedxml")
 
 LABELS = arrays.arrays(
     np.uint8,

@@ -15,7 +15,6 @@ from euromine.dataset_script import Archive, write_site
 from euromine.modeling import EuroMineImageProcessor, create_model
 
 pytest.importorskip("geopandas")
-pytest.importorskip("defusedxml")
 
 TRANSFORM = (10, 0, 540_000, 0, -10, 5_260_000)
 
