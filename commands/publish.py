@@ -73,7 +73,9 @@ def publish_model(
 
 @app.command("metric")
 def publish_metric(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="ca_tiou, annual_f1, interval_f1 or component_iou.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="ca_tiou, annual_f1, interval_f1 or component_iou.")
+    ],
     repository: Repository,
     dry_run: DryRun = False,
     force: Force = False,
