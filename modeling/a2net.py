@@ -113,6 +113,7 @@ class A2NetForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
 
     config_class = A2NetConfig
     two_classes_only: ClassVar[bool] = True
+    channels_last: ClassVar[bool] = True
     size_multiple: ClassVar[int] = 32
     # The published scales are numbered by their power of two: 2 is the finest.
     reference_keys = (

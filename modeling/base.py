@@ -39,12 +39,15 @@ class PaddedModel(PreTrainedModel):
         size_multiple: Multiple of pixels to which sides are padded.
         minimum_size: Least side in pixels; shorter sides are padded to it.
         unused: Prefixes of parameters that do not affect the output.
+        channels_last: Whether maps keep their channels innermost on a CPU. Networks set it where that makes
+            a single patch and a training step quicker (docs/benchmarks/models.md).
     """
 
     config_class: type[PreTrainedConfig] = PreTrainedConfig
     size_multiple: ClassVar[int] = 1
     minimum_size: ClassVar[int] = 1
     unused: ClassVar[tuple[str, ...]] = ()
+    channels_last: ClassVar[bool] = False
 
     def __init__(self, config: PreTrainedConfig, *args: Any, **kwargs: Any) -> None:
         bands, channels = getattr(config, "bands", None), getattr(config, "num_channels", None)
@@ -154,9 +157,11 @@ class PaddedModel(PreTrainedModel):
         """
         height, width = images.shape[-2:]
         bottom, right = (self._padded(side) - side for side in (height, width))
-        if not bottom and not right:
-            return images
-        return F.pad(images, (0, right, 0, bottom), mode="replicate")
+        if bottom or right:
+            images = F.pad(images, (0, right, 0, bottom), mode="replicate")
+        if self.channels_last and images.device.type == "cpu":
+            images = images.contiguous(memory_format=torch.channels_last)
+        return images
 
     def _padded(self, side: int) -> int:
         # In a program exported with dynamic sides a comparison is resolved, a maximum would remain.

@@ -132,6 +132,7 @@ class BITForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
     """BIT; a year is encoded to features and tokens, the dates meet in the transformer."""
 
     config_class = BITConfig
+    channels_last: ClassVar[bool] = True
     supports_gradient_checkpointing = True
     size_multiple: ClassVar[int] = 8
     minimum_size: ClassVar[int] = 16

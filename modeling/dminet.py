@@ -123,6 +123,7 @@ class DMINetForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
     """
 
     config_class = DMINetConfig
+    channels_last: ClassVar[bool] = True
     supports_gradient_checkpointing = True
     size_multiple: ClassVar[int] = 8
     minimum_size: ClassVar[int] = 16

@@ -31,6 +31,7 @@ class FCEFForChangeDetection(ChangeDetector):
     """FC-EF; its first convolution mixes the dates, so a series is compared pair by pair."""
 
     config_class = FCEFConfig
+    channels_last: ClassVar[bool] = True
     minimum_size: ClassVar[int] = 16
     reference_keys = REFERENCE_KEYS
 

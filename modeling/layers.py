@@ -198,6 +198,20 @@ def affine_of(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     return scale, norm.bias - norm.running_mean * scale
 
 
+def tokens_to_map(tokens: Tensor, height: int, width: int) -> Tensor:
+    """Tokens (batch, height * width, channels) -> a view (batch, channels, height, width).
+
+    Its channels lie innermost. Transposing and reshaping would give a single image strides that no quick
+    kernel of a CPU takes.
+    """
+    return tokens.unflatten(1, (height, width)).permute(0, 3, 1, 2)
+
+
+def map_to_tokens(features: Tensor) -> Tensor:
+    """A map (batch, channels, height, width) -> tokens (batch, height * width, channels)."""
+    return features.permute(0, 2, 3, 1).flatten(1, 2)
+
+
 def linear_of_pixels(layer: nn.Linear, pixels: Tensor) -> Tensor:
     """A linear layer on pixels, computed as a convolution over rows.
 

@@ -151,6 +151,7 @@ class MSPSNetForChangeDetection(SiameseChangeDetector):
     """MSPSNet; not symmetric in the dates, whose channels are grouped in order."""
 
     config_class = MSPSNetConfig
+    channels_last: ClassVar[bool] = True
     size_multiple: ClassVar[int] = 8
     reference_keys: ClassVar[tuple[tuple[str, str], ...]] = (
         (r"^conv0_0\.", "stem."),

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .layers import StochasticDepth
+from .layers import StochasticDepth, map_to_tokens, tokens_to_map
 from .pretrained import EncoderWeights
 
 # timm's names to the published ones, which number stages from 1 and keep the embeddings outside them.
@@ -52,8 +52,7 @@ class ReducedAttention(nn.Module):
         """(batch, height * width, channels) -> the same shape."""
         memory = tokens
         if self.sr is not None and self.norm is not None:
-            grid = tokens.transpose(1, 2).unflatten(2, (height, width))
-            memory = self.norm(self.sr(grid).flatten(2).transpose(1, 2))
+            memory = self.norm(map_to_tokens(self.sr(tokens_to_map(tokens, height, width))))
         key, value = self.kv(memory).chunk(2, dim=-1)
         query, key, value = (
             each.unflatten(2, (self.num_heads, -1)).transpose(1, 2) for each in (self.q(tokens), key, value)
@@ -75,8 +74,7 @@ class ConvolutionalFeedForward(nn.Module):
 
     def forward(self, tokens: Tensor, height: int, width: int) -> Tensor:
         """(batch, height * width, channels) -> the same shape."""
-        grid = self.fc1(tokens).transpose(1, 2).unflatten(2, (height, width))
-        inner = self.dwconv(grid).flatten(2).transpose(1, 2)
+        inner = map_to_tokens(self.dwconv(tokens_to_map(self.fc1(tokens), height, width)))
         return self.drop(self.fc2(self.drop(F.gelu(inner))))
 
 
@@ -117,7 +115,7 @@ class PatchEmbedding(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, int, int]:
         """(batch, channels, H, W) -> tokens (batch, h * w, width), h and w."""
         grid = self.proj(images)
-        return self.norm(grid.flatten(2).transpose(1, 2)), grid.shape[2], grid.shape[3]
+        return self.norm(map_to_tokens(grid)), grid.shape[2], grid.shape[3]
 
 
 class PyramidTransformer(nn.Module):
@@ -185,8 +183,8 @@ class PyramidTransformer(nn.Module):
             for block in getattr(self, f"block{stage}"):
                 tokens = block(tokens, height, width)
             tokens = getattr(self, f"norm{stage}")(tokens)
-            images = tokens.transpose(1, 2).unflatten(2, (height, width)).contiguous()
-            maps.append(images)
+            images = tokens_to_map(tokens, height, width)
+            maps.append(images.contiguous())  # for decoders that join them with maps of other encoders
         return tuple(maps)
 
 

@@ -113,6 +113,7 @@ class RDPNetForChangeDetection(ChangeDetector):
     """RDPNet; its first convolution mixes the dates, so a series is compared pair by pair."""
 
     config_class = RDPNetConfig
+    channels_last: ClassVar[bool] = True
     size_multiple: ClassVar[int] = 8
     reference_keys = (
         (r"^patchEmb\.", "patches."),

@@ -15,17 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.segformer import modeling_segformer
 
-from .layers import affine_of, is_plain, is_unwatched
-
-
-def tokens_to_map(tokens: Tensor, height: int, width: int) -> Tensor:
-    """Tokens (batch, height * width, channels) -> a view (batch, channels, height, width)."""
-    return tokens.unflatten(1, (height, width)).permute(0, 3, 1, 2)
-
-
-def map_to_tokens(features: Tensor) -> Tensor:
-    """A map (batch, channels, height, width) -> tokens (batch, height * width, channels)."""
-    return features.permute(0, 2, 3, 1).flatten(1, 2)
+from .layers import affine_of, is_plain, is_unwatched, map_to_tokens, tokens_to_map
 
 
 class SegformerOverlapPatchEmbeddings(modeling_segformer.SegformerOverlapPatchEmbeddings):

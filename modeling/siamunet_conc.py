@@ -31,6 +31,7 @@ class SiamUNetConcForChangeDetection(SiameseChangeDetector):
     """SiamUNet-Conc; not symmetric in the dates, because of its bottleneck."""
 
     config_class = SiamUNetConcConfig
+    channels_last: ClassVar[bool] = True
     minimum_size: ClassVar[int] = 16
     reference_keys = REFERENCE_KEYS
 

@@ -31,6 +31,7 @@ class SiamUNetDiffForChangeDetection(SiameseChangeDetector):
     """SiamUNet-Diff; not symmetric in the dates, because of its bottleneck."""
 
     config_class = SiamUNetDiffConfig
+    channels_last: ClassVar[bool] = True
     minimum_size: ClassVar[int] = 16
     reference_keys = REFERENCE_KEYS
 

@@ -73,6 +73,7 @@ class SNUNetForChangeDetection(SiameseChangeDetector):
     """SNUNet; not symmetric in the dates: only the second date's features are upsampled."""
 
     config_class = SNUNetConfig
+    channels_last: ClassVar[bool] = True
     size_multiple: ClassVar[int] = 16
     reference_keys = (
         (r"^conv(\d)_0\.", r"encoder.\1."),

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from euromine.modeling.layers import conv_norm, linear_of_pixels
+from euromine.modeling.auto import create_model
+from euromine.modeling.layers import conv_norm, linear_of_pixels, map_to_tokens, tokens_to_map
 
 
 def conv_and_norm(groups: int = 1) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
@@ -44,3 +45,33 @@ def test_a_linear_layer_on_pixels_is_that_layer():
     pixels = torch.randn(2, 3, 4, 5)
     assert linear_of_pixels(layer, pixels).shape == (2, 3, 4, 7)
     assert torch.allclose(linear_of_pixels(layer, pixels), layer(pixels), atol=1e-6)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_tokens_become_a_map_without_a_copy_its_channels_innermost(batch):
+    tokens = torch.randn(batch, 3 * 5, 7)
+    features = tokens_to_map(tokens, 3, 5)
+    assert features.data_ptr() == tokens.data_ptr()
+    assert features.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(features, tokens.transpose(1, 2).reshape(batch, 7, 3, 5))
+    again = map_to_tokens(features)
+    assert again.data_ptr() == tokens.data_ptr()
+    assert torch.equal(again, tokens)
+
+
+@pytest.mark.parametrize(("name", "innermost"), [("fc-ef", True), ("siamunet-diff", True), ("fcnpp", False)])
+@pytest.mark.parametrize("size", [(32, 32), (33, 47)])
+@torch.no_grad()
+def test_maps_keep_their_channels_innermost_where_a_network_says_so(name, innermost, size):
+    network = create_model(name).eval()
+    assert network.channels_last is innermost
+    seen: list[bool] = []
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1):
+            module.register_forward_pre_hook(
+                lambda _, inputs: seen.append(inputs[0].is_contiguous(memory_format=torch.channels_last))
+            )
+    network(torch.randn(1, 2, 10, *size))
+    # Maps of one column or channel are both.
+    assert seen[0] is innermost
+    assert all(seen) is innermost

@@ -61,11 +61,24 @@ def test_an_encoding_holds_for_either_place_in_a_pair_what_the_mixing_makes_of_t
     torch.testing.assert_close(maps[0] + network.encode(others)[4], together)
 
 
+@pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_the_instance_norm_is_pytorchs_also_where_the_mean_is_far_from_zero(memory_format):
+def test_the_instance_norm_is_pytorchs_also_where_the_mean_is_far_from_zero(memory_format, training):
     features = (100 + torch.randn(2, 3, 40, 50)).contiguous(memory_format=memory_format)
     expected = F.instance_norm(features.double()).float()
-    torch.testing.assert_close(InstanceNorm()(features), expected, rtol=0, atol=1e-4)
+    found = InstanceNorm().train(training)(features)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_instance_norms_gradient_is_pytorchs(training):
+    features = (3 + torch.randn(2, 3, 8, 10, dtype=torch.float64)).requires_grad_()
+    weights = torch.randn_like(features)
+    found, expected = (
+        torch.autograd.grad((weights * norm(features)).sum(), features)
+        for norm in (InstanceNorm().train(training), F.instance_norm)
+    )
+    torch.testing.assert_close(found, expected)
 
 
 def test_an_image_smaller_than_the_deepest_maps_pixel_trains():
