@@ -84,22 +84,22 @@ def predict_series(
     if task_of(model) == CHANGE_DETECTION:
         detector = cast("ChangeDetector", model)
         return detector.predict_series(pixel_values, chunk=chunk, transform=_argmax_of_pairs)
-    batch, years = pixel_values.shape[:2]
+    batch, count = pixel_values.shape[:2]
     outputs = model(pixel_values=pixel_values.flatten(0, 1))
     height, width = images.shape[-2:]
-    maps = image_processor.post_process_semantic_segmentation(outputs, [(height, width)] * (batch * years))
-    return torch.stack(maps).unflatten(0, (batch, years))
+    maps = image_processor.post_process_semantic_segmentation(outputs, [(height, width)] * (batch * count))
+    return torch.stack(maps).unflatten(0, (batch, count))
 
 
 def _maps_of_series(
     model: SeriesModel, pixel_values: Tensor, chunk: int | None, task: str, years: Tensor | None
 ) -> Tensor:
-    given: dict[str, Tensor | None] = {}
-    if years is not None:
-        given["years"], given["mask"] = calendar_of(years.to(pixel_values.device))
+    calendar, mask = (None, None) if years is None else calendar_of(years.to(pixel_values.device))
     if task == CHANGE_DETECTION:
-        return model.predict_series(pixel_values, chunk=chunk, transform=_argmax_of_pairs, **given)
-    logits: Tensor = model(pixel_values=pixel_values, **given).logits
+        return model.predict_series(
+            pixel_values, chunk=chunk, transform=_argmax_of_pairs, years=calendar, mask=mask
+        )
+    logits: Tensor = model(pixel_values=pixel_values, years=calendar, mask=mask).logits
     return _argmax_of_pairs(logits)
 
 
