@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from euromine.dataset_script.site_scene import counted
 from euromine.support.errors import AnnotationError
 from euromine.support.polygon_measures import polygon_parts
 
@@ -64,12 +65,17 @@ def place_layers(annotations: Annotations, grids: Mapping[str, SiteGrid], rule: 
 
 
 def _with_years(layer: Layer, annotations: Annotations, rule: YearRule | None) -> list[tuple[Shape, int]]:
-    if rule is not None and rule.year is not None:
-        return [(shape, rule.year) for shape in layer.shapes]
     known = {key for shape in layer.shapes for key in shape.attributes}
-    attribute = (
-        rule.attribute if rule else next((key for key in known if key.casefold() == YEAR_ATTRIBUTE), None)
-    )
+    usual = next((key for key in known if key.casefold() == YEAR_ATTRIBUTE), None)
+    if rule is not None and rule.year is not None:
+        own = [YearRule(attribute=usual).of_attributes(shape.attributes) for shape in layer.shapes]
+        if others := sum(year not in (None, rule.year) for year in own):
+            annotations.notes.append(
+                f"{counted(others, 'shape')} with another year in the attribute {usual} counted as "
+                f"{rule.year}. Leave --year out to use the attribute."
+            )
+        return [(shape, rule.year) for shape in layer.shapes]
+    attribute = rule.attribute if rule else usual
     by_name = (rule or YearRule()).of_name(layer.name, PurePath(annotations.source).stem)
     if attribute is None:
         if by_name is None and layer.shapes:

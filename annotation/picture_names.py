@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 # Label Studio puts eight digits before the name of an uploaded file.
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")
+_PART = re.compile(r".+_r\d+c\d+")
 _YEAR = re.compile(r"(.*?)[ _.-]?((?:19|20)\d\d)")
 
 
@@ -30,3 +31,8 @@ def site_and_year(name: str) -> tuple[str, int | None]:
     """`Kiruna_1_2021.png` -> Kiruna_1, 2021; `Kiruna_1.png` -> Kiruna_1, None."""
     found = _YEAR.fullmatch(stem(name))
     return (found[1], int(found[2])) if found else (stem(name), None)
+
+
+def is_part(name: str) -> bool:
+    """Whether a name is that of a picture of a part of a site: `Kiruna_2021_r1c2.png`."""
+    return _PART.fullmatch(stem(name)) is not None

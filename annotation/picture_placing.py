@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from euromine.dataset_script.site_scene import Site, counted
-from euromine.support.errors import AnnotationError
+from euromine.support.errors import AnnotationError, ArgumentError
 
 from .annotated_shapes import Annotations, Picture, Shape
 from .label_painting import Drawing
-from .picture_names import site_and_year, stem
+from .picture_names import is_part, site_and_year, stem
 from .task_record import SiteGrid, TaskPicture, TaskRecord
 from .year_rules import YearRule
 
@@ -53,9 +53,12 @@ def place_pictures(
         others: Names of sites that are left alone.
 
     Raises:
-        AnnotationError: A picture has another size than its site, or the site's grid has changed.
+        AnnotationError: A picture has another size than its site, the site's grid has changed, or two
+            pictures show the same site and year.
+        ArgumentError: Both the record and `rule` tell the years.
     """
     if tasks is not None:
+        _check_no_rule(rule)
         return _by_record(annotations, sites, grids, tasks, others)
     placed = Placed()
     strange: Counter[str] = Counter()
@@ -71,7 +74,15 @@ def place_pictures(
         scale = _scale(picture, grids[site], annotations)
         whole = (0, 0, grids[site].height, grids[site].width)
         for found, shapes in _by_year(picture, year, rule, annotations).items():
+            if rule is None or rule.attribute is None:
+                _check_first(picture, site, found, placed, annotations)
             placed.drawings[site, found].append(Drawing(picture.name, shapes, whole, whole, scale))
+    parts = [name for name in strange if is_part(name)]
+    if parts:
+        number = sum(strange.pop(name) for name in parts)
+        annotations.notes.append(
+            f"{counted(number, 'picture')} left out: {parts[0]} shows a part of a site. Name the folder of the pictures with --tasks."
+        )
     for name, number in strange.items():
         near = difflib.get_close_matches(name, sites, n=1, cutoff=0.5)
         hint = f" The nearest is {near[0]}." if near else ""
@@ -79,6 +90,26 @@ def place_pictures(
             f"{counted(number, 'picture')} left out: the archive has no site {name!r}.{hint}"
         )
     return placed
+
+
+def _check_no_rule(rule: YearRule | None) -> None:
+    """Refuse a rule that would be ignored: the record ties each picture to its year."""
+    if rule is not None and not rule.by_name:
+        found = rule.year or f"attribute:{rule.attribute}"
+        raise ArgumentError(
+            f"--year: found {found} with tasks.json, which has the year of each picture; expected one of the "
+            "two. Leave --year out."
+        )
+
+
+def _check_first(picture: Picture, site: str, year: int, placed: Placed, annotations: Annotations) -> None:
+    """Refuse a second picture of a site and year: its shapes may be those of another year."""
+    if (site, year) in placed.drawings:
+        first = placed.drawings[site, year][0].name
+        raise AnnotationError(
+            f"{annotations.source}: found {first} and {picture.name}, both of {site} in {year}; expected one "
+            "picture for each year. If their names hold the years, leave --year out."
+        )
 
 
 def _by_record(

@@ -180,6 +180,24 @@ def test_a_year_can_be_given_or_come_from_an_attribute(cvat: Cvat, archive):
     assert read_label(archive, 2020).sum() == 4
 
 
+def test_pictures_of_two_years_never_become_one_label(cvat: Cvat, archive):
+    export = cvat(MINE)
+    text = export.read_text()
+    picture = text[text.index("<image") : text.index("</annotations>")]
+    export.write_text(text.replace(picture, picture + picture.replace("_2021", "_2020")))
+    with pytest.raises(
+        AnnotationError, match=r"found Testmine_2021\.png and Testmine_2020\.png, both of Testmine in 2021"
+    ):
+        import_labels(export, archive, year="2021")
+    assert not (archive / "Testmine" / "label").exists()
+    assert [each.year for each in import_labels(export, archive).years] == [2020, 2021]
+
+
+def test_parts_of_a_site_ask_for_their_record(cvat: Cvat, archive):
+    with pytest.raises(AnnotationError, match=r"Testmine_2021_r1c2 shows a part of a site\. .* --tasks"):
+        import_labels(cvat(MINE, name="Testmine_2021_r1c2.png"), archive)
+
+
 def test_pictures_without_shapes_are_left_out_unless_they_are_empty(cvat: Cvat, archive):
     with pytest.raises(AnnotationError, match=r"Left out without shapes: Testmine 2021. .* use --empty"):
         import_labels(cvat(""), archive)

@@ -169,6 +169,13 @@ def test_a_changed_image_on_the_same_grid_is_told(tasks, archive):
     assert any("The image of Testmine in 2021 has changed" in note for note in report.notes)
 
 
+@pytest.mark.parametrize("year", ["2021", "attribute:since"])
+def test_years_come_from_the_record_or_a_rule_but_not_both(year, tasks, archive):
+    with pytest.raises(ArgumentError, match=r"found \S+ with tasks\.json, .* Leave --year out"):
+        import_labels(tasks / "prelabels_cvat.xml", archive, year=year)
+    assert not (archive / "Testmine" / "label").exists()
+
+
 def test_the_record_is_found_beside_the_file_or_named(tasks, archive, tmp_path):
     export = (tasks / "prelabels_cvat.xml").rename(tmp_path / "annotations.xml")
     with pytest.raises(

@@ -84,6 +84,16 @@ def test_years_come_from_where_the_rule_says(rule, column, year, archive, tmp_pa
     assert [each.year for each in import_labels(path, archive, year=rule).years] == [year]
 
 
+def test_outlines_of_another_year_than_the_given_one_are_told(archive, tmp_path):
+    path = tmp_path / "drawn.gpkg"
+    frame(year=[2020, 2021]).to_file(path)
+    report = import_labels(path, archive, year="2021")
+    assert any(
+        "1 shape with another year in the attribute year counted as 2021" in note for note in report.notes
+    )
+    np.testing.assert_array_equal(read_label(archive, 2021), EXPECTED)
+
+
 def test_years_as_dates_and_decimals_are_years(archive, tmp_path):
     path = tmp_path / "drawn.geojson"
     frame(year=["2021-06-30", 2021.0]).astype({"year": str}).to_file(path)
