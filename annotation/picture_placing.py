@@ -81,7 +81,8 @@ def place_pictures(
     if parts:
         number = sum(strange.pop(name) for name in parts)
         annotations.notes.append(
-            f"{counted(number, 'picture')} left out: {parts[0]} shows a part of a site. Name the folder of the pictures with --tasks."
+            f"{counted(number, 'picture')} left out: {parts[0]} shows a part of a site. Name the "
+            "folder of the pictures with --tasks."
         )
     for name, number in strange.items():
         near = difflib.get_close_matches(name, sites, n=1, cutoff=0.5)
