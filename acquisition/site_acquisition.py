@@ -42,6 +42,7 @@ ARCHIVE_FOLDER = "EuroMineNet"
 
 _FOLDERS = {False: "image", True: "radar"}
 _WORDS = {False: "scene", True: "backscatter"}
+_TOLD_SHARE = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,9 +222,10 @@ class _Acquisition:
             if radar and (self._is_kept(year, radar=True) or self._make(year, radar=True))
         ]
         if not made and not kept:
+            or_fill = ", or --fill least-cloudy" if self._plan.settings.fill == "nodata" else ""
             raise SceneError(
                 f"{self._plan.name}: found no scene that shows the site in {_listed(years)}; expected at "
-                "least one. Give other --years or --months, or --fill least-cloudy."
+                f"least one. Give other --years or --months{or_fill}."
             )
         return AcquiredSite(
             name=self._plan.name,
@@ -289,8 +291,19 @@ class _Acquisition:
             return self._lacks(year, radar)
         found_now = [f"{year}: left out {sentence}" for sentence in found.refused]
         self._notes += [note for note in found_now if note not in self._notes]
+        self._tell_of_gaps(found, radar)
         self._keep(found, radar)
         return True
+
+    def _tell_of_gaps(self, found: YearRecord, radar: bool) -> None:
+        """Tell what part of an image no clear day made."""
+        if found.empty_share >= _TOLD_SHARE:
+            self._tell(f"{found.year}: {found.empty_share:.0%} of the {_FOLDERS[radar]} has no data.")
+        if found.filled_share >= _TOLD_SHARE:
+            self._tell(
+                f"{found.year}: {found.filled_share:.0%} of the image has no clear day and shows the least "
+                "cloudy one, clouds included."
+            )
 
     def _lacks(self, year: int, radar: bool) -> bool:
         if not radar:

@@ -130,6 +130,19 @@ def test_bright_ground_that_the_classification_calls_cloud_is_not_lost(world, se
     np.testing.assert_array_equal(found, truth)
 
 
+@pytest.mark.parametrize(
+    ("fill", "words"),
+    [("nodata", "has no data"), ("least-cloudy", "has no clear day and shows the least cloudy")],
+)
+def test_ground_without_a_clear_date_is_told(fill, words, world, serve, tmp_path, caplog):
+    world.add("20210710", clouds=(slice(0, 90), slice(0, 240)))
+    world.add("20220710")
+    site = acquire_site(tmp_path, "Pit_1", options(serve(world.items), 2021, 2022, fill=fill), bbox=BOX)
+    # 12 of 60 rows: see the next test.
+    assert f"Pit_1 2021: 20% of the image {words}" in caplog.text
+    assert len(site.notes) == 1
+
+
 def test_pixels_without_a_clear_date_can_be_left_out(world, serve, tmp_path):
     world.add("20210710", clouds=(slice(0, 90), slice(0, 240)))
     site = acquire_site(tmp_path, "Pit_1", options(serve(world.items), fill="nodata"), bbox=BOX)
@@ -208,6 +221,9 @@ def test_a_scene_whose_file_is_gone_is_left_out_and_named(world, serve, faults, 
         "S2A_33TWN_20210710_0_L2A"
     ]
     assert f"left out {gone['id']} B8A: found no such file" in caplog.text
+    faults.always = ("nir08.tif",)
+    with pytest.raises(SceneError, match=r"Give other --years or --months\.$"):
+        acquire_site(tmp_path, "Pit_2", options(serve(world.items)), bbox=BOX)
 
 
 def test_years_and_months_without_scenes_are_told_and_never_borrowed(world, serve, tmp_path, caplog):
