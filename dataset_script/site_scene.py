@@ -270,7 +270,7 @@ class Scene:
             raise ArchiveError(
                 f"{shown(path)}: found {int((~valid).sum())} pixels marked as without data {marked} in rows "
                 f"{window[0][0]} to {window[0][1]}; expected data everywhere. Fill them, cut the site to its "
-                "data, or leave the year out."
+                "data, or move the file away to leave the year out."
             )
 
     def _window(
