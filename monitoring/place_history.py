@@ -16,7 +16,7 @@ from .history.series_settings import SeriesSettings
 from .history.year_words import years_in_words
 from .history.yearly_images import find_scenes
 from .monitor import MineMonitor
-from .reporting.page import write_report
+from .reporting.page import check_report, write_report
 from .result import SeriesResult
 
 logger = logging.getLogger(__name__)
@@ -79,6 +79,7 @@ def map_place(
     settings = settings or SeriesSettings()
     _check_permits(settings)
     folder, maps = site_folders(out, name)
+    check_report(maps, pdf=pdf)
     announce(f"1 of 3: composites of {years_in_words(options.years)}, into {folder}")
     acquired = acquire_site(out, name, options, bbox=bbox, geometry=geometry, progress=progress)
     announce(f"        {_acquired_words(acquired)}")

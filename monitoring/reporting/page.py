@@ -6,12 +6,13 @@ import logging
 import os
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
 from euromine.monitoring.history.file_names import REPORT
 from euromine.monitoring.history.folder import SeriesFolder
-from euromine.support.errors import MissingExtraError
+from euromine.support.errors import ArgumentError, MissingExtraError
 from euromine.support.files import check_output_file, explain_full_disk, write_bytes
 
 from .report_data import read_report_data
@@ -51,14 +52,38 @@ def write_report(
         MissingExtraError: WeasyPrint, or a library that it needs, is missing.
         OSError: The file cannot be written.
     """
-    name = Path(REPORT).with_suffix(".pdf" if pdf else ".html")
-    target = series.path / name if path is None else Path(path)
+    target = _default_place(series.path, pdf) if path is None else Path(path)
     check_output_file(target, _is_report, overwrite=overwrite)
     page = render_report(series, static=pdf)
     data = _pdf_of(page) if pdf else page.encode("utf-8")
     with explain_full_disk(target.parent, "the report"):
         write_bytes(target, data)
     return target
+
+
+def check_report(folder: Path, *, pdf: bool = False) -> None:
+    """Refuse what `write_report` would refuse, before the work on the series.
+
+    Args:
+        folder: Of the series, which need not exist.
+        pdf: Whether the report will be a PDF.
+
+    Raises:
+        ArgumentError: There is another file in the report's place.
+        MissingExtraError: WeasyPrint, or a library that it needs, is missing.
+    """
+    target = _default_place(folder, pdf)
+    if os.path.lexists(target) and not (target.is_file() and _is_report(target)):
+        raise ArgumentError(
+            f"{target}: found a file of another kind; expected an earlier report, or nothing yet. Move it "
+            "away."
+        )
+    if pdf:
+        _weasyprint()
+
+
+def _default_place(folder: Path, pdf: bool) -> Path:
+    return folder / Path(REPORT).with_suffix(".pdf" if pdf else ".html")
 
 
 def _is_report(path: Path) -> bool:
@@ -97,18 +122,21 @@ def render_report(series: SeriesFolder, *, static: bool = False) -> str:
     )
 
 
-def _pdf_of(page: str) -> bytes:
+def _weasyprint() -> Any:
     # The style sheet is written for browsers: WeasyPrint warns about each rule that it ignores.
     logging.getLogger("weasyprint").setLevel(logging.ERROR)
     try:
         import weasyprint
-        from weasyprint.urls import URLFetcher
     except (ImportError, OSError) as error:  # OSError: Pango is missing
         raise MissingExtraError(
             f"pdf: found no working WeasyPrint ({error}); expected WeasyPrint and Pango. Install "
             "euromine[pdf] and Pango, or print the HTML report to a PDF from a browser."
         ) from error
+    return weasyprint
 
+
+def _pdf_of(page: str) -> bytes:
+    weasyprint = _weasyprint()
     # A name in the page may look like a link: nothing but embedded data is ever fetched.
-    fetcher = URLFetcher(allowed_protocols=("data",))
+    fetcher = weasyprint.urls.URLFetcher(allowed_protocols=("data",))
     return bytes(weasyprint.HTML(string=page, url_fetcher=fetcher).write_pdf()) + _PDF_MARK

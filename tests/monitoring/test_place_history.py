@@ -9,7 +9,7 @@ from euromine.acquisition import AcquiredSite, AcquisitionOptions
 from euromine.monitoring import MineMonitor, place_history
 from euromine.monitoring.history.series_settings import SeriesSettings
 from euromine.monitoring.place_history import map_place
-from euromine.support.errors import DataError
+from euromine.support.errors import ArgumentError, DataError
 
 from .history.site_images import PLAIN, YEARS
 
@@ -67,6 +67,15 @@ def test_a_place_becomes_an_archive_maps_and_a_report(catalogue, mapper, tmp_pat
         f"2 of 3: maps of 2015 and 2016, into {maps}",
         f"3 of 3: report, {maps / 'report.html'}",
     ]
+
+
+def test_a_file_of_the_users_is_refused_before_the_first_request(catalogue, mapper, tmp_path) -> None:
+    page = tmp_path / "maps" / "Mine_7" / "report.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("<html>mine</html>")
+    with pytest.raises(ArgumentError, match=r"report\.html: found a file of another kind; .* Move it away"):
+        mapped(mapper, tmp_path, 2015)
+    assert (catalogue, page.read_text()) == ([], "<html>mine</html>")
 
 
 def test_later_years_join_those_that_are_there(catalogue, mapper, tmp_path) -> None:
