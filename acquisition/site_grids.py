@@ -127,7 +127,8 @@ def site_grid(outline: Any, crs: str, margin: float) -> SiteGrid:
     if max(right - left, top - bottom) > _LARGEST_SIDE:
         raise GridError(
             f"geometry: found a site of {(right - left) / 1000:.0f} x {(top - bottom) / 1000:.0f} km; "
-            f"expected at most {_LARGEST_SIDE // 1000} km a side. Divide it into several sites."
+            f"expected at most {_LARGEST_SIDE // 1000} km a side. Divide it into several sites; "
+            "`euromine acquire --sites FILE` makes one of each feature."
         )
     return SiteGrid(crs, left, top, (right - left) // PIXEL, (top - bottom) // PIXEL)
 

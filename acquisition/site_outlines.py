@@ -234,6 +234,8 @@ def _name_column(features: Any, asked: str | None, path: str | os.PathLike[str])
 
 def _site_name(value: Any, path: str | os.PathLike[str]) -> str:
     is_missing = value is None or (isinstance(value, float) and math.isnan(value))
+    if isinstance(value, float) and value.is_integer():  # numbers of a column with decimals
+        value = int(value)
     text = "" if is_missing else str(value).strip()
     if not text:
         raise DataError(f"{path}: found a feature without a name; expected the name of a site in each.")

@@ -99,13 +99,15 @@ def test_metres_and_swapped_degrees_in_a_file_are_refused(tmp_path):
 
 
 def test_each_feature_is_a_site_named_by_a_column(tmp_path):
-    path = written(tmp_path / "a.gpkg", [OTHER, SQUARE], Name=["B_2", "A_1"], code=[7, 8])
+    columns = {"Name": ["B_2", "A_1"], "code": [7, 8], "number": [7.0, 8.5]}
+    path = written(tmp_path / "a.gpkg", [OTHER, SQUARE], **columns)
     assert {name: each.bounds for name, each in read_site_outlines(path).items()} == {
         "A_1": pytest.approx(SQUARE.bounds),
         "B_2": pytest.approx(OTHER.bounds),
     }
     assert set(read_site_outlines(path, "code")) == {"7", "8"}
-    with pytest.raises(ArgumentError, match="name_column: found 'names'; expected one of Name, code"):
+    assert set(read_site_outlines(path, "number")) == {"7", "8.5"}
+    with pytest.raises(ArgumentError, match="name_column: found 'names'; expected one of Name, code, number"):
         read_site_outlines(path, "names")
 
 
