@@ -93,10 +93,20 @@ def uninterrupted_children() -> Iterator[None]:
         return
     resource_tracker.ensure_running()  # its own start would let the signal through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    held: list[int] = []
+    handler = signal.getsignal(signal.SIGINT)
+    # Another thread may take the signal, which this one alone blocks; Python would then answer it here.
+    is_deferred = threading.current_thread() is threading.main_thread() and callable(handler)
+    if is_deferred:
+        signal.signal(signal.SIGINT, lambda number, _: held.append(number))
     try:
         yield
     finally:
+        if is_deferred:
+            signal.signal(signal.SIGINT, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if held:
+            signal.raise_signal(signal.SIGINT)
 
 
 def run_child(

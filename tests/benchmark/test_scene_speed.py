@@ -45,6 +45,8 @@ def test_memory_is_told_in_numbers(tmp_path: Path) -> None:
     assert " MB beyond the model, in " in told
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "scene.tif",
+        "scene_footprint.qml",
         "scene_footprint.tif",
+        "scene_probability.qml",
         "scene_probability.tif",
     ]

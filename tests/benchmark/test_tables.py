@@ -224,7 +224,7 @@ def test_an_interrupt_says_how_to_go_on(dataset, settings, tmp_path, monkeypatch
 
     monkeypatch.setattr(tables, "train", interrupt)
     assert benchmark(dataset, settings, tmp_path, *BOTH) == 130
-    assert "interrupted; the same command resumes here" in capsys.readouterr().err
+    assert "tables: interrupted. Run the same command again to resume." in capsys.readouterr().err
 
 
 def options(**changed: Any) -> Any:

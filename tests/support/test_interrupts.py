@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,16 +115,24 @@ def test_the_innermost_advice_is_given(capsys):
     assert capsys.readouterr().err == "euromine: interrupted. Run it again.\n"
 
 
-def test_an_interrupt_that_comes_while_children_start_is_not_lost():
+@pytest.mark.parametrize("threads", [0, 3])
+def test_an_interrupt_that_comes_while_children_start_is_not_lost(threads):
+    """Whichever thread the system gives it to."""
     reached = []
+    end = threading.Event()
+    for _ in range(threads):
+        threading.Thread(target=end.wait, daemon=True).start()
 
     def start() -> None:
         with uninterrupted_children():
             os.kill(os.getpid(), signal.SIGINT)
             reached.append(True)
+        for _ in range(200):  # another thread may be given the signal a moment later
+            time.sleep(0.05)
 
     with pytest.raises(KeyboardInterrupt):
         start()
+    end.set()
     assert reached
 
 

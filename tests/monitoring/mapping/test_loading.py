@@ -184,7 +184,7 @@ def test_pickled_weights_are_refused(altered: Callable[..., Path]) -> None:
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
     with pytest.raises(
-        ModelError, match=r"found pickled weights \(pytorch_model\.bin\), which can hold code; expected the"
+        ModelError, match=r"found pickled weights \(pytorch_model\.bin\), which can hold code; expected "
     ):
         load_model(folder)
 
