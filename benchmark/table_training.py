@@ -16,7 +16,7 @@ import torch
 from euromine.modeling.auto import create_model
 from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.support.files import write_bytes, write_json
-from euromine.support.interrupts import INTERRUPTED, run_child
+from euromine.support.interrupts import run_child
 from euromine.support.records import read_record, write_record
 from euromine.support.run_records import RESULTS_FILE, RunResults
 from euromine.training.arguments import parse_arguments
@@ -77,9 +77,7 @@ def train(job: Job, out: Path, log: Path, accelerate: Path | None) -> int:
     meter, before = EnergyMeter(), _processor_seconds()
     try:
         with log.open("a", encoding="utf-8") as output, meter:
-            status = run_child(command, output=output)
-        if status == INTERRUPTED:
-            raise KeyboardInterrupt
+            status = run_child(command, output)
         attempts[-1]["ended"] = True
     finally:
         attempts[-1]["seconds"] = meter.seconds

@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             failed = [] if options.tables_only else run_jobs(jobs, runs, out, dataset, options)
             return _finish(out, jobs, options.tasks, failed)
     except KeyboardInterrupt:
-        say_interrupted("tables", KeyboardInterrupt(RESUME))
+        say_interrupted("tables", RESUME)
         return INTERRUPTED
     except (EuroMineError, OSError) as error:
         sys.stderr.write(f"tables: {one_line(error)}\n")

@@ -29,19 +29,19 @@ from . import (
 )
 from .map import map_place
 
-# The same command resumes these: what was complete is kept.
+# Commands that keep finished parts and resume when they are run again.
 _RESUMABLE = ("acquire", "build", "demo", "link", "map", "predict", "publish", "series", "simulate", "unlink")
 
 
 class _Commands(typer.core.TyperGroup):
-    """Answers Ctrl-C: typer's own answer does not say how to go on."""
+    """Reports Ctrl-C with advice on resuming, which typer's own message lacks."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
-            resumes = ctx.invoked_subcommand in _RESUMABLE and not str(interrupt)
-            say_interrupted("euromine", KeyboardInterrupt(RESUME) if resumes else interrupt)
+            advice = RESUME if ctx.invoked_subcommand in _RESUMABLE else ""
+            say_interrupted("euromine", str(interrupt) or advice)
             raise SystemExit(INTERRUPTED) from None
 
 

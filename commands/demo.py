@@ -15,7 +15,7 @@ import typer
 from euromine.dataset_script.build_record import BUILD_FILE
 from euromine.support.errors import ArchiveError, ArgumentError
 from euromine.support.files import atomic_file, write_json
-from euromine.support.interrupts import INTERRUPTED, run_child
+from euromine.support.interrupts import run_child
 from euromine.support.locks import lock_folder
 from euromine.support.records import read_record
 from euromine.support.run_records import RESULTS_FILE, RunResults
@@ -151,10 +151,7 @@ def _train(
     }
     command = [sys.executable, "-m", f"euromine.{script}"]
     command += [part for name, value in arguments.items() for part in (f"--{name}", str(value))]
-    status = run_child(command)
-    if status == INTERRUPTED:
-        raise KeyboardInterrupt
-    if status:
+    if status := run_child(command):
         raise OSError(f"Training {architecture} ended with exit status {status}; its messages are above.")
     return read_record(RunResults, output_dir / RESULTS_FILE)
 

@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             effects = measure(trained, options)
             write(effects, trained, options)
     except KeyboardInterrupt:
-        say_interrupted("defects", KeyboardInterrupt(RESUME))
+        say_interrupted("defects", RESUME)
         return INTERRUPTED
     except (EuroMineError, OSError) as error:
         sys.stderr.write(f"defects: {one_line(error)}\n")

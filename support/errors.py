@@ -75,7 +75,7 @@ class AnnotationError(DataError):
 
 
 class BusyError(EuroMineError):
-    """Another run is at work in the same folder. The message says which process, and since when."""
+    """Another run is at work in the same folder. The message names the process and its start."""
 
 
 class ModelError(EuroMineError):
@@ -84,6 +84,20 @@ class ModelError(EuroMineError):
 
 class MissingExtraError(EuroMineError, ImportError):
     """An optional dependency is missing; the message names the extra that installs it."""
+
+
+def missing_extra(extra: str, dependency: str, argument: str | None = None) -> MissingExtraError:
+    """The error for a missing dependency.
+
+    Args:
+        extra: The extra that installs it.
+        dependency: Its name.
+        argument: The option or argument that needs it, by default the extra's name.
+    """
+    return MissingExtraError(
+        f"{argument or extra}: found no {dependency} on this machine; expected the extra `{extra}`. Install it "
+        f"with pip install 'euromine[{extra}]'."
+    )
 
 
 @contextmanager
@@ -115,7 +129,7 @@ def reported_errors(program: str, *, debug: bool = False) -> Iterator[None]:
 
     User errors, errors of the system and a lack of memory are one line on standard error and exit status 1.
     Anything else is a bug: its traceback is followed by a request to report it, exit status 1. Ctrl-C is one
-    line, too, with what `resumable` says of resuming, and exit status 130.
+    line, too, with the advice that `resumable` adds, and exit status 130.
 
     Args:
         program: The program's name, at the beginning of the line.
@@ -127,7 +141,7 @@ def reported_errors(program: str, *, debug: bool = False) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        say_interrupted(program, interrupt)
+        say_interrupted(program, str(interrupt))
         raise SystemExit(INTERRUPTED) from None
     except (EuroMineError, OSError) as error:
         if debug or debugging():

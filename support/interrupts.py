@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from types import TracebackType
@@ -46,38 +46,37 @@ def answer_interrupts_of_imports(module: str, program: str) -> None:
         if not issubclass(kind, KeyboardInterrupt):
             others(kind, error, traceback)
             return
-        say_interrupted(program, error)
+        say_interrupted(program, str(error))
         sys.stderr.flush()
         os._exit(INTERRUPTED)  # Python itself would end with another status
 
     sys.excepthook = hook
 
 
-def say_interrupted(program: str, error: BaseException | None = None) -> None:
-    """Say in one line that a program was interrupted. Another Ctrl-C ends it at once.
+def say_interrupted(program: str, advice: str = "") -> None:
+    """Print one line for a program that was interrupted. Another Ctrl-C ends it at once.
 
     Args:
         program: The program's name.
-        error: The `KeyboardInterrupt`; its text, if any, says how to go on.
+        advice: A sentence for the end of the line, such as the text of the `KeyboardInterrupt`.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     if os.environ.get(_ANSWERED):
         return
     start = "\n" if sys.stderr.isatty() else ""  # behind the terminal's ^C
-    advice = f" {error}" if error is not None and str(error) else ""
-    print(f"{start}{program}: interrupted.{advice}", file=sys.stderr)
+    print(f"{start}{program}: interrupted. {advice}".rstrip(" "), file=sys.stderr)
 
 
 @contextmanager
 def resumable(advice: str = RESUME) -> Iterator[None]:
-    """Give Ctrl-C in the block a sentence on how to go on, unless it has one.
+    """Add advice on resuming to Ctrl-C in the block, unless it already has some.
 
     Args:
-        advice: The sentence.
+        advice: A sentence.
 
     Raises:
-        KeyboardInterrupt: With the sentence.
+        KeyboardInterrupt: With the advice as its text.
     """
     try:
         yield
@@ -87,7 +86,7 @@ def resumable(advice: str = RESUME) -> Iterator[None]:
 
 @contextmanager
 def uninterrupted_children() -> Iterator[None]:
-    """Keep Ctrl-C from the processes that are started in the block; here it comes when the block ends."""
+    """Keep Ctrl-C from processes started in the block; this process receives it when the block ends."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -95,7 +94,7 @@ def uninterrupted_children() -> Iterator[None]:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     held: list[int] = []
     handler = signal.getsignal(signal.SIGINT)
-    # Another thread may take the signal, which this one alone blocks; Python would then answer it here.
+    # Only this thread blocks the signal: where another receives it, Python runs the handler here.
     is_deferred = threading.current_thread() is threading.main_thread() and callable(handler)
     if is_deferred:
         signal.signal(signal.SIGINT, lambda number, _: held.append(number))
@@ -109,31 +108,31 @@ def uninterrupted_children() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def run_child(
-    command: Sequence[str], environment: Mapping[str, str] | None = None, output: IO[str] | None = None
-) -> int:
-    """Run a program of ours. Ctrl-C ends it, too, once it has cleaned up, and this process alone answers.
+def run_child(command: Sequence[str], output: IO[str] | None = None) -> int:
+    """Run one of our programs. Ctrl-C ends it, too, after it has cleaned up; only this process reports it.
 
     `subprocess.run` would kill it after a quarter of a second.
 
     Args:
         command: The program and its arguments.
-        environment: Its environment; None for this process's.
-        output: Where its output goes; None for this process's.
+        output: The file for its output; None for this process's.
 
     Returns:
         Its exit status.
 
     Raises:
-        KeyboardInterrupt: Once the program has ended.
+        KeyboardInterrupt: Once the program has ended, also if Ctrl-C reached only that program.
     """
-    environment = {**(os.environ if environment is None else environment), _ANSWERED: "1"}
+    environment = {**os.environ, _ANSWERED: "1"}
     with subprocess.Popen(command, stdout=output, stderr=output, env=environment) as child:
         try:
-            return child.wait()
+            status = child.wait()
         except BaseException:
             _end(child)
             raise
+    if status == INTERRUPTED:
+        raise KeyboardInterrupt
+    return status
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
