@@ -1,4 +1,4 @@
-"""STAC catalogues of Sentinel imagery: their addresses, the links that may be followed, and signatures."""
+"""STAC catalogues of Sentinel imagery: their addresses, their links and the signatures of links."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from euromine.support.errors import ArgumentError, MissingExtraError, SceneError
+from euromine.support.errors import ArgumentError, MissingExtraError, SceneError, missing_extra
 from euromine.support.processing_levels import Level
 
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
@@ -18,7 +18,7 @@ RADAR_COLLECTION = "sentinel-1-rtc"
 """Backscatter with terrain corrected (gamma nought), as power, in UTM."""
 
 _COLLECTIONS: dict[Level, tuple[str, ...]] = {
-    # Collection 1 is processed anew and even; the older collection fills what it still lacks.
+    # Collection 1 is reprocessed consistently, but has gaps that the older collection fills.
     "L2A": ("sentinel-2-c1-l2a", "sentinel-2-l2a"),
     "L1C": ("sentinel-2-l1c",),
 }
@@ -32,8 +32,8 @@ class Catalogue:
     Attributes:
         name: Its name in messages and records.
         url: The root of its API.
-        collections: Searched together; what they hold twice is told apart later.
-        checks_collections: Whether to ask first which of the collections it has.
+        collections: Searched together; duplicates are removed later.
+        checks_collections: Whether to look up first which of the collections it has.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Catalogue:
 
 
 def optical_catalogues(name: str, level: Level) -> tuple[Catalogue, ...]:
-    """The catalogues to ask for scenes of a year, one after the other until one has some.
+    """The catalogues to search for scenes of a year, in turn until one has some.
 
     Args:
         name: "earth-search", "planetary-computer" or the URL of a STAC API.
@@ -72,7 +72,7 @@ def optical_catalogues(name: str, level: Level) -> tuple[Catalogue, ...]:
 
 
 def radar_catalogue(name: str) -> Catalogue:
-    """The catalogue to ask for backscatter: Planetary Computer's, or the user's own.
+    """The catalogue to search for backscatter: Planetary Computer, or the user's own.
 
     Args:
         name: As for `optical_catalogues`.
@@ -97,8 +97,8 @@ def _own_catalogue(url: str, collections: Sequence[str]) -> Catalogue:
 def check_link(href: Any, item: str, catalogue: Catalogue) -> str:
     """The link of an item's file, if it may be followed.
 
-    A catalogue may link to anything. Only https is followed, so that no link reads a file of this machine, a
-    VRT or an archive; and plain http to this machine if the catalogue itself is on it.
+    Links must be https, so that none of a catalogue's links reads a local file, a VRT or an archive. Plain
+    http is for links to this machine from a catalogue on it.
 
     Args:
         href: The link.
@@ -116,19 +116,19 @@ def check_link(href: Any, item: str, catalogue: Catalogue) -> str:
 
 
 def is_trusted(url: str, known_host: str | None) -> bool:
-    """Whether an address may be asked: https to the public network or to a host that the user chose.
+    """Whether to send requests to an address: https to the public network or to a host that the user chose.
 
     Args:
         url: The address.
-        known_host: The host of the catalogue, or of a link that may be followed. On this machine, all of its
-            servers may be asked, and without https.
+        known_host: The host of the catalogue, or of a trusted link. If it is this machine, all of its servers
+            are trusted, also without https.
     """
     if any(sign.isspace() or not sign.isprintable() for sign in url):
         return False
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
-        _ = parts.port  # raises on what is no port
+        _ = parts.port  # raises ValueError for an invalid port
     except ValueError:
         return False
     if parts.username or parts.password or not host:
@@ -147,7 +147,7 @@ def host_of(url: str) -> str | None:
 
 
 def _is_private(host: str) -> bool:
-    """Whether a host is given as the address of a machine that the public network does not reach."""
+    """Whether a host is an IP address outside the public network."""
     try:
         return not ipaddress.ip_address(host).is_global
     except ValueError:
@@ -155,7 +155,7 @@ def _is_private(host: str) -> bool:
 
 
 def signed_link(href: str, needs_signature: bool) -> str:
-    """A link that can be opened now. Tokens end after some 45 minutes, so ask just before opening.
+    """A link with a token, where it needs one. Tokens last some 45 minutes, so sign just before opening.
 
     Args:
         href: A link that `check_link` has passed.
@@ -163,7 +163,7 @@ def signed_link(href: str, needs_signature: bool) -> str:
 
     Raises:
         MissingExtraError: planetary-computer is not installed.
-        OSError: No token is given out.
+        OSError: Planetary Computer issues no token.
     """
     if not needs_signature:
         return href
@@ -174,7 +174,7 @@ def signed_link(href: str, needs_signature: bool) -> str:
     import requests
 
     try:
-        return str(planetary_computer.sign_url(href))  # keeps a token until it is about to end
+        return str(planetary_computer.sign_url(href))  # reuses a token until it expires
     except requests.RequestException as error:
         raise OSError(
             f"Planetary Computer gives out no token for {urlsplit(href).hostname} ({type(error).__name__}). "
@@ -184,7 +184,4 @@ def signed_link(href: str, needs_signature: bool) -> str:
 
 def missing_acquire(error: ImportError) -> MissingExtraError:
     """The error for a missing dependency of acquisition."""
-    return MissingExtraError(
-        f"acquire: found no {error.name or 'pystac-client'} on this machine; expected the extra `acquire`. "
-        "Install it with pip install 'euromine[acquire]'."
-    )
+    return missing_extra("acquire", error.name or "pystac-client")

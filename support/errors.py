@@ -95,8 +95,8 @@ def missing_extra(extra: str, dependency: str, argument: str | None = None) -> M
         argument: The option or argument that needs it, by default the extra's name.
     """
     return MissingExtraError(
-        f"{argument or extra}: found no {dependency} on this machine; expected the extra `{extra}`. Install it "
-        f"with pip install 'euromine[{extra}]'."
+        f"{argument or extra}: found no {dependency} on this machine; expected the extra `{extra}`. "
+        f"Install it with pip install 'euromine[{extra}]'."
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from .errors import DataError, EuroMineError, MissingExtraError
+from .errors import DataError, EuroMineError, missing_extra
 
 # The number by which GeoPackages are told from other SQLite files: "GPKG".
 _GEOPACKAGE = 0x47504B47
@@ -29,10 +29,7 @@ def require_geopandas(extra: str = "polygons") -> Any:
         import pyproj  # noqa: F401
         import shapely  # noqa: F401
     except ImportError as error:
-        raise MissingExtraError(
-            f"{extra}: found no {error.name or 'geopandas'} on this machine; expected the extra `{extra}`. "
-            f"Install it with pip install 'euromine[{extra}]'."
-        ) from None
+        raise missing_extra(extra, error.name or "geopandas") from None
     return geopandas
 
 

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from .environment import prepare_process
-from .errors import ArgumentError, MissingExtraError, one_line
+from .errors import ArgumentError, missing_extra, one_line
 from .interrupts import uninterrupted_children
 
 Task = TypeVar("Task")
@@ -144,10 +144,7 @@ def run_on_dask(
         import distributed
         from distributed.comm.addressing import get_address_host_port, parse_address
     except ImportError as error:
-        raise MissingExtraError(
-            "--dask: found no Dask on this machine; expected the extra `dask`. "
-            "Install it with pip install 'euromine[dask]'."
-        ) from error
+        raise missing_extra("dask", "Dask", "--dask") from error
     try:
         # Before a client starts its threads. A cluster in this process has neither host nor port.
         if parse_address(address)[0] != "inproc":
