@@ -1,18 +1,18 @@
-"""The bytes of annotation files: a file, a folder or a zip of unknown origin, read within limits."""
+"""Read annotation files within limits: a file, a folder or a zip of unknown origin."""
 
 from __future__ import annotations
 
 import stat
 import zipfile
-import zlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 from euromine.support.errors import AnnotationError
 from euromine.support.files import check_regular
+from euromine.support.zip_members import ZIP_ERRORS, is_encrypted, is_file, leads_out, repeated_name
 
 LARGEST_MEMBER = 256 * 2**20
 """The most bytes of an annotation file."""
@@ -20,7 +20,6 @@ LARGEST_MEMBER = 256 * 2**20
 HEAD_BYTES = 4096
 _MOST_MEMBERS = 100_000
 _LARGEST_ZIP = 32 * 2**30
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError)
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Source:
     archive: zipfile.ZipFile | None = None
 
     def named(self, name: str) -> str:
-        """A file for messages."""
+        """The name of a file in messages."""
         return {
             "file": f"{self.path}",
             "folder": f"{self.path / name}",
@@ -80,8 +79,7 @@ class Source:
         try:
             with self.archive.open(name) as file:
                 return file.read(number)
-        except _ZIP_ERRORS as error:
-            # RuntimeError: encrypted. NotImplementedError: compressed by a method that Python does not have.
+        except ZIP_ERRORS as error:
             raise _damaged_zip(self.path, error) from error
 
 
@@ -93,9 +91,9 @@ def open_source(path: Path, files: ExitStack) -> Source:
         files: Closes the zip.
 
     Raises:
-        AnnotationError: A pipe or device; a zip that is damaged, encrypted, or holds a path outside of it, a
-            link or more than a zip of drawings would.
-        FileNotFoundError: There is nothing.
+        AnnotationError: It is empty, a pipe or a device; a folder or zip with a link or too many files; or a
+            zip that is damaged, encrypted, or has a path that leads out of it.
+        FileNotFoundError: There is no such file.
     """
     if not path.exists():
         raise FileNotFoundError(
@@ -111,7 +109,7 @@ def open_source(path: Path, files: ExitStack) -> Source:
     if head in (b"PK\x03\x04", b"PK\x05\x06"):
         try:
             archive = files.enter_context(zipfile.ZipFile(path))
-        except _ZIP_ERRORS as error:
+        except ZIP_ERRORS as error:
             raise _damaged_zip(path, error) from error
         return Source(path, _zip_sizes(path, archive.infolist()), "zip", archive)
     return Source(path, {path.name: path.stat().st_size}, "file")
@@ -138,26 +136,21 @@ def _zip_sizes(path: Path, members: Sequence[zipfile.ZipInfo]) -> dict[str, int]
         raise AnnotationError(
             f"{path}: found {len(members)} files; expected at most {_MOST_MEMBERS} in a zip."
         )
-    sizes: dict[str, int] = {}
     for member in members:
         _check_member(path, member)
-        if member.is_dir() or member.filename.startswith("__MACOSX/"):
-            continue
-        if member.filename in sizes:
-            raise AnnotationError(
-                f"{path}: found {member.filename} twice; expected a zip with one file of a name."
-            )
-        sizes[member.filename] = member.file_size
-    return sizes
+    files = [member for member in members if is_file(member)]
+    if repeated := repeated_name(files):
+        raise AnnotationError(f"{path}: found {repeated} twice; expected a zip with one file of a name.")
+    return {member.filename: member.file_size for member in files}
 
 
 def _check_member(path: Path, member: zipfile.ZipInfo) -> None:
     name = member.filename
-    if name.startswith("/") or "\\" in name or ".." in PurePosixPath(name).parts or ":" in name.split("/")[0]:
+    if leads_out(name):
         raise AnnotationError(f"{path}: found the path {name!r} in it; expected paths inside the zip.")
     if stat.S_ISLNK(member.external_attr >> 16):
         raise AnnotationError(f"{path}: found the link {name!r} in it; expected the files themselves.")
-    if member.flag_bits & 1:
+    if is_encrypted(member):
         raise AnnotationError(f"{path}: found {name!r} encrypted; expected a zip without a password.")
 
 

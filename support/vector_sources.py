@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from pathlib import Path
 
 from .errors import DataError, EuroMineError
 from .files import check_regular
+from .zip_members import ZIP_ERRORS
 
 # Beginnings of formats that only refer to other files, programs or servers.
 _POINTING_SIGNS = (b"<OGRVRTDataSource", b"<OGRWFSDataSource", b"<VRTDataset", b"gdal_streamed_alg")
@@ -73,8 +73,7 @@ def _check_members(source: Path, error_class: type[EuroMineError]) -> None:
                         f"{source}: found the archive {member.filename} in it; expected the outlines "
                         "themselves. Unpack it."
                     )
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:
-        # RuntimeError: encrypted. NotImplementedError: compressed by a method that Python does not have.
+    except ZIP_ERRORS as error:
         raise error_class(
             f"{source}: found a zip that cannot be read ({error}); expected a whole one without a password."
         ) from error

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import stat
 import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 from euromine.support.errors import SceneError
 from euromine.support.files import check_regular, read_bytes
+from euromine.support.zip_members import ZIP_ERRORS, is_encrypted, is_file, leads_out, repeated_name
 
 # A product has some 150 files, one of the oldest kind, with a dozen tiles, some 2,000.
 _MOST_FILES = 20_000
@@ -21,7 +20,18 @@ _LARGEST_IMAGE = 2**30
 _LARGEST_RATIO, _ANY_RATIO_BELOW = 200, 2**20
 
 FileState = tuple[str, int, int | str]
-"""Name, size and time of modification, or what a server gives in its place."""
+"""Name, size and time of modification; of a remote file, the server's version in place of the time."""
+
+
+def file_state(path: Path, name: str | None = None) -> FileState:
+    """The state of a file on this machine.
+
+    Args:
+        path: The file.
+        name: Its name in the state; None for the last part of the path.
+    """
+    status = path.stat()
+    return name or path.name, status.st_size, status.st_mtime_ns
 
 
 class ProductFiles(Protocol):
@@ -93,8 +103,7 @@ class FolderFiles:
 
     def state(self, names: tuple[str, ...]) -> tuple[FileState, ...]:
         """See `ProductFiles`."""
-        found = [(name, (self.root / name).stat()) for name in names]
-        return tuple((name, status.st_size, status.st_mtime_ns) for name, status in found)
+        return tuple(file_state(self.root / name, name) for name in names)
 
     def _inside(self, name: str) -> Path:
         path = self.root / name
@@ -126,23 +135,19 @@ class ZipFiles:
         Raises:
             SceneError: It is damaged, has a password, or members that belong to no product.
         """
-        with _damage_told(path), zipfile.ZipFile(path) as archive:
+        with _named_damage(path), zipfile.ZipFile(path) as archive:
             members = archive.infolist()
         if len(members) > _MOST_FILES:
             raise SceneError(f"{path}: found {len(members)} files; expected the zip of one product.")
-        files: dict[str, zipfile.ZipInfo] = {}
         for member in members:
             _check_name(path, member.filename)
-            if member.is_dir() or member.filename.startswith("__MACOSX/"):
-                continue
-            if member.filename in files:
-                raise SceneError(
-                    f"{path}: found the member {member.filename} twice; expected each once. Download it "
-                    "again."
-                )
-            files[member.filename] = member
-        root = _common_folder(files)
-        return cls(path, root, {name.removeprefix(root): member for name, member in files.items()})
+        files = [member for member in members if is_file(member)]
+        if repeated := repeated_name(files):
+            raise SceneError(
+                f"{path}: found the member {repeated} twice; expected each once. Download it again."
+            )
+        root = _common_folder([member.filename for member in files])
+        return cls(path, root, {member.filename.removeprefix(root): member for member in files})
 
     @property
     def shown(self) -> str:
@@ -161,7 +166,7 @@ class ZipFiles:
             SceneError: The member is too large, or damaged.
         """
         member = self._checked(name, largest)
-        with _damage_told(self.path), zipfile.ZipFile(self.path) as archive, archive.open(member) as file:
+        with _named_damage(self.path), zipfile.ZipFile(self.path) as archive, archive.open(member) as file:
             return file.read(largest)
 
     def raster_path(self, name: str) -> str:
@@ -175,8 +180,7 @@ class ZipFiles:
 
     def state(self, names: tuple[str, ...]) -> tuple[FileState, ...]:
         """See `ProductFiles`. That of the zip stands for all."""
-        status = self.path.stat()
-        return ((self.path.name, status.st_size, status.st_mtime_ns),)
+        return (file_state(self.path),)
 
     def _checked(self, name: str, largest: int) -> zipfile.ZipInfo:
         member = self.members[name]
@@ -187,7 +191,7 @@ class ZipFiles:
                 f"{member.compress_size}; expected at most {largest}, packed to no less than a "
                 f"{_LARGEST_RATIO}th. Download it again."
             )
-        if member.flag_bits & 1:
+        if is_encrypted(member):
             raise SceneError(
                 f"{self.path}: found {member.filename} encrypted; expected a zip without a password."
             )
@@ -195,29 +199,26 @@ class ZipFiles:
 
 
 def _check_name(path: Path, name: str) -> None:
-    parts = PurePosixPath(name).parts
-    if ".." in parts or name.startswith("/") or "\\" in name or ":" in name or "}" in name:
+    # GDAL gives the other two signs a meaning in its paths.
+    if leads_out(name) or ":" in name or "}" in name:
         raise SceneError(
             f"{path}: found the member {name!r}, which leads out of its folder; expected the zip of one "
             "product. Download it again."
         )
 
 
-def _common_folder(names: Mapping[str, object]) -> str:
+def _common_folder(names: Sequence[str]) -> str:
     """The folder that holds all files, with a slash behind it; "" if they are at the top."""
     tops = {name.partition("/")[0] for name in names}
     return f"{tops.pop()}/" if len(tops) == 1 and all("/" in name for name in names) else ""
 
 
 @contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
+def _named_damage(path: Path) -> Iterator[None]:
+    check_regular(path, error_class=SceneError)
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise SceneError(f"{path}: found a pipe or device; expected an ordinary file.")
         yield
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
-        # RuntimeError: encrypted. NotImplementedError: packed by a method that Python does not have.
+    except ZIP_ERRORS as error:
         raise SceneError(
             f"{path}: found a zip that is damaged or has a password ({error}); expected a whole one. "
             "Download it again."
