@@ -13,6 +13,7 @@ from typing import Any
 
 from euromine.support.errors import AnnotationError
 from euromine.support.geopackages import check_is_geopackage, require_geopandas
+from euromine.support.vector_features import reading_errors
 
 from .annotated_shapes import Annotations, Layer, Shape, as_points, valid_area
 from .annotation_sources import Source
@@ -96,7 +97,6 @@ def _add_layers(
     path: Path, driver: str, shown: str, annotations: Annotations, class_attribute: str | None
 ) -> None:
     import pyogrio
-    import pyproj
 
     try:
         layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
@@ -104,37 +104,41 @@ def _add_layers(
             raise AnnotationError(f"{shown}: found a table without geometries; expected outlines (polygons).")
         for layer in layers:
             where = shown if len(layers) == 1 else f"{shown}, layer {layer}"
-            info = pyogrio.read_info(path, layer=layer)
-            if info["driver"] != driver:
-                raise AnnotationError(f"{where}: found the format {info['driver']}; expected {driver}.")
-            if not 0 <= info["features"] <= _MOST_FEATURES:
-                raise AnnotationError(
-                    f"{where}: found {info['features']} features; expected at most {_MOST_FEATURES}."
-                )
-            frame = pyogrio.read_dataframe(path, layer=layer, on_invalid="ignore", force_2d=True)
-            if frame.crs is None:
-                raise AnnotationError(
-                    f"{where}: found no coordinate system; expected one in the file. Write it with `ogr2ogr "
-                    "-a_srs EPSG:...`."
-                )
-            encoded = pyogrio.raw.read(path, layer=layer, columns=[], force_2d=True)[2]
-            _check_all_read(frame, encoded, where)
+            frame = _read_layer(path, layer, driver, where)
             columns = frame.drop(columns=frame.geometry.name).to_dict("records")
             features = list(zip(frame.geometry.array, columns, strict=True))
             add_layer(layer, frame.crs, features, where, annotations, class_attribute)
-    except (
-        pyogrio.errors.DataSourceError,
-        pyogrio.errors.DataLayerError,
-        pyproj.exceptions.CRSError,
-        UnicodeDecodeError,  # attributes in another encoding than the file claims
-    ) as error:
+    except reading_errors() as error:
         reason = " ".join(str(error).replace(str(path), "").split()).strip(" .:'")
         raise AnnotationError(
             f"{shown}: found outlines that cannot be read ({reason}); expected whole ones."
         ) from error
 
 
+def _read_layer(path: Path, layer: str, driver: str, where: str) -> Any:
+    import pyogrio
+
+    info = pyogrio.read_info(path, layer=layer)
+    if info["driver"] != driver:
+        raise AnnotationError(f"{where}: found the format {info['driver']}; expected {driver}.")
+    if not 0 <= info["features"] <= _MOST_FEATURES:
+        raise AnnotationError(
+            f"{where}: found {info['features']} features; expected at most {_MOST_FEATURES}."
+        )
+    frame = pyogrio.read_dataframe(path, layer=layer, on_invalid="ignore", force_2d=True)
+    if frame.crs is None:
+        raise AnnotationError(
+            f"{where}: found no coordinate system; expected one in the file. Write it with `ogr2ogr "
+            "-a_srs EPSG:...`."
+        )
+    if frame.geometry.isna().any():
+        encoded = pyogrio.raw.read(path, layer=layer, columns=[], force_2d=True)[2]
+        _check_all_read(frame, encoded, where)
+    return frame
+
+
 def _check_all_read(frame: Any, encoded: Sequence[Any], where: str) -> None:
+    """Refuse a layer with a geometry in the file (WKB) but none in the frame."""
     for number, (geometry, wkb) in enumerate(zip(frame.geometry.array, encoded, strict=True), 1):
         if geometry is None and wkb is not None:
             raise AnnotationError(

@@ -105,19 +105,26 @@ def _read(
 ) -> Any:
     """The features of the chosen layers of a file, which messages call `source`."""
     import pyogrio
-    import pyproj
 
     try:
         chosen = _layers(source, pyogrio.list_layers(path), layers, error_class, option)
         frames = [_read_layer(path, source, layer, error_class) for layer in chosen]
-    except (
+    except reading_errors() as error:
+        raise _unreadable(path, source, error, error_class) from error
+    return frames[0] if len(frames) == 1 else _joined(frames, source, error_class)
+
+
+def reading_errors() -> tuple[type[Exception], ...]:
+    """Errors of pyogrio for a damaged file."""
+    import pyogrio
+    import pyproj
+
+    return (
         pyogrio.errors.DataSourceError,
         pyogrio.errors.DataLayerError,
         pyproj.exceptions.CRSError,
         UnicodeDecodeError,  # attributes in another encoding than the file claims
-    ) as error:
-        raise _unreadable(path, source, error, error_class) from error
-    return frames[0] if len(frames) == 1 else _joined(frames, source, error_class)
+    )
 
 
 def _read_layer(path: Path, source: Path, layer: str, error_class: type[EuroMineError]) -> Any:
