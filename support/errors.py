@@ -100,6 +100,11 @@ def missing_extra(extra: str, dependency: str, argument: str | None = None) -> M
     )
 
 
+def with_advice(message: str, advice: str) -> str:
+    """A message with a sentence of advice at its end, if there is any."""
+    return f"{message} {advice}" if advice else message
+
+
 @contextmanager
 def as_user_error(subject: str, kind: type[EuroMineError] = ArgumentError) -> Iterator[None]:
     """Translate the plain `ValueError` of code that ships alone, or of a library, into a user error.

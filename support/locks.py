@@ -7,7 +7,7 @@ Readers never take it.
     with lock_folder(out):
         ...
 
-A hidden file in the folder says who holds it and is deleted at the end. Where the file system has no locks,
+A hidden file in the folder names its holder and is deleted at the end. Where the file system has no locks,
 the run goes on with a warning.
 """
 
@@ -107,12 +107,10 @@ def check_unlocked(folder: Path) -> None:
 
 @contextmanager
 def _lock(lock: Path, subject: Path, made: list[Path] | None = None) -> Iterator[None]:
-    """Hold a lock file; error messages name the subject. Folders are made, and noted, if there is a list."""
+    """Hold a lock file; error messages name the subject. With a list, missing folders are made and noted."""
     owner = os.getpid()
     try:
         descriptor = _acquire(lock, subject, made)
-    except BusyError:
-        raise
     except (FileExistsError, NotADirectoryError):
         raise ArgumentError(_found_a_file(lock.parent)) from None
     except OSError as error:
@@ -163,7 +161,7 @@ def _open(lock: Path) -> int:
     try:
         return os.open(lock, os.O_RDWR | os.O_CREAT | options, 0o666)
     except PermissionError:
-        # What a killed run of another member of the group left can be locked, if not written.
+        # A file that a killed run of another member of the group left can be locked, though not written.
         if not lock.exists() or not os.access(lock.parent, os.W_OK):
             raise
         return os.open(lock, os.O_RDONLY | options)
@@ -179,8 +177,6 @@ def _try_lock(descriptor: int, lock: Path) -> bool:
         if fcntl is not None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
-    except BlockingIOError:
-        raise
     except OSError as error:
         if error.errno not in _WITHOUT_LOCKS:
             raise
@@ -217,7 +213,7 @@ def _busy(subject: Path, descriptor: int) -> BusyError:
 
 
 def _holder(descriptor: int) -> str:
-    """Who holds a lock, in brackets; empty if its note cannot be read."""
+    """The holder of a lock, in brackets; empty if its note cannot be read."""
     for _ in range(_LOOKS):
         try:
             note = json.loads(os.pread(descriptor, _LONGEST_NOTE, 0))

@@ -16,8 +16,8 @@ these, and `Any` for what is kept unchecked.
 - Keys that no field names are ignored, so a record of a later version stays readable.
 - Integers are accepted where a float is declared and are kept as they are. Booleans are not numbers.
 - NaN and infinity, which JSON does not have, are read and written as null.
-- Nothing is nested deeper than a record ever is, no integer takes more than 64 bits, and every text can be
-  written as UTF-8 again: also in fields that hold anything.
+- Even unchecked values are nested at most 64 deep, their integers have at most 64 bits, and their texts can
+  be encoded as UTF-8.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from .errors import RecordError
+from .errors import RecordError, with_advice
 from .files import read_bytes, without_nan, write_json
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def read_record(kind: type[Record], path: Path, *, advice: str = "") -> Record:
             device, whose bytes may never come or never end, and for a file too large to be a record.
         OSError: The file cannot be read; `FileNotFoundError` where there is none.
     """
-    return record_from_bytes(kind, read_bytes(path, _LARGEST_RECORD, RecordError), str(path), advice=advice)
+    record: Record = read_values(kind, path, advice=advice)
+    return record
 
 
 def record_from_bytes(kind: type[Record], data: bytes, source: str, *, advice: str = "") -> Record:
@@ -91,7 +92,8 @@ def record_from_bytes(kind: type[Record], data: bytes, source: str, *, advice: s
     Raises:
         RecordError: As for `read_record`.
     """
-    return record_from(kind, _parsed(data, source, advice), source, advice=advice)
+    record: Record = values_from_bytes(kind, data, source, advice=advice)
+    return record
 
 
 def record_from(kind: type[Record], document: Any, source: str, *, advice: str = "") -> Record:
@@ -105,7 +107,7 @@ def record_from(kind: type[Record], document: Any, source: str, *, advice: str =
 
     Raises:
         RecordError: A field is missing or holds a value of another type; or a value is too large, too deep,
-            or no text.
+            or not Unicode.
     """
     record: Record = _checked(kind, document, source, advice)
     return record
@@ -123,8 +125,29 @@ def read_values(kind: Any, path: Path, *, advice: str = "") -> Any:
         RecordError: As for `read_record`.
         OSError: As for `read_record`.
     """
-    data = read_bytes(path, _LARGEST_RECORD, RecordError)
-    return _checked(kind, _parsed(data, str(path), advice), str(path), advice)
+    return values_from_bytes(kind, read_bytes(path, _LARGEST_RECORD, RecordError), str(path), advice=advice)
+
+
+def values_from_bytes(kind: Any, data: bytes, source: str, *, advice: str = "") -> Any:
+    """The document of a JSON file whose root is no record.
+
+    Args:
+        kind: As for `read_values`.
+        data: The file's bytes.
+        source: Its path, for errors.
+        advice: As for `read_record`.
+
+    Raises:
+        RecordError: As for `read_record`.
+    """
+    try:
+        document = json.loads(data.decode("utf-8"), parse_constant=lambda _: None, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise RecordError(
+            with_advice(f"{source}: found text that is not JSON ({reason}); expected a JSON object.", advice)
+        ) from None
+    return _checked(kind, document, source, advice)
 
 
 def record_to_json(record: DataclassInstance) -> dict[str, Any]:
@@ -144,23 +167,13 @@ def as_stored(record: Record) -> Record:
     return record_from(type(record), json.loads(text), type(record).__name__)
 
 
-def _parsed(data: bytes, source: str, advice: str) -> Any:
-    try:
-        return json.loads(data.decode("utf-8"), parse_constant=lambda _: None, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise RecordError(
-            _with_advice(f"{source}: found text that is not JSON ({reason}); expected a JSON object.", advice)
-        ) from None
-
-
 def _checked(kind: Any, document: Any, source: str, advice: str) -> Any:
     try:
         _check_plain(document)
         return _fitted(kind, document, "")
     except _MisfitError as misfit:
         raise RecordError(
-            _with_advice(f"{source}: found {misfit.found}; expected {misfit.expected}.", advice)
+            with_advice(f"{source}: found {misfit.found}; expected {misfit.expected}.", advice)
         ) from None
 
 
@@ -193,7 +206,7 @@ def _check_plain(document: Any) -> None:
     """Refuse values that no reader expects and that other libraries choke on, wherever they stand.
 
     Raises:
-        _MisfitError: A value is nested too deeply, an integer too large, or a text no Unicode.
+        _MisfitError: A value is nested too deeply, an integer too large, or a text not Unicode.
     """
     level, depth = [document], 0
     while level:
@@ -332,7 +345,3 @@ def _words(kind: Any) -> str:
 def _joined(words: Iterable[str]) -> str:
     *first, last = words
     return f"{', '.join(first)} or {last}" if first else last
-
-
-def _with_advice(message: str, advice: str) -> str:
-    return f"{message} {advice}" if advice else message

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .errors import SceneError
+from .errors import SceneError, with_advice
 
 BASELINE_OFFSET = -1000.0
 """To be added to the digital numbers of products from processing baseline 04.00 on, in every band.
@@ -49,8 +49,8 @@ def product_baseline(text: str) -> tuple[int, int] | None:
 def years_in_name(stem: str) -> tuple[int, ...]:
     """The years that a file's name may stand for, sorted; one if the name is clear, none without a year.
 
-    Of what the name holds, the first of these counts: names of Sentinel-2 products (their sensing time), full
-    dates, numbers that are years. Of several years, those before Sentinel-2 are other numbers.
+    The first of these in a name counts: Sentinel-2 products (their sensing time), full dates, four digits.
+    Among several years, those before Sentinel-2 are taken for other numbers.
     """
     for pattern in (_PRODUCT, _DAY, _YEAR):
         found = {int(match[1]) for match in pattern.finditer(stem)}
@@ -58,12 +58,6 @@ def years_in_name(stem: str) -> tuple[int, ...]:
             possible = {year for year in found if year >= _FIRST_YEAR}
             return tuple(sorted(possible or found))
     return ()
-
-
-def year_in_name(stem: str) -> int | None:
-    """The year of a file from its name; None where the name has none or is ambiguous."""
-    found = years_in_name(stem)
-    return found[0] if len(found) == 1 else None
 
 
 def year_of_timestamp(text: str) -> int | None:
@@ -110,7 +104,7 @@ def item_offset(
     named = _named_baseline(item)
     if baseline and named and baseline_offset(baseline) != baseline_offset(named):
         raise SceneError(
-            _advised(
+            with_advice(
                 f"{where}: found processing baseline {baseline_name(baseline)}, but a product of baseline "
                 f"{baseline_name(named)}, which contradict each other; expected the same offset by both.",
                 advice,
@@ -120,7 +114,7 @@ def item_offset(
         offset = added / scale
         if baseline is not None and not math.isclose(offset, baseline_offset(baseline), abs_tol=0.5):
             raise SceneError(
-                _advised(
+                with_advice(
                     f"{where}: found an offset of {added:g} and processing baseline "
                     f"{baseline_name(baseline)}, which contradict each other; expected an offset "
                     "that fits the baseline.",
@@ -137,7 +131,3 @@ def _named_baseline(item: Mapping[str, Any]) -> tuple[int, int] | None:
         if baseline := product_baseline(str(text or "")):
             return baseline
     return None
-
-
-def _advised(message: str, advice: str) -> str:
-    return f"{message} {advice}" if advice else message

@@ -8,7 +8,7 @@ from typing import Any
 
 from .errors import ModelError
 from .files import check_regular
-from .records import read_record, record_from, record_from_bytes
+from .records import read_record, record_from, values_from_bytes
 
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = f"{WEIGHTS}.index.json"
@@ -34,13 +34,6 @@ class _Tensor:
 
     dtype: str
     data_offsets: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class _Header:
-    """The header of a safetensors file, as a record."""
-
-    tensors: dict[str, Any]
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -71,7 +64,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _tensors(folder: Path, name: str) -> dict[str, _Tensor]:
-    """The tensors of a file that is as long as its own header says."""
+    """The tensors of a file, whose length must agree with its header."""
     path = folder / name
     if not path.exists() and (folder / _PICKLED).is_file():
         raise ModelError(
@@ -88,10 +81,9 @@ def _tensors(folder: Path, name: str) -> dict[str, _Tensor]:
         if size < 8 or length > min(size, _LARGEST_HEADER):
             raise ModelError(f"{path}: found no header of a safetensors file; expected a whole one.")
         header = file.read(length)
-    entries = record_from_bytes(_Header, b'{"tensors": %b}' % header, str(path)).tensors
     tensors = {
         tensor: record_from(_Tensor, entry, f"{path}, {tensor}")
-        for tensor, entry in entries.items()
+        for tensor, entry in values_from_bytes(dict[str, Any], header, str(path)).items()
         if tensor != _METADATA
     }
     promised = 8 + length + max((tensor.data_offsets[1] for tensor in tensors.values()), default=0)
