@@ -1,16 +1,17 @@
-"""GeoPackages and geopandas: what reading and writing polygons rests on."""
+"""Prerequisites of reading and writing polygons: geopandas, and files that are GeoPackages."""
 
 from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from .errors import DataError, EuroMineError, missing_extra
 
-# The number by which GeoPackages are told from other SQLite files: "GPKG".
+# The application ID of a GeoPackage among SQLite files: "GPKG".
 _GEOPACKAGE = 0x47504B47
 
 
@@ -24,10 +25,8 @@ def require_geopandas(extra: str = "polygons") -> Any:
         MissingExtraError: geopandas or one of its dependencies is not installed.
     """
     try:
-        import geopandas
-        import pyogrio  # noqa: F401 - geopandas reads and writes files with it
-        import pyproj  # noqa: F401
-        import shapely  # noqa: F401
+        # geopandas reads and writes files with pyogrio.
+        geopandas, *_ = map(import_module, ("geopandas", "pyogrio", "pyproj", "shapely"))
     except ImportError as error:
         raise missing_extra(extra, error.name or "geopandas") from None
     return geopandas
