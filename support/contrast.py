@@ -1,4 +1,4 @@
-"""Contrast stretches of imagery for the eye."""
+"""Contrast stretches of imagery for display."""
 
 from __future__ import annotations
 

@@ -12,9 +12,9 @@ _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uf
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table as CSV with a line a row.
+    """A table as CSV, one line per row.
 
-    Texts that a spreadsheet would take for a formula begin with an apostrophe, by which it knows a text.
+    Texts that a spreadsheet would take for a formula begin with an apostrophe, its mark of a text.
     Numbers, and texts that are numbers, stay as they are.
 
     Args:

@@ -1,7 +1,7 @@
-"""The environment of our programs' processes: how threads wait, and where freed memory goes.
+"""Settings of our programs' processes: waiting threads and freed memory.
 
-Programs call `prepare_process` before PyTorch is loaded; a library that others import leaves their process as
-it is. In a script or notebook of your own, call it first, or set OMP_WAIT_POLICY=PASSIVE.
+Programs call `prepare_process` before PyTorch is loaded; a library leaves the process of its users as it is.
+In a script or notebook of your own, call it first, or set OMP_WAIT_POLICY=PASSIVE.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import ctypes
 import os
 import sys
 
-# Any of these is a choice of the user's, of GNU's (PyTorch's) or LLVM's and Intel's OpenMP.
+# Set by the user, any of these takes precedence: for GNU's OpenMP (PyTorch's), or LLVM's and Intel's.
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
-# Likewise of the C library's or another allocator.
+# Likewise for the C library's allocator, or another one.
 _ALLOCATION = (
     "GLIBC_TUNABLES",
     "LD_PRELOAD",
@@ -26,7 +26,7 @@ _LARGEST_INT = 2**31 - 1
 
 
 def prepare_process() -> None:
-    """Prepare a program's process for work on a CPU, unless the environment says otherwise.
+    """Prepare a program's process for work on a CPU, unless environment variables are set for it.
 
     OpenMP's threads wait asleep: by default they wait busily, and beside other work on the same cores, two
     threads are then far slower than one (docs/benchmarks/shared_cores.md). Child processes inherit that. The

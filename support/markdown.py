@@ -1,4 +1,4 @@
-"""Markdown that cards and benchmarks share: tables, and names that stay names."""
+"""Markdown that cards and benchmarks share: tables and escaped names."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import html
 import re
 from collections.abc import Sequence
 
-# What makes code, emphasis, links, pictures, tables, headings, mathematics or strikethrough. Within a word
-# such as Austria_1, an underscore makes nothing.
+# Signs of code, emphasis, links, pictures, tables, headings, mathematics and strikethrough. An underscore
+# within a word, such as Austria_1, is none.
 _MARKUP = re.compile(r"[\\`*\[\]|~$#!]|(?<![^\W_])_|_(?![^\W_])")
 # Hosts make links of these.
 _LINKS = re.compile(r"(?<=\w):(?=//)|(?<=www)\.|@")
 
 
 def escaped(text: object) -> str:
-    """A name as text in Markdown, whatever is in it: no HTML, no markup, no link, in one line.
+    """Escape a name for Markdown: one line without HTML, markup or links.
 
     Args:
         text: Such as the name of a site, a dataset or a repository.

@@ -1,4 +1,4 @@
-"""A check of digital numbers against the offset that was taken to be in them."""
+"""A check of digital numbers against their assumed offset."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _FEW_DARK, _MANY_NEGATIVE = 0.01, 0.05
 
 
 class OffsetCheck:
-    """Counts of dark and negative reflectances, by which a wrong offset shows."""
+    """Counts of dark and negative reflectances, which reveal a wrong offset."""
 
     def __init__(self) -> None:
         self._dark = self._negative = self._count = 0
 
     def add(self, numbers: NDArray[np.floating | np.integer]) -> None:
-        """Count digital numbers of any shape, with their offset added and without those of no data."""
+        """Count digital numbers of any shape, with their offset added and nodata left out."""
         self._dark += int(np.count_nonzero(numbers < -BASELINE_OFFSET))
         self._negative += int(np.count_nonzero(numbers < 0))
         self._count += numbers.size

@@ -13,7 +13,7 @@ from .errors import DataError, EuroMineError
 from .ground_areas import pixel_areas
 from .rasters import crs_name, gdal, gdal_errors
 
-# Of drone images and of global composites, both far from what the networks learned.
+# Pixels of drone images and of global composites, both unlike any training data.
 _LEAST_SIDE, _MOST_SIDE = 0.001, 100_000.0
 # The semi-major axes of the Earth's ellipsoids, in m, are within 2 km of each other; the Moon's is 1,737,400.
 _SEMI_MAJOR, _MOST_APART = 6_378_137.0, 20_000.0
@@ -86,7 +86,7 @@ def check_system(
 
 
 def _problem(crs: Any, transform: Sequence[float], height: int, width: int) -> tuple[str, str] | None:
-    """What was found in a geotransform, and what was expected; None in a sound one."""
+    """The fault of a geotransform and the expectation, in words; None for a sound one."""
     a, b, c, d, e, f = transform
     determinant = a * e - b * d
     is_identity = tuple(transform) == (1, 0, 0, 0, 1, 0)

@@ -69,7 +69,7 @@ def parse_level(text: str, argument: str = "level") -> Level:
 
 
 def known_level(text: str | None) -> DataLevel | None:
-    """A level as it is recorded, from a record whose type says less; None for anything else."""
+    """A recorded level as a `DataLevel`; None for any other text."""
     levels: dict[str | None, DataLevel] = {"L1C": "L1C", "L2A": "L2A", "mixed": "mixed"}
     return levels.get(text)
 

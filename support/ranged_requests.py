@@ -1,7 +1,7 @@
-"""Ranges of bytes of a file on a server, through failures that pass.
+"""Byte ranges of a file on a server, requested again after temporary failures.
 
-Each range is asked for again until it has come whole, so that a dropped connection or a refusal costs one
-request and not what was read before. GDAL's own client does not repeat requests whose connection was dropped,
+Each range is requested until it arrives whole, so that a dropped connection or a refusal costs one request
+and none of the data before it. GDAL's own client does not repeat requests whose connection was dropped,
 remembers a file that was missing once, and follows redirections to anywhere.
 """
 
@@ -21,7 +21,7 @@ from .errors import SceneError
 
 MISSING, DENIED = (404, 410), (401, 403)
 TEMPORARY = (408, 425, 429, 500, 502, 503, 504)
-"""States of a server that may pass."""
+"""Temporary states of a server."""
 
 _LONGEST_WAIT = 60.0
 _TIMEOUT = (15, 60)  # to connect, and between two packets
@@ -35,7 +35,7 @@ class UnreadRangeError(Exception):
     """A range that cannot be read; the caller puts it into its own words.
 
     Attributes:
-        reason: "changed": the file is another than at first. "redirections": too many. "unexpected": the
+        reason: "changed": the file has been replaced. "redirections": too many. "unexpected": the
             server answered with something else than a range, `status` 200 for a whole file. "unavailable": it
             did not give the range in `tries` attempts.
         status: The server's last answer; 0 if it gave none.
@@ -59,10 +59,10 @@ class RangeRequests:
     """Asks a server for ranges of one file.
 
     Args:
-        address: Gives the file's address before each attempt, newly signed where it has to be.
-        session: Gives the connections to use.
-        check_redirection: Called with an address and where it leads; raises what a caller is to see.
-        waits: Seconds before each further attempt; a server's own wish counts if it is longer.
+        address: Returns the file's address before each attempt, newly signed if necessary.
+        session: Returns the session to use.
+        check_redirection: Called with an address and its target; raises an error to refuse it.
+        waits: Seconds before each further attempt; a longer Retry-After takes precedence.
         passing: Answers after which a further attempt may succeed.
 
     Attributes:
@@ -161,7 +161,7 @@ class ReadByRanges(Protocol):
 
     Attributes:
         size: In bytes.
-        failure: What went wrong while GDAL read it; set by the reader.
+        failure: The error raised while GDAL read it; set by the reader.
     """
 
     failure: Exception | None
@@ -175,37 +175,42 @@ class ReadByRanges(Protocol):
 
 
 class RangedReader(io.RawIOBase):
-    """A file on a server for GDAL, to which failures are told as an end of the file."""
+    """A file on a server for GDAL, which sees a failure as the end of the file."""
 
     def __init__(self, file: ReadByRanges) -> None:
         self._file, self._place = file, 0
 
-    def readable(self) -> bool:  # noqa: D102
+    def readable(self) -> bool:
+        """True, as GDAL only reads."""
         return True
 
-    def seekable(self) -> bool:  # noqa: D102
+    def seekable(self) -> bool:
+        """True, as any range can be requested."""
         return True
 
-    def tell(self) -> int:  # noqa: D102
+    def tell(self) -> int:
+        """The current place, in bytes."""
         return self._place
 
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:  # noqa: D102
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a place; nothing is requested."""
         self._place = offset + (0, self._place, self._file.size)[whence]
         return self._place
 
-    def read(self, size: int = -1) -> bytes:  # noqa: D102
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes from the current place; none after a failure, which the file then holds."""
         length = self._file.size - self._place if size < 0 else size
         try:
             data = self._file.read(self._place, length)
         except (SceneError, OSError) as error:
-            self._file.failure = error  # rasterio would print it, and GDAL not know it
+            self._file.failure = error  # raised, rasterio would print it and GDAL not notice it
             return b""
         self._place += len(data)
         return data
 
 
 def without_stored_passwords(session: requests.Session) -> requests.Session:
-    """The same session, which takes no password from .netrc for whatever host it is led to."""
+    """The same session, without passwords from .netrc for the hosts that it is redirected to."""
     session.auth = _unchanged
     return session
 

@@ -131,7 +131,7 @@ def open_raster(
         error_class: The error to raise.
         driver: "GTiff", "JP2OpenJPEG", "netCDF" or "VRT".
         name: The path in messages, by default `path`.
-        opener: Opens `path` and no other, where it is no file of this machine.
+        opener: Opens `path`, and nothing else, if it is not a file of this machine.
 
     Raises:
         DataError: (`error_class`) The file cannot be read, or has another format.
@@ -209,7 +209,7 @@ def read_mask(
 def read_damage(
     error_class: type[EuroMineError], path: str, window: tuple[tuple[int, int], tuple[int, int]]
 ) -> Iterator[None]:
-    """Tell damage of a raster that is read in the block.
+    """Report damage of a raster that is read in the block.
 
     Args:
         error_class: The error to raise.

@@ -21,8 +21,8 @@ class RunRecord:
         data: Digest of the rows that are trained and scored on.
         arguments: The script's and transformers' arguments that have an effect, by name.
         level: The processing level of the images, None if unknown.
-        files: Names of the files in its folder that are the run's own, and that it may replace; none in
-            records of earlier versions.
+        files: Names of the run's own files in its folder, which it may replace; empty in records of earlier
+            versions.
     """
 
     task: str
@@ -132,8 +132,8 @@ class RunResults:
         versions: Versions of the libraries.
         hardware: The device that it was trained on.
         history: Trainer's logs of losses and of validation scores.
-        timing: Times and speeds of the evaluations, by step: all that differs between a run that was killed
-            and resumed on a CPU and one that was not, in the same folder.
+        timing: Times and speeds of the evaluations, by step: on a CPU, the only difference between a resumed
+            run and an uninterrupted one in the same folder.
     """
 
     task: str

@@ -1,4 +1,4 @@
-"""The STAC item beside an image: scale, offset, nodata, band names, year. What tells an image's offset."""
+"""The STAC item beside an image: scale, offset, nodata, band names and year; and the source of an offset."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Sidecar:
 
 
 def sidecar_paths(scene: Path) -> tuple[Path, ...]:
-    """Where a STAC item of a scene may lie: scene.json and scene.tif.json."""
+    """Possible paths of a scene's STAC item: scene.json and scene.tif.json."""
     return scene.with_suffix(".json"), scene.with_name(f"{scene.name}.json")
 
 
@@ -80,7 +80,7 @@ def read_sidecar(scene: Path, advice: str = _ADVICE) -> Sidecar:
 
 
 def told_offset(item: Sidecar, tags: Mapping[str, str], name: str, folders: str) -> tuple[float, str] | None:
-    """The offset to an image's numbers, and what tells it; None where nothing does.
+    """The offset to an image's numbers, and its source for messages; None without a source.
 
     Args:
         item: The STAC item beside the image.
