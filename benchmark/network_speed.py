@@ -103,6 +103,11 @@ class CompiledFigures:
 Kind = TypeVar("Kind", Figures, CompiledFigures)
 
 
+def measured_networks() -> list[str]:
+    """Names of all networks for single images and for pairs of dates, sorted."""
+    return sorted([*list_models(SEGMENTATION), *list_models(CHANGE_DETECTION)])
+
+
 def prepared(name: str, device: torch.device) -> PreTrainedModel:
     """A network with fresh weights."""
     torch.manual_seed(0)
@@ -120,12 +125,14 @@ def machine(device: torch.device) -> str:
     return f"{device_name(device)}, torch {torch.__version__}"
 
 
-def inputs(network: nn.Module, batch: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Random images, or pairs of dates, and labels for them."""
+def inputs(
+    network: nn.Module, batch: int, device: torch.device, side: int = PATCH_SIDE
+) -> tuple[Tensor, Tensor]:
+    """Random square images, or pairs of dates, and labels for them."""
     generator = torch.Generator().manual_seed(0)
     dates = (2,) if isinstance(network, ChangeDetector) else ()
-    pixel_values = torch.randn(batch, *dates, BANDS, PATCH_SIDE, PATCH_SIDE, generator=generator)
-    labels = torch.randint(0, 2, (batch, PATCH_SIDE, PATCH_SIDE), generator=generator)
+    pixel_values = torch.randn(batch, *dates, BANDS, side, side, generator=generator)
+    labels = torch.randint(0, 2, (batch, side, side), generator=generator)
     return pixel_values.to(device), labels.to(device)
 
 
@@ -139,7 +146,11 @@ def in_channels_last(pixel_values: Tensor) -> Tensor:
 
 def training_step(network: nn.Module, batch: int, device: torch.device) -> Callable[[], None]:
     """A function that runs one training step, as `train_seg.py` and `train_cd.py` do."""
-    pixel_values, labels = inputs(network, batch, device)
+    return step_on(network, *inputs(network, batch, device))
+
+
+def step_on(network: nn.Module, pixel_values: Tensor, labels: Tensor) -> Callable[[], None]:
+    """A function that runs one training step (forward, loss, backward, Adam) on the same inputs each time."""
     optimizer = torch.optim.Adam((each for each in network.parameters() if each.requires_grad), lr=1e-4)
 
     def step() -> None:
@@ -317,7 +328,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    names = sorted([*list_models(SEGMENTATION), *list_models(CHANGE_DETECTION)])
+    names = measured_networks()
     parser = argparse.ArgumentParser(
         prog="python -m euromine.benchmark.network_speed", description=main.__doc__
     )

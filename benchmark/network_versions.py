@@ -20,14 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from euromine.benchmark.hardware import processor
-from euromine.benchmark.network_speed import BANDS
-from euromine.modeling.auto import create_model, list_models
-from euromine.modeling.change_detection import ChangeDetector
+from euromine.benchmark.network_speed import BANDS, inputs, measured_networks, step_on
+from euromine.modeling.auto import create_model
 
 _OTHER = "euromine_before"
+_DEVICE = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Comparison:
 
     Attributes:
         network: Its name.
-        what: What was timed.
+        what: The timed call, such as "batch 4, 512 px".
         before: Seconds of an image or pair, or of a training step, in the other checkout.
         after: Here.
         difference: The largest difference of the logits in units of the largest; None for a training step.
@@ -86,11 +85,6 @@ def in_turns(calls: Sequence[Callable[[], Any]], rounds: int) -> list[float]:
     return [min(taken[1:]) for taken in times]
 
 
-def _images(network: Any, batch: int, size: int) -> Tensor:
-    dates = (2,) if isinstance(network, ChangeDetector) else ()
-    return torch.randn(batch, *dates, BANDS, size, size)
-
-
 def compare_forward(name: str, networks: tuple[Any, Any], batch: int, size: int, rounds: int) -> Comparison:
     """Time the forward pass of both versions in evaluation mode.
 
@@ -101,7 +95,7 @@ def compare_forward(name: str, networks: tuple[Any, Any], batch: int, size: int,
         size: Their side in pixels.
         rounds: Counted calls.
     """
-    images = _images(networks[1], batch, size)
+    images, _ = inputs(networks[1], batch, _DEVICE, size)
     for network in networks:
         network.eval()
     with torch.no_grad():
@@ -114,20 +108,8 @@ def compare_forward(name: str, networks: tuple[Any, Any], batch: int, size: int,
 
 def compare_training(name: str, networks: tuple[Any, Any], batch: int, size: int, rounds: int) -> Comparison:
     """Time a training step (forward, loss, backward, Adam) of both versions; arguments as above."""
-    images = _images(networks[1], batch, size)
-    labels = torch.randint(0, 2, (batch, size, size))
-
-    def step(network: Any) -> Callable[[], None]:
-        optimizer = torch.optim.Adam((each for each in network.parameters() if each.requires_grad), lr=1e-4)
-
-        def run() -> None:
-            network(pixel_values=images, labels=labels).loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-
-        return run
-
-    before, after = in_turns([step(network.train()) for network in networks], rounds)
+    images, labels = inputs(networks[1], batch, _DEVICE, size)
+    before, after = in_turns([step_on(network.train(), images, labels) for network in networks], rounds)
     return Comparison(name, f"training step of {batch}, {size} px", before, after, None)
 
 
@@ -156,7 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    names = list_models()
+    names = measured_networks()
     parser = argparse.ArgumentParser(
         prog="python -m euromine.benchmark.network_versions", description=main.__doc__
     )

@@ -51,7 +51,7 @@ class Trainer:
     """A process that trains a network and runs a step when it is asked to."""
 
     def __init__(self, network: str, batch: int, environment: Mapping[str, str]) -> None:
-        own = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY",)}
+        own = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
         command = [sys.executable, "-c", _TRAINER, network, str(batch)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**own, **environment}
@@ -130,8 +130,8 @@ def measure(network: str, batch: int, threads: int, rounds: int) -> dict[str, St
             for name, trainer in trainers.items():
                 steps[name].append(trainer.step())
     return {
-        name: Step(min(each.clock for each in all_[1:]), min(each.processor for each in all_[1:]))
-        for name, all_ in steps.items()
+        name: Step(min(each.clock for each in counted), min(each.processor for each in counted))
+        for name, (_, *counted) in steps.items()
     }
 
 
