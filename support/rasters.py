@@ -241,16 +241,15 @@ def check_blocks(dataset: Any, path: str, error_class: type[EuroMineError] = Dat
             f"{shown(path)}: found {dataset.height} x {dataset.width} pixels; expected at most "
             f"{_LONGEST_SIDE} on a side."
         )
+    rows, columns = dataset.block_shapes[0]
     block = block_bytes(dataset)
     if block > _LARGEST_BLOCK:
-        rows, columns = dataset.block_shapes[0]
         bands = dataset.count if is_pixel_interleaved(dataset) else 1
         raise error_class(
             f"{shown(path)}: found blocks of {rows} x {columns} x {bands}, {block // 2**20} MB each; "
             f"expected at most {_LARGEST_BLOCK // 2**20} MB. Rewrite it with gdal_translate -co TILED=YES."
         )
-    rows, columns = dataset.block_shapes[0]
-    of_all_bands = rows * columns * dataset.count * np.dtype(dataset.dtypes[0]).itemsize
+    of_all_bands = rows * columns * dataset.count * _value_bytes(dataset)
     if of_all_bands > _LARGEST_BLOCKS:
         raise error_class(
             f"{shown(path)}: found blocks of {rows} x {columns}, {of_all_bands // 2**20} MB in "
@@ -264,7 +263,7 @@ def _check_expansion(dataset: Any, path: str, error_class: type[EuroMineError]) 
     """Refuse a GeoTIFF that is far larger than its file, such as a sparse or a constant one."""
     if dataset.driver != "GTiff" or not Path(path).is_file():
         return
-    decoded = dataset.width * dataset.height * dataset.count * np.dtype(dataset.dtypes[0]).itemsize
+    decoded = dataset.width * dataset.height * dataset.count * _value_bytes(dataset)
     stored = Path(path).stat().st_size
     if decoded > _ALWAYS_EXPANDED and decoded > _MOST_EXPANSION * stored:
         raise error_class(
@@ -278,7 +277,12 @@ def block_bytes(dataset: Any) -> int:
     """The size of a decoded block, the least that GDAL reads at once."""
     rows, columns = dataset.block_shapes[0]
     bands = dataset.count if is_pixel_interleaved(dataset) else 1
-    return int(rows * columns * bands * np.dtype(dataset.dtypes[0]).itemsize)
+    return int(rows * columns * bands * _value_bytes(dataset))
+
+
+def _value_bytes(dataset: Any) -> int:
+    """The size of a pixel of one band."""
+    return np.dtype(dataset.dtypes[0]).itemsize
 
 
 @dataclass(frozen=True)
@@ -303,7 +307,7 @@ class BlockRows:
         rows, columns = max(shape[0] for shape in dataset.block_shapes), dataset.block_shapes[0][1]
         count = dataset.count if bands is None or is_pixel_interleaved(dataset) else bands
         width = math.ceil(dataset.width / columns) * columns
-        return cls(dataset.height, rows, width * count * np.dtype(dataset.dtypes[0]).itemsize, factor)
+        return cls(dataset.height, rows, width * count * _value_bytes(dataset), factor)
 
     def touched_bytes(self, rows: int) -> int:
         """The size of the decoded blocks that windows of so many rows of the scene touch."""

@@ -243,13 +243,13 @@ def parse_arguments(
     parser = _parser(arguments_class)
     parser.set_defaults(**_defaults(arguments_class.task, chosen))
     parser.set_defaults(**from_file)
-    # transformers checks its arguments when it builds them.
     if chosen.get("deepspeed") and find_spec("deepspeed") is None:
         raise ArgumentError(
             f"--deepspeed: found {chosen['deepspeed']!r}, but no library deepspeed; expected it to be "
             "installed. accelerate_configs/fsdp2.yaml divides weights without it."
         )
     try:
+        # transformers checks its arguments when it builds them.
         with as_user_error("TrainingArguments"):
             script, training, _ = parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
     except (ImportError, TypeError) as error:  # a missing library, or fields of a JSON object

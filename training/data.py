@@ -118,19 +118,22 @@ def read_splits(script: ScriptArguments, seed: int) -> Splits:
 
 
 def _check_years(script: ScriptArguments, series: Mapping[str, datasets.Dataset]) -> None:
-    """Refuse years without images, which would be left out without a word."""
-    found = {year for rows in series.values() for years in column(rows, "years") for year in years}
+    """Refuse years without images, which would otherwise be left out silently."""
+    found = _years_of(series)
     if missing := sorted(set(script.years or ()) - found):
         whole = read_dataset(script.dataset, "series", columns=("years",), revision=script.dataset_revision)
-        known = {year for rows in whole.values() for years in column(rows, "years") for year in years}
         raise ArgumentError(
             f"--years: found {', '.join(map(str, missing))}, without images in {script.dataset}; expected "
-            f"some of {', '.join(map(str, sorted(known)))}."
+            f"some of {', '.join(map(str, sorted(_years_of(whole))))}."
         )
 
 
+def _years_of(series: Mapping[str, datasets.Dataset]) -> set[int]:
+    return {year for rows in series.values() for years in column(rows, "years") for year in years}
+
+
 def _level(script: ScriptArguments) -> DataLevel | None:
-    """The processing level of the images; a dataset that mixes levels is told."""
+    """The processing level of the images; mixed levels are logged as a warning."""
     level = dataset_level(script)
     if level == "mixed":
         logger.warning(

@@ -83,7 +83,7 @@ def predict_series(
         return _maps_of_series(model, pixel_values, chunk, task or SEGMENTATION, years)
     if task_of(model) == CHANGE_DETECTION:
         detector = cast("ChangeDetector", model)
-        return detector.predict_series(pixel_values, chunk=chunk, transform=_argmax_of_pairs)
+        return detector.predict_series(pixel_values, chunk=chunk, transform=_argmax)
     batch, count = pixel_values.shape[:2]
     outputs = model(pixel_values=pixel_values.flatten(0, 1))
     height, width = images.shape[-2:]
@@ -96,15 +96,13 @@ def _maps_of_series(
 ) -> Tensor:
     calendar, mask = (None, None) if years is None else calendar_of(years.to(pixel_values.device))
     if task == CHANGE_DETECTION:
-        return model.predict_series(
-            pixel_values, chunk=chunk, transform=_argmax_of_pairs, years=calendar, mask=mask
-        )
+        return model.predict_series(pixel_values, chunk=chunk, transform=_argmax, years=calendar, mask=mask)
     logits: Tensor = model(pixel_values=pixel_values, years=calendar, mask=mask).logits
-    return _argmax_of_pairs(logits)
+    return _argmax(logits)
 
 
 def calendar_of(years: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Ascending years of series, and which of them have an image.
+    """Ascending years of series, and a mask of those with an image.
 
     Args:
         years: (batch, years), integers, ascending, -1 for the missing years at the end of shorter series.
@@ -120,7 +118,7 @@ def calendar_of(years: Tensor) -> tuple[Tensor, Tensor | None]:
     return torch.where(present, years, after).to(torch.int64), present
 
 
-def _argmax_of_pairs(logits: Tensor) -> Tensor:
+def _argmax(logits: Tensor) -> Tensor:
     return logits.argmax(2).to(torch.uint8)
 
 

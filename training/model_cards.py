@@ -326,7 +326,7 @@ def _protocol_rows(results: RunResults) -> list[tuple[str, str]]:
 
 
 def _own_sites(protocol: Protocol) -> list[str]:
-    """The sites that are no part of EuroMineNet."""
+    """The sites outside EuroMineNet."""
     if protocol.simulated:
         return []
     return sites_beyond_release(site for sites in protocol.sites.values() for site in sites)
@@ -369,7 +369,7 @@ def _level_name(protocol: Protocol) -> str:
 
 
 def _level_limitation(protocol: Protocol) -> str:
-    """The images that the network fits, by the processing level of those that it learned from."""
+    """The limitation to images of the training images' processing level."""
     if protocol.level is None:
         return (
             "The processing level of the training images is not recorded, so images of another level are not "

@@ -1,11 +1,10 @@
-"""The files of a run in its folder: which are its own, and which somebody else put there.
+"""A run's own files in its folder, and those that somebody else put there.
 
 `run.json` lists the run's own. Only these are replaced or deleted; a folder that holds others of their names
 is refused before training.
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from euromine.support import files
 from euromine.support.errors import ArgumentError
 from euromine.support.records import read_record, write_record
 from euromine.support.run_records import RESULTS_FILE, RUN_FILE, RunRecord
+from euromine.support.weight_files import WEIGHTS, WEIGHTS_INDEX
 
 from . import checkpoints
 from .model_cards import PICTURE
@@ -29,19 +29,19 @@ WRITTEN = (
     "README.md",
     "config.json",
     "preprocessor_config.json",
-    "model.safetensors",
+    WEIGHTS,
 )
 """Files that every finished run holds."""
 
-_SHARDS = re.compile(r"model-\d{5}-of-\d{5}\.safetensors|model\.safetensors\.index\.json")
+_SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 
 
 def is_reserved(name: str) -> bool:
     """Whether a run may write a file or folder of this name to its folder."""
     modules = Path(euromine.modeling.base.__file__).parent  # copied beside the model for trust_remote_code
     return (
-        name in WRITTEN
-        or _SHARDS.fullmatch(name) is not None
+        name in (*WRITTEN, WEIGHTS_INDEX)
+        or _SHARD.fullmatch(name) is not None
         or (name.endswith(".py") and (modules / name).is_file())
         or checkpoints.is_checkpoint_or_work(name)
     )
@@ -64,7 +64,7 @@ def check_foreign(output_dir: Path, record: RunRecord | None) -> None:
 
 
 def place(staged: Path, output_dir: Path) -> None:
-    """Move finished files to a run's folder, listed in its record first.
+    """Move finished files to a run's folder, after listing them in its record.
 
     Args:
         staged: A folder on the same disk.
@@ -84,10 +84,10 @@ def place(staged: Path, output_dir: Path) -> None:
         (staged / name).replace(output_dir / name)
 
 
-def clean(output_dir: Path, names: Iterable[str] = WRITTEN) -> None:
+def clean(output_dir: Path) -> None:
     """Delete the unfinished files of a run that died or was interrupted. Call it under the folder's lock."""
     checkpoints.clean(output_dir)
-    for name in names:
+    for name in WRITTEN:
         part = files.part_of(output_dir / name)
         if part.is_file() and not part.is_symlink():
             part.unlink()

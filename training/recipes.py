@@ -73,7 +73,7 @@ def recipe_defaults(
 
 
 def series_recipe(images: int) -> dict[str, Any]:
-    """The training arguments of a recipe that differ for a network for series, whose samples are patches.
+    """Training arguments of a network for series, whose samples are patches, in place of a recipe's.
 
     Args:
         images: Images, or pairs of them, in a batch of the recipe.

@@ -83,14 +83,14 @@ class Run:
 
 @contextmanager
 def hold_folder(script: ScriptArguments, training: TrainingArguments) -> Iterator[None]:
-    """Hold the run's folder in the name of all processes, and say after Ctrl-C how to go on.
+    """Hold the run's folder for all processes, and add advice on resuming to Ctrl-C.
 
     Raises:
         BusyError: Another run is at work there.
         ArgumentError: There is a file in the folder's place.
         OSError: The folder cannot be written to.
-        KeyboardInterrupt: With a sentence on how to go on.
-        SystemExit: One of these, on another than the first process.
+        KeyboardInterrupt: With the advice as its text.
+        SystemExit: In place of these, in all processes but the first.
     """
     output_dir, is_first = Path(training.output_dir or ""), training.process_index == 0
     with ExitStack() as held:
@@ -110,10 +110,10 @@ def hold_folder(script: ScriptArguments, training: TrainingArguments) -> Iterato
                 raise SystemExit(INTERRUPTED) from None
             if (output_dir / RUN_FILE).is_file():
                 own_files.clean(output_dir)
-            raise KeyboardInterrupt(_how_to_go_on(output_dir, script)) from None
+            raise KeyboardInterrupt(_resume_advice(output_dir, script)) from None
 
 
-def _how_to_go_on(output_dir: Path, script: ScriptArguments) -> str:
+def _resume_advice(output_dir: Path, script: ScriptArguments) -> str:
     checkpoint = checkpoints.last_complete_checkpoint(output_dir)
     if checkpoint is None:
         return "Run the same command again; as there is no checkpoint yet, it starts from the first step."
@@ -169,9 +169,9 @@ def find_run(script: ScriptArguments, training: TrainingArguments, splits: Split
 
 
 def begin_run(run: Run) -> None:
-    """Write a run's record to its folder, once everything that can be checked before training has been.
+    """Write a run's record to its folder, after all checks that precede training.
 
-    A mistake in the arguments thus leaves nothing that the corrected command would stumble over.
+    A mistake in the arguments thus leaves nothing behind that the corrected command would stumble over.
 
     Raises:
         OSError: The folder cannot be written to.

@@ -272,7 +272,7 @@ class SeriesTrainer(Trainer):
         self.accelerator.wait_for_everyone()
 
     def restore_unlogged_loss(self) -> None:
-        """Go on with the losses that a checkpoint's training had summed up since its last log."""
+        """Restore the sum of losses between the last log and the checkpoint."""
         path = None if self._resumed_from is None else self._resumed_from / _UNLOGGED
         if path is None or not path.is_file():  # of an earlier version
             return
@@ -337,7 +337,7 @@ def data_seed(args: TrainingArguments) -> int:
 
 
 class _UnloggedLoss(TrainerCallback):
-    """Restores, once training has begun, the losses since the last log before a checkpoint."""
+    """Restores a checkpoint's unlogged losses when training begins, as Trainer resets them before."""
 
     def __init__(self, trainer: SeriesTrainer) -> None:
         self.trainer = trainer

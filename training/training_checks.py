@@ -27,8 +27,8 @@ _SETTLED: dict[str, tuple[Any, str]] = {
     "greater_is_better": (True, "A greater score is the better one"),
 }
 
-# The least value of arguments that transformers takes unchecked, and that end a run later in an error of a
-# library, or train something else than was asked for.
+# Least values of arguments that transformers does not check. Below them, a run would fail later in a library,
+# or train something other than the user asked for.
 _LEAST: dict[str, float] = {
     "learning_rate": 0,
     "weight_decay": 0,
@@ -89,7 +89,7 @@ def check_training(task: str, training: TrainingArguments) -> None:
 
 
 def check_network(model: PreTrainedModel, training: TrainingArguments) -> None:
-    """Refuse what a network cannot do, before its training begins.
+    """Refuse arguments that a network does not support, before its training begins.
 
     Raises:
         ArgumentError: Gradient checkpointing is asked for, and the network has no layers for it.
@@ -103,7 +103,7 @@ def check_network(model: PreTrainedModel, training: TrainingArguments) -> None:
 
 
 def _checkpointing(training: TrainingArguments, part: str = "") -> Any:
-    """An argument of gradient checkpointing, which newer versions of transformers call activations'."""
+    """An argument of gradient checkpointing, named activation checkpointing in newer transformers."""
     given = getattr(training, f"activation_checkpointing{part}", None)
     return given if given is not None else getattr(training, f"gradient_checkpointing{part}", None)
 
@@ -134,7 +134,7 @@ def _check_optimizer(training: TrainingArguments) -> None:
             f"({one_line(error).rstrip('.')}); expected adamw_torch or another that is."
         ) from error
     except ValueError:
-        # Of optimisers that look for layers by name, which this one has not.
+        # From optimisers that look for layers by name, which this network has not.
         return
 
 
