@@ -12,6 +12,7 @@ import datasets
 import numpy as np
 from transformers import TrainingArguments
 
+from euromine.dataset_script.build_record import BuildRecord
 from euromine.dataset_script.reading import read_dataset
 from euromine.dataset_script.splits import split_sites
 from euromine.modeling.bands import BANDS
@@ -21,7 +22,7 @@ from euromine.support.errors import ArgumentError, DatasetError, as_user_error, 
 from euromine.support.processing_levels import DataLevel
 
 from .arguments import ChangeDetectionArguments, ScriptArguments
-from .dataset_files import band_statistics, dataset_level, dataset_revision, is_simulated
+from .dataset_files import band_statistics, build_record, dataset_revision
 from .patch_series import PatchSeries
 from .sampling import EpochSampler, PairSampler, SeriesSampler
 
@@ -102,6 +103,7 @@ def read_splits(script: ScriptArguments, seed: int) -> Splits:
     pictured = scored.get("test", scored.get("validation"))
     if pictured is None:
         pictured = _of_two_years(series["train"]) if pairs else series["train"]
+    record = build_record(script)
     return Splits(
         train=train,
         validation=scored.get("validation"),
@@ -111,9 +113,9 @@ def read_splits(script: ScriptArguments, seed: int) -> Splits:
         years=max(lengths, default=0),
         statistics=band_statistics(script),
         revision=dataset_revision(script),
-        simulated=is_simulated(script),
+        simulated=record is not None and record.simulated,
         digest=digest_of({"train": train, **scored}),
-        level=_level(script),
+        level=None if record is None else _level(script, record),
     )
 
 
@@ -132,16 +134,15 @@ def _years_of(series: Mapping[str, datasets.Dataset]) -> set[int]:
     return {year for rows in series.values() for years in column(rows, "years") for year in years}
 
 
-def _level(script: ScriptArguments) -> DataLevel | None:
+def _level(script: ScriptArguments, record: BuildRecord) -> DataLevel | None:
     """The processing level of the images; mixed levels are logged as a warning."""
-    level = dataset_level(script)
-    if level == "mixed":
+    if record.level == "mixed":
         logger.warning(
             "%s: the images are of different or unknown processing levels (L1C, L2A), so the network learns "
             "from two kinds of reflectance. The dataset's card lists the sites.",
             script.dataset,
         )
-    return level
+    return record.level
 
 
 def column(rows: datasets.Dataset, name: str) -> list[Any]:

@@ -12,7 +12,6 @@ from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundE
 from euromine.dataset_script.build_record import BUILD_FILE, BuildRecord, build_record_from_bytes
 from euromine.hub.connection import HUB_ERRORS
 from euromine.support.errors import DatasetError, one_line
-from euromine.support.processing_levels import DataLevel
 
 from .arguments import ScriptArguments
 
@@ -44,27 +43,12 @@ def band_statistics(script: ScriptArguments) -> Mapping[str, Any] | None:
     return found
 
 
-def is_simulated(script: ScriptArguments) -> bool:
-    """Whether a dataset was built from a simulated archive; False for one without a build record.
+def build_record(script: ScriptArguments) -> BuildRecord | None:
+    """The record of a dataset's build; None where it has none, so that its images count as real.
 
     Raises:
         RecordError: `build.json` is damaged.
     """
-    record = _build_record(script)
-    return record is not None and record.simulated
-
-
-def dataset_level(script: ScriptArguments) -> DataLevel | None:
-    """The processing level of a dataset's images; None where it is unknown.
-
-    Raises:
-        RecordError: `build.json` is damaged.
-    """
-    record = _build_record(script)
-    return None if record is None else record.level
-
-
-def _build_record(script: ScriptArguments) -> BuildRecord | None:
     text = _text_of(script, BUILD_FILE)
     if text is None:
         return None
