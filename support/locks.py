@@ -202,7 +202,7 @@ def _write_note(descriptor: int) -> None:
     }
     with suppress(OSError):  # on a full disk the lock holds all the same
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(note).encode(), 0)
+        os.write(descriptor, json.dumps(note).encode())
 
 
 def _busy(subject: Path, descriptor: int) -> BusyError:
