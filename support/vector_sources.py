@@ -1,4 +1,4 @@
-"""Vector files of unknown origin, checked before GDAL guesses their format: some formats lead elsewhere."""
+"""Vector files of unknown origin, checked before GDAL guesses their format: some formats name other files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .zip_members import ZIP_ERRORS
 # Beginnings of formats that only refer to other files, programs or servers.
 _POINTING_SIGNS = (b"<OGRVRTDataSource", b"<OGRWFSDataSource", b"<VRTDataset", b"gdal_streamed_alg")
 _HEAD_BYTES = 1 << 16
-# GDAL reads these as archives, by their names or their first bytes; what is in them cannot be checked here.
+# GDAL reads these as archives, by their names or their first bytes; their contents cannot be checked here.
 _OTHER_ARCHIVES = (".tar", ".tgz", ".gz", ".7z", ".rar", ".svgz")
 _ARCHIVE_HEADS = (b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!")
 _MOST_MEMBERS = 10_000
@@ -29,7 +29,7 @@ def check_self_contained(source: Path, error_class: type[EuroMineError] = DataEr
         error_class: The error to raise.
 
     Raises:
-        DataError: (`error_class`) The file is such a one, is empty, or is an archive other than a zip.
+        DataError: (`error_class`) The file refers elsewhere, is empty, or is an archive other than a zip.
         FileNotFoundError: There is no such file.
     """
     if source.is_dir():
