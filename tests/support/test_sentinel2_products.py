@@ -1,4 +1,4 @@
-"""The offset of a product's numbers, by what its STAC item says."""
+"""The offset of a product's numbers by its STAC item."""
 
 import pytest
 
