@@ -44,6 +44,13 @@ def year_pairs(years: int) -> list[tuple[int, int]]:
     return list(combinations(range(years), 2))
 
 
+def check_pairs_of_years(pairs: Sequence[Sequence[int]], years: int) -> None:
+    """Refuse pairs that do not hold two indices of `years` years, with a `ValueError`."""
+    for pair in pairs:
+        if len(pair) != 2 or not all(0 <= year < years for year in pair):
+            raise ValueError(f"pairs: found {pair}; expected two indices below {years}, the number of years.")
+
+
 class ChangeDetector(MultispectralModel):
     """A network that finds the change between two dates. Subclasses implement `compare`.
 
@@ -184,11 +191,7 @@ class ChangeDetector(MultispectralModel):
         pairs = year_pairs(years) if pairs is None else list(pairs)
         if not pairs:
             raise ValueError(f"pairs: found none in a series of {years} years; expected at least one pair.")
-        for pair in pairs:
-            if len(pair) != 2 or not all(0 <= year < years for year in pair):
-                raise ValueError(
-                    f"pairs: found {pair}; expected two indices below {years}, the number of years."
-                )
+        check_pairs_of_years(pairs, years)
         if chunk is None:
             chunk = self.cpu_chunk if pixel_values.device.type == "cpu" else ACCELERATOR_CHUNK
         if chunk < 1:

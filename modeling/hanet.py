@@ -5,7 +5,7 @@ very-high-resolution remote sensing images", IEEE JSTARS 2023. Reproduces the be
 to float32 rounding.
 """
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +50,6 @@ class HANetForChangeDetection(MSPSNetForChangeDetection):
     """HANet; not symmetric in the dates, whose channels are grouped in order."""
 
     config_class = HANetConfig
-    channels_last: ClassVar[bool] = True
     reference_keys = (
         *MSPSNetForChangeDetection.reference_keys,
         *(

@@ -5,15 +5,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def check_labels(labels: Tensor, size: tuple[int, int, int], num_labels: int, ignore_index: int) -> None:
+def check_labels(labels: Tensor, size: tuple[int, ...], num_labels: int, ignore_index: int) -> None:
     """Refuse labels that the loss cannot take.
 
     Values are checked only on the CPU in eager mode: elsewhere the check would synchronise the device or
     break the graph.
 
     Args:
-        labels: (batch, height, width), int64.
-        size: Number, height and width of the images.
+        labels: (batch, height, width) or (batch, years, height, width), int64.
+        size: The shape of the images without their channels.
         num_labels: Number of classes.
         ignore_index: The label that is ignored.
 

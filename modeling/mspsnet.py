@@ -102,7 +102,7 @@ class ParallelConvs(nn.Module):
     def _of_both(self, features: Tensor, date: int) -> Tensor:
         """The same, with a call of each layer and zeros in place of the other date; slower.
 
-        Every layer is linear. What it adds to zeros is taken from the second date's summand.
+        Every layer is linear. Its response to zeros is subtracted from the second date's summand.
         """
         nothing = torch.zeros_like(features)
         dates = torch.cat((features, nothing) if date == 0 else (nothing, features), dim=1)

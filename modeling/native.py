@@ -116,7 +116,7 @@ class NativeSegmenter(PaddedModel):
 
 
 class _CapturingHook:
-    """One of transformers' hooks; a pickle leaves out what it does, and the network makes it anew."""
+    """One of transformers' hooks, pickled without its function; the network installs a new one."""
 
     def __init__(self, hook: Callable[..., None] | None = None) -> None:
         self._hook = hook

@@ -41,15 +41,15 @@ class SeriesDecoder(nn.Module):
         joined: Tensor | None = None
         for lateral, features in zip(reversed(self.lateral), reversed(maps), strict=True):
             own = lateral(features)
-            joined = own if joined is None else own + _resized(joined, own)
+            joined = own if joined is None else own + _resized(joined, own.shape[-2:])
         return self.dropout(self.smoothing(joined))
 
     def evidence(self, images: Tensor, features: Tensor) -> Tensor:
         """Padded images and the pyramid's map -> logits of mine, (images, height, width)."""
         if hasattr(self, "detail"):
-            coarse = _resized(self.narrowing(features), images)
+            coarse = _resized(self.narrowing(features), images.shape[-2:])
             features = self.refinement(torch.cat([self.detail(images), coarse], dim=1))
-        return _resized(self.mine(features), images).squeeze(1)
+        return _resized(self.mine(features), images.shape[-2:]).squeeze(1)
 
 
 class RateHead(nn.Module):
@@ -64,11 +64,10 @@ class RateHead(nn.Module):
         """(batch, steps, width, h, w) each -> logits of gain and loss, (batch, steps, 2, *size)."""
         features = torch.cat([earlier, later], dim=2).flatten(0, 1)
         logits = self.rates(F.gelu(self.joint(features)))
-        resized = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-        return resized.unflatten(0, earlier.shape[:2])
+        return _resized(logits, size).unflatten(0, earlier.shape[:2])
 
 
-def _resized(features: Tensor, like: Tensor) -> Tensor:
-    if features.shape[-2:] == like.shape[-2:]:
+def _resized(features: Tensor, size: Sequence[int]) -> Tensor:
+    if tuple(features.shape[-2:]) == tuple(size):
         return features
-    return F.interpolate(features, size=like.shape[-2:], mode="bilinear", align_corners=False)
+    return F.interpolate(features, size=tuple(size), mode="bilinear", align_corners=False)

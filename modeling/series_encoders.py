@@ -4,7 +4,7 @@ Xie et al., "SegFormer", NeurIPS 2021 (MiT); Liu et al., "A ConvNet for the 2020
 et al., "Deep residual learning", CVPR 2016, with SSL4EO-S12's weights for Sentinel-2 (Wang et al., 2023).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -21,7 +21,6 @@ from transformers import (
 from .pretrained import EncoderWeights, is_encoder
 from .resnet import ResNet, resnet_weights
 from .segformer import use_quick_layers
-from .stem import load_checkpoint
 
 _MIT_FIELDS: dict[str, dict[str, Any]] = {
     "mit-b0": {"depths": [2, 2, 2, 2], "hidden_sizes": [32, 64, 160, 256]},
@@ -47,25 +46,12 @@ class SeriesEncoder(nn.Module):
     widths: tuple[int, ...]
     checkpoints: tuple[str, ...] = ()
 
-    def reads(self, source: str) -> bool:
-        """Whether a source is a checkpoint of transformers for this encoder alone."""
-        return False
-
-    def load(self, source: str, bands: Sequence[str], stem_init: str | None) -> None:
-        """Load such a checkpoint.
-
-        Raises:
-            ValueError: It does not fit (`stem.load_checkpoint`).
-            OSError: It cannot be found or read.
-        """
-        raise NotImplementedError(f"{type(self).__name__} does not implement load")
-
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(batch, channels, height, width), sides multiples of 32 -> four maps, finest first."""
         raise NotImplementedError(f"{type(self).__name__} does not implement forward")
 
 
-class _TransformersEncoder(SeriesEncoder):
+class TransformersEncoder(SeriesEncoder):
     """An encoder that is one of transformers' networks."""
 
     network: PreTrainedModel
@@ -80,12 +66,8 @@ class _TransformersEncoder(SeriesEncoder):
             return False  # loading it raises the error
         return stored.get("model_type") == self.network.config.model_type
 
-    def load(self, source: str, bands: Sequence[str], stem_init: str | None) -> None:
-        """Load a checkpoint of this encoder, adapting its first layer to `bands`."""
-        load_checkpoint(self.network, source, bands, stem_init)
 
-
-class MixTransformer(_TransformersEncoder):
+class MixTransformer(TransformersEncoder):
     """MiT, SegFormer's encoder."""
 
     network: SegformerModel
@@ -106,7 +88,7 @@ class MixTransformer(_TransformersEncoder):
         return tuple(maps)
 
 
-class ConvNext(_TransformersEncoder):
+class ConvNext(TransformersEncoder):
     """ConvNeXt, whose last normalisation is not used."""
 
     network: ConvNextModel

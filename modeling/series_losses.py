@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .change_detection import year_pairs
-from .temporal_chain import log_likelihood
+from .temporal_chain import ChainPosterior
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,7 @@ def pair_weights(years: Tensor, decay: float) -> Tensor:
 
 def series_loss(
     weights: LossWeights,
-    potentials: Tensor,
-    transitions: Tensor,
+    posterior: ChainPosterior,
     logits: Tensor,
     change_logits: Tensor | None,
     labels: Tensor,
@@ -120,8 +119,7 @@ def series_loss(
 
     Args:
         weights: Weights of the terms.
-        potentials: (batch, years, 2, height, width), the chain's evidence.
-        transitions: (batch, years - 1, 2, 2, height, width).
+        posterior: The chain of each pixel.
         logits: Log marginals, (batch, years, 2, height, width).
         change_logits: Log probabilities of change between all pairs, in the order of `year_pairs`; None
             leaves that term out.
@@ -142,7 +140,7 @@ def series_loss(
         total = total + weights.dice * soft_dice_loss(logits, labels, valid)
     if weights.likelihood:
         certain = torch.where(edges, ignore_index, labels) if weights.edge < 1 else labels
-        likelihood = log_likelihood(potentials, transitions, certain, ignore_index)
+        likelihood = posterior.log_likelihood(certain, ignore_index)
         total = total - weights.likelihood * likelihood.sum() / (certain != ignore_index).sum().clamp(min=1)
     if weights.pair and change_logits is not None:
         total = total + weights.pair * _pair_loss(weights, change_logits, labels, certainty, years)

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from transformers.utils.generic import ModelOutput
 
-from .change_detection import year_pairs
+from .change_detection import check_pairs_of_years, year_pairs
 from .configuration import MultispectralConfig
 from .losses import check_labels
 from .pretrained import EncoderWeights, PretrainedEncoderModel
 from .series_losses import LossWeights, series_loss
-from .temporal_chain import log_change_probabilities, log_marginals, most_likely_path
+from .temporal_chain import ChainPosterior, most_likely_path
 
 
 class SeriesConfig(MultispectralConfig):
@@ -139,20 +139,15 @@ class SeriesModel(PretrainedEncoderModel):
                 does not hold two indices of years.
         """
         years = self._checked_years(pixel_values, years, mask)
-        ignored = self.ignore_index
         batch, count, _, height, width = pixel_values.shape
         if labels is not None:
-            if tuple(labels.shape) != (batch, count, height, width):
-                raise ValueError(
-                    f"labels: found the shape {tuple(labels.shape)}; expected "
-                    f"{(batch, count, height, width)} as of the images."
-                )
-            check_labels(labels.flatten(0, 1), (batch * count, height, width), self.num_labels, ignored)
+            check_labels(labels, (batch, count, height, width), self.num_labels, self.ignore_index)
         asked = None if pairs is None else _checked_pairs(pairs, count)
         evidence = self.evidence(pixel_values, years, mask)
-        logits = log_marginals(evidence.potentials, evidence.transitions)
-        changes = None if asked is None else _change_logits(evidence, asked)
-        loss = None if labels is None else self._loss(evidence, logits, labels, years, mask)
+        posterior = ChainPosterior.of(evidence.potentials, evidence.transitions)
+        logits = posterior.log_marginals()
+        changes = None if asked is None else posterior.log_change_probabilities(asked)
+        loss = None if labels is None else self._loss(posterior, logits, labels, years, mask)
         return SeriesOutput(loss=loss, logits=logits, change_logits=changes)
 
     def predict_footprints(
@@ -207,24 +202,24 @@ class SeriesModel(PretrainedEncoderModel):
         if chunk is not None and chunk < 1:
             raise ValueError(f"chunk: found {chunk}; expected at least 1 pair at a time.")
         evidence = self.evidence(pixel_values, years, mask)
+        posterior = ChainPosterior.of(evidence.potentials, evidence.transitions)
+        step = len(asked) if chunk is None else chunk
         results = []
-        for start in range(0, len(asked), chunk or len(asked)):
-            logits = _change_logits(evidence, asked[start : start + (chunk or len(asked))])
+        for start in range(0, len(asked), step):
+            logits = posterior.log_change_probabilities(asked[start : start + step])
             results.append(logits if transform is None else transform(logits))
         return torch.cat(results, dim=1)
 
     def _loss(
-        self, evidence: Evidence, logits: Tensor, labels: Tensor, years: Tensor, mask: Tensor | None
+        self, posterior: ChainPosterior, logits: Tensor, labels: Tensor, years: Tensor, mask: Tensor | None
     ) -> Tensor:
         ignored = self.ignore_index
         if mask is not None:
             labels = labels.masked_fill(~mask[..., None, None], ignored)
         weights = LossWeights.of(self.config)
         every = year_pairs(labels.shape[1])
-        changes = _change_logits(evidence, every) if every and weights.pair else None
-        return series_loss(
-            weights, evidence.potentials, evidence.transitions, logits, changes, labels, years, ignored
-        )
+        changes = posterior.log_change_probabilities(every) if every and weights.pair else None
+        return series_loss(weights, posterior, logits, changes, labels, years, ignored)
 
     def _checked_years(self, pixel_values: Tensor, years: Tensor | None, mask: Tensor | None) -> Tensor:
         """Years of each series; values are checked only on the CPU and outside of graphs, as for labels."""
@@ -253,16 +248,9 @@ class SeriesModel(PretrainedEncoderModel):
         return years
 
 
-def _change_logits(evidence: Evidence, pairs: Sequence[tuple[int, int]]) -> Tensor:
-    return log_change_probabilities(evidence.potentials, evidence.transitions, pairs)
-
-
 def _checked_pairs(pairs: Sequence[tuple[int, int]], years: int) -> list[tuple[int, int]]:
     """Pairs of indices of years; `ValueError` where there are none or one does not fit."""
-    checked = [(int(pair[0]), int(pair[1])) for pair in pairs if len(pair) == 2]
-    if not checked or len(checked) < len(pairs):
+    if not len(pairs):
         raise ValueError(f"pairs: found {list(pairs)}; expected at least one pair of two indices.")
-    for pair in checked:
-        if not all(0 <= index < years for index in pair):
-            raise ValueError(f"pairs: found {pair}; expected two indices below {years}, the number of years.")
-    return checked
+    check_pairs_of_years(pairs, years)
+    return [(int(first), int(second)) for first, second in pairs]

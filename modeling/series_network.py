@@ -1,10 +1,10 @@
 """EuroMine Series: one network for all years of a place; maps and changes come from one chain per pixel.
 
-An encoder sees each year; attention over the years joins what it finds at three coarse scales, a temporal
-convolution at the finest; a narrow feature pyramid (Lin et al., CVPR 2017) decodes each year. Two heads give
-each year's evidence for a mine and the rates of gain and loss between neighbouring years: the potentials and
-transitions of an exact two-state chain (`temporal_chain.py`), which gives the probability of a mine in each
-year and of a change between any two.
+An encoder sees each year; attention over the years joins its maps at three coarse scales, a temporal
+convolution those at the finest; a narrow feature pyramid (Lin et al., CVPR 2017) decodes each year. Two heads
+give each year's evidence for a mine and the rates of gain and loss between neighbouring years: the potentials
+and transitions of an exact two-state chain (`temporal_chain.py`), which gives the probability of a mine in
+each year and of a change between any two.
 
 All temporal layers are residual and begin at zero, so at the start each year's evidence is that of a network
 for single images.
@@ -18,12 +18,20 @@ from transformers import initialization as init
 
 from .pretrained import EncoderWeights, is_encoder
 from .series_decoder import RateHead, SeriesDecoder
-from .series_encoders import build_encoder, encoder_weights
+from .series_encoders import TransformersEncoder, build_encoder, encoder_weights
 from .series_model import Evidence, SeriesConfig, SeriesModel
+from .stem import load_checkpoint
 from .temporal_chain import annual_rates, indifferent_transitions, log_transitions
-from .temporal_layers import ImagePacking, NeighbouringYears, TemporalBlock, TemporalConvolution, years_at
+from .temporal_layers import (
+    ImagePacking,
+    NeighbouringYears,
+    TemporalBlock,
+    TemporalConvolution,
+    years_at,
+    years_since_first,
+)
 
-# A logit of -3 is an annual rate of 2 %: of the order of what mines gain in a year.
+# A logit of -3 is an annual rate of 2 %, the order of magnitude of a mine's growth.
 _INITIAL_RATE = -3.0
 
 
@@ -88,10 +96,11 @@ class EuroMineSeries(SeriesModel):
         super()._init_weights(module)
         temporal = [*self.attention, *filter(None, (self.convolution,))]
         if any(module is each for layer in temporal for each in layer.zero_layers):
-            init.zeros_(module.weight)  # type: ignore[arg-type]
-            init.zeros_(module.bias)  # type: ignore[arg-type]
+            for parameter in module.parameters():
+                init.zeros_(parameter)
         elif self.rate_head is not None and module is self.rate_head.rates:
-            init.constant_(module.bias, _INITIAL_RATE)  # type: ignore[arg-type]
+            assert self.rate_head.rates.bias is not None
+            init.constant_(self.rate_head.rates.bias, _INITIAL_RATE)
 
     def pretrained_encoders(self) -> dict[str, EncoderWeights]:
         """Published weights of an encoder that is not one of transformers'."""
@@ -109,8 +118,8 @@ class EuroMineSeries(SeriesModel):
             ValueError: The weights do not fit.
             OSError: The weights cannot be found or read.
         """
-        if self.encoder.reads(source):
-            self.encoder.load(source, self.config.bands, stem_init)
+        if isinstance(self.encoder, TransformersEncoder) and self.encoder.reads(source):
+            load_checkpoint(self.encoder.network, source, self.config.bands, stem_init)
             self.config.stem_init = stem_init
         elif is_encoder(source) and not self.pretrained_encoders():
             raise ValueError(
@@ -124,7 +133,7 @@ class EuroMineSeries(SeriesModel):
         batch, count, _, height, width = pixel_values.shape
         images = self.pad(pixel_values.flatten(0, 1))
         present = torch.ones_like(years, dtype=torch.bool) if mask is None else mask
-        packed = ImagePacking.of(present if mask is not None else None, batch, count)
+        packed = ImagePacking.of(mask, batch, count)
         images = packed.chosen(images)
         neighbours = NeighbouringYears.of(present)
         maps = [packed.unpacked(features) for features in self.encoder(images)]
@@ -142,11 +151,9 @@ class EuroMineSeries(SeriesModel):
         if self.convolution is not None:
             finest = self.convolution(finest, neighbours)
         if self.attention:
-            # Relative to the first image, so that years without images before it change nothing.
-            last = years.amax(dim=1, keepdim=True)
-            first = (years if mask is None else torch.where(mask, years, last)).amin(dim=1, keepdim=True)
+            relative = years_since_first(years, mask)
             coarse = [
-                block(features, years - first, mask)
+                block(features, relative, mask)
                 for block, features in zip(self.attention, coarse, strict=True)
             ]
         return [finest, *coarse]

@@ -9,6 +9,7 @@ pixels: the probability of each year's state, of a change between any two years,
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from torch import Tensor
 # matrix exist; above zero, so that no path is impossible.
 SMALLEST_RATE = 1e-6
 LARGEST_RATE = 0.45
-# The logarithm of what is impossible: exp gives exactly 0, and gradients stay finite.
+# Log-probability of an impossible state: exp gives exactly 0, and gradients stay finite.
 _IMPOSSIBLE = -1e4
 
 
@@ -52,7 +53,7 @@ def log_transitions(gain: Tensor, loss: Tensor, gaps: Tensor) -> Tensor:
 
 
 def indifferent_transitions(shape: Sequence[int], like: Tensor) -> Tensor:
-    """Transitions after which both states are equally likely, whatever was before.
+    """Transitions after which both states are equally likely, independently of the state before.
 
     Args:
         shape: (batch, steps, height, width).
@@ -101,67 +102,82 @@ def backward_messages(potentials: Tensor, transitions: Tensor) -> Tensor:
     return torch.stack(messages[::-1], dim=1)
 
 
-def log_marginals(potentials: Tensor, transitions: Tensor) -> Tensor:
-    """Logarithms of the probability of each year's state, (batch, years, 2, height, width)."""
-    sums = forward_messages(potentials, transitions) + backward_messages(potentials, transitions)
-    return sums.log_softmax(dim=2)
+@dataclass(frozen=True)
+class ChainPosterior:
+    """The chain given the evidence of all years; its messages serve every question about it.
 
-
-def log_change_probabilities(
-    potentials: Tensor, transitions: Tensor, pairs: Sequence[tuple[int, int]]
-) -> Tensor:
-    """Logarithms of the probability that two years have the same state, or another.
-
-    Given the whole series, the states are again a Markov chain, whose transition matrices multiply.
-
-    Args:
+    Attributes:
         potentials: As in `forward_messages`.
         transitions: As in `forward_messages`.
-        pairs: Indices of two years each, the earlier first or later; equal years have the same state.
-
-    Returns:
-        (batch, pairs, 2, height, width): no change, change.
+        forward: Forward messages.
+        backward: Backward messages.
     """
-    after = backward_messages(potentials, transitions)
-    marginals = (forward_messages(potentials, transitions) + after).log_softmax(dim=2)
-    # (batch, years - 1, 2, 2, height, width): the next state given a state and all observations.
-    following = (potentials[:, 1:] + after[:, 1:]).unsqueeze(2)
-    steps = (transitions + following).log_softmax(dim=3)
-    asked = {(min(pair), max(pair)) for pair in pairs}
-    found: dict[tuple[int, int], Tensor] = {}
-    for first in sorted({first for first, last in asked if first < last}):
-        joint = marginals[:, first].unsqueeze(2) + steps[:, first]
-        for last in range(first + 1, max(last for start, last in asked if start == first) + 1):
-            if last > first + 1:
-                joint = torch.logsumexp(joint.unsqueeze(3) + steps[:, last - 1].unsqueeze(1), dim=2)
-            if (first, last) in asked:
-                same = torch.logaddexp(joint[:, 0, 0], joint[:, 1, 1])
-                other = torch.logaddexp(joint[:, 0, 1], joint[:, 1, 0])
-                found[first, last] = torch.stack([same, other], dim=1)
-    for first, last in asked:
-        if first == last:
-            same = torch.zeros_like(marginals[:, 0, 0])
-            found[first, last] = torch.stack([same, torch.full_like(same, _IMPOSSIBLE)], dim=1)
-    return torch.stack([found[min(pair), max(pair)] for pair in pairs], dim=1)
 
+    potentials: Tensor
+    transitions: Tensor
+    forward: Tensor
+    backward: Tensor
 
-def log_likelihood(potentials: Tensor, transitions: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
-    """Logarithm of the probability of labelled states, summed over the states of ignored years.
+    @classmethod
+    def of(cls, potentials: Tensor, transitions: Tensor) -> "ChainPosterior":
+        """Pass the messages of a chain."""
+        return cls(
+            potentials,
+            transitions,
+            forward_messages(potentials, transitions),
+            backward_messages(potentials, transitions),
+        )
 
-    Args:
-        potentials: As in `forward_messages`.
-        transitions: As in `forward_messages`.
-        labels: (batch, years, height, width), int64, 0, 1 or `ignore_index`.
-        ignore_index: The label of an unknown state.
+    def log_marginals(self) -> Tensor:
+        """Logarithms of the probability of each year's state, (batch, years, 2, height, width)."""
+        return (self.forward + self.backward).log_softmax(dim=2)
 
-    Returns:
-        (batch, height, width), at most 0; 0 where no year is labelled.
-    """
-    states = torch.arange(2, device=labels.device)[:, None, None]
-    excluded = (labels.unsqueeze(2) != states) & (labels != ignore_index).unsqueeze(2)
-    labelled = potentials.masked_fill(excluded, _IMPOSSIBLE)
-    sums = [forward_messages(each, transitions)[:, -1].logsumexp(dim=1) for each in (labelled, potentials)]
-    return (sums[0] - sums[1]).clamp(max=0)
+    def log_change_probabilities(self, pairs: Sequence[tuple[int, int]]) -> Tensor:
+        """Logarithms of the probability that two years have the same state, or another.
+
+        Given the whole series, the states are again a Markov chain, whose transition matrices multiply.
+
+        Args:
+            pairs: Indices of two years each, the earlier first or later; equal years have the same state.
+
+        Returns:
+            (batch, pairs, 2, height, width): no change, change.
+        """
+        marginals = self.log_marginals()
+        # (batch, years - 1, 2, 2, height, width): the next state given a state and all observations.
+        following = (self.potentials[:, 1:] + self.backward[:, 1:]).unsqueeze(2)
+        steps = (self.transitions + following).log_softmax(dim=3)
+        asked = {(min(pair), max(pair)) for pair in pairs}
+        found: dict[tuple[int, int], Tensor] = {}
+        for first in sorted({first for first, last in asked if first < last}):
+            joint = marginals[:, first].unsqueeze(2) + steps[:, first]
+            for last in range(first + 1, max(last for start, last in asked if start == first) + 1):
+                if last > first + 1:
+                    joint = torch.logsumexp(joint.unsqueeze(3) + steps[:, last - 1].unsqueeze(1), dim=2)
+                if (first, last) in asked:
+                    same = torch.logaddexp(joint[:, 0, 0], joint[:, 1, 1])
+                    other = torch.logaddexp(joint[:, 0, 1], joint[:, 1, 0])
+                    found[first, last] = torch.stack([same, other], dim=1)
+        for first, last in asked:
+            if first == last:
+                same = torch.zeros_like(marginals[:, 0, 0])
+                found[first, last] = torch.stack([same, torch.full_like(same, _IMPOSSIBLE)], dim=1)
+        return torch.stack([found[min(pair), max(pair)] for pair in pairs], dim=1)
+
+    def log_likelihood(self, labels: Tensor, ignore_index: int) -> Tensor:
+        """Logarithm of the probability of labelled states, summed over the states of ignored years.
+
+        Args:
+            labels: (batch, years, height, width), int64, 0, 1 or `ignore_index`.
+            ignore_index: The label of an unknown state.
+
+        Returns:
+            (batch, height, width), at most 0; 0 where no year is labelled.
+        """
+        states = torch.arange(2, device=labels.device)[:, None, None]
+        excluded = (labels.unsqueeze(2) != states) & (labels != ignore_index).unsqueeze(2)
+        labelled = forward_messages(self.potentials.masked_fill(excluded, _IMPOSSIBLE), self.transitions)
+        return (labelled[:, -1].logsumexp(dim=1) - self.forward[:, -1].logsumexp(dim=1)).clamp(max=0)
 
 
 def most_likely_path(potentials: Tensor, transitions: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Periods of the year embedding, in years: from what two neighbouring years tell apart to several decades.
+# Periods of the year embedding, in years: the shortest separates neighbouring years, the longest decades.
 SHORTEST_PERIOD = 4.0
 LONGEST_PERIOD = 128.0
 
@@ -99,6 +99,20 @@ def years_at(features: Tensor, index: Tensor) -> Tensor:
     return torch.where((index >= 0)[..., None, None, None], chosen, 0.0)
 
 
+def years_since_first(years: Tensor, mask: Tensor | None) -> Tensor:
+    """Years relative to the first image's, so that years without images before it change nothing.
+
+    Args:
+        years: (batch, years), int64, ascending.
+        mask: (batch, years), bool, False where a year has no image; None if all have one.
+
+    Returns:
+        The same shape; negative before the first image.
+    """
+    last = years.amax(dim=1, keepdim=True)
+    return years - (years if mask is None else torch.where(mask, years, last)).amin(dim=1, keepdim=True)
+
+
 def year_embedding(years: Tensor, width: int) -> Tensor:
     """Sines and cosines of years, with periods from 4 to 128 years (Vaswani et al., NeurIPS 2017).
 
@@ -143,7 +157,7 @@ class TemporalBlock(nn.Module):
         self.outer = nn.Linear(2 * width, width)
 
     @property
-    def zero_layers(self) -> tuple[nn.Module, ...]:
+    def zero_layers(self) -> tuple[nn.Linear, ...]:
         """Layers that begin at zero."""
         return self.output, self.outer
 
@@ -188,7 +202,7 @@ class TemporalConvolution(nn.Module):
         self.output = nn.Conv2d(width, width, 1)
 
     @property
-    def zero_layers(self) -> tuple[nn.Module, ...]:
+    def zero_layers(self) -> tuple[nn.Conv2d, ...]:
         """Layers that begin at zero."""
         return (self.output,)
 

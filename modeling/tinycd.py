@@ -77,7 +77,7 @@ class MixingBlock(nn.Module):
         """The map (batch, channels, height, width) of date 0 or 1 -> its summand of the same shape."""
         conv = self.mix.conv
         if not is_plain(conv):
-            # What the layer adds to zeros, its bias, is counted with the first date.
+            # The layer's response to zeros, its bias, counts with the first date.
             both = torch.stack((features, features), dim=2)
             both[:, :, 1 - date] = 0
             summand = conv(both.flatten(1, 2))

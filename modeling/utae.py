@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from .series_model import Evidence, SeriesConfig, SeriesModel
 from .temporal_chain import indifferent_transitions
+from .temporal_layers import years_since_first
 
 _GROUPS = 4
 _DAYS = 365
@@ -176,9 +177,8 @@ class UTAE(SeriesModel):
         skips = [self.stem(images)]
         for block in self.down:
             skips.append(block(skips[-1]))
-        first = (years if mask is None else torch.where(mask, years, years.amax())).amin(dim=1, keepdim=True)
         coarsest = skips.pop().unflatten(0, (batch, count))
-        mixed, weights = self.temporal_encoder(coarsest, years - first, mask)
+        mixed, weights = self.temporal_encoder(coarsest, years_since_first(years, mask), mask)
         features = mixed.flatten(0, 1)
         for block, skip in zip(self.up, reversed(skips), strict=True):
             features = block(features, _mixed_by(weights, skip.unflatten(0, (batch, count))))

@@ -20,7 +20,7 @@ from euromine.modeling.series_losses import (
 )
 from euromine.modeling.series_model import SeriesModel
 from euromine.modeling.series_network import EuroMineSeries, EuroMineSeriesConfig
-from euromine.modeling.temporal_chain import log_marginals
+from euromine.modeling.temporal_chain import ChainPosterior
 from euromine.modeling.utae import UTAE, UTAEConfig
 
 MIT = {"depths": [1, 1, 1, 1], "hidden_sizes": [8, 16, 16, 32], "num_attention_heads": [1, 2, 2, 4]}
@@ -369,15 +369,15 @@ def test_each_term_can_be_left_out(network, images):
     years = torch.arange(5).expand(2, 5)
     with torch.no_grad():
         evidence = network.evidence(images, years, None)
-        logits = log_marginals(evidence.potentials, evidence.transitions)
+        posterior = ChainPosterior.of(evidence.potentials, evidence.transitions)
+        logits = posterior.log_marginals()
         changes = network.predict_series(images)
 
     def loss(**terms: float) -> float:
         weights = {"cross_entropy": 0.0, "dice": 0.0, "likelihood": 0.0, "pair": 0.0, **terms}
         return series_loss(
             LossWeights(**weights, pair_decay=0.5, edge=1.0),
-            evidence.potentials,
-            evidence.transitions,
+            posterior,
             logits,
             changes,
             labels,

@@ -10,10 +10,8 @@ from torch import Tensor
 from euromine.modeling.temporal_chain import (
     LARGEST_RATE,
     SMALLEST_RATE,
+    ChainPosterior,
     annual_rates,
-    log_change_probabilities,
-    log_likelihood,
-    log_marginals,
     log_transitions,
     most_likely_path,
 )
@@ -57,14 +55,14 @@ def paths(chain) -> dict[tuple[int, ...], Tensor]:
 
 
 def test_marginals_are_the_sum_over_all_paths(chain, paths):
-    found = log_marginals(*chain).exp()
+    found = ChainPosterior.of(*chain).log_marginals().exp()
     for year, state in product(range(YEARS), (0, 1)):
         expected = sum(weight for path, weight in paths.items() if path[year] == state)
         torch.testing.assert_close(found[:, year, state], expected, rtol=1e-10, atol=1e-12)
 
 
 def test_changes_between_any_two_years_are_the_sum_over_all_paths(chain, paths):
-    found = log_change_probabilities(*chain, PAIRS).exp()
+    found = ChainPosterior.of(*chain).log_change_probabilities(PAIRS).exp()
     for number, (first, last) in enumerate(PAIRS):
         expected = sum(weight for path, weight in paths.items() if path[first] != path[last])
         torch.testing.assert_close(found[:, number, 1], expected, rtol=1e-9, atol=1e-12)
@@ -72,8 +70,8 @@ def test_changes_between_any_two_years_are_the_sum_over_all_paths(chain, paths):
 
 
 def test_pairs_may_be_few_repeated_reversed_or_of_one_year(chain):
-    every = log_change_probabilities(*chain, PAIRS)
-    some = log_change_probabilities(*chain, [(4, 1), (0, 5), (1, 4), (2, 2)])
+    every = ChainPosterior.of(*chain).log_change_probabilities(PAIRS)
+    some = ChainPosterior.of(*chain).log_change_probabilities([(4, 1), (0, 5), (1, 4), (2, 2)])
     at = {pair: number for number, pair in enumerate(PAIRS)}
     torch.testing.assert_close(some[:, :3], every[:, [at[1, 4], at[0, 5], at[1, 4]]], rtol=0, atol=0)
     assert torch.equal(some[:, 3, 0].exp(), torch.ones(2, 3, 4, dtype=torch.float64))
@@ -85,7 +83,7 @@ def test_the_likelihood_sums_over_the_states_of_ignored_years(chain, paths):
     labels = torch.randint(0, 3, (2, YEARS, 3, 4), generator=generator)
     labels[labels == 2] = 255
     labels[0, :, 0, 0] = 255
-    found = log_likelihood(*chain, labels, 255).exp()
+    found = ChainPosterior.of(*chain).log_likelihood(labels, 255).exp()
     expected = torch.zeros(2, 3, 4, dtype=torch.float64)
     for path, weight in paths.items():
         states = torch.tensor(path)[None, :, None, None]
@@ -125,11 +123,11 @@ def test_gradients_are_those_of_finite_differences():
     gaps = torch.tensor([[1, 2, 5]])
 
     def outputs(potentials: Tensor, logits: Tensor) -> tuple[Tensor, ...]:
-        transitions = log_transitions(*annual_rates(logits), gaps)
+        posterior = ChainPosterior.of(potentials, log_transitions(*annual_rates(logits), gaps))
         return (
-            log_marginals(potentials, transitions),
-            log_change_probabilities(potentials, transitions, [(0, 1), (0, 3), (1, 3)]),
-            log_likelihood(potentials, transitions, labels, 255),
+            posterior.log_marginals(),
+            posterior.log_change_probabilities([(0, 1), (0, 3), (1, 3)]),
+            posterior.log_likelihood(labels, 255),
         )
 
     assert torch.autograd.gradcheck(outputs, (potentials, logits))
@@ -146,9 +144,9 @@ def test_float32_is_near_float64_with_evidence_of_any_strength(size):
     found = []
     for dtype in (torch.float32, torch.float64):
         transitions = log_transitions(*annual_rates(logits.to(dtype)), gaps)
-        evidence = potentials.to(dtype)
-        changes = log_change_probabilities(evidence, transitions, [*combinations(range(10), 2)])
-        found.append((log_marginals(evidence, transitions).exp(), changes.exp()))
+        posterior = ChainPosterior.of(potentials.to(dtype), transitions)
+        changes = posterior.log_change_probabilities([*combinations(range(10), 2)])
+        found.append((posterior.log_marginals().exp(), changes.exp()))
     for single, double in zip(*found, strict=True):
         torch.testing.assert_close(single.double(), double, rtol=0, atol=1e-4)
     (found[0][0].sum() + found[0][1][:, :, 1].sum()).backward()
@@ -158,8 +156,8 @@ def test_float32_is_near_float64_with_evidence_of_any_strength(size):
 
 def test_where_two_maps_agree_a_change_is_less_likely_than_not(chain):
     """Rates below one half tie the years, so a change map never contradicts two equal footprint maps."""
-    states = log_marginals(*chain).argmax(dim=2)
-    changes = log_change_probabilities(*chain, PAIRS).argmax(dim=2).bool()
+    states = ChainPosterior.of(*chain).log_marginals().argmax(dim=2)
+    changes = ChainPosterior.of(*chain).log_change_probabilities(PAIRS).argmax(dim=2).bool()
     for number, (first, last) in enumerate(PAIRS):
         assert not (changes[:, number] & (states[:, first] == states[:, last])).any()
     assert changes.any()
