@@ -1,4 +1,4 @@
-"""What to acquire for a site: years, months, catalogue, level, and how to compose."""
+"""Options of an acquisition: years, months, catalogue, level, and the composition of each year."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _LARGEST_MARGIN = 50_000.0
 
 @dataclass(frozen=True, kw_only=True)
 class AcquisitionOptions:
-    """What to acquire for a site.
+    """Options of an acquisition, the same for each of its sites.
 
     Attributes:
         years: The years.
         months: The months of each year, from 1 to 12.
         catalogue: "earth-search", "planetary-computer", or the URL of a STAC API.
         level: "l2a", at the surface, or "l1c", above the atmosphere.
-        scenes: How many satellite passes to compose, the clearest ones.
-        fill: What to do with pixels that no pass shows clearly: "least-cloudy" takes them from the clearest
-            pass with data, "nodata" leaves them out.
+        scenes: The number of satellite passes to compose, the clearest ones.
+        fill: "least-cloudy" takes pixels that no pass shows clearly from the clearest pass with data;
+            "nodata" leaves them out.
         margin: Metres to add around the outline.
         radar: Acquire backscatter, too.
     """
@@ -49,7 +49,7 @@ class AcquisitionOptions:
         """Check the options.
 
         Raises:
-            ArgumentError: One does not fit.
+            ArgumentError: One is out of range, or unknown.
         """
         _check_years(self.years)
         if not self.months or not set(self.months) <= set(range(1, 13)):

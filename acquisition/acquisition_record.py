@@ -1,4 +1,4 @@
-"""`acquisition.json`, the record of a site, and the tag of each of its images: what made every pixel."""
+"""`acquisition.json`, the record of a site, and its copy in each image: the provenance of all pixels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from euromine.support.errors import RecordError
 from euromine.support.processing_levels import Level
 from euromine.support.records import read_record, record_from_bytes, record_to_json
 
-from .scene_items import SceneItem
+from .scene_items import CatalogueItem
 from .site_grids import SiteGrid
 
 RECORD_FILE = "acquisition.json"
@@ -27,30 +27,13 @@ _METHOD = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class UsedItem:
-    """An item whose pixels are in an image. The fields are those of `SceneItem`."""
-
-    id: str
-    catalogue: str
-    collection: str
-    time: str
-    platform: str
-    tile: str
-    sensing: str
-    baseline: str
-    version: str
-    offset: int
-    orbit: int
+class UsedItem(CatalogueItem):
+    """An item whose pixels are in an image."""
 
     @classmethod
-    def of(cls, item: SceneItem) -> UsedItem:
+    def of(cls, item: CatalogueItem) -> UsedItem:
         """The record of an item."""
         return cls(**{name: getattr(item, name) for name in cls.__dataclass_fields__})
-
-    @property
-    def data(self) -> tuple[str, str, str]:
-        """As `SceneItem.data`."""
-        return self.tile, self.platform, self.sensing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,17 +51,17 @@ class UsedPass:
 
 @dataclass(frozen=True, kw_only=True)
 class YearRecord:
-    """What made the pixels of an image.
+    """Provenance of an image's pixels.
 
     Attributes:
         year: The year.
-        digest: Of the grid, the settings and the items, which alone decide on the pixels.
+        digest: Of the grid, the settings and the items, which alone determine the pixels.
         level: The processing level, None for radar.
         passes: The clearest first.
-        clear_counts: How many pixels so many passes show clearly.
-        filled_share: The share of pixels that none does, filled from the clearest pass with data.
+        clear_counts: The number of pixels by the number of passes that show them clearly.
+        filled_share: The share of pixels that no pass shows clearly, filled from the clearest with data.
         empty_share: The share of pixels without data.
-        refused: Sentences on items that were found and not used.
+        refused: Sentences on items that were found but could not be used.
         sha256: Of the image's file; "" in its own tag.
     """
 
@@ -100,13 +83,13 @@ class YearRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class SiteSettings:
-    """What is the same in all years of a site, so that they can be compared.
+    """Settings shared by all years of a site, so that they can be compared.
 
     Attributes:
         level: The processing level.
         months: The months.
-        scenes: How many passes.
-        fill: What becomes of pixels that none shows clearly.
+        scenes: The number of passes.
+        fill: The treatment of pixels that no pass shows clearly.
         margin: Metres around the outline.
         outline: The outline as GeoJSON, in degrees.
     """
@@ -125,10 +108,10 @@ class AcquisitionRecord:
 
     Attributes:
         site: The site's name.
-        settings: What is the same in all years.
+        settings: Shared by all years.
         grid: The grid of all images.
         years: The images, by year.
-        missing_years: Years that were asked for and have no scene.
+        missing_years: Requested years without a scene.
         radar_orbit: The relative orbit of all images of radar; None without any.
         radar_years: The images of radar, by year.
     """
@@ -151,7 +134,7 @@ class AcquisitionRecord:
         return replace(self, years=known, missing_years=missing)
 
     def without_year(self, year: int) -> AcquisitionRecord:
-        """The record with a year told missing."""
+        """The record with a year among the missing ones."""
         return replace(self, missing_years=tuple(sorted({*self.missing_years, year})))
 
 
@@ -171,7 +154,7 @@ def read_acquisition(folder: Path) -> AcquisitionRecord | None:
 def year_digest(
     grid: SiteGrid, settings: SiteSettings, kind: str, passes: Sequence[Sequence[UsedItem]]
 ) -> str:
-    """A digest of all that decides on the pixels of an image.
+    """A digest of all that determines the pixels of an image.
 
     Args:
         grid: Of the site.
@@ -207,10 +190,10 @@ def file_digest(path: Path) -> str:
 
 
 def check_settings(found: SiteSettings, asked: SiteSettings, path: Path) -> None:
-    """Refuse settings other than those of the years that a site has already.
+    """Refuse settings other than those of a site's earlier years.
 
     Raises:
-        RecordError: One is another.
+        RecordError: One differs.
     """
     for name, option in (
         ("outline", "area"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +18,8 @@ from .acquisition_record import UsedItem, UsedPass, YearRecord, file_digest, yea
 from .cog_writing import image_draft
 from .composites import NO_BACKSCATTER, mean_power
 from .remote_rasters import RemoteFile, read_on_grid
-from .scene_items import POLARISATIONS, RefusedItemError, SceneItem, passes
-from .scene_reading import CACHE_BYTES, PART, read_ahead
+from .scene_items import POLARISATIONS, SceneItem, passes
+from .scene_reading import CACHE_BYTES, PART, read_ahead, without_refused
 from .site_grids import SiteGrid
 from .site_plans import SitePlan
 from .year_images import Progress
@@ -28,47 +30,46 @@ logger = logging.getLogger(__name__)
 def make_radar_year(plan: SitePlan, year: int, path: Path, progress: Progress) -> YearRecord | None:
     """Average a year of backscatter and write it: VV and VH in dB x 100, int16.
 
-    Args and errors as for `make_year`. Of more passes than the site's settings take, those are left out that
-    are closest in time to others.
+    Args, returned record and errors as for `make_year`. Of more passes than the site's settings ask for, some
+    are taken evenly over the season.
     """
-    grid = plan.grid
-    assert grid is not None, "years without scenes are not made"
-    refused: dict[str, str] = {}
-    while items := [item for item in plan.radar_items.get(year, ()) if item.id not in refused]:
-        chosen = spread_passes(passes(items), plan.settings.scenes)
-        try:
-            return _made(plan, grid, year, path, chosen, tuple(refused.values()), progress)
-        except RefusedItemError as error:
-            refused[error.item] = str(error)
-            logger.warning("%s %d: left out %s", plan.name, year, error)
-    return None
+    return without_refused(
+        plan.radar_items.get(year, ()),
+        partial(_made, plan, year, path, progress),
+        lambda reason: logger.warning("%s %d: left out %s", plan.name, year, reason),
+    )
 
 
 def _made(
     plan: SitePlan,
-    grid: SiteGrid,
     year: int,
     path: Path,
-    chosen: Sequence[tuple[SceneItem, ...]],
-    refused: tuple[str, ...],
     progress: Progress,
-) -> YearRecord:
+    items: Sequence[SceneItem],
+    refused: tuple[str, ...],
+) -> YearRecord | None:
+    if not items:
+        return None
+    grid = plan.grid
+    assert grid is not None, "years without scenes are not made"
+    chosen = spread_passes(passes(items), plan.settings.scenes)
     parts = list(grid.parts(PART))
     bands = [(top, left, part, name) for top, left, part in parts for name in POLARISATIONS]
-    tasks = [
-        [lambda items=items, part=part, name=name: _power(items, part, name) for items in chosen]
-        for _, _, part, name in bands
-    ]
+    tasks = [[partial(_power, one, part, name) for one in chosen] for _, _, part, name in bands]
     total, empty = len(chosen) * len(bands), 0
-    with gdal_cache(CACHE_BYTES), image_draft(path, grid, len(POLARISATIONS), NO_BACKSCATTER) as draft:
-        for (top, left, _, name), powers in zip(bands, read_ahead(tasks), strict=True):
+    with (
+        gdal_cache(CACHE_BYTES),
+        image_draft(path, grid, len(POLARISATIONS), NO_BACKSCATTER) as draft,
+        closing(read_ahead(tasks)) as reads,
+    ):
+        for (top, left, _, name), powers in zip(bands, reads, strict=True):
             decibels = mean_power(powers)
             if name == POLARISATIONS[0]:
                 empty += int(np.count_nonzero(decibels == NO_BACKSCATTER))
             draft.write(POLARISATIONS.index(name), top, left, decibels)
-            for items in chosen:
-                progress(f"{items[0].time[:10].replace('-', '')} {name}", total)
-        used = tuple(UsedPass(items=tuple(map(UsedItem.of, items)), clear_share=None) for items in chosen)
+            for one in chosen:
+                progress(f"{one[0].time[:10].replace('-', '')} {name}", total)
+        used = tuple(UsedPass(items=tuple(map(UsedItem.of, one)), clear_share=None) for one in chosen)
         record = YearRecord(
             year=year,
             digest=year_digest(grid, plan.settings, "radar", [one.items for one in used]),
@@ -82,7 +83,7 @@ def _made(
 
 
 def _power(items: Sequence[SceneItem], part: SiteGrid, name: str) -> NDArray[np.float32]:
-    """The linear backscatter of a pass: the first of its frames that has data, pixel by pixel."""
+    """The linear backscatter of a pass: its first frame with data, pixel by pixel."""
     found: NDArray[np.float32] | None = None
     for item in items:
         power = np.asarray(read_on_grid(RemoteFile.of(item, name), part), np.float32)
@@ -92,7 +93,7 @@ def _power(items: Sequence[SceneItem], part: SiteGrid, name: str) -> NDArray[np.
 
 
 def spread_passes(groups: list[tuple[SceneItem, ...]], number: int) -> list[tuple[SceneItem, ...]]:
-    """So many of the passes, evenly over the season."""
+    """At most `number` passes, evenly over the season."""
     if len(groups) <= number:
         return groups
     places = np.linspace(0, len(groups) - 1, number).round().astype(int)

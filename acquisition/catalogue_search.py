@@ -17,15 +17,15 @@ _RETRIES = 5
 _RETRIED = (429, 500, 502, 503, 504)
 _PAUSE = 0.5  # seconds before the third try; doubled before each further one
 _LONGEST_WAIT = 60.0
-# Some 40 satellite passes a season over a corner of four tiles; more is no season of a site.
+# A season has some 40 satellite passes, each with up to four tiles. More is not the season of one site.
 _MOST_ITEMS = 2000
 
 
 def search_items(catalogue: Catalogue, area: Any, days: tuple[str, str]) -> list[dict[str, Any]]:
     """The items of a catalogue's collections that touch an area.
 
-    Servers differ in which further conditions they understand, and some ignore those that they do not. All
-    else is therefore filtered here.
+    The request has no further conditions: servers understand different ones, and some ignore the others. The
+    caller filters.
 
     Args:
         catalogue: Where to search.
@@ -33,10 +33,10 @@ def search_items(catalogue: Catalogue, area: Any, days: tuple[str, str]) -> list
         days: The first and the last day, "2021-06-01" and "2021-08-31".
 
     Returns:
-        The items as parsed JSON, unchecked but for their being GeoJSON features with properties.
+        The items as parsed JSON. They are GeoJSON features with properties; nothing else is checked.
 
     Raises:
-        OSError: The catalogue does not answer, or not with a STAC API's answers.
+        OSError: The catalogue does not answer, or not as a STAC API does.
         DataError: It has none of the collections, or answers without end.
         MissingExtraError: pystac-client is not installed.
     """
@@ -89,7 +89,7 @@ def _client(catalogue: Catalogue) -> Any:
             asked: float | None = super().get_retry_after(response)
             return None if asked is None else min(asked, _LONGEST_WAIT)
 
-    # By default pystac-client repeats no POST, which is what a search is.
+    # A search is a POST, which pystac-client does not retry by default.
     retry = PatientRetry(
         total=_RETRIES, status_forcelist=_RETRIED, allowed_methods=None, backoff_factor=_PAUSE
     )
@@ -97,7 +97,7 @@ def _client(catalogue: Catalogue) -> Any:
 
 
 def _collections(client: Any, catalogue: Catalogue) -> tuple[str, ...]:
-    """The collections to search, looked up in a user's own catalogue: servers may refuse those they lack."""
+    """The collections to search, in a user's catalogue those that it lists. It may refuse others."""
     if not catalogue.checks_collections:
         return catalogue.collections
     there = sorted(collection.id for collection in client.get_collections())
@@ -117,20 +117,11 @@ def _collections(client: Any, catalogue: Catalogue) -> tuple[str, ...]:
 
 
 def _broken_answers() -> tuple[type[Exception], ...]:
-    """The errors of pystac for JSON that is no STAC, and for no JSON at all."""
+    """Errors that pystac raises for JSON that is not STAC, and for text that is not JSON."""
     from pystac import STACError, STACTypeError
     from pystac_client.errors import ClientTypeError
 
-    return (
-        STACError,
-        STACTypeError,
-        ClientTypeError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        UnicodeDecodeError,
-        ValueError,
-    )
+    return (STACError, STACTypeError, ClientTypeError, KeyError, TypeError, AttributeError, ValueError)
 
 
 def _is_feature(item: Any) -> bool:
@@ -138,7 +129,7 @@ def _is_feature(item: Any) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong in a word or two: pystac-client hides the reason behind an error of its own."""
+    """The reason of a failure in a word or two. pystac-client wraps it in an error of its own."""
     if status := getattr(error, "status_code", None):
         return f"status {status}"
     return type(error.__context__ or error).__name__

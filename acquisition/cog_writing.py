@@ -1,4 +1,4 @@
-"""Writing images as cloud-optimised GeoTIFFs, whole or not at all."""
+"""Write images as cloud-optimised GeoTIFFs, whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from euromine.support.errors import one_line
 from euromine.support.files import full_disk_error, is_full_disk, torn_file_error
 from euromine.support.rasters import gdal, gdal_errors
+from euromine.support.workers import usable_cores
 
 from .composites import windows
 from .site_grids import SiteGrid
@@ -25,23 +26,22 @@ _STORAGE: dict[str, Any] = {
     "blocksize": _BLOCK,
     "overview_resampling": "average",
     "bigtiff": "if_safer",
-    "num_threads": 2,
 }
 
 
 class ImageDraft:
-    """An image in the making, uncompressed, in a file beside the one that it becomes."""
+    """An uncompressed draft of an image, in a file beside the final one."""
 
     def __init__(self, dataset: Any) -> None:
         self._dataset = dataset
 
-    def write(self, place: int, top: int, left: int, pixels: Any) -> None:
-        """Write a window of the band at a place, counted from 0."""
+    def write(self, band: int, top: int, left: int, pixels: Any) -> None:
+        """Write a window of a band, counted from 0."""
         height, width = pixels.shape
-        self._dataset.write(pixels, place + 1, window=((top, top + height), (left, left + width)))
+        self._dataset.write(pixels, band + 1, window=((top, top + height), (left, left + width)))
 
     def describe(self, names: Sequence[str], tags: Mapping[str, str], scale: float) -> None:
-        """Name the bands, and say what they hold."""
+        """Set the bands' names and scale, and the image's tags."""
         self._dataset.descriptions = tuple(names)
         self._dataset.scales = (scale,) * len(names)
         self._dataset.update_tags(**tags)
@@ -49,13 +49,13 @@ class ImageDraft:
 
 @contextmanager
 def image_draft(path: Path, grid: SiteGrid, bands: int, nodata: int) -> Iterator[ImageDraft]:
-    """Draft an int16 image; when the block ends, it is written as a cloud-optimised GeoTIFF.
+    """Draft an int16 image, and write it as a cloud-optimised GeoTIFF when the block ends.
 
     Args:
-        path: The file, in a folder that exists; it is whole once the block has ended without an exception.
+        path: The file, in a folder that exists. It is whole unless the block ends in an exception.
         grid: Its grid.
         bands: The number of bands.
-        nodata: The number of pixels without data.
+        nodata: The value of pixels without data.
 
     Raises:
         OSError: The file cannot be written in full.
@@ -96,8 +96,8 @@ def image_draft(path: Path, grid: SiteGrid, bands: int, nodata: int) -> Iterator
 def _finish(draft: Path, path: Path) -> None:
     from rasterio.shutil import copy
 
-    copy(str(draft), str(path), driver="COG", **_STORAGE)
-    if not _hold_the_same(draft, path):  # GDAL reports no full disk when it closes a file
+    copy(str(draft), str(path), driver="COG", num_threads=usable_cores(), **_STORAGE)
+    if not _hold_the_same(draft, path):  # GDAL does not report a full disk when it closes a file
         raise torn_file_error(path)
 
 
@@ -107,13 +107,8 @@ def _hold_the_same(draft: Path, path: Path) -> bool:
     with rasterio.open(draft, driver="GTiff") as first, rasterio.open(path, driver="GTiff") as second:
         if first.shape != second.shape or first.count != second.count:
             return False
-        return all(
-            np.array_equal(
-                first.read(window=tuple((each.start, each.stop) for each in window)),
-                second.read(window=tuple((each.start, each.stop) for each in window)),
-            )
-            for window in windows(*first.shape)
-        )
+        areas = (tuple((each.start, each.stop) for each in window) for window in windows(*first.shape))
+        return all(np.array_equal(first.read(window=area), second.read(window=area)) for area in areas)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Cloud-masked median composites of scenes on one grid, in NumPy alone.
 
-Scenes come first in every stack, the clearest first. Digital numbers are uint16 with 0 for no data.
+Scenes are the first axis of every stack, the clearest first. Digital numbers are uint16 with 0 for no data.
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ from euromine.support.offset_check import OffsetCheck
 Numbers = NDArray[np.uint16]
 Mask = NDArray[np.bool_]
 
+NO_BACKSCATTER = -32_768
+"""The value of pixels without backscatter."""
+
 # No data, saturated, cloud shadow, cloud of medium and high probability, thin cirrus, snow.
 _UNCLEAR_CLASSES = (0, 1, 3, 8, 9, 10, 11)
-# Dark ground, vegetation and water: in blue they reflect less than 0.1, whatever the place.
+# Dark ground, vegetation and water reflect less than 0.1 in blue everywhere.
 _DARK_CLASSES = (2, 4, 6)
-# Fewer of them may all lie under thin cloud.
+# Fewer of these pixels may all lie under thin cloud.
 _FEWEST_DARK_PIXELS, _LEAST_DARK_SHARE = 50, 0.02
 
-# Ground that is called cloud on nearly all dates, and looks the same on all of them, is bright ground.
+# Ground that is classified as cloud on nearly all dates and hardly changes is bright ground.
 _GUARD_SHARE, _GUARD_DATES, _GUARD_SPREAD = 0.75, 4, 0.1
 
 _LARGEST_NUMBER = int(np.iinfo(np.int16).max)
@@ -32,7 +35,7 @@ _WINDOW = 512
 
 
 def unclear_mask(classes: NDArray[np.uint8]) -> Mask:
-    """Pixels of a scene classification that a composite leaves out: clouds and the like, grown.
+    """Pixels of a scene classification that composites exclude: cloud, shadow, snow, defects, and a border.
 
     Args:
         classes: (height, width) of Sen2Cor's classes at 20 m.
@@ -82,12 +85,12 @@ def with_offset(numbers: NDArray[np.integer], offset: int) -> Numbers:
 
 
 def offset_contradiction(numbers: NDArray[np.integer], classes: NDArray[np.uint8], offset: int) -> str | None:
-    """What in a scene's numbers of blue contradicts its offset; None if nothing does.
+    """The contradiction between a scene's numbers in blue and its offset, in words; None without one.
 
     Args:
         numbers: (height, width) of blue as in the file.
         classes: (height, width) of Sen2Cor's classes.
-        offset: What is to be added to the numbers.
+        offset: To add to the numbers.
     """
     has_data = numbers > 0
     if offset:
@@ -108,11 +111,11 @@ def offset_contradiction(numbers: NDArray[np.integer], classes: NDArray[np.uint8
 
 
 def usable_mask(blue: Numbers, unclear: Mask) -> Mask:
-    """Which scenes count at each pixel: the clear ones, and all where bright ground is taken for cloud.
+    """Scenes to compose at each pixel: the clear ones, and all over bright ground classified as cloud.
 
     Args:
         blue: (scenes, height, width) digital numbers of blue.
-        unclear: (scenes, height, width) pixels that `unclear_mask` leaves out.
+        unclear: (scenes, height, width) of `unclear_mask`.
 
     Returns:
         (scenes, height, width).
@@ -143,14 +146,14 @@ def _is_bright_ground(blue: Numbers, unclear: Mask) -> Mask:
 
 
 def fill_from_clearest(usable: Mask, blue: Numbers) -> Mask:
-    """Let the clearest scene with data count where none is usable.
+    """Mark the clearest scene with data as usable where none is.
 
     Args:
         usable: (scenes, height, width), changed in place.
         blue: (scenes, height, width) digital numbers.
 
     Returns:
-        (height, width) of the pixels filled in this way.
+        (height, width) of the pixels filled.
     """
     empty = ~usable.any(axis=0)
     filled = np.zeros_like(empty)
@@ -170,7 +173,7 @@ def median_composite(numbers: Sequence[Numbers], usable: Mask, fill: bool = True
     Args:
         numbers: Digital numbers (height, width) of one band of each scene.
         usable: (scenes, height, width), in the same order.
-        fill: Take the clearest scene with data where a band has none in all usable ones.
+        fill: Take the clearest scene with data where no usable one has any in this band.
 
     Returns:
         (height, width) int16, 0 where there is no data.
@@ -188,7 +191,7 @@ def median_composite(numbers: Sequence[Numbers], usable: Mask, fill: bool = True
 
 
 def _median(stack: Numbers) -> Numbers:
-    """The median along the first axis of what is not `_NONE`, 0 where nothing is; the stack is used up."""
+    """The median along the first axis of values other than `_NONE`, 0 without any. Overwrites the stack."""
     counts = np.count_nonzero(stack != _NONE, axis=0)
     rows = [*stack]
     for first, second in _sorting_network(len(rows)):
@@ -215,7 +218,7 @@ def _middle(lower: Numbers, upper: Numbers) -> Numbers:
 
 @cache
 def _sorting_network(length: int) -> tuple[tuple[int, int], ...]:
-    """The comparisons that sort so many numbers: Batcher's merge exchange (Knuth, TAOCP 3, 5.2.2M)."""
+    """The comparisons that sort `length` numbers: Batcher's merge exchange (Knuth, TAOCP 3, 5.2.2M)."""
     if length < 2:
         return ()
     steps = []
@@ -231,7 +234,7 @@ def _sorting_network(length: int) -> tuple[tuple[int, int], ...]:
 
 
 def windows(height: int, width: int) -> Iterator[tuple[slice, slice]]:
-    """The windows of an image that are small enough for the processor's cache."""
+    """Windows of an image, small enough for the processor's cache."""
     for top in range(0, height, _WINDOW):
         for left in range(0, width, _WINDOW):
             yield slice(top, min(top + _WINDOW, height)), slice(left, min(left + _WINDOW, width))
@@ -246,7 +249,7 @@ def mean_power(powers: Sequence[NDArray[np.float32]]) -> NDArray[np.int16]:
     """The mean backscatter of several passes in hundredths of a decibel.
 
     Args:
-        powers: (height, width) of each pass, linear; what is not positive or not finite is no data.
+        powers: (height, width) of each pass, linear; pixels have data where these are finite and positive.
 
     Returns:
         (height, width) int16, `NO_BACKSCATTER` where no pass has data.
@@ -261,7 +264,3 @@ def mean_power(powers: Sequence[NDArray[np.float32]]) -> NDArray[np.int16]:
     seen = counts > 0
     decibels[seen] = np.clip(np.rint(1000 * np.log10(total[seen] / counts[seen])), -32_000, 32_000)
     return decibels.astype(np.int16)
-
-
-NO_BACKSCATTER = -32_768
-"""The number of pixels without backscatter."""

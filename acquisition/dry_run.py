@@ -1,9 +1,10 @@
-"""What an acquisition would read and compose, as a table: scenes, clear shares and sizes."""
+"""The dry run of an acquisition: a table of scenes to compose, their clear shares and sizes."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from euromine.dataset_script.archive_bands import BANDS
@@ -13,8 +14,8 @@ from euromine.support.markdown import table
 from .acquisition_options import AcquisitionOptions
 from .backscatter import spread_passes
 from .remote_rasters import RemoteFile, window_bytes
-from .scene_items import POLARISATIONS, RefusedItemError, SceneItem, passes
-from .scene_reading import SeenPass, choose_passes, read_ahead, see_passes
+from .scene_items import POLARISATIONS, SceneItem, passes
+from .scene_reading import SeenPass, choose_passes, read_ahead, see_passes, without_refused
 from .site_acquisition import planned_site, site_folder
 from .site_grids import PIXEL, SiteGrid
 from .site_plans import SitePlan
@@ -25,10 +26,10 @@ _HEADER = ("year", "day", "scene", "baseline", "offset", "clear", "MB")
 def describe_acquisition(
     out: str | os.PathLike[str], name: str, options: AcquisitionOptions, outline: Any
 ) -> str:
-    """What `acquire_site` would do, as text: a table of scenes and a line in sum. Nothing is written.
+    """Describe an acquisition as text: a table of scenes and a summary. Nothing is written.
 
-    The clear share is that of the site, read from each scene's classification; sizes are those of the
-    compressed blocks that will be read, from the files' headers.
+    The clear share is that of the site, read from each scene's classification. Sizes are those of the
+    compressed blocks to read, taken from the files' headers.
 
     Args:
         out: As for `acquire_site`.
@@ -48,7 +49,7 @@ def describe_acquisition(
         )
     rows: list[tuple[str, ...]] = []
     total = 0
-    notes = [note for year in sorted(plan.notes) for note in plan.notes[year]]
+    notes = plan.all_notes
     for year in sorted(options.years):
         if str(year) in record.years:
             notes.append(f"{year}: is complete and will be kept.")
@@ -73,18 +74,14 @@ def describe_acquisition(
 def _year_rows(
     plan: SitePlan, grid: SiteGrid, year: int, notes: list[str]
 ) -> tuple[list[tuple[str, ...]], int]:
-    refused: dict[str, str] = {}
-    while True:
-        items = [item for item in plan.items[year] if item.id not in refused]
-        try:
-            seen = see_passes(passes(items), grid, plan.area, plan.settings.level, lambda _: None)
-            chosen = choose_passes(seen, plan.settings.scenes, plan.settings.fill == "least-cloudy")
-            sizes = _sizes([one.items for one in chosen], BANDS, grid)
-        except RefusedItemError as error:
-            refused[error.item] = str(error)
-            continue
-        break
-    notes += [f"{year}: left out {sentence}" for sentence in refused.values()]
+    def choose(items: list[SceneItem], _: tuple[str, ...]) -> tuple[list[SeenPass], list[int]]:
+        seen = see_passes(passes(items), grid, plan.area, plan.settings.level, lambda _: None)
+        chosen = choose_passes(seen, plan.settings.scenes, plan.settings.fill == "least-cloudy")
+        return chosen, _sizes([one.items for one in chosen], BANDS, grid)
+
+    chosen, sizes = without_refused(
+        plan.items[year], choose, lambda reason: notes.append(f"{year}: left out {reason}")
+    )
     if not chosen:
         notes.append(f"{year}: no scene shows the site; the year is left out.")
     rows = [_row(year, one, size) for one, size in zip(chosen, sizes, strict=True)]
@@ -114,13 +111,9 @@ def _row(year: int, one: SeenPass, size: int) -> tuple[str, ...]:
 
 
 def _sizes(groups: Sequence[Sequence[SceneItem]], bands: Sequence[str], grid: SiteGrid) -> list[int]:
-    """The bytes to read of each pass."""
+    """The number of bytes to read of each pass."""
     tasks = [
-        [
-            lambda item=item, band=band: window_bytes(RemoteFile.of(item, band), grid)
-            for item in items
-            for band in bands
-        ]
+        [partial(window_bytes, RemoteFile.of(item, band), grid) for item in items for band in bands]
         for items in groups
     ]
     return [sum(found) for found in read_ahead(tasks)]

@@ -1,4 +1,4 @@
-"""Many sites at once: one for each feature of a vector file, in processes or on a Dask cluster."""
+"""Acquire many sites: one for each feature of a vector file, in processes or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Task:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """A site that was acquired, or the sentence on why not."""
+    """An acquired site, or the reason of its failure."""
 
     name: str
     site: AcquiredSite | None
@@ -49,7 +49,7 @@ def acquire_sites(
 ) -> list[AcquiredSite]:
     """Acquire a site for each feature of a vector file.
 
-    A site that fails does not stop the others; what was complete is kept, and the same call resumes.
+    A site that fails does not stop the others. The same call resumes: complete years are kept.
 
     Args:
         out: The folder that holds, or will hold, the archive `EuroMineNet/`.
@@ -117,7 +117,7 @@ def described_sites(
     *,
     name_column: str | None = None,
 ) -> str:
-    """What `acquire_sites` would do, as text; see `describe_acquisition`."""
+    """Describe an acquisition of several sites as text; see `describe_acquisition`."""
     outlines = read_site_outlines(sites, name_column)
     return "\n\n".join(
         describe_acquisition(out, name, options, outline) for name, outline in sorted(outlines.items())

@@ -1,4 +1,4 @@
-"""Files on servers: ranges that were read are kept, and ranges that lie close are read at once."""
+"""Files on servers, read by ranges of bytes: ranges are kept, and close ones are requested together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from euromine.support.ranged_requests import (
     DENIED,
     MISSING,
     TEMPORARY,
-    RangedReader,
     RangeRequests,
     UnreadRangeError,
     without_stored_passwords,
@@ -22,28 +21,26 @@ from euromine.support.ranged_requests import (
 from .catalogues import host_of, is_trusted, signed_link
 from .scene_items import RefusedItemError
 
-__all__ = ["RangedFile", "RangedReader"]
-
-# Seconds before each further try. Missing files and denied access pass, too, on servers under load.
+# Seconds before each further try. Servers under load may report files as missing or denied for a moment.
 _WAITS = (0.25, 0.5, 1.0, 2.0, 4.0)
 _PASSING = (*TEMPORARY, *MISSING, *DENIED)
 
 _HEAD_BYTES = 32 * 2**10  # the header of a scene
 _LEAST_BYTES = 64 * 2**10
-# Ranges so close are asked for together, in requests of at most so many bytes.
+# Ranges with smaller gaps are requested together, up to a largest request.
 _GAP, _MOST_BYTES = 64 * 2**10, 8 * 2**20
 
 
 class RangedFile:
-    """A file on a server, of which the ranges that were read are kept.
+    """A file on a server, read by ranges that are kept.
 
     Attributes:
         size: In bytes.
-        failure: What went wrong while GDAL read it.
+        failure: The error raised while GDAL read it.
     """
 
     def __init__(self, name: str, item: str, link: str, needs_signature: bool) -> None:
-        """Ask for the first bytes.
+        """Request the first bytes.
 
         Args:
             name: In error messages.
@@ -52,8 +49,8 @@ class RangedFile:
             needs_signature: Whether the link has to be signed.
 
         Raises:
-            RefusedItemError: The server does not have the file, or not by ranges.
-            OSError: The server does not answer, or gives no access.
+            RefusedItemError: The server does not have the file, or does not serve ranges of it.
+            OSError: The server does not answer, or denies access.
         """
         self._name, self._item, self._link = name, item, link
         self._needs_signature = needs_signature
@@ -75,7 +72,7 @@ class RangedFile:
         return self._requests.size
 
     def read(self, offset: int, length: int) -> bytes:
-        """Bytes from a place on; fewer at the end of the file. Errors as for the constructor."""
+        """Read bytes from an offset on, fewer at the end of the file. Errors as for the constructor."""
         end = min(offset + length, self.size)
         data = bytearray()
         while offset < end:
@@ -90,7 +87,7 @@ class RangedFile:
         return bytes(data)
 
     def prefetch(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Ask for ranges (offset and length) in as few requests as their distances allow.
+        """Request ranges (offset and length), close ones together.
 
         Errors as for the constructor.
         """
@@ -107,7 +104,7 @@ class RangedFile:
             self._fetch_missing(begin, end)
 
     def forget(self) -> None:
-        """Drop all ranges but the first, that of the header."""
+        """Drop all ranges but the first, the header."""
         del self._starts[1:], self._parts[1:]
 
     def _has(self, offset: int, length: int) -> bool:
@@ -115,7 +112,7 @@ class RangedFile:
         return place >= 0 and offset + length <= self._starts[place] + len(self._parts[place])
 
     def _fetch_missing(self, begin: int, end: int) -> None:
-        """Ask for a range but for what earlier ones have of it at its beginning and its end."""
+        """Request a range without its kept beginning. Gaps between further kept parts are left to `read`."""
         place = bisect_right(self._starts, begin) - 1
         if place >= 0:
             begin = max(begin, min(self._starts[place] + len(self._parts[place]), end))
@@ -167,7 +164,7 @@ _sessions = threading.local()
 
 
 def _session() -> requests.Session:
-    """The connections of this thread, which stay open between files."""
+    """This thread's session, whose connections stay open between files."""
     if not hasattr(_sessions, "session"):
         _sessions.session = without_stored_passwords(requests.Session())
     session: requests.Session = _sessions.session

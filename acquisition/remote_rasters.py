@@ -1,4 +1,4 @@
-"""Reading windows of cloud-optimised GeoTIFFs on servers, each pixel the nearest of the file."""
+"""Read windows of cloud-optimised GeoTIFFs on servers by nearest-neighbour resampling."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from euromine.support.errors import SceneError
+from euromine.support.ranged_requests import RangedReader
 from euromine.support.rasters import check_blocks, gdal_environment, gdal_errors
 
-from .ranged_files import RangedFile, RangedReader
+from .ranged_files import RangedFile
 from .scene_items import RefusedItemError, SceneItem
 from .site_grids import PIXEL, SiteGrid
 
 _LARGEST_RASTER = 2**31
 _TYPES = ("uint8", "uint16", "int16", "float32")
 _NAME = "remote.tif"
-# Blocks beside a window that is warped, in pixels.
+# Pixels around a warped window whose blocks are read, too.
 _WARP_MARGIN = 4
 
 
@@ -56,7 +57,7 @@ def read_on_grid(file: RemoteFile, grid: SiteGrid, factor: int = 1) -> NDArray[A
     Files on the tiles' own lattice are copied, larger pixels repeated; files of another zone are warped.
 
     Args:
-        file: With one band.
+        file: A file with one band.
         grid: Of 10 m pixels.
         factor: Read pixels this many times larger, 2 for those of 20 m.
 
@@ -65,14 +66,14 @@ def read_on_grid(file: RemoteFile, grid: SiteGrid, factor: int = 1) -> NDArray[A
 
     Raises:
         RefusedItemError: The server does not have the file, or it is damaged or no file of a scene.
-        OSError: The server does not answer, or gives no access.
+        OSError: The server does not answer, or denies access.
     """
     with _opened(file) as (dataset, ranged):
         return _read(dataset, ranged, grid, factor)
 
 
 def window_bytes(file: RemoteFile, grid: SiteGrid) -> int:
-    """The bytes of the compressed blocks that a grid touches, from the file's header.
+    """The size of the compressed blocks that a grid touches, from the file's header.
 
     Args and errors as for `read_on_grid`.
     """
@@ -82,7 +83,7 @@ def window_bytes(file: RemoteFile, grid: SiteGrid) -> int:
 
 @contextmanager
 def _opened(file: RemoteFile) -> Iterator[tuple[Any, RangedFile]]:
-    """A file that is open in the block; what goes wrong with it there is told."""
+    """Open a file for the block, in which errors of GDAL become `RefusedItemError` or the server's error."""
     import rasterio
 
     ranged = RangedFile(str(file), file.item, file.link, file.needs_signature)
@@ -110,7 +111,7 @@ def _opened(file: RemoteFile) -> Iterator[tuple[Any, RangedFile]]:
 
 
 def _gdal_alone() -> tuple[type[Exception], ...]:
-    """The errors of GDAL without those of the system, such as a server's that does not answer."""
+    """GDAL's own errors, without those of the system such as a server that does not answer."""
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
 
@@ -166,9 +167,9 @@ def _read(dataset: Any, ranged: RangedFile, grid: SiteGrid, factor: int) -> NDAr
 
 
 def _lattice_place(dataset: Any, grid: SiteGrid) -> tuple[int, int, int] | None:
-    """Side of a file's pixels, and the grid's left and top from the file's corner, all in whole metres.
+    """Size of a file's pixels, and the grid's left and top from the file's corner, all in whole metres.
 
-    None for a file of another coordinate system, or whose pixels do not line up with the grid's.
+    None for a file of another coordinate system, or whose pixels do not align with the grid's.
     """
     size, _, left, _, _, top = dataset.transform[:6]
     if dataset.crs.to_epsg() != grid.epsg or size not in (10, 20, 60) or left % 10 or top % 10:
@@ -182,16 +183,15 @@ def _lattice_place(dataset: Any, grid: SiteGrid) -> tuple[int, int, int] | None:
 def _read_padded(
     dataset: Any, ranged: RangedFile, first_row: int, end_row: int, first_column: int, end_column: int
 ) -> NDArray[Any]:
-    """Rows and columns of a file, also beyond its borders."""
+    """Read rows and columns of a file, padded beyond its borders."""
     top, bottom = max(first_row, 0), min(end_row, dataset.height)
     left, right = max(first_column, 0), min(end_column, dataset.width)
     shape = (end_row - first_row, end_column - first_column)
-    empty = np.nan if dataset.dtypes[0] == "float32" else 0
-    found = np.full(shape, empty, dataset.dtypes[0])
+    found = np.full(shape, _no_data(dataset), dataset.dtypes[0])
     if top >= bottom or left >= right:
         return found
     rows, columns = dataset.block_shapes[0]
-    # One row of blocks after the other, so that not the whole of a file lies compressed in memory, too.
+    # Row of blocks by row of blocks, so that the compressed window is never in memory as a whole.
     for start in range(top // rows * rows, bottom, rows):
         begin, end = max(start, top), min(start + rows, bottom)
         ranged.prefetch(
@@ -209,7 +209,7 @@ def _warped(dataset: Any, grid: SiteGrid, factor: int) -> NDArray[Any]:
     from rasterio.vrt import WarpedVRT
 
     side = PIXEL * factor
-    empty = np.nan if dataset.dtypes[0] == "float32" else 0
+    empty = _no_data(dataset)
     with WarpedVRT(
         dataset,
         crs=grid.crs,
@@ -221,6 +221,10 @@ def _warped(dataset: Any, grid: SiteGrid, factor: int) -> NDArray[Any]:
         nodata=empty,
     ) as warped:
         return warped.read(1)
+
+
+def _no_data(dataset: Any) -> float:
+    return np.nan if dataset.dtypes[0] == "float32" else 0
 
 
 def _blocks(dataset: Any, grid: SiteGrid) -> list[list[tuple[int, int]]]:
@@ -240,18 +244,18 @@ def _blocks(dataset: Any, grid: SiteGrid) -> list[list[tuple[int, int]]]:
 
 
 def _block_row(dataset: Any, row: int, columns: range) -> list[tuple[int, int]]:
-    """Offset and length in the file of some compressed blocks of a row."""
+    """Offset and length in the file of compressed blocks in one row."""
     found = []
     for column in columns:
         offset, size = (
-            dataset.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=1)
-            for what in ("OFFSET", "SIZE")
+            dataset.get_tag_item(f"BLOCK_{field}_{column}_{row}", "TIFF", bidx=1)
+            for field in ("OFFSET", "SIZE")
         )
-        if offset and size:  # sparse files have no bytes of empty blocks
+        if offset and size:  # sparse files do not store empty blocks
             found.append((int(offset), int(size)))
     return found
 
 
 def _block_range(first: float, end: float, length: int, block: int) -> range:
-    """The numbers of the blocks of some pixels of an axis."""
+    """The numbers of the blocks that hold a range of pixels along an axis."""
     return range(max(math.floor(first), 0) // block, math.ceil(min(end, length) / block))

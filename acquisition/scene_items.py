@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from euromine.support.errors import SceneError
 from euromine.support.image_headers import sentinel2_band
 from euromine.support.processing_levels import Level
 from euromine.support.sentinel2_products import baseline_name, item_baseline, item_offset
+from euromine.support.stac_assets import as_list, as_mapping, described_bands, raster_bands
 
 from .catalogues import Catalogue, check_link
 
@@ -31,7 +32,7 @@ _LARGEST_ITEM_LINKS = 200
 
 
 class RefusedItemError(SceneError):
-    """A scene that no composite may use, for a reason that shows in its files.
+    """A scene that must stay out of composites, for a reason found in its files.
 
     Attributes:
         item: Its name.
@@ -43,8 +44,8 @@ class RefusedItemError(SceneError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SceneItem:
-    """A scene on a tile, or a frame of radar.
+class CatalogueItem:
+    """A scene on a tile, or a frame of radar. Records and digests hold these fields by their names.
 
     Attributes:
         id: The item's name in its catalogue.
@@ -53,16 +54,11 @@ class SceneItem:
         time: Of the acquisition, ISO 8601 in UTC.
         platform: The satellite: "sentinel-2a".
         tile: Such as "33TWN"; "" for radar.
-        sensing: The sensing start of its datastrip, or else its time: what a reprocessed item keeps.
+        sensing: The sensing start of its datastrip, or else its time. Reprocessing does not change it.
         baseline: The processing baseline, "" for radar.
-        version: The time at which it was made; of two items of the same data, the later counts.
+        version: The time of processing; of two items of the same data, the later counts.
         offset: To add to its numbers.
         orbit: The relative orbit, 0 if unknown.
-        epsg: The code of its coordinate system.
-        cloud_cover: Of the whole tile, in per cent; NaN if unknown.
-        footprint: A shapely geometry in degrees.
-        links: The links of its files, by band.
-        needs_signature: Whether links have to be signed before they are opened.
     """
 
     id: str
@@ -76,6 +72,25 @@ class SceneItem:
     version: str
     offset: int
     orbit: int
+
+    @property
+    def data(self) -> tuple[str, str, str]:
+        """Tile, platform and sensing start, the same however often the data are processed."""
+        return self.tile, self.platform, self.sensing
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneItem(CatalogueItem):
+    """An item with the fields that are needed to choose and read it.
+
+    Attributes:
+        epsg: The code of its coordinate system.
+        cloud_cover: Of the whole tile, in per cent; NaN if unknown.
+        footprint: A shapely geometry in degrees.
+        links: The links of its files, by band.
+        needs_signature: Whether links have to be signed before they are opened.
+    """
+
     epsg: int
     cloud_cover: float
     footprint: Any
@@ -87,11 +102,6 @@ class SceneItem:
         """The time of the acquisition."""
         return _moment(self.time)
 
-    @property
-    def data(self) -> tuple[str, str, str]:
-        """What the scene shows, whatever its processing: tile, platform and sensing start."""
-        return self.tile, self.platform, self.sensing
-
 
 def optical_item(item: Mapping[str, Any], catalogue: Catalogue, level: Level) -> SceneItem:
     """A Sentinel-2 item, checked.
@@ -99,10 +109,10 @@ def optical_item(item: Mapping[str, Any], catalogue: Catalogue, level: Level) ->
     Args:
         item: Parsed JSON with properties.
         catalogue: Where it was found.
-        level: The level that is asked for: L2A needs a scene classification.
+        level: The requested level. L2A needs a scene classification.
 
     Raises:
-        SceneError: It lacks something, contradicts itself, or links to what may not be opened.
+        SceneError: A field or file is missing, fields contradict each other, or a link may not be followed.
     """
     name, properties = _name(item), item["properties"]
     wanted = (*BANDS, CLASSES) if level == "L2A" else BANDS
@@ -115,28 +125,18 @@ def optical_item(item: Mapping[str, Any], catalogue: Catalogue, level: Level) ->
     offset = _offset(item, name, [assets[band] for band in BANDS])
     baseline = item_baseline(item)
     product = str(properties.get("s2:product_uri") or "")
-    time = _time(properties, name)
+    plain = _plain_item(item, name, catalogue, links, assets[BANDS[0]])
     starts = (
         _DATASTRIP_START.search(str(properties.get("s2:datastrip_id") or "")),
         _PRODUCT_START.search(product),
     )
-    return SceneItem(
-        id=name,
-        catalogue=catalogue.name,
-        collection=str(item.get("collection") or ""),
-        time=time,
-        platform=_platform(properties, name),
+    return replace(
+        plain,
         tile=_tile(properties, name, product),
-        sensing=next((start[1] for start in starts if start), time),
+        sensing=next((start[1] for start in starts if start), plain.time),
         baseline=baseline_name(baseline) if baseline else "",
-        version=_version(properties),
         offset=offset,
-        orbit=_whole(properties.get("sat:relative_orbit")),
-        epsg=_epsg(properties, assets[BANDS[0]], name),
         cloud_cover=_number(properties.get("eo:cloud_cover")),
-        footprint=_footprint(item, name),
-        links=links,
-        needs_signature=catalogue.needs_signature,
     )
 
 
@@ -144,12 +144,11 @@ def radar_item(item: Mapping[str, Any], catalogue: Catalogue) -> SceneItem:
     """A Sentinel-1 item with its terrain corrected, checked.
 
     Raises:
-        SceneError: It is in radar geometry, lacks a polarisation or its orbit, or links to what may not be
-            opened.
+        SceneError: It is in radar geometry, lacks a polarisation or its orbit, or a link may not be followed.
     """
     name, properties = _name(item), item["properties"]
     assets = {
-        key.upper(): asset for key, asset in _mapping(item.get("assets")).items() if isinstance(asset, dict)
+        key.upper(): asset for key, asset in as_mapping(item.get("assets")).items() if isinstance(asset, dict)
     }
     links = {}
     for polarisation in POLARISATIONS:
@@ -161,32 +160,13 @@ def radar_item(item: Mapping[str, Any], catalogue: Catalogue) -> SceneItem:
             f"{name}: found radar geometry; expected backscatter on a map, such as Planetary Computer's "
             "sentinel-1-rtc."
         )
-    orbit = _whole(properties.get("sat:relative_orbit"))
-    if not orbit:
+    if not _orbit(properties):
         raise SceneError(f"{name}: found no relative orbit; expected sat:relative_orbit.")
-    time = _time(properties, name)
-    return SceneItem(
-        id=name,
-        catalogue=catalogue.name,
-        collection=str(item.get("collection") or ""),
-        time=time,
-        platform=_platform(properties, name),
-        tile="",
-        sensing=time,
-        baseline="",
-        version=_version(properties),
-        offset=0,
-        orbit=orbit,
-        epsg=_epsg(properties, assets["VV"], name),
-        cloud_cover=math.nan,
-        footprint=_footprint(item, name),
-        links=links,
-        needs_signature=catalogue.needs_signature,
-    )
+    return _plain_item(item, name, catalogue, links, assets["VV"])
 
 
 def without_duplicates(items: Iterable[SceneItem]) -> list[SceneItem]:
-    """One item for each data: that of the highest baseline, then the one made last; by time."""
+    """One item for the same data, the highest baseline and then the latest version, ordered by time."""
     best: dict[tuple[str, str, str], SceneItem] = {}
     for item in items:
         other = best.get(item.data)
@@ -196,7 +176,7 @@ def without_duplicates(items: Iterable[SceneItem]) -> list[SceneItem]:
 
 
 def passes(items: Iterable[SceneItem]) -> list[tuple[SceneItem, ...]]:
-    """Items of the same satellite pass together: the tiles of a place that were seen at once."""
+    """Group items by satellite pass: the tiles of a place that were seen at once."""
     groups: list[list[SceneItem]] = []
     for item in sorted(items, key=lambda item: (item.platform, item.moment, item.tile, item.id)):
         last = groups[-1][-1] if groups else None
@@ -211,6 +191,36 @@ def _rank(item: SceneItem) -> tuple[str, str, str, str]:
     return item.baseline, item.version, item.collection, item.id
 
 
+def _plain_item(
+    item: Mapping[str, Any],
+    name: str,
+    catalogue: Catalogue,
+    links: Mapping[str, str],
+    asset: Mapping[str, Any],
+) -> SceneItem:
+    """An item without the fields of Sentinel-2 alone. `asset` describes the coordinate system."""
+    properties = item["properties"]
+    time = _time(properties, name)
+    return SceneItem(
+        id=name,
+        catalogue=catalogue.name,
+        collection=str(item.get("collection") or ""),
+        time=time,
+        platform=_platform(properties, name),
+        tile="",
+        sensing=time,
+        baseline="",
+        version=_version(properties),
+        offset=0,
+        orbit=_orbit(properties),
+        epsg=_epsg(properties, asset, name),
+        cloud_cover=math.nan,
+        footprint=_footprint(item, name),
+        links=links,
+        needs_signature=catalogue.needs_signature,
+    )
+
+
 def _name(item: Mapping[str, Any]) -> str:
     name = item.get("id")
     if not isinstance(name, str) or not name or not name.isprintable() or len(name) > 200:
@@ -221,7 +231,7 @@ def _name(item: Mapping[str, Any]) -> str:
 def _assets(item: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
     """The GeoTIFFs of an item by band."""
     found: dict[str, dict[str, Any]] = {}
-    assets = _mapping(item.get("assets"))
+    assets = as_mapping(item.get("assets"))
     if len(assets) > _LARGEST_ITEM_LINKS:
         raise SceneError(f"{name}: found {len(assets)} files; expected those of a scene.")
     for key, asset in assets.items():
@@ -235,18 +245,12 @@ def _assets(item: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
 
 def _band(key: str, asset: Mapping[str, Any]) -> str | None:
     """The only band of a file of reflectance; None for true-colour pictures and the like."""
-    roles = asset.get("roles")
-    if isinstance(roles, list) and {"visual", "overview", "thumbnail"} & {str(role) for role in roles}:
+    if {"visual", "overview", "thumbnail"} & {str(role) for role in as_list(asset.get("roles"))}:
         return None
     if band := sentinel2_band(key):
         return band
-    described = asset.get("eo:bands") or asset.get("bands")
-    names = (
-        [each.get("name") for each in described if isinstance(each, dict)]
-        if isinstance(described, list)
-        else []
-    )
-    return sentinel2_band(str(names[0])) if len(names) == 1 else None
+    described = described_bands(asset)
+    return sentinel2_band(str(described[0].get("name"))) if len(described) == 1 else None
 
 
 def _is_geotiff(asset: Mapping[str, Any]) -> bool:
@@ -262,9 +266,9 @@ def _offset(item: Mapping[str, Any], name: str, assets: Sequence[Mapping[str, An
     """The offset to a scene's numbers, by the rule for STAC items.
 
     Raises:
-        SceneError: It is unknown, or what the item says of it contradicts itself.
+        SceneError: It is unknown, or the item's fields contradict each other.
     """
-    rasters = [band for asset in assets for band in _rasters(asset)]
+    rasters = [band for asset in assets for band in raster_bands(asset)]
     scale, added = (_only(rasters, key) for key in ("scale", "offset"))
     offset = item_offset(item, name, scale=scale, added=added)
     if offset is None:
@@ -272,14 +276,6 @@ def _offset(item: Mapping[str, Any], name: str, assets: Sequence[Mapping[str, An
     if offset not in (0, -1000):
         raise SceneError(f"{name}: found an offset of {offset:g}; expected 0 or -1000.")
     return int(offset)
-
-
-def _rasters(asset: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    described = [asset.get("raster:bands"), asset.get("bands")]
-    bands = [band for each in described if isinstance(each, list) for band in each if isinstance(band, dict)]
-    return [
-        {str(key).removeprefix("raster:"): value for key, value in band.items()} for band in (*bands, asset)
-    ]
 
 
 def _only(rasters: Iterable[Mapping[str, Any]], key: str) -> float | None:
@@ -355,8 +351,8 @@ def _footprint(item: Mapping[str, Any], name: str) -> Any:
     return found
 
 
-def _whole(value: Any) -> int:
-    number = _number(value)
+def _orbit(properties: Mapping[str, Any]) -> int:
+    number = _number(properties.get("sat:relative_orbit"))
     return int(number) if math.isfinite(number) else 0
 
 
@@ -365,7 +361,3 @@ def _number(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         return math.nan
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -1,15 +1,16 @@
 """From scenes to a composite: the classification first, then one band of all scenes at a time.
 
-Bands are read ahead in threads while the band before is composed, so that waiting for a server and work
-overlap. Large sites are composed in parts, so memory does not grow with the site.
+Threads read the next band while one is composed, so that waiting for a server and work overlap. Large sites
+are composed in parts, so memory does not grow with the site.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -36,29 +37,29 @@ from .site_grids import SiteGrid
 
 Result = TypeVar("Result")
 Step = Callable[[str], None]
-"""Told of each file that was read: "20210629 B04"."""
+"""Called after each file: "20210629 B04"."""
 
 PART = 2048
-"""Side in pixels of the parts of a site that are composed at once."""
+"""Side in pixels of the parts in which a site is composed."""
 
 CACHE_BYTES = 64 * 2**20
-"""Room for decoded blocks, each of which is read once."""
+"""GDAL's cache: small, as no block is decoded twice."""
 
 _THREADS = 8
-# A further scene has to show this much of a site that the others do not.
+# A further pass has to show this share of a site that the others do not.
 _LEAST_GAIN = 0.01
 
 
 @dataclass(frozen=True)
 class SeenPass:
-    """A satellite pass over a site, and what its classification shows of it.
+    """A satellite pass over a site with its clear pixels, from its classification.
 
     Attributes:
         items: Its items, those on the site's own lattice first.
-        share: Of the site that it shows clearly.
-        data_share: Of the site that it has data of.
+        share: The share of the site that it shows clearly.
+        data_share: The share of the site with data.
         clear: Packed bits of the 20 m pixels that it shows clearly.
-        data: Packed bits of those that it has data of.
+        data: Packed bits of the 20 m pixels with data.
     """
 
     items: tuple[SceneItem, ...]
@@ -75,11 +76,11 @@ class SeenPass:
 
 @dataclass
 class PixelCounts:
-    """Counts of a composite's pixels, which grow with its parts.
+    """Counts of a composite's pixels, summed over its parts.
 
     Attributes:
-        by_scenes: How many pixels have so many usable scenes.
-        filled: Pixels without any, filled from the clearest scene with data.
+        by_scenes: The number of pixels by their number of usable scenes.
+        filled: Pixels without a usable scene, filled from the clearest one with data.
         empty: Pixels without data.
     """
 
@@ -93,7 +94,7 @@ class PixelCounts:
         return sum(self.by_scenes.values())
 
     def add_scenes(self, usable: Mask) -> None:
-        """Count the usable scenes of each pixel of a part: (scenes, height, width), before it is filled."""
+        """Add a part: its usable scenes (scenes, height, width) before it is filled."""
         numbers, counts = np.unique(np.count_nonzero(usable, axis=0), return_counts=True)
         for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
             self.by_scenes[number] = self.by_scenes.get(number, 0) + count
@@ -102,21 +103,21 @@ class PixelCounts:
 def see_passes(
     passes: Sequence[tuple[SceneItem, ...]], grid: SiteGrid, area: Any, level: Level, step: Step
 ) -> list[SeenPass]:
-    """Read the classification of each pass, and order passes by how much of the site they show clearly.
+    """Read the classification of each pass, and order passes by the share of the site that they show clearly.
 
     Args:
-        passes: As `scene_items.passes` groups them.
-        grid: Of the site.
-        area: The site in degrees, to leave out tiles beside one that covers all of it.
-        level: Of the scenes; those of L1C have no classification and are masked by their brightness.
-        step: Told of each pass.
+        passes: Items grouped by `scene_items.passes`.
+        grid: The site's grid.
+        area: The site in degrees. Where one tile covers it, others are left out.
+        level: The scenes' level. L1C has no classification and is masked by brightness.
+        step: Called after each pass.
 
     Raises:
         RefusedItemError: A file is missing or damaged.
         OSError: A server does not answer.
     """
     chosen = [_needed_items(items, grid, area) for items in passes]
-    tasks = [[_task(_classes, items, grid, level)] for items in chosen]
+    tasks = [[partial(_classes, items, grid, level)] for items in chosen]
     seen = []
     for items, (classes,) in zip(chosen, read_ahead(tasks, depth=_THREADS), strict=True):
         unclear, data = unclear_mask(classes), classes > 0
@@ -137,9 +138,9 @@ def choose_passes(seen: Sequence[SeenPass], number: int, fill: bool) -> list[See
     """The passes to compose, the clearest first.
 
     Args:
-        seen: Ordered as by `see_passes`.
-        number: The clearest so many are taken; further ones where they alone show more of the site.
-        fill: Whether pixels that none shows clearly are to be filled: then a cloudy one is better than none.
+        seen: All passes, in the order of `see_passes`.
+        number: The number of clearest passes to take. At most as many are added that show more of the site.
+        fill: Also add cloudy passes that alone have data of a part of the site.
     """
     clear = [one for one in seen if one.share > 0]
     chosen = clear[:number]
@@ -162,11 +163,11 @@ def compose(
 
     Args:
         chosen: The passes, the clearest first.
-        grid: Of the site.
-        level: Of the scenes.
-        fill: Whether pixels without a clear date are filled.
-        write: Takes the place of a band among `BANDS`, first row and column, and pixels.
-        step: Told of each file.
+        grid: The site's grid.
+        level: The scenes' level.
+        fill: Fill pixels without a clear date.
+        write: Called with the place of a band in `BANDS`, first row, first column and pixels.
+        step: Called after each file.
 
     Returns:
         The counts of pixels.
@@ -176,14 +177,13 @@ def compose(
         OSError: A server does not answer.
     """
     counts = PixelCounts()
-    masks = [_unpacked(one.clear, grid) for one in chosen]
-    # The offset is checked in the middle of the site, before anything else is read.
+    # Offsets are checked in the middle of the site, before anything else is read.
     parts = sorted(grid.parts(PART), key=lambda part: _distance(part, grid))
     bands = [(top, left, part, band) for top, left, part in parts for band in BANDS]
     shown: list[list[Callable[[], list[NDArray[Any]]]]] = [
-        [_task(_pass_classes, one, parts[0][2], level) for one in chosen]
+        [partial(_pass_classes, one, parts[0][2], level) for one in chosen]
     ]
-    shown += [[_task(_numbers, one, part, band) for one in chosen] for _, _, part, band in bands]
+    shown += [[partial(_numbers, one, part, band) for one in chosen] for _, _, part, band in bands]
     usable = np.zeros(0, bool)
     with closing(read_ahead(shown)) as reads:
         classes = next(reads)
@@ -195,8 +195,8 @@ def compose(
             if band == BANDS[0]:
                 blue = np.stack(scenes)
                 scenes = list(blue)
-                unclear = np.stack([~_cut(mask, top, left, part) for mask in masks])
-                usable = usable_mask(blue, enlarged(unclear))
+                clear = np.stack([_clear_pixels(one, grid, top, left, part) for one in chosen])
+                usable = usable_mask(blue, enlarged(~clear))
                 counts.add_scenes(usable)
                 if fill:
                     counts.filled += int(np.count_nonzero(fill_from_clearest(usable, blue)))
@@ -208,14 +208,36 @@ def compose(
     return counts
 
 
+def without_refused(
+    items: Iterable[SceneItem],
+    work: Callable[[list[SceneItem], tuple[str, ...]], Result],
+    warn: Callable[[str], None],
+) -> Result:
+    """Work on items, again without each that turns out to be unusable.
+
+    Args:
+        items: Scenes, or frames of radar.
+        work: Called with the remaining items and the reasons for refusing the others.
+        warn: Called with each reason.
+    """
+    remaining, reasons = list(items), list[str]()
+    while True:
+        try:
+            return work(remaining, tuple(reasons))
+        except RefusedItemError as error:
+            reasons.append(str(error))
+            warn(reasons[-1])
+            remaining = [item for item in remaining if item.id != error.item]
+
+
 def read_ahead(
     groups: Sequence[Sequence[Callable[[], Result]]], depth: int = 1
 ) -> Generator[list[Result], None, None]:
-    """Run groups of tasks in threads and yield the results of each in order.
+    """Run groups of tasks in threads, and yield the results of each group in order.
 
     Args:
         groups: Tasks without arguments.
-        depth: How many groups are begun before the one that is yielded has been used.
+        depth: The number of groups that run ahead of the caller.
     """
     with ThreadPoolExecutor(_THREADS) as threads:
         running: list[list[Future[Result]]] = []
@@ -229,17 +251,13 @@ def read_ahead(
 
 
 def _taken(running: list[list[Future[Result]]], place: int) -> list[Result]:
-    """The results of a group, which are not kept."""
+    """The results of a group, without keeping them."""
     futures, running[place] = running[place], []
     return [future.result() for future in futures]
 
 
-def _task(work: Callable[..., Result], *arguments: Any) -> Callable[[], Result]:
-    return lambda: work(*arguments)
-
-
 def _needed_items(items: tuple[SceneItem, ...], grid: SiteGrid, area: Any) -> tuple[SceneItem, ...]:
-    """The items of a pass that show the site, in the order in which they count."""
+    """The items of a pass that show the site, the preferred ones first."""
     import shapely
 
     ordered = sorted(items, key=lambda item: (item.epsg != grid.epsg, item.tile, item.id))
@@ -263,12 +281,12 @@ def _item_classes(item: SceneItem, grid: SiteGrid, level: Level) -> NDArray[np.u
 
 
 def _numbers(one: SeenPass, part: SiteGrid, band: str) -> list[NDArray[Any]]:
-    """The numbers of a band as in the files of each item of a pass."""
+    """The numbers of a band in the file of each item of a pass."""
     return [read_on_grid(RemoteFile.of(item, band), part) for item in one.items]
 
 
 def _merged(layers: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """The first of several layers that has data, pixel by pixel."""
+    """The first layer with data, pixel by pixel."""
     found = layers[0]
     for other in layers[1:]:
         found = np.where(found == 0, other, found)
@@ -276,7 +294,7 @@ def _merged(layers: Sequence[NDArray[Any]]) -> NDArray[Any]:
 
 
 def _with_offsets(one: SeenPass, numbers: Sequence[NDArray[Any]]) -> NDArray[np.uint16]:
-    """A band of a pass, each item corrected by its own offset before they are joined."""
+    """A band of a pass: each item corrected by its own offset, then merged."""
     return _merged([with_offset(each, item.offset) for each, item in zip(numbers, one.items, strict=True)])
 
 
@@ -305,7 +323,7 @@ def _further(
     most: int,
     bits: Callable[[SeenPass], NDArray[np.uint8]],
 ) -> list[SeenPass]:
-    """Passes that show what none of the chosen ones does, that which shows most of it first."""
+    """Passes that add pixels to the chosen ones, greedily the one that adds most."""
     if not candidates:
         return []
     covered = np.zeros_like(bits(candidates[0]))
@@ -324,23 +342,15 @@ def _further(
     return further
 
 
-def _unpacked(bits: NDArray[np.uint8], grid: SiteGrid) -> Callable[[int, int, int, int], Mask]:
-    """Windows of packed bits of a site's 20 m pixels, unpacked row by row."""
-    width = grid.width // 2
-
-    def window(top: int, left: int, height: int, columns: int) -> Mask:
-        first, end = top * width, (top + height) * width
-        found = np.unpackbits(bits[first // 8 : -(-end // 8)])[first % 8 :][: end - first].astype(bool)
-        return found.reshape(height, width)[:, left : left + columns]
-
-    return window
-
-
-def _cut(mask: Callable[[int, int, int, int], Mask], top: int, left: int, part: SiteGrid) -> Mask:
-    return mask(top // 2, left // 2, part.height // 2, part.width // 2)
+def _clear_pixels(one: SeenPass, grid: SiteGrid, top: int, left: int, part: SiteGrid) -> Mask:
+    """The 20 m pixels of a part that a pass shows clearly. Only the part's rows are unpacked."""
+    columns = grid.width // 2
+    first, end = top // 2 * columns, (top + part.height) // 2 * columns
+    found = np.unpackbits(one.clear[first // 8 : -(-end // 8)])[first % 8 :][: end - first].astype(bool)
+    return found.reshape(-1, columns)[:, left // 2 : (left + part.width) // 2]
 
 
 def _distance(part: tuple[int, int, SiteGrid], grid: SiteGrid) -> float:
-    """How far a part's middle is from that of the site, in pixels."""
+    """The distance of a part's centre from the site's, in pixels."""
     top, left, own = part
     return abs(top + own.height / 2 - grid.height / 2) + abs(left + own.width / 2 - grid.width / 2)

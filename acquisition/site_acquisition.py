@@ -1,4 +1,4 @@
-"""From a place to a site of an archive: yearly composites on one grid, resumed and completed bit for bit."""
+"""From a place to a site of an archive: yearly composites on one grid, resumed bit-identically."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from euromine.support.errors import ArchiveError, ArgumentError, SceneError
-from euromine.support.files import explain_full_disk
+from euromine.support.files import explain_full_disk, part_of
 from euromine.support.interrupts import resumable
 from euromine.support.locks import lock_folder
+from euromine.support.rasters import gdal, gdal_errors
 from euromine.support.records import write_record
 
 from .acquisition_options import AcquisitionOptions
@@ -30,8 +31,9 @@ from .acquisition_record import (
 )
 from .backscatter import make_radar_year
 from .cog_writing import DRAFT_SUFFIX
+from .scene_items import SceneItem
 from .site_grids import SiteGrid
-from .site_outlines import box_outline, check_site_name, read_outline
+from .site_outlines import box_outline, check_site_name, read_outline, require_shapely
 from .site_plans import SitePlan, plan_scenes, reprocessed, site_settings
 from .year_images import Progress, make_year
 
@@ -42,7 +44,7 @@ ARCHIVE_FOLDER = "EuroMineNet"
 
 _FOLDERS = {False: "image", True: "radar"}
 _WORDS = {False: "scene", True: "backscatter"}
-_TOLD_SHARE = 0.01
+_REPORTED_SHARE = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +53,12 @@ class AcquiredSite:
 
     Attributes:
         name: Its name.
-        folder: OUT/EuroMineNet/NAME, with `image/Year2021.tif` and the like, and `acquisition.json`.
+        folder: OUT/EuroMineNet/NAME, with `image/Year2021.tif` and so on, and `acquisition.json`.
         made: The years that this run composed.
         kept: The years that were complete before.
         missing: Requested years without a scene.
         radar: The years with backscatter.
-        notes: Sentences on what was left out or has changed, also logged as warnings.
+        notes: Sentences on unusable items, gaps and reprocessed items, also logged as warnings.
     """
 
     name: str
@@ -79,23 +81,22 @@ def acquire_site(
 ) -> AcquiredSite:
     """Acquire yearly composites of a site into an archive.
 
-    Years that are complete are kept byte by byte, so a run that was killed is resumed by the same call, and
-    later years join the same grid.
+    Complete years are kept unchanged, so the same call resumes a killed run, and later years join the same
+    grid.
 
     Args:
         out: The folder that holds, or will hold, the archive `EuroMineNet/`.
         name: The site's name, that of its folder.
         options: The years, and how to compose them.
         bbox: West, south, east and north in degrees.
-        geometry: A vector file; its outlines together are the site. Without it and `bbox`, the area of an
-            earlier run.
+        geometry: A vector file, whose outlines together are the site. Without it and `bbox`, the area is that
+            of an earlier run.
         progress: Show a progress bar.
 
     Raises:
         ArgumentError: An argument does not fit.
-        DataError: A file, or a catalogue's answer, does not hold what was expected; or no catalogue has a
-            scene.
-        BusyError: Another run works on the site.
+        DataError: A file or a catalogue's answer is unusable, or no catalogue has a scene.
+        BusyError: Another run is acquiring the site.
         MissingExtraError: The extra `acquire` is not installed.
         OSError: A server does not answer, or a file cannot be written.
     """
@@ -127,12 +128,12 @@ def acquire_outline(
 ) -> AcquiredSite:
     """Acquire a site by its outline, a shapely geometry in degrees; None for that of an earlier run.
 
-    All else is as for `acquire_site`.
+    Other arguments, result and errors as for `acquire_site`.
     """
     folder = site_folder(out, name)
     with resumable():
         plan, record = planned_site(folder, name, options, outline)
-        notes = [note for year in sorted(plan.notes) for note in plan.notes[year]]
+        notes = plan.all_notes
         if plan.settings.level == "L1C":
             notes.append(
                 "L1C has no scene classification: clouds are found by brightness, shadows not at all."
@@ -150,7 +151,7 @@ def acquire_outline(
             explain_full_disk(folder, f"the images of {name}"),
             _shown_progress(name, progress) as shown,
         ):
-            # Another run may have been at work while catalogues were searched.
+            # Another run may have acquired years while this one searched the catalogues.
             record = read_acquisition(folder) or record
             _remove_leftovers(folder)
             return _Acquisition(folder, plan, record, notes, shown).run(sorted(options.years), options.radar)
@@ -168,7 +169,7 @@ def planned_site(
 
     Raises:
         ArgumentError: There is no outline.
-        RecordError: The record is damaged, or its settings are others.
+        RecordError: The record is damaged, or its settings differ.
         OSError: A catalogue does not answer.
     """
     record = read_acquisition(folder)
@@ -178,21 +179,18 @@ def planned_site(
                 f"{name}: found no area; expected --bbox or --geometry, as the site has not been acquired "
                 "before."
             )
-        settings = replace(site_settings(_recorded_outline(record), options), outline=record.settings.outline)
+        outline = require_shapely().geometry.shape(record.settings.outline)
+        settings = replace(site_settings(outline, options), outline=record.settings.outline)
     else:
         settings = site_settings(outline, options)
     if record is not None:
         check_settings(record.settings, settings, folder / RECORD_FILE)
     plan = plan_scenes(name, settings, options, record)
-    if record is None and plan.grid is not None:
-        record = AcquisitionRecord(site=name, settings=settings, grid=plan.grid)
-    return plan, record or AcquisitionRecord(site=name, settings=settings, grid=SiteGrid("", 0, 0, 0, 0))
-
-
-def _recorded_outline(record: AcquisitionRecord) -> Any:
-    from .site_outlines import require_shapely
-
-    return require_shapely().geometry.shape(record.settings.outline)
+    if record is None:
+        # Nothing is recorded of a plan without a grid.
+        grid = plan.grid or SiteGrid("", 0, 0, 0, 0)
+        record = AcquisitionRecord(site=name, settings=settings, grid=grid)
+    return plan, record
 
 
 class _Acquisition:
@@ -216,11 +214,7 @@ class _Acquisition:
                 made.append(year)
             else:
                 missing.append(year)
-        with_radar = [
-            year
-            for year in years
-            if radar and (self._is_kept(year, radar=True) or self._make(year, radar=True))
-        ]
+        with_radar = [year for year in years if radar and self._has_radar(year)]
         if not made and not kept:
             or_fill = ", or --fill least-cloudy" if self._plan.settings.fill == "nodata" else ""
             raise SceneError(
@@ -238,13 +232,17 @@ class _Acquisition:
         )
 
     def _has_radar(self, year: int) -> bool:
+        """Whether a year's backscatter is kept, or can be made."""
         return self._is_kept(year, radar=True) or self._make(year, radar=True)
 
     def _path(self, year: int, radar: bool) -> Path:
         return self._folder / _FOLDERS[radar] / f"Year{year}.tif"
 
+    def _items(self, year: int, radar: bool) -> list[SceneItem]:
+        return (self._plan.radar_items if radar else self._plan.items).get(year, [])
+
     def _is_kept(self, year: int, radar: bool) -> bool:
-        """Whether a year's image is complete, and as it was made."""
+        """Whether a year's image is complete. Refuse one that has changed since."""
         path = self._path(year, radar)
         known = (self._record.radar_years if radar else self._record.years).get(str(year))
         if not path.exists():
@@ -257,50 +255,48 @@ class _Acquisition:
                 f"{path}: found a file that has changed since it was acquired; expected the one that "
                 f"{RECORD_FILE} records. Move it away to acquire the year again."
             )
-        self._tell_reprocessed(known, radar)
+        self._warn_of_reprocessed(known, radar)
         return True
 
-    def _tell_reprocessed(self, known: YearRecord, radar: bool) -> None:
-        items = (self._plan.radar_items if radar else self._plan.items).get(known.year, [])
-        for sentence in reprocessed(known.items, items):
-            self._tell(
+    def _warn_of_reprocessed(self, known: YearRecord, radar: bool) -> None:
+        for sentence in reprocessed(known.items, self._items(known.year, radar)):
+            self._warn(
                 f"{known.year}: {sentence}. The image is kept; delete {_FOLDERS[radar]}/Year{known.year}.tif "
                 "to compose it anew."
             )
 
     def _make(self, year: int, radar: bool) -> bool:
         """Make a year's image; False where there is no scene."""
-        there = (self._plan.radar_items if radar else self._plan.items).get(year, [])
-        path = self._path(year, radar)
-        if not there:
+        if not self._items(year, radar):
             return self._lacks(year, radar)
+        path = self._path(year, radar)
         path.parent.mkdir(parents=True, exist_ok=True)
         make = make_radar_year if radar else make_year
-        part = path.with_name(f"_{path.name}.part")
+        part = part_of(path)
         try:
             found = make(self._plan, year, part, self._progress)
             if found is not None:
-                self._write()  # the grid is recorded before the first image can lie on it
+                self._write()  # the record of the grid comes before the first image on it
                 part.replace(path)
         finally:
             part.unlink(missing_ok=True)
             with suppress(OSError):  # not empty
                 path.parent.rmdir()
         if found is None:
-            self._tell(f"{year}: no {_WORDS[radar]} shows the site; the year is left out.")
+            self._warn(f"{year}: no {_WORDS[radar]} shows the site; the year is left out.")
             return self._lacks(year, radar)
-        found_now = [f"{year}: left out {sentence}" for sentence in found.refused]
-        self._notes += [note for note in found_now if note not in self._notes]
-        self._tell_of_gaps(found, radar)
+        refused = [f"{year}: left out {sentence}" for sentence in found.refused]
+        self._notes += [note for note in refused if note not in self._notes]
+        self._warn_of_gaps(found, radar)
         self._keep(found, radar)
         return True
 
-    def _tell_of_gaps(self, found: YearRecord, radar: bool) -> None:
-        """Tell what part of an image no clear day made."""
-        if found.empty_share >= _TOLD_SHARE:
-            self._tell(f"{found.year}: {found.empty_share:.0%} of the {_FOLDERS[radar]} has no data.")
-        if found.filled_share >= _TOLD_SHARE:
-            self._tell(
+    def _warn_of_gaps(self, found: YearRecord, radar: bool) -> None:
+        """Warn of the parts of an image without data or without a clear day."""
+        if found.empty_share >= _REPORTED_SHARE:
+            self._warn(f"{found.year}: {found.empty_share:.0%} of the {_FOLDERS[radar]} has no data.")
+        if found.filled_share >= _REPORTED_SHARE:
+            self._warn(
                 f"{found.year}: {found.filled_share:.0%} of the image has no clear day and shows the least "
                 "cloudy one, clouds included."
             )
@@ -321,28 +317,27 @@ class _Acquisition:
     def _write(self) -> None:
         write_record(self._folder / RECORD_FILE, self._record)
 
-    def _tell(self, note: str) -> None:
+    def _warn(self, note: str) -> None:
         logger.warning("%s %s", self._plan.name, note)
         self._notes.append(note)
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Delete what a killed run left half-written."""
+    """Delete the unfinished files of a killed run."""
     for kind in _FOLDERS.values():
-        for pattern in ("_Year????.tif.part", f"_Year????.tif{DRAFT_SUFFIX}"):
-            for path in (folder / kind).glob(pattern):
+        part = part_of(folder / kind / "Year????.tif")
+        for pattern in (part, part.with_suffix(DRAFT_SUFFIX)):
+            for path in pattern.parent.glob(pattern.name):
                 path.unlink()
 
 
 def _adopted(path: Path, record: AcquisitionRecord, year: int, radar: bool) -> YearRecord:
-    """The record of an image that a run wrote and did not live to record.
+    """The record of an image that a killed run wrote but did not record.
 
     Raises:
         ArchiveError: The image comes from elsewhere, or lies on another grid.
     """
     import rasterio
-
-    from euromine.support.rasters import gdal, gdal_errors
 
     try:
         with gdal(), rasterio.open(path, driver="GTiff") as dataset:
@@ -370,22 +365,22 @@ def _fits(found: YearRecord, grid: SiteGrid, settings: SiteSettings, radar: bool
 
 @contextmanager
 def _shown_progress(name: str, is_shown: bool) -> Iterator[Progress]:
-    """A bar that names the scene and band that was read last."""
-    if not is_shown:  # a bar, though hidden, would leave its locks behind in processes
+    """A bar that names the last file read."""
+    if not is_shown:  # even a disabled bar would leave its locks behind in worker processes
         yield lambda text, total: None
         return
     from tqdm import tqdm
 
     with tqdm(desc=name, unit="file", leave=False) as bar:
 
-        def tell(text: str, total: int) -> None:
+        def show(text: str, total: int) -> None:
             if bar.total != total and (bar.total is None or bar.n >= bar.total or total < bar.total):
                 bar.reset(total)
             bar.total = total
             bar.set_postfix_str(text, refresh=False)
             bar.update()
 
-        yield tell
+        yield show
 
 
 def _listed(numbers: Sequence[int]) -> str:

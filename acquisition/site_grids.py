@@ -1,4 +1,4 @@
-"""The grid of a site: 10 m pixels in UTM that line up with Sentinel-2's tiles, the same for all years."""
+"""The grid of a site: 10 m pixels in UTM, aligned to Sentinel-2's tiles and the same for all years."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from euromine.support.errors import GridError
 PIXEL = 10
 """Side of a pixel in metres."""
 
-# Tiles begin at multiples of 20 m: on such a grid no band has to be interpolated.
+# Tiles begin at multiples of 20 m. On a grid that does, too, no band is interpolated.
 _STEP = 20
 _LARGEST_SIDE = 200_000
-# Corners every kilometre or so keep edges that bend in UTM inside.
+# Corners every kilometre or so, as straight edges in degrees bend in UTM.
 _CORNER_DEGREES = 0.01
 _METRES_PER_DEGREE = 111_320.0
 
@@ -27,10 +27,10 @@ class SiteGrid:
 
     Attributes:
         crs: Such as "EPSG:32633".
-        left: Of the first column, in metres, a multiple of 20.
-        top: Of the first row, in metres, a multiple of 20.
-        width: Columns, an even number.
-        height: Rows, an even number.
+        left: The left edge in metres, a multiple of 20.
+        top: The top edge in metres, a multiple of 20.
+        width: The number of columns, even.
+        height: The number of rows, even.
     """
 
     crs: str
@@ -46,7 +46,7 @@ class SiteGrid:
 
     @property
     def epsg(self) -> int:
-        """The number of its coordinate system."""
+        """The EPSG code of its coordinate system."""
         return int(self.crs.removeprefix("EPSG:"))
 
     def part(self, top: int, left: int, height: int, width: int) -> SiteGrid:
@@ -54,7 +54,7 @@ class SiteGrid:
         return SiteGrid(self.crs, self.left + PIXEL * left, self.top - PIXEL * top, width, height)
 
     def parts(self, side: int) -> Iterator[tuple[int, int, SiteGrid]]:
-        """First row, first column and grid of parts of at most `side` x `side` pixels, `side` being even."""
+        """First row, first column and grid of parts of at most `side` x `side` pixels; `side` is even."""
         for top in range(0, self.height, side):
             for left in range(0, self.width, side):
                 height, width = min(side, self.height - top), min(side, self.width - left)
@@ -86,7 +86,7 @@ def grid_crs(area: Any, footprints: Iterable[tuple[int, Any]]) -> str:
         footprints: The EPSG code and the footprint, in degrees, of each scene.
 
     Returns:
-        That of most scenes that cover the whole site; without any, that of the zone of its centre.
+        The one of most scenes that cover the whole site; without any, the UTM zone of its centre.
     """
     import shapely
 
@@ -101,15 +101,15 @@ def grid_crs(area: Any, footprints: Iterable[tuple[int, Any]]) -> str:
 
 
 def site_grid(outline: Any, crs: str, margin: float) -> SiteGrid:
-    """The grid of an outline and its margin, outwards to 20 m.
+    """The grid of an outline and its margin, extended to multiples of 20 m.
 
     Args:
         outline: A shapely geometry in degrees.
-        crs: Of the grid, as `grid_crs` gives it.
+        crs: The grid's coordinate system, from `grid_crs`.
         margin: In metres.
 
     Raises:
-        GridError: The grid would be too large, or cannot be placed in its zone.
+        GridError: The grid would be too large, or the outline lies outside of the zone.
     """
     import pyproj
     import shapely

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,14 @@ from euromine.dataset_script.archive_listing import is_ignored
 from euromine.support.errors import ArgumentError, DataError, GridError
 from euromine.support.geopackages import require_geopandas
 from euromine.support.polygon_measures import polygon_parts
-from euromine.support.vector_features import read_features, shown_features
+from euromine.support.vector_features import checked_geometries, read_features
 
 from .catalogues import missing_acquire
 
 logger = logging.getLogger(__name__)
 
 _NAME_COLUMNS = ("site", "name", "id")
-# West, south, east and north of the published archive's continent.
+# West, south, east and north, in degrees.
 _EUROPE = (-25.0, 34.0, 45.0, 72.0)
 
 
@@ -94,24 +95,24 @@ def read_site_outlines(path: str | os.PathLike[str], name_column: str | None = N
         name_column: The column with the names; by default `site`, `name` or `id`.
 
     Raises:
-        DataError: As for `read_outline`; also for names that are missing, repeated or no folder's.
-        ArgumentError: There is no such column.
+        DataError: As for `read_outline`; or a name is missing or repeated.
+        ArgumentError: There is no such column, or a name cannot be that of a folder.
         FileNotFoundError: There is no such file.
         MissingExtraError: A library that reads vector files is not installed.
     """
     geometry, features = _outlines_in_degrees(Path(path))
     names = [_site_name(value, path) for value in features[_name_column(features, name_column, path)]]
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(names).items():
+        if count > 1:
             raise DataError(f"{path}: found the site {name!r} more than once; expected each name once.")
     return dict(zip(names, geometry, strict=True))
 
 
 def check_site_name(name: str, argument: str = "site") -> str:
-    """A site's name, which is that of its folder.
+    """The site's name, if a folder can have it.
 
     Raises:
-        ArgumentError: No folder can have it.
+        ArgumentError: It cannot.
     """
     if is_ignored(name) or Path(name).name != name or not name.isprintable() or set(name) & set('\\/:*?"<>|'):
         raise ArgumentError(f"{argument}: found {name!r}; expected the name of a folder, such as Germany_12.")
@@ -119,26 +120,13 @@ def check_site_name(name: str, argument: str = "site") -> str:
 
 
 def _outlines_in_degrees(source: Path) -> tuple[list[Any], Any]:
-    """One valid geometry per feature with an outline, and these features."""
+    """A valid geometry for each feature with an area, and these features."""
     shapely = require_shapely()
     require_geopandas()
     if not source.exists():
         raise FileNotFoundError(f"{source}: there is no such file; expected the outlines of sites.")
     features = read_features(source, None)
-    if features.crs is None:
-        raise DataError(
-            f"{source}: found no coordinate system; expected one in the file. Write it with `ogr2ogr -a_srs "
-            "EPSG:...`."
-        )
-    plain = shapely.force_2d(np.asarray(features.geometry.array, dtype=object))
-    corners, owners = shapely.get_coordinates(plain, return_index=True)
-    broken = np.unique(owners[~np.isfinite(corners).all(axis=1)])
-    if len(broken):
-        raise DataError(
-            f"{source}: found corners that are no numbers in {shown_features(broken)}; expected finite "
-            "coordinates."
-        )
-    parts, owners = polygon_parts(plain)
+    parts, owners = polygon_parts(checked_geometries(features, source))
     kept = np.unique(owners)
     if not len(kept):
         raise DataError(f"{source}: found no outlines with an area; expected polygons.")
@@ -180,7 +168,7 @@ def _in_degrees(geometry: list[Any], crs: Any, source: Path) -> list[Any]:
 
 
 def _check_degrees(subject: str, bounds: Sequence[float]) -> None:
-    """Refuse bounds beyond the Earth; latitudes above 90 may be longitudes."""
+    """Refuse bounds beyond the Earth, and explain those that are longitude and latitude swapped."""
     west, south, east, north = map(float, bounds)
     if max(abs(south), abs(north)) > 90 and max(abs(west), abs(east)) <= 90:
         raise ArgumentError(
@@ -195,7 +183,7 @@ def _check_degrees(subject: str, bounds: Sequence[float]) -> None:
 
 
 def _warn_if_swapped(subject: str, bounds: Sequence[float]) -> None:
-    """Warn of a place outside of Europe that is in Europe once longitude and latitude are swapped."""
+    """Warn of a place outside of Europe that would be in Europe with longitude and latitude swapped."""
     west, south, east, north = map(float, bounds)
     if _is_in_europe(south, west, north, east) and not _is_in_europe(west, south, east, north):
         logger.warning(
@@ -234,7 +222,7 @@ def _name_column(features: Any, asked: str | None, path: str | os.PathLike[str])
 
 def _site_name(value: Any, path: str | os.PathLike[str]) -> str:
     is_missing = value is None or (isinstance(value, float) and math.isnan(value))
-    if isinstance(value, float) and value.is_integer():  # numbers of a column with decimals
+    if isinstance(value, float) and value.is_integer():  # whole numbers in a column of floats
         value = int(value)
     text = "" if is_missing else str(value).strip()
     if not text:

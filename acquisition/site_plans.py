@@ -1,9 +1,9 @@
-"""The plan of a site: its grid, and the scenes that catalogues have of each year."""
+"""The plan of a site: its grid, and the scenes of each year in the catalogues."""
 
 from __future__ import annotations
 
 import calendar
-import logging
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,25 +17,23 @@ from .catalogues import Catalogue, optical_catalogues, radar_catalogue
 from .scene_items import SceneItem, optical_item, radar_item, without_duplicates
 from .site_grids import SiteGrid, grid_crs, search_area, site_grid
 
-logger = logging.getLogger(__name__)
-
 _MOST_NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class SitePlan:
-    """What there is for a site.
+    """The scenes and the grid of a site.
 
     Attributes:
         name: The site's name.
-        settings: What is the same in all its years.
+        settings: Shared by all its years.
         area: The site with its margin, a shapely geometry in degrees.
-        grid: Of its images; None where no catalogue has a scene, so that nothing can be placed.
+        grid: The grid of its images; None where no catalogue has a scene.
         items: The scenes of each year, without duplicates.
         radar_items: The frames of radar of each year, of one relative orbit.
         radar_orbit: That orbit; None without radar.
-        refused: Sentences on items that cannot be used, by year; those of radar are not among them.
-        notes: These and other sentences for the user, by year.
+        refused: Sentences on unusable items by year, without those of radar.
+        notes: All sentences for the user by year.
     """
 
     name: str
@@ -48,9 +46,14 @@ class SitePlan:
     refused: Mapping[int, tuple[str, ...]]
     notes: Mapping[int, tuple[str, ...]]
 
+    @property
+    def all_notes(self) -> list[str]:
+        """The notes of all years, in their order."""
+        return [note for year in sorted(self.notes) for note in self.notes[year]]
+
 
 def site_settings(outline: Any, options: AcquisitionOptions) -> SiteSettings:
-    """What is the same in all years of a site.
+    """The settings shared by all years of a site.
 
     Args:
         outline: A shapely geometry in degrees.
@@ -58,7 +61,7 @@ def site_settings(outline: Any, options: AcquisitionOptions) -> SiteSettings:
     """
     import shapely
 
-    # A hundredth of a metre; so that the same file gives the same outline everywhere.
+    # Rounded to a hundredth of a metre, so that the same file gives the same outline everywhere.
     plain = shapely.normalize(shapely.set_precision(outline, 1e-7))
     return SiteSettings(
         level=options.product_level,
@@ -66,7 +69,7 @@ def site_settings(outline: Any, options: AcquisitionOptions) -> SiteSettings:
         scenes=options.scenes,
         fill="least-cloudy" if options.fill == "least-cloudy" else "nodata",
         margin=float(options.margin),
-        outline=_plain_json(shapely.geometry.mapping(plain)),
+        outline=json.loads(json.dumps(shapely.geometry.mapping(plain))),  # lists for tuples, as in the record
     )
 
 
@@ -77,14 +80,14 @@ def plan_scenes(
 
     Args:
         name: The site's name.
-        settings: Of the site.
+        settings: The site's settings.
         options: The years and catalogues.
-        record: Of an earlier run, whose grid and orbit of radar stay.
+        record: The record of an earlier run, whose grid and radar orbit stay.
 
     Raises:
         OSError: A catalogue does not answer.
         DataError: Its answers cannot be used.
-        GridError: The site has no place on a grid.
+        GridError: No grid can hold the site.
     """
     import shapely
 
@@ -94,8 +97,8 @@ def plan_scenes(
     notes: dict[int, tuple[str, ...]] = {}
     items, refused = {}, {}
     for year in sorted(options.years):
-        items[year], refused[year], told = _year_items(catalogues, settings, area, year)
-        notes[year] = (*_left_out(year, refused[year]), *told)
+        items[year], refused[year], fallback = _year_items(catalogues, settings, area, year)
+        notes[year] = (*_left_out(year, refused[year]), *fallback)
     grid = None if record is None else record.grid
     if grid is None and any(items.values()):
         found = [(item.epsg, item.footprint) for each in items.values() for item in each]
@@ -103,9 +106,9 @@ def plan_scenes(
     orbit: int | None = None
     frames: dict[int, list[SceneItem]] = {}
     if options.radar and grid is not None:
-        orbit = None if record is None else record.radar_orbit
+        earlier = None if record is None else record.radar_orbit
         orbit, frames = _radar_items(
-            radar_catalogue(options.catalogue), settings, area, options.years, orbit, notes
+            radar_catalogue(options.catalogue), settings, area, options.years, earlier, notes
         )
     return SitePlan(
         name=name,
@@ -121,7 +124,7 @@ def plan_scenes(
 
 
 def reprocessed(used: Sequence[UsedItem], items: Sequence[SceneItem]) -> list[str]:
-    """Sentences on items of an image that its catalogue has processed anew, or has no longer."""
+    """Sentences on items of an image that its catalogue has reprocessed or dropped."""
     sentences = []
     for before in used:
         there = {item.data: item for item in items if item.catalogue == before.catalogue}
@@ -141,22 +144,22 @@ def reprocessed(used: Sequence[UsedItem], items: Sequence[SceneItem]) -> list[st
 def _year_items(
     catalogues: Sequence[Catalogue], settings: SiteSettings, area: Any, year: int
 ) -> tuple[list[SceneItem], tuple[str, ...], list[str]]:
-    """The scenes of a year from the first catalogue that has any, refused ones, and what to tell."""
+    """The scenes of a year from the first catalogue with any, sentences on refused ones, and other notes."""
     refused: list[str] = []
     for place, catalogue in enumerate(catalogues):
         items = _searched(
             catalogue, area, settings, year, refused, lambda item, of: optical_item(item, of, settings.level)
         )
         if items:
-            told = [f"{year}: no scene in {catalogues[0].name}; those of {catalogue.name} are taken."]
-            return items, tuple(refused), told if place else []
+            note = f"{year}: no scene in {catalogues[0].name}; those of {catalogue.name} are taken."
+            return items, tuple(refused), [note] if place else []
     names = " or ".join(catalogue.name for catalogue in catalogues)
     months = ",".join(map(str, settings.months))
     return [], tuple(refused), [f"{year}: no scene of months {months} in {names}; the year is left out."]
 
 
 def _left_out(year: int, refused: Sequence[str]) -> list[str]:
-    """What to tell of items that cannot be used."""
+    """Notes on unusable items."""
     notes = [f"{year}: left out {sentence}" for sentence in refused[:_MOST_NAMED]]
     if len(refused) > _MOST_NAMED:
         notes.append(f"{year}: left out {len(refused) - _MOST_NAMED} further items for such reasons.")
@@ -171,7 +174,7 @@ def _searched(
     refused: list[str],
     parse: Callable[[Mapping[str, Any], Catalogue], SceneItem],
 ) -> list[SceneItem]:
-    """The items of a season in a catalogue; sentences on those that cannot be used are added."""
+    """The items of a season in a catalogue. Sentences on unusable ones are added to `refused`."""
     import shapely
 
     items = []
@@ -181,7 +184,7 @@ def _searched(
         except SceneError as error:
             refused.append(one_line(error))
             continue
-        # Some servers ignore conditions that they do not know.
+        # Some servers ignore conditions that they do not support.
         is_in_season = item.moment.year == year and item.moment.month in settings.months
         if is_in_season and shapely.intersects(item.footprint, area):
             items.append(item)
@@ -196,7 +199,7 @@ def _radar_items(
     orbit: int | None,
     notes: dict[int, tuple[str, ...]],
 ) -> tuple[int | None, dict[int, list[SceneItem]]]:
-    """The relative orbit of most years, or that of an earlier run, and its frames."""
+    """The relative orbit with frames in most years, or that of an earlier run, and its frames by year."""
     import shapely
 
     found: dict[int, list[SceneItem]] = {}
@@ -229,10 +232,3 @@ def _radar_items(
 def _days(months: Sequence[int], year: int) -> tuple[str, str]:
     first, last = min(months), max(months)
     return f"{year}-{first:02}-01", f"{year}-{last:02}-{calendar.monthrange(year, last)[1]:02}"
-
-
-def _plain_json(value: Any) -> Any:
-    """Tuples as lists, as a JSON record gives them back."""
-    if isinstance(value, dict):
-        return {key: _plain_json(each) for key, each in value.items()}
-    return [_plain_json(each) for each in value] if isinstance(value, list | tuple) else value

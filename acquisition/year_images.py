@@ -1,10 +1,11 @@
-"""The image of a site's year: chosen passes, composed and written with what made each pixel."""
+"""The image of a site's year: chosen passes, composed and written with the record of their items."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from euromine.dataset_script.archive_bands import BANDS
@@ -22,67 +23,71 @@ from .acquisition_record import (
     year_tags,
 )
 from .cog_writing import image_draft
-from .scene_items import RefusedItemError, passes
-from .scene_reading import CACHE_BYTES, PART, PixelCounts, SeenPass, choose_passes, compose, see_passes
+from .scene_items import SceneItem, passes
+from .scene_reading import (
+    CACHE_BYTES,
+    PART,
+    PixelCounts,
+    SeenPass,
+    choose_passes,
+    compose,
+    see_passes,
+    without_refused,
+)
 from .site_grids import SiteGrid
 from .site_plans import SitePlan
 
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[str, int], None]
-"""Told of each file that was read, and how many there are to read in all as far as known."""
+"""Called after each file with its name, and with the number of files to read as far as known."""
 
 
 def make_year(plan: SitePlan, year: int, path: Path, progress: Progress) -> YearRecord | None:
     """Compose a year of a site and write it.
 
-    Items whose numbers contradict their offset, and those whose files are missing, are left out and told.
+    Items whose numbers contradict their offset, and those with missing files, are left out with a warning.
 
     Args:
         plan: The site and its scenes.
         year: The year.
         path: The file to write, in a folder that exists.
-        progress: Told of each file.
+        progress: Called after each file.
 
     Returns:
-        What made the image; None where no scene shows the site.
+        The image's record; None where no scene shows the site.
 
     Raises:
         OSError: A server does not answer, or the image cannot be written.
     """
-    grid = plan.grid
-    assert grid is not None, "years without scenes are not made"
-    refused: dict[str, str] = {}
-    while True:
-        groups = passes(item for item in plan.items[year] if item.id not in refused)
-        sentences = (*plan.refused.get(year, ()), *refused.values())
-        try:
-            return _made(plan, grid, year, path, groups, sentences, progress)
-        except RefusedItemError as error:
-            refused[error.item] = str(error)
-            logger.warning("%s %d: left out %s", plan.name, year, error)
+    return without_refused(
+        plan.items[year],
+        partial(_made, plan, year, path, progress),
+        lambda reason: logger.warning("%s %d: left out %s", plan.name, year, reason),
+    )
 
 
 def _made(
     plan: SitePlan,
-    grid: SiteGrid,
     year: int,
     path: Path,
-    groups: Sequence[tuple[object, ...]],
-    refused: tuple[str, ...],
     progress: Progress,
+    items: Sequence[SceneItem],
+    refused: tuple[str, ...],
 ) -> YearRecord | None:
-    settings = plan.settings
+    grid, settings = plan.grid, plan.settings
+    assert grid is not None, "years without scenes are not made"
     fill = settings.fill == "least-cloudy"
+    groups = passes(items)
     total = len(groups)
-    seen = see_passes(groups, grid, plan.area, settings.level, lambda text: progress(text, total))  # type: ignore[arg-type]
+    seen = see_passes(groups, grid, plan.area, settings.level, lambda text: progress(text, total))
     chosen = choose_passes(seen, settings.scenes, fill)
     if not chosen:
         return None
     total += len(chosen) * len(BANDS) * sum(1 for _ in grid.parts(PART))
     with gdal_cache(CACHE_BYTES), image_draft(path, grid, len(BANDS), nodata=0) as draft:
         counts = compose(chosen, grid, settings.level, fill, draft.write, lambda text: progress(text, total))
-        record = _record(settings, grid, year, chosen, counts, refused)
+        record = _record(settings, grid, year, chosen, counts, (*plan.refused.get(year, ()), *refused))
         draft.describe(BANDS, {LEVEL_TAG: settings.level, **year_tags(record)}, 1 / DIGITAL_NUMBERS)
     return replace(record, sha256=file_digest(path))
 

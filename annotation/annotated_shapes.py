@@ -82,7 +82,7 @@ class Annotations:
 
     Attributes:
         source: The file, for messages.
-        format: In words.
+        format: Its format in words.
         pictures: Annotated pictures.
         layers: Outlines on the ground.
         lost: The number of shapes left out, by kind, such as "lines".
@@ -107,15 +107,15 @@ class Annotations:
 def polygon_area(rings: Any, where: str, annotations: Annotations) -> Any | None:
     """A valid geometry of the polygons that outer rings enclose.
 
-    Rings that cross themselves are repaired: ground that they go round twice lies outside.
+    Self-crossing rings are repaired: ground that they enclose twice lies outside.
 
     Args:
         rings: Each a sequence of x, y pairs.
         where: The shape, for messages.
-        annotations: Counts what was repaired or left out.
+        annotations: Counts repaired and lost shapes.
 
     Returns:
-        None for a shape without area, which is counted as left out.
+        None for a shape without area, which counts as lost.
 
     Raises:
         AnnotationError: A coordinate is no finite number.
@@ -132,7 +132,7 @@ def polygon_area(rings: Any, where: str, annotations: Annotations) -> Any | None
 
 
 def valid_area(polygons: Any, annotations: Annotations) -> Any | None:
-    """The union of polygons, repaired; None, and counted, where nothing with an area is left."""
+    """The union of repaired polygons; None, counted as lost, if it has no area."""
     import shapely
 
     given = np.asarray(polygons, dtype=object)
@@ -150,7 +150,7 @@ def as_points(ring: Any, where: str) -> Any:
     """x, y pairs as float64 (points, 2).
 
     Raises:
-        AnnotationError: They are no pairs of finite numbers, or absurdly far away.
+        AnnotationError: A point is no pair of finite numbers, or absurdly far away.
     """
     try:
         points = np.asarray(ring, dtype=np.float64)
@@ -200,10 +200,10 @@ def ellipse_area(
 
 
 def check_picture_size(height: int, width: int, where: str) -> None:
-    """Refuse a picture without pixels, or with more than memory should take.
+    """Refuse a picture without pixels, or with too many for memory.
 
     Raises:
-        AnnotationError: It is such a one.
+        AnnotationError: It has none, or more than `LARGEST_PICTURE`.
     """
     if height < 1 or width < 1 or height * width > LARGEST_PICTURE:
         raise AnnotationError(

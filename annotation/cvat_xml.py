@@ -34,7 +34,7 @@ def read_cvat(root: Any, source: str, annotations: Annotations) -> None:
         annotations: Takes the pictures.
 
     Raises:
-        AnnotationError: It is an export for videos, or an element lacks what it should have.
+        AnnotationError: It is an export for videos, or an element is damaged or incomplete.
     """
     if root.find("track") is not None:
         raise AnnotationError(

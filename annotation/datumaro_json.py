@@ -91,12 +91,10 @@ def _area(
     kind: str, entry: Any, size: tuple[int, int] | None, where: str, annotations: Annotations
 ) -> Any | None:
     if kind == "polygon":
-        return polygon_area([_points(entry, "points", where)], where, annotations)
+        return polygon_area([_points(entry, where)], where, annotations)
     if kind == "multipolygon":
         rings = value_of(entry, "points", list, where)
-        return polygon_area(
-            [_points({"points": ring}, "points", where) for ring in rings], where, annotations
-        )
+        return polygon_area([_points({"points": ring}, where) for ring in rings], where, annotations)
     if kind == "bbox":
         degrees = value_of(entry.get("attributes") or {}, "rotation", float, where, 0.0)
         left, top, width, height = numbers_of(entry, 4, "bbox", where)
@@ -116,8 +114,8 @@ def _area(
     )
 
 
-def _points(entry: Any, key: str, where: str) -> list[list[Any]]:
-    values = value_of(entry, key, list, where)
+def _points(entry: Any, where: str) -> list[list[Any]]:
+    values = value_of(entry, "points", list, where)
     if len(values) % 2:
         raise AnnotationError(f"{where}: found {len(values)} coordinates; expected pairs of x and y.")
     return [values[place : place + 2] for place in range(0, len(values), 2)]

@@ -1,4 +1,4 @@
-"""JSON of unknown origin: parsed, and read field by field with a sentence for what does not fit."""
+"""Parse JSON of unknown origin, and check its fields one by one."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def value_of(values: Any, key: str, kind: type, where: str, default: Any = None)
         key: The field.
         kind: str, int, float, list or dict; numbers are not booleans, and floats may be whole.
         where: The object, for messages.
-        default: For a field that is missing or null; None where it has to be there.
+        default: Value of a missing or null field; None for a required field.
 
     Raises:
         AnnotationError: It is no object, lacks the field, or the field holds something else.
     """
     if not isinstance(values, Mapping):
         raise AnnotationError(f"{where}: found {_shown(values)}; expected an object with {key}.")
-    value = values.get(key)
+    value: Any = values.get(key)
     if value is None and default is not None:
         return default
     if not (_is_number(value) if kind is float else isinstance(value, kind)) or (
@@ -50,7 +50,7 @@ def value_of(values: Any, key: str, kind: type, where: str, default: Any = None)
     ):
         found = f"no {key}" if key not in values else f"{_shown(value)} as {key}"
         raise AnnotationError(f"{where}: found {found}; expected {_WORDS[kind]}.")
-    return value if kind is not float or value is None else float(value)
+    return float(value) if kind is float else value
 
 
 def numbers_of(values: Any, number: int, key: str, where: str) -> list[float]:

@@ -1,4 +1,4 @@
-"""Classes and their values in a raster of components, and the names that mean something else than a class."""
+"""Classes and their values in a raster of components, and names with a meaning of their own."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class LabelClasses:
     colours: dict[str, str]
 
     def name(self, label: str) -> str:
-        """The class that a label means, whatever its case, blanks and dashes.
+        """The class of a label, found without regard to case, blanks and dashes.
 
         Raises:
             AnnotationError: There is no such class.
@@ -76,10 +76,10 @@ class LabelClasses:
         return found
 
     def check(self, labels: Iterable[str]) -> None:
-        """Refuse labels that are no class.
+        """Refuse labels without a class.
 
         Raises:
-            AnnotationError: There is one.
+            AnnotationError: A label has none.
         """
         for label in labels:
             if not (is_ignored(label) or is_background(label)):
@@ -164,7 +164,7 @@ def _parsed(data: bytes, path: Path) -> Any:
 
 
 def _once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    """An object whose keys are each there once."""
+    """A dictionary of pairs, whose keys must not repeat."""
     values: dict[Any, Any] = {}
     for key, value in pairs:
         if key in values:
@@ -174,7 +174,7 @@ def _once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
 
 
 def _strict_loader() -> Any:
-    """YAML's safe loader, which takes no key twice."""
+    """YAML's safe loader, which refuses repeated keys."""
     import yaml
 
     class Strict(yaml.SafeLoader):

@@ -1,4 +1,4 @@
-"""Annotations to labels of an archive."""
+"""Import annotations as labels of an archive."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from euromine.dataset_script.archive import Archive
 from euromine.dataset_script.archive_writing import COMPONENTS_FOLDER, write_components, write_label
 from euromine.dataset_script.site_scene import Site, counted
@@ -21,14 +19,21 @@ from euromine.support.locks import lock_folder
 
 from .annotated_shapes import Annotations, Layer, Picture
 from .label_classes import LabelClasses, is_background, is_ignored, read_label_classes
-from .label_painting import IGNORED, LARGEST_BIT_VALUE, MINE, Overlap, YearLabels, paint_year
+from .label_painting import (
+    IGNORED,
+    LARGEST_BIT_VALUE,
+    MINE,
+    Overlap,
+    YearLabels,
+    class_mask,
+    paint_year,
+    parse_overlap,
+)
 from .layer_placing import place_layers
 from .picture_placing import Placed, place_pictures, shapes_of
 from .recognition import read_annotations
 from .task_record import TASKS_FILE, SiteGrid, TaskRecord, image_digest, image_strips, read_tasks
 from .year_rules import YearRule, parse_year_rule
-
-OVERLAPS = ("last", "first", "classes", "keep")
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class ImportedYear:
     Attributes:
         site: The site.
         year: The year.
-        shapes: The number of shapes that it shows.
+        shapes: The number of shapes painted.
         mine_pixels: Pixels of mine.
         mine_ha: Their area on the ground in hectares.
         ignored_pixels: Pixels to ignore.
@@ -62,7 +67,7 @@ class ImportReport:
 
     Attributes:
         format: Of the annotations, in words.
-        years: What was written, by site and year.
+        years: The written labels, by site and year.
         mine_labels: The labels that counted as mine.
         repaired: The number of shapes whose outlines crossed themselves.
         lost: The number of shapes left out, by kind.
@@ -90,16 +95,16 @@ def import_labels(
     empty: bool = False,
     replace: bool = False,
 ) -> ImportReport:
-    """Make labels of annotations: `EuroMineNet/{Site}/label/Year{YYYY}.tif`, on the grid of the image.
+    """Import annotations as labels: `EuroMineNet/{Site}/label/Year{YYYY}.tif`, on the grid of the image.
 
     A shape of any class is mine, except those of `IGNORED_NAMES`, which make 255, and of `BACKGROUND_NAMES`,
     which make 0. Upper shapes count where shapes overlap. All files appear together, or none.
 
     Args:
-        path: What `read_annotations` takes.
+        path: The annotations, as for `read_annotations`.
         archive: The folder of the archive.
-        classes: A file for `read_label_classes`: also write `components/Year{YYYY}.tif`. Labels that are
-            there already are then kept.
+        classes: A file for `read_label_classes`: also write `components/Year{YYYY}.tif`. Existing labels are
+            then kept.
         year: `"name"`, `"attribute:NAME"` or `"2021"`; None for the names of pictures, and for outlines for
             the attribute "year", else the name of their layer or file.
         overlap: The class that counts where two overlap: that of the "last" shape, the upper one; of the
@@ -108,7 +113,7 @@ def import_labels(
         sites: The sites to import; all by default.
         tasks: The folder that `write_tasks` wrote, or its `tasks.json`. By default the one beside `path`.
         empty: Whether pictures without shapes are ground without mines; otherwise they are left out.
-        replace: Whether to replace what is there.
+        replace: Whether to replace existing labels, or with `classes` existing components.
 
     Raises:
         AnnotationError: The annotations cannot be read or do not fit the archive, or would replace labels.
@@ -117,8 +122,7 @@ def import_labels(
         OSError: A file cannot be read or written.
     """
     rule = parse_year_rule(year)
-    if overlap is not None and overlap not in OVERLAPS:
-        raise ArgumentError(f"--overlap: found {overlap!r}; expected {', '.join(OVERLAPS[:-1])} or keep.")
+    overlap = parse_overlap(overlap)
     if overlap is not None and classes is None:
         raise ArgumentError("--overlap: found a rule without --classes; expected both.")
     table = None if classes is None else read_label_classes(Path(classes))
@@ -160,7 +164,7 @@ def _tasks(path: str | os.PathLike[str], given: str | os.PathLike[str] | None) -
 
 
 class _Grids(Mapping[str, SiteGrid]):
-    """The grids of sites, each opened when it is first asked for."""
+    """The grids of sites, each read at its first use."""
 
     def __init__(self, sites: Mapping[str, Site]) -> None:
         self._sites = sites
@@ -206,7 +210,7 @@ class _Import:
         if not wanted:
             raise self._nothing()
         self._check_existing(wanted)
-        self._tell_of_kept(wanted)
+        self._note_kept_labels(wanted)
         with lock_folder(self.root), ExitStack() as files:
             found = (self._write(site, year, placed, grids[site], files) for site, year in sorted(wanted))
             years = tuple(each for each in found if each is not None)
@@ -262,11 +266,8 @@ class _Import:
     def _check_existing(self, wanted: set[tuple[str, int]]) -> None:
         if self.replace:
             return
-        there = []
-        for site, year in sorted(wanted):
-            path = self._components_path(site, year) if self.classes else self._label_path(site, year)
-            if path.exists():
-                there.append(path)
+        path_of = self._components_path if self.classes else self._label_path
+        there = [path for place in sorted(wanted) if (path := path_of(*place)).exists()]
         if there:
             more = f" and {len(there) - 1} more" if len(there) > 1 else ""
             raise AnnotationError(
@@ -274,7 +275,7 @@ class _Import:
                 "expected years without. Replace them with --replace."
             )
 
-    def _tell_of_kept(self, wanted: set[tuple[str, int]]) -> None:
+    def _note_kept_labels(self, wanted: set[tuple[str, int]]) -> None:
         kept = [f"{site} {year}" for site, year in sorted(wanted) if self._label_path(site, year).exists()]
         if self.classes is not None and kept:
             self.annotations.notes.append(
@@ -304,7 +305,7 @@ class _Import:
         if shapes_of(drawings) and not painted.shapes:
             self.annotations.notes.append(f"{site} {year} is left out: no shape covers a pixel of its image.")
             return None
-        self._tell_of_pictures(site, year, placed)
+        self._note_pictures(site, year, placed)
         place: dict[str, Any] = {"crs": grid.crs, "transform": grid.transform}
         written = []
         label = self._label_path(site, year)
@@ -327,7 +328,7 @@ class _Import:
                 f"{year}; expected one class a pixel. Choose a rule: --overlap last, first, classes or keep."
             )
 
-    def _tell_of_pictures(self, site: str, year: int, placed: Placed) -> None:
+    def _note_pictures(self, site: str, year: int, placed: Placed) -> None:
         notes = self.annotations.notes
         drawings = placed.drawings[site, year]
         missing = placed.parts.get((site, year), len(drawings)) - len(drawings)
@@ -363,10 +364,8 @@ def _imported(
 
     by_class: dict[str, float] = {}
     if classes is not None and painted.components is not None:
-        components = painted.components
         for name, value in classes.values.items():
-            bits = components.dtype == np.uint16
-            mask = (components & (1 << (value - 1))) > 0 if bits else components == value
+            mask = class_mask(painted.components, value)
             if mask.any():
                 by_class[name] = hectares(mask)
     mine = painted.label == MINE

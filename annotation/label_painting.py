@@ -1,4 +1,4 @@
-"""Shapes to pixels: those whose centre a polygon holds, and those of which a mask covers half."""
+"""Paint shapes: a polygon on the pixels whose centre it holds, a mask on those of which it covers half."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+
+from euromine.dataset_script.label_headers import IGNORED_BIT
+from euromine.support.errors import ArgumentError
 
 from .annotated_shapes import Shape
 from .label_classes import LabelClasses, is_background, is_ignored
@@ -19,11 +22,7 @@ OTHER, MINE, IGNORED = 0, 1, 255
 """The values of a label."""
 
 Overlap = Literal["last", "first", "classes", "keep"]
-"""What counts where classes overlap: the upper shape, the lower one, the later class of the file, or all."""
-
-IGNORED_BIT = 1 << 15
-"""Bit of pixels that were not annotated, where a pixel may have several classes."""
-
+"""Rule for overlapping classes: the upper shape, the lower one, the later class of the file, or all."""
 
 LARGEST_BIT_VALUE = 15
 """Largest value of a class where a pixel may have several: value n is bit n - 1."""
@@ -72,6 +71,32 @@ class YearLabels:
     overlaps: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
+def parse_overlap(text: str | None) -> Overlap | None:
+    """The rule that a user gives for overlapping classes; None -> None.
+
+    Raises:
+        ArgumentError: There is no such rule.
+    """
+    if text is None:
+        return None
+    rules: tuple[Overlap, ...] = get_args(Overlap)
+    for rule in rules:
+        if rule == text:
+            return rule
+    raise ArgumentError(f"--overlap: found {text!r}; expected {', '.join(rules[:-1])} or keep.")
+
+
+def class_mask(components: NDArray[Any], value: int) -> NDArray[np.bool_]:
+    """The pixels of a class, in components as values (uint8) or bits (uint16)."""
+    if components.dtype == np.uint16:
+        return (components & _bit(value)) > 0
+    return components == value
+
+
+def _bit(value: int) -> np.uint16:
+    return np.uint16(1 << (value - 1))
+
+
 def paint_year(
     drawings: Sequence[Drawing],
     height: int,
@@ -86,7 +111,7 @@ def paint_year(
         height: Rows of the site.
         width: Columns of the site.
         classes: Paint components, too.
-        overlap: What counts where classes overlap; None counts the pixels for an error.
+        overlap: Rule for overlapping classes; without one, their pixels are counted in `overlaps`.
     """
     painted = YearLabels(np.full((height, width), IGNORED, np.uint8), None)
     if classes is not None:
@@ -134,7 +159,7 @@ def _paint_component(
     name = classes.name(label)
     value = classes.values[name]
     if overlap == "keep":
-        part[mask] = (part[mask] & ~np.uint16(IGNORED_BIT)) | np.uint16(1 << (value - 1))
+        part[mask] = (part[mask] & ~np.uint16(IGNORED_BIT)) | _bit(value)
         return
     taken = mask & ~np.isin(part, (OTHER, value, IGNORED))
     below = np.unique(part[taken]).tolist() if taken.any() else []

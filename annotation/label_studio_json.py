@@ -20,12 +20,12 @@ from .annotated_shapes import (
 )
 from .json_reading import value_of
 from .picture_names import uploaded_name
-from .run_lengths import Runs, mask_runs
+from .run_lengths import Runs
 
 FORMAT = "Label Studio JSON"
 
 _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
-# Pixels of RGBA lie one behind the other; only their opacity tells what was painted.
+# RGBA values lie pixel by pixel; painted pixels are those that are not transparent.
 _CHANNELS = 4
 _SIZE_BITS, _LENGTH_BITS, _LENGTHS = 5, 4, 4
 
@@ -146,7 +146,7 @@ def _turned_box(
 
 
 def _brush(packed: list[Any], size: tuple[int, int], where: str) -> Runs:
-    """A painted mask: run-length packed bits of RGBA pixels, of which the opacity counts.
+    """A painted mask, by the opacity of run-length packed RGBA pixels.
 
     A header gives the number of values, the bits of a value and four lengths of counts; then each part is a
     bit for "repeated", the choice of a length, a count less one, and one value or as many as counted.
@@ -192,4 +192,4 @@ def _brush(packed: list[Any], size: tuple[int, int], where: str) -> Runs:
             values[done : done + count] = np.packbits(taken)
         done += count
     mask = values.reshape(height, width, _CHANNELS)[..., -1] > 0
-    return Runs(np.array(mask_runs(mask, "rows"), np.int64), 0, 0, width, height, "rows")
+    return Runs.of_mask(mask)

@@ -1,4 +1,4 @@
-"""Outlines on the ground to the sites that they lie on, in pixels."""
+"""Find the sites and years of outlines on the ground, and bring them to pixels."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def place_layers(annotations: Annotations, grids: Mapping[str, SiteGrid], rule: 
 
     Args:
         annotations: Counts outlines outside of all sites, and those without a year.
-        grids: Of each site of the archive.
-        rule: Where years come from; None for the attribute "year", else the name of the layer or file.
+        grids: The grid of each site.
+        rule: Source of the years; None for the attribute "year", else the name of the layer or file.
 
     Returns:
         Drawings in pixels of the sites. Outlines to ignore lie on top of the others.
@@ -102,13 +102,14 @@ def _on_site(layer: Layer, shapes: Sequence[Shape], grid: SiteGrid) -> dict[int,
     import shapely
 
     areas = np.array([shape.area for shape in shapes], dtype=object)
-    around = _around(layer, grid)
+    to_layer = _to_layer(layer, grid)
+    around = _around(to_layer, grid)
     near = np.arange(len(areas))
     if around is not None:
         # A file may hold a whole country, and an outline reach far beyond a site.
         near = np.flatnonzero(shapely.intersects(shapely.envelope(areas), around))
         areas = _densified(shapely.intersection(areas[near], around), layer)
-    parts, owners = polygon_parts(_in_pixels(areas, layer, grid))
+    parts, owners = polygon_parts(_in_pixels(areas, to_layer, grid))
     touching = shapely.intersects(parts, shapely.box(0, 0, grid.width, grid.height))
     found: dict[int, list[Any]] = {}
     for part, owner in zip(parts[touching], near[owners[touching]].tolist(), strict=True):
@@ -116,11 +117,11 @@ def _on_site(layer: Layer, shapes: Sequence[Shape], grid: SiteGrid) -> dict[int,
     return {owner: each[0] if len(each) == 1 else shapely.MultiPolygon(each) for owner, each in found.items()}
 
 
-def _around(layer: Layer, grid: SiteGrid) -> Any | None:
+def _around(to_layer: Any, grid: SiteGrid) -> Any | None:
     """A box of three times a site's sides around it, in the layer's system; None where there is none."""
     import shapely
 
-    left, bottom, right, top = _to_layer(layer, grid).transform_bounds(*_bounds(grid))
+    left, bottom, right, top = to_layer.transform_bounds(*_bounds(grid))
     if not np.isfinite([left, bottom, right, top]).all() or left > right:  # across the antimeridian
         return None
     across, down = right - left, top - bottom
@@ -128,7 +129,7 @@ def _around(layer: Layer, grid: SiteGrid) -> Any | None:
 
 
 def _densified(areas: NDArray[Any], layer: Layer) -> NDArray[Any]:
-    """Areas whose edges stay as straight in another projection as they are in the layer's."""
+    """Areas with more vertices, so that their edges keep their place in another projection."""
     import shapely
 
     if layer.crs.is_geographic:
@@ -146,7 +147,7 @@ def _bounds(grid: SiteGrid) -> tuple[float, float, float, float]:
 
 
 def _to_layer(layer: Layer, grid: SiteGrid) -> Any:
-    """The way from a site's coordinate system to a layer's."""
+    """The transformer from a site's coordinate system to a layer's."""
     import pyproj
 
     try:
@@ -158,17 +159,16 @@ def _to_layer(layer: Layer, grid: SiteGrid) -> Any:
         ) from None
 
 
-def _in_pixels(areas: NDArray[Any], layer: Layer, grid: SiteGrid) -> NDArray[Any]:
-    """Areas in pixels of a site; missing where they have no place in its coordinate system."""
+def _in_pixels(areas: NDArray[Any], to_layer: Any, grid: SiteGrid) -> NDArray[Any]:
+    """Areas in pixels of a site; None for those without a place in its coordinate system."""
     import shapely
     from affine import Affine
     from pyproj.enums import TransformDirection
 
-    transformer = _to_layer(layer, grid)
     a, b, c, d, e, f = (~Affine(*grid.transform))[:6]
 
     def moved(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        x, y = transformer.transform(*points.T, direction=TransformDirection.INVERSE)
+        x, y = to_layer.transform(*points.T, direction=TransformDirection.INVERSE)
         return np.stack([a * x + b * y + c, d * x + e * y + f], axis=1)
 
     found = shapely.transform(areas, moved)
@@ -180,7 +180,7 @@ def _in_pixels(areas: NDArray[Any], layer: Layer, grid: SiteGrid) -> NDArray[Any
 def _check_not_swapped(
     layer: Layer, shapes: Sequence[Shape], grids: Mapping[str, SiteGrid], annotations: Annotations
 ) -> None:
-    """Notice outlines in degrees that lie on a site once longitude and latitude change places."""
+    """Refuse outlines in degrees that lie on a site once longitude and latitude are swapped."""
     import shapely
 
     if not layer.crs.is_geographic:

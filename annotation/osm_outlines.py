@@ -38,7 +38,7 @@ def read_osm_xml(root: Any, source: str, annotations: Annotations, class_attribu
     """Add the mines of an .osm file.
 
     Raises:
-        AnnotationError: An element lacks what it should have.
+        AnnotationError: An element is damaged or incomplete.
         MissingExtraError: geopandas is not installed.
     """
     nodes: dict[str, tuple[float, float]] = {}
@@ -71,7 +71,7 @@ def read_overpass(document: Any, source: str, annotations: Annotations, class_at
     """Add the mines of an answer of the Overpass API, written by `out geom` or `out body`.
 
     Raises:
-        AnnotationError: An element lacks what it should have.
+        AnnotationError: An element is damaged or incomplete.
         MissingExtraError: geopandas is not installed.
     """
     elements = value_of(document, "elements", list, source)
@@ -140,7 +140,7 @@ def _add(
     features = []
     for each in objects:
         if mining_label(each.tags) is None:
-            continue  # roads, houses and all else that an extract holds
+            continue  # an extract also holds roads, houses and so on
         area = _area(each)
         if area is None:
             annotations.lost["shapes whose outline is not whole in the file"] += 1

@@ -1,10 +1,10 @@
-"""The tags by which OpenStreetMap knows mined ground."""
+"""OpenStreetMap's tags of mined ground."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-# Tag and value -> class. The class of a component, where OpenStreetMap knows one.
+# Tag and value -> class: that of a component, where OpenStreetMap has one.
 _MINING = {
     ("landuse", "quarry"): "quarry",
     ("man_made", "spoil_heap"): "dumping_ground",

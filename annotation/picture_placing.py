@@ -1,4 +1,4 @@
-"""Annotated pictures to their sites and years."""
+"""Find the sites and years of annotated pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Placed:
     """Drawings by site and year.
 
     Attributes:
-        drawings: Of each site and year, also those without a shape.
+        drawings: Those of each site and year, also without a shape.
         digests: The hashes of the images that the pictures were made of.
         parts: The number of pictures that `tasks.json` lists for each site and year.
     """
@@ -45,17 +45,17 @@ def place_pictures(
     """Find the site, year and place of each picture.
 
     Args:
-        annotations: Counts the shapes of pictures that have none.
-        sites: Those to find.
-        grids: Opens the site of a name and gives its grid.
+        annotations: Counts the shapes of pictures without a site or year.
+        sites: The chosen sites.
+        grids: The grid of each site.
         tasks: The record of the pictures; without it, names are SITE_YEAR and pictures show whole sites.
-        rule: Where years come from, if not from the record or the names.
-        others: Names of sites that are left alone.
+        rule: Source of the years, if neither the record nor the names.
+        others: Names of sites that were not chosen.
 
     Raises:
         AnnotationError: A picture has another size than its site, the site's grid has changed, or two
             pictures show the same site and year.
-        ArgumentError: Both the record and `rule` tell the years.
+        ArgumentError: Both the record and `rule` give the years.
     """
     if tasks is not None:
         _check_no_rule(rule)
@@ -120,12 +120,10 @@ def _by_record(
     tasks: TaskRecord,
     others: Collection[str],
 ) -> Placed:
-    placed = Placed()
+    placed = Placed(parts=Counter((each.site, each.year) for each in tasks.pictures))
     listed = {stem(each.name): each for each in tasks.pictures}
     seen: set[str] = set()
     unlisted: list[str] = []
-    for each in tasks.pictures:
-        placed.parts[each.site, each.year] = placed.parts.get((each.site, each.year), 0) + 1
     for picture in annotations.pictures:
         entry = listed.get(stem(picture.name))
         if entry is not None and entry.site in others:
@@ -208,8 +206,7 @@ def _scale(picture: Picture, grid: SiteGrid, annotations: Annotations) -> int:
 def _wrong_size(annotations: Annotations, picture: Picture, expected: str) -> AnnotationError:
     height, width = picture.size or (0, 0)
     return AnnotationError(
-        f"{annotations.source}: found {picture.name} of {height} x {width} pixels; expected "
-        f"{expected.rstrip('.')}."
+        f"{annotations.source}: found {picture.name} of {height} x {width} pixels; expected {expected}."
     )
 
 

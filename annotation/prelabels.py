@@ -1,7 +1,7 @@
 """Labels as shapes for annotation tools: CVAT for images 1.1 and COCO 1.0, as masks or polygons.
 
-Both give exactly the labels again when they are imported. Polygons have no holes there, so a polygon around a
-hole is cut in two through it.
+Imported unchanged, both give the same labels again. Their polygons have no holes, so a polygon around a hole
+is cut in two through it.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from euromine.support.errors import ArgumentError
 from euromine.support.files import write_bytes, write_json
 
 from .label_painting import IGNORED, MINE
@@ -26,6 +27,19 @@ Form = Literal["mask", "polygon"]
 
 LABELS = {MINE: "mine", IGNORED: "ignore"}
 """The class of each value of a label that is drawn."""
+
+
+def parse_form(text: str) -> Form:
+    """The form of labels that a user gives.
+
+    Raises:
+        ArgumentError: There is no such form.
+    """
+    forms: tuple[Form, ...] = get_args(Form)
+    for form in forms:
+        if form == text:
+            return form
+    raise ArgumentError(f"--as: found {text!r}; expected mask or polygon.")
 
 
 @dataclass(frozen=True)
@@ -73,7 +87,7 @@ def write_cvat(path: Path, pictures: Sequence[LabelledPicture], scale: int, form
 
     Args:
         path: The XML file.
-        pictures: Those of the task, in the order of their names.
+        pictures: The pictures of the task, in the order of their names.
         scale: Pixels of a picture to a pixel of its label.
         form: As masks, or as polygons.
 
@@ -91,7 +105,7 @@ def write_cvat(path: Path, pictures: Sequence[LabelledPicture], scale: int, form
             if form == "mask":
                 _element(image, "mask", {**common, **_cvat_mask(part, scale)})
             else:
-                for ring in part_rings(part, scale):
+                for ring in _part_rings(part, scale):
                     points = ";".join(f"{x:.2f},{y:.2f}" for x, y in ring)
                     _element(image, "polygon", {**common, "points": points})
     ElementTree.indent(root)
@@ -146,7 +160,7 @@ def write_coco(path: Path, pictures: Sequence[LabelledPicture], scale: int, form
 
 def _coco_segmentation(part: _Part, size: tuple[int, int], scale: int, form: Form) -> Any:
     if form == "polygon":
-        return [[float(value) for point in ring for value in point] for ring in part_rings(part, scale)]
+        return [[float(value) for point in ring for value in point] for ring in _part_rings(part, scale)]
     mask = _enlarged(part.mask, scale)
     top, left = part.top * scale, part.left * scale
     # The columns of the part alone; those beside it only lengthen the first and the last run.
@@ -164,7 +178,7 @@ def _enlarged(mask: NDArray[np.bool_], scale: int) -> NDArray[np.bool_]:
     return mask.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def part_rings(part: _Part, scale: int) -> list[list[tuple[float, float]]]:
+def _part_rings(part: _Part, scale: int) -> list[list[tuple[float, float]]]:
     """The outlines of polygons without holes that cover a part along the edges of its pixels, open."""
     import shapely
     from rasterio.features import shapes

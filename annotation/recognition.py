@@ -1,4 +1,4 @@
-"""Read an annotation file of any supported format. What it is, its bytes say; its name does not count."""
+"""Read an annotation file of any supported format, recognised by its bytes; its name does not count."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EXPECTED = (
 
 _GEOPACKAGE_HEAD, _SHAPE_HEAD = b"SQLite format 3\0", b"\x00\x00\x27\x0a"
 _LARGEST_GEOPACKAGE = 2 * 2**30
-# What people pick by mistake, by its first bytes.
+# Files that people pick by mistake, by their first bytes.
 _OTHERS = {
     b"\x89PNG": "a picture",
     b"\xff\xd8\xff": "a picture",

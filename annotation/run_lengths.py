@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from euromine.support.errors import AnnotationError
 
-# COCO packs a count into characters of six bits: five of the number, one that says that more follow.
+# COCO packs a count into characters of six bits: five of the number, and one that is set if more follow.
 _FIRST_CHARACTER, _BITS, _MORE, _SIGN = 48, 5, 0x20, 0x10
 _LONGEST_COUNT = 7
 """Characters that a number of 32 bits takes."""
@@ -37,6 +37,12 @@ class Runs:
     height: int
     order: Literal["rows", "columns"]
 
+    @classmethod
+    def of_mask(cls, mask: NDArray[np.bool_]) -> Runs:
+        """The runs along rows of a whole picture's mask (height, width)."""
+        height, width = mask.shape
+        return cls(np.array(mask_runs(mask, "rows"), np.int64), 0, 0, width, height, "rows")
+
     def mask(self) -> NDArray[np.bool_]:
         """The pixels inside: bool (height, width)."""
         values = np.zeros(len(self.counts), bool)
@@ -49,7 +55,7 @@ class Runs:
     def cropped(self) -> Runs:
         """The same mask without the rows or columns before its first and after its last pixel.
 
-        COCO's masks are as large as the picture, however small what they show.
+        COCO's masks are as large as the picture, even those of small shapes.
         """
         ends = np.cumsum(self.counts)
         inside = np.flatnonzero(self.counts[1::2]) * 2 + 1

@@ -13,7 +13,7 @@ from euromine.support.errors import AnnotationError
 
 from .annotated_shapes import Annotations, Picture, Shape, check_picture_size
 from .annotation_sources import Source
-from .run_lengths import Runs, mask_runs
+from .run_lengths import Runs
 
 FORMAT = "Segmentation mask 1.1"
 
@@ -31,7 +31,7 @@ def read_segmentation_masks(source: Source, label_map: str, annotations: Annotat
 
     Raises:
         AnnotationError: There is no mask, a picture is no PNG or too large, or has a colour that the label
-            map has not.
+            map lacks.
     """
     colours = _colours(source.read(label_map, _LARGEST_MAP), source.named(label_map))
     folder = (PurePosixPath(label_map).parent / _CLASSES).as_posix()
@@ -83,7 +83,6 @@ def _colours(data: bytes, where: str) -> dict[int, str]:
 
 def _shapes(pixels: NDArray[np.uint8], colours: dict[int, str], where: str) -> list[Shape]:
     packed = pixels[..., 0].astype(np.int32) << 16 | pixels[..., 1].astype(np.int32) << 8 | pixels[..., 2]
-    height, width = packed.shape
     shapes = []
     for number, colour in enumerate(np.unique(packed).tolist(), 1):
         if colour not in colours:
@@ -93,8 +92,7 @@ def _shapes(pixels: NDArray[np.uint8], colours: dict[int, str], where: str) -> l
                 f"{colour & 255}; expected colours of {LABEL_MAP}."
             )
         if colours[colour] != "background":
-            counts = np.array(mask_runs(packed == colour, "rows"), np.int64)
-            shapes.append(Shape(colours[colour], number, Runs(counts, 0, 0, width, height, "rows")))
+            shapes.append(Shape(colours[colour], number, Runs.of_mask(packed == colour)))
     return shapes
 
 
@@ -114,8 +112,7 @@ def read_png(data: bytes, where: str) -> NDArray[np.uint8]:
         raise AnnotationError(
             f"{where}: found a picture of far too many pixels; expected a mask as PNG."
         ) from None
-    except (OSError, SyntaxError, ValueError) as error:
-        # Pillow reports damaged data by any of these.
-        if isinstance(error, AnnotationError):
-            raise
+    except AnnotationError:
+        raise
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow's for damaged data
         raise AnnotationError(f"{where}: found a damaged PNG ({error}); expected a whole one.") from None

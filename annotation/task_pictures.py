@@ -28,11 +28,11 @@ from euromine.support.records import write_record
 from .label_classes import LabelClasses, read_label_classes
 from .label_import import chosen_sites
 from .label_painting import Box
-from .prelabels import Form, LabelledPicture, write_coco, write_cvat
+from .prelabels import Form, LabelledPicture, parse_form, write_coco, write_cvat
 from .task_record import TASKS_FILE, SiteGrid, TaskPicture, TaskRecord, image_digest, image_strips
 
 IMAGES_FOLDER = "images"
-# CVAT shows what lies in such a folder beside the picture of that name.
+# CVAT shows the pictures in such a folder beside the picture of the same name.
 _CONTEXT_FOLDER = "related_images"
 NATURAL = ("B04", "B03", "B02")
 FALSE_COLOUR = ("B12", "B8A", "B04")
@@ -93,20 +93,19 @@ def write_tasks(
         scale: Pixels of a picture to a pixel of its site, 1 to 16.
         form: Whether to start from masks or from polygons.
         classes: A file for `read_label_classes`, whose classes go into `labels.json`.
-        footprint: Gives the label (height, width) of a site and year to start from: 1 mine, 255 ignored; or
-            None for no shapes.
+        footprint: Function of a site and year that returns the label (height, width) to start from: 1 mine,
+            255 ignored; or None for no shapes.
         progress: Whether to show a progress bar.
 
     Raises:
         ArgumentError: There is no such site, or an argument is out of range.
         AnnotationError: The classes cannot be read.
-        ArchiveError: A file of the archive does not hold what was expected.
+        ArchiveError: A file of the archive cannot be used.
         OSError: The folder is not empty, or cannot be written.
     """
     if not 1 <= scale <= _LARGEST_SCALE:
         raise ArgumentError(f"--scale: found {scale}; expected 1 to {_LARGEST_SCALE}.")
-    if form not in ("mask", "polygon"):
-        raise ArgumentError(f"--as: found {form!r}; expected mask or polygon.")
+    form = parse_form(form)
     table = None if classes is None else read_label_classes(Path(classes))
     chosen = chosen_sites(archive, sites)
     folder = Path(out)
@@ -177,11 +176,8 @@ class _Writer:
             self.pictures.append(
                 TaskPicture(name=name, site=site.name, year=year, window=window, own=own, digest=digest)
             )
-            if label is not None:
+            if self.footprint is not None:
                 self.labelled.append(LabelledPicture(name, _own_label(label, window, own)))
-            elif self.footprint is not None:
-                empty = np.zeros((window[2] - window[0], window[3] - window[1]), np.uint8)
-                self.labelled.append(LabelledPicture(name, empty))
 
     def _write_pictures(
         self, scene: Scene, year: int, name: str, window: Box, own: Box, limits: dict[str, Limits]
@@ -195,8 +191,8 @@ class _Writer:
             (FALSE_COLOUR, context / "false_colour.png"),
         ):
             bands = np.stack([image[BANDS.index(band)] for band in colours], axis=-1)
-            both = [np.array([limits[band][end] for band in colours]) for end in (0, 1)]
-            pixels = stretched(bands.astype(np.float32), (both[0], both[1]))
+            low, high = (np.array([limits[band][end] for band in colours]) for end in (0, 1))
+            pixels = stretched(bands.astype(np.float32), (low, high))
             _dim_margin(pixels, window, own)
             write_bytes(path, _png(pixels, self.scale))
 
@@ -252,19 +248,25 @@ def _cuts(length: int, inner: int) -> list[int]:
     return [length * place // number for place in range(number + 1)]
 
 
-def _own_label(label: NDArray[np.uint8], window: Box, own: Box) -> NDArray[np.uint8]:
-    """The label of a picture: nothing is drawn in the margin, which belongs to its neighbours."""
-    top, left, bottom, right = own
+def _own_label(label: NDArray[np.uint8] | None, window: Box, own: Box) -> NDArray[np.uint8]:
+    """The label of a picture, empty in the margin, which belongs to its neighbours."""
     shown = np.zeros((window[2] - window[0], window[3] - window[1]), np.uint8)
-    inside = (slice(top - window[0], bottom - window[0]), slice(left - window[1], right - window[1]))
-    shown[inside] = label[top:bottom, left:right]
+    if label is not None:
+        top, left, bottom, right = own
+        shown[_own_part(window, own)] = label[top:bottom, left:right]
     return shown
 
 
 def _dim_margin(pixels: NDArray[np.uint8], window: Box, own: Box) -> None:
-    inside = np.zeros(pixels.shape[:2], bool)
-    inside[own[0] - window[0] : own[2] - window[0], own[1] - window[1] : own[3] - window[1]] = True
-    pixels[~inside] = (pixels[~inside] * _DIMMED).astype(np.uint8)
+    margin = np.ones(pixels.shape[:2], bool)
+    margin[_own_part(window, own)] = False
+    pixels[margin] = (pixels[margin] * _DIMMED).astype(np.uint8)
+
+
+def _own_part(window: Box, own: Box) -> tuple[slice, slice]:
+    """The rows and columns of a picture that count."""
+    top, left, bottom, right = own
+    return slice(top - window[0], bottom - window[0]), slice(left - window[1], right - window[1])
 
 
 def _png(pixels: NDArray[np.uint8], scale: int) -> bytes:

@@ -19,7 +19,7 @@ from .label_painting import Box
 
 TASKS_FILE = "tasks.json"
 _ADVICE = "Make the pictures again with `euromine annotate tasks`."
-# Rows hashed at once; part of what a digest means.
+# Rows hashed at once; digests depend on it.
 _ROWS = 256
 
 
@@ -71,9 +71,9 @@ class TaskRecord:
     """All pictures of a folder of tasks.
 
     Attributes:
-        kind: Tells the record from others.
+        kind: Distinguishes the record from others.
         scale: Pixels of a picture to a pixel of its site.
-        grids: Of each site.
+        grids: The grid of each site.
         pictures: In the order of their names.
     """
 

@@ -1,4 +1,4 @@
-"""Outlines on the ground as labels: GeoPackage, shapefile and GeoJSON, each read as what its bytes are."""
+"""Read outlines on the ground as labels: GeoPackage, shapefile and GeoJSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CLASS_ATTRIBUTES = ("class", "label", "class_name", "category", "component")
 """The attributes that hold a feature's class, the first that is there."""
 
 MINE_LABEL = "mine"
-"""The class of outlines that name none."""
+"""The class of outlines without one."""
 
 # The companions of a .shp that hold attributes, the index, the coordinate system and the encoding.
 _COMPANIONS = (".shp", ".shx", ".dbf", ".prj", ".cpg")
@@ -106,7 +106,7 @@ def _add_layers(
             where = shown if len(layers) == 1 else f"{shown}, layer {layer}"
             frame = _read_layer(path, layer, driver, where)
             columns = frame.drop(columns=frame.geometry.name).to_dict("records")
-            features = list(zip(frame.geometry.array, columns, strict=True))
+            features = zip(frame.geometry.array, columns, strict=True)
             add_layer(layer, frame.crs, features, where, annotations, class_attribute)
     except reading_errors() as error:
         reason = " ".join(str(error).replace(str(path), "").split()).strip(" .:'")

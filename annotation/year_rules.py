@@ -10,13 +10,13 @@ from euromine.support.errors import ArgumentError
 
 _ATTRIBUTE = "attribute:"
 _YEAR = re.compile(r"(?<!\d)((?:19|20)\d\d)(?!\d)")
-# Dates begin with it, as in 2021-06-30; 2021.0 is what a GIS makes of a column with gaps.
+# As in 2021, in dates such as 2021-06-30, and in 2021.0, which a GIS writes in a column with gaps.
 _LEADING_YEAR = re.compile(r"\s*((?:19|20)\d\d)(?:\D.*)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class YearRule:
-    """Where years come from.
+    """Source of the years.
 
     Attributes:
         year: The year of all drawings, if it is given.

@@ -1,9 +1,9 @@
-"""Time and memory of a yearly composite, beside odc-stac and beside a plain rasterio loop, in one run.
+"""Time and memory of a yearly composite, beside odc-stac and a plain rasterio loop, in one run.
 
-`python -m euromine.benchmark.acquisition_speed` writes eight scenes of Sentinel-2, serves them here by ranges
-of bytes, and composes a site from them with each of the three in turn, each in a process of its own.
-All three give the same pixels, which is checked. `--pause 0.05` lets the server wait before each answer, as
-those elsewhere do: what overlaps with work then shows in the wall time.
+`python -m euromine.benchmark.acquisition_speed` writes eight Sentinel-2 scenes, serves them from this machine
+by byte ranges, and composes a site with each of the three in turn, each in a process of its own. It stops if
+their pixels differ. With `--pause 0.05` the server waits before each answer, as remote ones do: the wall time
+then shows whether waiting overlaps with work.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ _UNCLEAR = (0, 1, 3, 8, 9, 10, 11)
 
 @dataclass(frozen=True)
 class Task:
-    """What each contestant composes.
+    """The composite to make.
 
     Attributes:
         items: STAC items.
-        left: Of the site, in metres.
-        top: Of the site.
-        side: In pixels.
+        left: The site's left edge in metres.
+        top: The site's top edge in metres.
+        side: The site's side in pixels.
     """
 
     items: list[dict[str, Any]]
@@ -61,12 +61,12 @@ class Task:
 
     @property
     def transform(self) -> rasterio.Affine:
-        """Of the site's 10 m pixels."""
+        """The transform of the site's 10 m pixels."""
         return rasterio.Affine(10, 0, self.left, 0, -10, self.top)
 
 
 def write_world(folder: Path, address: str, scenes: int) -> list[dict[str, Any]]:
-    """Write scenes with clouds, and give their items."""
+    """Write scenes with clouds, and return their items."""
     generator = np.random.default_rng(0)
     texture = generator.normal(0, 40, (_TILE, _TILE))
     ground = 1500 + 600 * np.sin(np.arange(_TILE) / 70)[:, None] * np.cos(np.arange(_TILE) / 90)
@@ -143,7 +143,7 @@ def _item(name: str, place: int, address: str) -> dict[str, Any]:
 
 
 def by_euromine(task: Task, out: Path) -> None:
-    """This project's composite, as `euromine acquire` makes it: a cloud-optimised GeoTIFF."""
+    """This project's composite, written by `euromine acquire` as a cloud-optimised GeoTIFF."""
     catalogue = Catalogue("here", "http://127.0.0.1", ())
     items = [optical_item(item, catalogue, "L2A") for item in task.items]
     grid = SiteGrid(f"EPSG:{_EPSG}", task.left, task.top, task.side, task.side)
@@ -165,7 +165,7 @@ def by_euromine(task: Task, out: Path) -> None:
 
 
 def by_loop(task: Task, out: Path) -> None:
-    """A plain loop by rasterio: the classification first, then one band of all scenes at a time."""
+    """A plain rasterio loop: the classification first, then one band of all scenes at a time."""
     from scipy.ndimage import binary_dilation
 
     options = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_HTTP_MAX_RETRY": 5}
@@ -197,7 +197,7 @@ def by_loop(task: Task, out: Path) -> None:
 
 
 def by_odc_stac(task: Task, out: Path) -> None:
-    """The same from odc-stac, tile by tile."""
+    """odc-stac, tile by tile."""
     import odc.stac
     import pystac
     from odc.geo.geobox import GeoBox
@@ -288,9 +288,9 @@ class Measured:
     """A contestant's run.
 
     Attributes:
-        wall: Seconds.
-        processor: Seconds of all its threads.
-        megabytes: Its largest memory, Python and libraries included.
+        wall: Wall time in seconds.
+        processor: Processor time of all threads in seconds.
+        megabytes: Peak memory, including Python and libraries.
     """
 
     wall: float
@@ -305,7 +305,7 @@ def measured(name: str, task: Task, out: Path) -> Measured:
 
 
 def _measure(name: str, task: Task, out: Path) -> Measured:
-    # The kernel forgets the peak that the process inherited (proc(5), clear_refs).
+    # Reset the peak that the process inherited (proc(5), clear_refs).
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     wall, processor = time.perf_counter(), time.process_time()
     CONTESTANTS[name](task, out)

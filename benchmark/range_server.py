@@ -1,4 +1,4 @@
-"""A server of ranges of bytes in another process, which may wait before it answers."""
+"""A server of byte ranges in another process, with an optional delay."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ class _Ranges(BaseHTTPRequestHandler):
         super().__init__(*arguments)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def do_HEAD(self) -> None:
         self._answer(has_body=False)
@@ -51,21 +52,21 @@ class _Ranges(BaseHTTPRequestHandler):
                 self.wfile.write(file.read(end - begin))
 
 
-def _serve(folder: Path, pause: float, told: Any) -> None:
+def _serve(folder: Path, pause: float, port: Connection) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Ranges, folder=folder, pause=pause))
-    told.send(server.server_address[1])
+    port.send(server.server_address[1])
     server.serve_forever()
 
 
 @contextmanager
 def served(folder: Path, pause: float) -> Iterator[str]:
-    """Serve a folder from another process, whose time does not count; gives the address."""
+    """Serve a folder from another process, so that its time does not count, and yield the address."""
     context = multiprocessing.get_context("spawn")
-    told, teller = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(folder, pause, teller), daemon=True)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_serve, args=(folder, pause, sender), daemon=True)
     process.start()
     try:
-        yield f"http://127.0.0.1:{told.recv()}"
+        yield f"http://127.0.0.1:{receiver.recv()}"
     finally:
         process.kill()
         process.join()

@@ -59,8 +59,8 @@ def acquire(
 ) -> None:
     """Acquire yearly cloud-free composites of a place from open catalogues.
 
-    OUT/EuroMineNet/SITE gets image/Year2021.tif and so on, all on one grid, and acquisition.json with what
-    made each of them. Run the same command again to resume, or with further years to add them.
+    OUT/EuroMineNet/SITE gets image/Year2021.tif and so on, all on one grid, and acquisition.json with their
+    provenance. Run the same command again to resume, or with further years to add them.
     """
     options = acquisition_options(
         list(dict.fromkeys(parse_years(years))),

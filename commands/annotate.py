@@ -57,7 +57,9 @@ def write_tasks(
     Keep tasks.json: `euromine annotate import` needs it.
     """
     from euromine.annotation import task_pictures
+    from euromine.annotation.prelabels import parse_form
     from euromine.dataset_script.archive import Archive
+    from euromine.dataset_script.site_scene import counted
 
     if model is not None and from_labels:
         raise ArgumentError("--model: found --from-labels, too; expected one of them.")
@@ -73,14 +75,14 @@ def write_tasks(
             out,
             sites=site or (),
             scale=scale,
-            form=form,  # type: ignore[arg-type]
+            form=parse_form(form),
             classes=classes,
             footprint=footprint,
             progress=True,
         )
     typer.echo(
-        f"Wrote {_counted(summary.pictures, 'picture')} of {_counted(summary.years, 'image')} from "
-        f"{_counted(summary.sites, 'site')} to {summary.folder}."
+        f"Wrote {counted(summary.pictures, 'picture')} of {counted(summary.years, 'image')} from "
+        f"{counted(summary.sites, 'site')} to {summary.folder}."
     )
     if footprint is not None:
         typer.echo(f"{summary.prelabelled} of them have shapes to start from: prelabels_cvat.xml.")
@@ -108,7 +110,7 @@ def _mapped_by(model: str, maps: Path, archive: Path) -> Callable[[Site, int], A
 
 
 def _labels_of(site: Site, year: int) -> Any:
-    """The label that the archive has; None without one."""
+    """The label in the archive; None without one."""
     if year not in site.label_paths:
         return None
     with site.open() as scene:
@@ -161,23 +163,26 @@ def import_labels(
     A pixel belongs to the polygon that holds its centre.
     """
     from euromine.annotation import label_import
+    from euromine.annotation.label_painting import parse_overlap
 
     report = label_import.import_labels(
         file,
         archive,
         classes=classes,
         year=year,
-        overlap=overlap,  # type: ignore[arg-type]
+        overlap=parse_overlap(overlap),
         class_attribute=class_attribute,
         sites=site or (),
         tasks=tasks,
         empty=empty,
         replace=replace,
     )
-    _tell(report)
+    _print_report(report)
 
 
-def _tell(report: ImportReport) -> None:
+def _print_report(report: ImportReport) -> None:
+    from euromine.dataset_script.site_scene import counted
+
     width = max(4, *(len(each.site) for each in report.years))
     typer.echo(f"{report.format}, imported as labels:")
     typer.echo(f"{'site':<{width}}  year  shapes  mine pixels  mine ha  ignored pixels")
@@ -191,13 +196,9 @@ def _tell(report: ImportReport) -> None:
     if report.mine_labels:
         typer.echo(f"Counted as mine: {', '.join(report.mine_labels)}.")
     if report.repaired:
-        typer.echo(f"Repaired, as their outlines crossed themselves: {_counted(report.repaired, 'shape')}.")
+        typer.echo(f"Repaired, as their outlines crossed themselves: {counted(report.repaired, 'shape')}.")
     if report.lost:
         listed = "; ".join(f"{kind}: {number}" for kind, number in report.lost.items())
         typer.echo(f"Left out: {listed}.")
     for note in report.notes:
         typer.echo(note)
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"1 {thing}" if number == 1 else f"{number} {thing}s"

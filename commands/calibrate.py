@@ -9,6 +9,8 @@ import typer
 
 from euromine.support.errors import ArgumentError
 
+from .series_options import Threshold
+
 if TYPE_CHECKING:
     from euromine.monitoring.history.calibration import Calibration
 
@@ -22,9 +24,7 @@ def calibrate(
     training_split: Annotated[
         str, typer.Option(help="The split from whose labels switch rates are counted.")
     ] = "train",
-    threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Pixels above this probability are mine.")
-    ] = 0.5,
+    threshold: Threshold = 0.5,
     device: Annotated[
         str | None, typer.Option(help='Device of the model, such as "cpu"; by default a GPU if there is one.')
     ] = None,

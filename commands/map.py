@@ -69,7 +69,7 @@ def map_place(
     """Map a place over the years: acquire composites, map the mine, and write the report.
 
     The composites go to OUT/EuroMineNet/NAME, maps, tables and the report to OUT/maps/NAME. Run the same
-    command again to resume an interrupted run, or with more years to add them: what is complete is kept.
+    command again to resume an interrupted run, or with more years to add them: complete years are kept.
     """
     chosen = parse_years(years)
     bounds = None if bbox is None else parse_bbox(bbox)
@@ -108,7 +108,7 @@ def map_place(
         folder, maps = place_history.site_folders(out, name)
         typer.echo(f"Composites go to {folder}, the maps of {model} and the report to {maps}.")
         return
-    # Before hours of downloads: a model that cannot be loaded.
+    # A model that cannot be loaded fails before hours of downloads.
     monitor = MineMonitor.from_pretrained(model, change_model, device)
     result = place_history.map_place(
         name,

@@ -71,7 +71,7 @@ def acquisition_options(
     """The options of an acquisition from those of a command.
 
     Raises:
-        ArgumentError: One of them is out of range.
+        ArgumentError: One is out of range, or unknown.
     """
     parsed_months, parsed_level = parse_months(months), parse_level(level, "--level")
     from euromine.acquisition import AcquisitionOptions  # rasterio takes a moment to import
@@ -92,7 +92,7 @@ def parse_bbox(text: str) -> tuple[float, float, float, float]:
     """`"18.3,53.1,18.5,53.2"` -> west, south, east, north.
 
     Raises:
-        ArgumentError: These are not four numbers.
+        ArgumentError: The text is not four numbers.
     """
     try:
         west, south, east, north = map(float, re.split(r"\s*[,;]\s*|\s+", text.strip()))
@@ -109,7 +109,7 @@ def parse_months(text: str) -> tuple[int, ...]:
     """`"6-8,10"` -> 6, 7, 8, 10.
 
     Raises:
-        ArgumentError: The text is something else, or a range runs backwards.
+        ArgumentError: The text is not a list of months, or a range runs backwards.
     """
     months: set[int] = set()
     for part in text.split(","):

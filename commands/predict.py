@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from .series_options import KeepClouds, Override
+
 
 def predict(
     model: Annotated[
@@ -55,16 +57,8 @@ def predict(
             "their metadata or names.",
         ),
     ] = None,
-    override: Annotated[
-        bool,
-        typer.Option(
-            help="Insist on bands, scale, offset, nodata and level where scenes say otherwise themselves."
-        ),
-    ] = False,
-    keep_clouds: Annotated[
-        bool,
-        typer.Option("--keep-clouds", help="Map clouds, too, where a Sentinel-2 product has a mask of them."),
-    ] = False,
+    override: Override = False,
+    keep_clouds: KeepClouds = False,
     threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Pixels above this probability are mapped as mine.")
     ] = 0.5,
@@ -88,18 +82,17 @@ def predict(
     """
     # Imported here, because torch and transformers take seconds.
     from euromine.monitoring.mapping.many_scenes import predict_scenes
-    from euromine.monitoring.scenes.band_names import parse_bands
+    from euromine.monitoring.scenes.band_names import as_band_names
     from euromine.monitoring.scenes.locations import locate
     from euromine.monitoring.scenes.scene_options import SceneOptions
 
-    names = parse_bands(bands) if bands is not None else None
     outcomes = predict_scenes(
         model,
         scenes,
         out,
         probability=probability,
         options=SceneOptions(
-            bands=names,
+            bands=as_band_names(bands),
             scale=scale,
             offset=offset,
             nodata=nodata,

@@ -12,9 +12,11 @@ from .series_options import (
     MODEL_HELP,
     ChangeModel,
     Device,
+    KeepClouds,
     Layers,
     MinimumMappingUnit,
     Overlap,
+    Override,
     Pairs,
     Permits,
     Smooth,
@@ -91,16 +93,8 @@ def series(
             "their metadata or names.",
         ),
     ] = None,
-    override: Annotated[
-        bool,
-        typer.Option(
-            help="Insist on bands, scale, offset, nodata and level where scenes say otherwise themselves."
-        ),
-    ] = False,
-    keep_clouds: Annotated[
-        bool,
-        typer.Option("--keep-clouds", help="Map clouds, too, where a Sentinel-2 product has a mask of them."),
-    ] = False,
+    override: Override = False,
+    keep_clouds: KeepClouds = False,
     window: Window = 512,
     overlap: Overlap = 64,
     device: Device = None,

@@ -1,4 +1,4 @@
-"""The options that `euromine series` and `euromine map` share."""
+"""Options of `euromine series`, some of them shared by `map`, `predict` and `calibrate`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -50,6 +50,16 @@ Layers = Annotated[
         help="A layer of the permits' file to read, such as a folder of a KML; may be repeated. By default "
         "the only one with outlines.",
     ),
+]
+Override = Annotated[
+    bool,
+    typer.Option(
+        help="Insist on bands, scale, offset, nodata and level where scenes say otherwise themselves."
+    ),
+]
+KeepClouds = Annotated[
+    bool,
+    typer.Option("--keep-clouds", help="Map clouds, too, where a Sentinel-2 product has a mask of them."),
 ]
 Window = Annotated[int, typer.Option(help="Largest side of a window in pixels, a multiple of 32.")]
 Overlap = Annotated[int, typer.Option(help="Pixels that neighbouring windows share.")]

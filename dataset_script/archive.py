@@ -201,7 +201,7 @@ def archive_fingerprint(archive: Archive, assignment: Mapping[str, Sequence[str]
 def files_state(archive: Archive, site: Site) -> list[tuple[str, int, int]]:
     """Name, size in bytes and modification time (ns) of each file of a site, or of the zip.
 
-    What lies beside its images and is read counts, too.
+    STAC items and GDAL's auxiliary files beside its images count, too.
     """
     if archive.path.is_file():
         paths = [archive.path]

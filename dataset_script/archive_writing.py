@@ -19,11 +19,11 @@ from euromine.support.rasters import gdal, gdal_errors
 
 from .archive_bands import BANDS
 from .archive_listing import YEAR_NAME, is_ignored
-from .label_headers import IGNORED_TAG, MARKED, MINE
+from .label_headers import IGNORED_BIT, IGNORED_TAG, MARKED, MINE
 from .site_scene import counted
 
 COMPONENTS_FOLDER = "components"
-"""Where the classes of a site's ground lie, beside its `image` and `label`."""
+"""The folder of the classes of a site's ground, beside its `image` and `label`."""
 
 
 def write_site(
@@ -80,10 +80,10 @@ def write_label(
 ) -> None:
     """Write a label of a year, which takes its name when `files` closes without an error.
 
-    It lies on the grid of its image, and its header says that 255 is ground to ignore.
+    It lies on the grid of its image; a tag marks 255 as ground to ignore.
 
     Args:
-        files: Names all files of an import together.
+        files: Renames all files of an import together when it closes.
         path: Such as `EuroMineNet/Kiruna/label/Year2021.tif`; its folder is made.
         label: uint8 (height, width): 0 other, 1 mine, 255 ignored.
         crs: That of the image.
@@ -124,7 +124,7 @@ def write_components(
     tags = {
         "CLASSES": json.dumps(dict(values)),
         "ENCODING": "bits" if has_bits else "values",
-        IGNORED_TAG: str(1 << 15 if has_bits else MARKED),
+        IGNORED_TAG: str(IGNORED_BIT if has_bits else MARKED),
     }
     table = None
     if not has_bits:

@@ -1,4 +1,4 @@
-"""`build.json`: what a dataset was built from, whether its imagery is simulated, and its processing level."""
+"""`build.json`: the source of a dataset, whether its imagery is simulated, and its processing level."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class BuildRecord:
         splits: The sites of each split.
         level: The processing level of the images; "mixed" where they differ or only some have a known level;
             None where it is unknown, as in records of earlier versions.
-        level_source: Where it is known from: "images", by their headers, or "option", by who built it.
+        level_source: Source of the level: "images", their headers, or "option", an argument of the build.
     """
 
     dataset: Literal["euromine"] = "euromine"

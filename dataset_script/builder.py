@@ -39,7 +39,7 @@ class EuroMine(datasets.ArrowBasedBuilder):
         **arguments: `cache_dir`, `dataset_name` and other arguments of `datasets.DatasetBuilder`.
 
     Raises:
-        DataError: The archive or the splits do not hold what was expected.
+        DataError: The archive or the splits cannot be used.
         ArgumentError: The splits are unknown, or leave out a site.
     """
 

@@ -48,7 +48,7 @@ def assemble(
         records: The record of each site.
         simulated: Whether the imagery is simulated.
         levels: The processing levels of the images.
-        unlabelled: The years that each site lacks in the dataset because they have no label.
+        unlabelled: The years of each site that were left out because they have no label.
     """
     dataset = work / "dataset"
     if dataset.exists():
@@ -94,7 +94,7 @@ def check_unchanged(dataset: Path) -> None:
     """Refuse a built dataset whose statistics or shards are not those that its card was written for.
 
     Raises:
-        DatasetError: They are not, or the card is gone.
+        DatasetError: They have changed, or the card is missing.
         RecordError: The statistics are damaged.
         OSError: A file cannot be read.
     """

@@ -26,7 +26,7 @@ class ImageLayout:
     """How an image's file holds the archive's bands.
 
     Attributes:
-        header: The description of its numbers in the file.
+        header: The file's header.
         indexes: The places of `BANDS` in the file, counted from 1; None where they are the file's own.
         shifts: To add to the numbers of each of `BANDS`.
     """
@@ -36,8 +36,8 @@ class ImageLayout:
     shifts: tuple[int, ...]
 
 
-def _told(dataset: Any, path: str) -> float:
-    """The offset by a STAC item beside the image or by its processing baseline; 0 where nothing tells one."""
+def _offset(dataset: Any, path: str) -> float:
+    """The offset by a STAC item beside the image or by its processing baseline; 0 without either."""
     tags = {str(key).upper(): str(value) for key, value in dataset.tags().items()}
     place = Path(shown(path))
     item = Sidecar()
@@ -46,16 +46,16 @@ def _told(dataset: Any, path: str) -> float:
             item = read_sidecar(place, advice="Correct the item, or remove it.")
         except SceneError as error:
             raise ArchiveError(str(error)) from error
-    told = told_offset(item, tags, place.name, "/".join(place.absolute().parts[:-1]))
-    return 0.0 if told is None else told[0]
+    found = told_offset(item, tags, place.name, "/".join(place.absolute().parts[:-1]))
+    return 0.0 if found is None else found[0]
 
 
 def image_layout(dataset: Any, path: str) -> ImageLayout:
     """How an open image of ten bands holds those of the archive, by its header.
 
     The published files have no names, scales or offsets: bands in the order of `BANDS`, DN as they are. An
-    offset by GDAL's fields, a STAC item beside the image or its processing baseline is honoured, as by
-    `euromine predict`.
+    offset by GDAL's fields, a STAC item beside the image or its processing baseline is added, as by `euromine
+    predict`.
 
     Raises:
         ArchiveError: A mask lies beside the image, or the header names other bands, or gives a scale that
@@ -76,9 +76,10 @@ def image_layout(dataset: Any, path: str) -> ImageLayout:
             f"{shown(path)}: found the bands {', '.join(text or '-' for text in header.texts)}; expected "
             f"{', '.join(BANDS)} in any order, or bands without names in this one."
         )
-    shifts = whole_shifts(header)
-    if not header.is_scaled:
-        shifts = (round(_told(dataset, path)),) * len(header.texts)
+    if header.is_scaled:
+        shifts = whole_shifts(header)
+    else:
+        shifts = (round(_offset(dataset, path)),) * len(header.texts)
     if shifts is None:
         raise ArchiveError(
             f"{shown(path)}: found the scale {header.scales[0]:g} and the offset {header.offsets[0]:g}; "

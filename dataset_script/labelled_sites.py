@@ -1,4 +1,4 @@
-"""The labelled part of an archive: what rows and area tables are made of."""
+"""The labelled part of an archive, from which rows and area tables are made."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NAMED_SITES = 12
 
 
 def labelled_archive(archive: Archive, *, skip_unlabelled: bool = False) -> Archive:
-    """The archive with the labelled years of its sites alone.
+    """The archive with only the labelled years of its sites.
 
     Args:
         archive: The archive.

@@ -22,8 +22,8 @@ class LevelSummary:
 
     Attributes:
         level: Of all images together.
-        source: Where it is known from: "images", by their headers, or "option", by who built the dataset.
-        by_site: Of each site.
+        source: Source of the level: "images", their headers, or "option", an argument of the build.
+        by_site: The level of each site.
     """
 
     level: DataLevel | None
@@ -32,7 +32,7 @@ class LevelSummary:
 
 
 def summarise_levels(records: Iterable[SiteRecord], stated: Level | None = None) -> LevelSummary:
-    """The levels of the sites' images; a warning tells of a dataset that mixes them.
+    """The levels of the sites' images; warns if a dataset mixes them.
 
     Args:
         records: The records of the sites.

@@ -1,4 +1,4 @@
-"""Columns of pixels that refer to rows of an annual split, and are read when a cell is looked at."""
+"""Columns of pixels as references to rows of an annual split, read when a cell is used."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from euromine.support.errors import DatasetError
 
 _SINGLE = ("image", "label")
-"""Pixels of one annual row; others are those of several."""
+"""Pixels of one annual row; the others are of several."""
 
 _DIMENSIONS = {"image": 3, "label": 2, "images": 4, "labels": 3, "change": 2}
 
-# Splits whose pixels are referred to, by number. They are memory maps, and stay open.
+# Splits by their number in references. They are memory maps, and stay open.
 _open_splits: dict[int, Any] = {}
 
 
@@ -28,7 +28,7 @@ def open_split(name: str, pixels: Any) -> int:
     """Let columns refer to the pixels of an annual split.
 
     Args:
-        name: What tells the split from others; the same in every process.
+        name: A unique name of the split, the same in every process.
         pixels: The pixels, with a method for each column that takes the rows of its cells.
 
     Returns:
@@ -44,7 +44,7 @@ class PixelFeature:
     """The feature of a column of pixels.
 
     Attributes:
-        pixels: What the cells are: `image`, `label`, `images`, `labels` or `change`.
+        pixels: The kind of pixels: `image`, `label`, `images`, `labels` or `change`.
         streamed: Whether the cells are the pixels themselves. Otherwise they are references: a split's
             number, and the row or rows in it.
     """
@@ -74,21 +74,21 @@ class PixelFeature:
         return self
 
     def encode_example(self, value: Any) -> Any:
-        """References and pixels as they are."""
+        """Return references and pixels unchanged."""
         return value
 
     def decode_example(self, value: Any, token_per_repo_id: Any = None) -> Any:
-        """A reference that reads its pixels when it is used; pixels as they are."""
+        """A reference that reads its pixels when it is used; streamed pixels unchanged."""
         if self.streamed:
             return value
         return PixelReference(self.pixels, value["source"], value["rows"])
 
     def cast_storage(self, storage: pa.Array) -> pa.Array:
-        """References as they are, and pixels as lists.
+        """References unchanged, and streamed pixels as lists.
 
         Raises:
-            TypeError: These are pixels where references are expected, such as those that `map` returns;
-                `datasets` then stores them as lists.
+            TypeError: The cells are pixels, such as `map` returns, in place of references; `datasets` then
+                stores them as lists.
         """
         if self.streamed:
             return storage.cast(self())
@@ -100,7 +100,7 @@ class PixelFeature:
         """Refuse to write references to files, where nobody could follow them.
 
         Raises:
-            DatasetError: These are references.
+            DatasetError: The cells are references.
         """
         if self.streamed:
             return storage
@@ -117,12 +117,12 @@ def _restored(pixels: str, streamed: bool, splits: dict[int, Any]) -> PixelFeatu
 
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", UserWarning)  # that this may change
+    warnings.simplefilter("ignore", UserWarning)  # the interface is experimental
     register_feature(PixelFeature, "EuroMinePixels")
 
 
 class PixelReference:
-    """The pixels of one cell, to be used as an array: they are read each time."""
+    """The pixels of one cell, which can be used as an array; each use reads them."""
 
     __slots__ = ("pixels", "rows", "source")
 
@@ -167,7 +167,7 @@ def read_references(references: Sequence[PixelReference]) -> Sequence[NDArray[An
 
 
 def read_rows(pixels: str, sources: NDArray[np.int64], rows: NDArray[np.int64]) -> Sequence[NDArray[Any]]:
-    """As `read_references`, of cells of single rows whose splits and rows are given."""
+    """As `read_references`, for cells of one row each, by their splits and rows."""
     if (sources == sources[0]).all():
         return _pixels_of(pixels, int(sources[0]), rows.tolist())
     return [

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 _SECONDS_TO_ANSWER = 10
 
-# All errors of the HTTP library below the Hub's client, which has changed it.
+# Base class of the HTTP library's errors. Versions of the Hub's client use different libraries.
 _HTTP_ERROR = cast("type[Exception]", HfHubHTTPError.__mro__[1])
 
 _Rows: TypeAlias = "datasets.Dataset | datasets.IterableDataset"
@@ -239,7 +239,7 @@ def _check_source(source: str | os.PathLike[str], revision: str | None) -> None:
 
 
 def _check_repository(name: str, revision: str | None) -> None:
-    """Ask the Hub once for a dataset that is no folder: `load_dataset` tries for half a minute.
+    """Ask the Hub once for a dataset that is no folder; `load_dataset` would retry for half a minute.
 
     Raises:
         FileNotFoundError: The Hub has no such dataset.
@@ -252,7 +252,7 @@ def _check_repository(name: str, revision: str | None) -> None:
     try:
         HfApi().dataset_info(name, revision=revision, timeout=_SECONDS_TO_ANSWER)
     except GatedRepoError:
-        return  # `load_dataset` says how to get access
+        return  # the error of `load_dataset` explains how to get access
     except RepositoryNotFoundError:
         raise FileNotFoundError(
             f"{name}: there is no such folder, and no such dataset on the Hub. `euromine build` writes one."

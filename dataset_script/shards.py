@@ -77,8 +77,8 @@ def build_dataset(
     Raises:
         ArgumentError: An argument is out of range, the splits leave out a site, or `level` is not that of an
             image's header.
-        DataError: The archive or the splits do not hold what was expected, an image has no label, or `out`
-            holds something else.
+        DataError: The archive or the splits cannot be used, an image has no label, or `out` holds something
+            else.
         BusyError: Another build of `out` is at work.
         MissingExtraError: Dask is not installed.
         OSError: A file cannot be read or written, or the disk is full.
@@ -109,8 +109,9 @@ def build_dataset(
         return out
 
     with explain_full_disk(out.parent, out.name, _FULL_DISK_ADVICE), _locked(work, out):
-        if is_built or _is_built(source, sites, out, record):  # by another build that has just ended
-            shutil.rmtree(work)  # or was killed after its last step
+        # A build before this one has just ended, or was killed after its last step.
+        if is_built or _is_built(source, sites, out, record):
+            shutil.rmtree(work)
             logger.info("%s is built already.", out)
             return out
         tasks = _tasks(source, sites, work, shard_bytes)
@@ -162,8 +163,8 @@ def _is_built(archive: Archive, sites: Mapping[str, Sequence[str]], out: Path, r
     built_at = (out / BUILD_FILE).stat().st_mtime_ns
     names = [name for split in sites.values() for name in split]
     changed_at = max(time for name in names for *_, time in files_state(archive, archive.sites[name]))
-    if found is not None and found.level_source == "images":
-        found = replace(found, level=None, level_source=None)  # known once the images are read
+    if found.level_source == "images":  # known only once the images are read
+        found = replace(found, level=None, level_source=None)
     if found != record or changed_at > built_at:
         raise DatasetError(
             f"{out}: found a dataset built from another archive, from an earlier state of {archive.path} or "
@@ -226,5 +227,5 @@ def _remove_unfinished(work: Path) -> None:
     parts = work / "parts"
     for unfinished in parts.glob(".unfinished-*"):
         shutil.rmtree(unfinished, ignore_errors=True)
-    with contextlib.suppress(OSError):  # not empty: what is complete is kept
+    with contextlib.suppress(OSError):  # not empty: complete sites are kept
         parts.rmdir()

@@ -79,7 +79,7 @@ def measure_archive(
     Raises:
         ArgumentError: `convention` or `workers` is out of range.
         GridError: As for `areas_of`.
-        ArchiveError: A file does not hold what was expected, or no site with labels is left.
+        ArchiveError: A file cannot be used, or no site with labels is left.
         OSError: A process was killed.
     """
     if workers is not None and workers < 1:
@@ -121,7 +121,7 @@ def areas_of(site: Site, convention: str = "true") -> SiteAreas:
     Raises:
         ArgumentError: There is no such convention.
         GridError: The site's grid has no areas (`pixel_areas`).
-        ArchiveError: A file of the site does not hold what was expected, or it has no label.
+        ArchiveError: A file of the site cannot be used, or it has no label.
     """
     _check_convention(convention)
     if not site.label_paths:

@@ -43,7 +43,7 @@ class Site:
         country: The name without its number, spelled right: `Portugal`. A user's site
             `Kiruna_3` or `Kiruna` has the country `Kiruna`.
         image_paths: Year -> GDAL path of the image (`/vsizip/...` in a zip).
-        label_paths: Year -> GDAL path of the label, for those of the years that have one.
+        label_paths: Year -> GDAL path of the label, for years with one.
         radar_paths: Year -> GDAL path of VV and VH backscatter, dB times 100; not opened with the scene.
     """
 
@@ -69,7 +69,7 @@ class Site:
         return tuple(sorted(set(self.image_paths) - set(self.label_paths)))
 
     def labelled(self) -> Site:
-        """The site with its labelled years alone."""
+        """The site with only its labelled years."""
         images, radar = (
             {year: path for year, path in paths.items() if year in self.label_paths}
             for paths in (self.image_paths, self.radar_paths)
@@ -327,10 +327,9 @@ class Scene:
     def _check_conventions(self) -> None:
         """Refuse a site where 255 would mean mine in one year and ignored in another."""
         values = self._label_values
-        unsaid = [year for year in values if MARKED in values[year] and not self._is_tagged(year)]
-        ignored, marked = (
-            [year for year in unsaid if (MINE in values[year]) is mine] for mine in (True, False)
-        )
+        untagged = [year for year in values if MARKED in values[year] and not self._is_tagged(year)]
+        ignored = [year for year in untagged if MINE in values[year]]
+        marked = [year for year in untagged if MINE not in values[year]]
         if ignored and marked:
             raise ArchiveError(
                 f"{shown(self._label_paths[marked[0]])}: found 255 but no 1, while "

@@ -135,7 +135,7 @@ def build_site(task: SiteTask) -> SiteRecord:
         The record, also in the site's folder as JSON.
 
     Raises:
-        ArchiveError: A file of the site does not hold what was expected.
+        ArchiveError: A file of the site cannot be used.
         OSError: A file cannot be read or written.
     """
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=task.parts))

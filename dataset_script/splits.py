@@ -36,7 +36,7 @@ _NAMED_SITES = 12
 
 
 def sites_beyond_release(names: Iterable[str]) -> list[str]:
-    """Those of some sites that are no part of the published archive, by name and sorted."""
+    """The sites, of those given, that are no part of the published archive, sorted."""
     released = {site for sites in _official().values() for site in sites}
     return sorted(set(names) - released - {*EXCLUDED_SITES, _FORGOTTEN_SITE})
 

@@ -169,7 +169,7 @@ def sums_of(site: Site) -> BandSums:
     """The sums over every pixel of a site's scene, once, in all its years; read in windows.
 
     Raises:
-        ArchiveError: A file of the site does not hold what was expected.
+        ArchiveError: A file of the site cannot be used.
     """
     sums = BandSums()
     with site.open() as scene:
@@ -192,7 +192,7 @@ def statistics_of(archive: Archive, sites: Iterable[str]) -> BandStatistics:
 
     Raises:
         ArgumentError: The archive lacks a site, or there is none to count.
-        ArchiveError: A file does not hold what was expected.
+        ArchiveError: A file cannot be used.
     """
     names = sorted(set(sites))
     missing = [name for name in names if name not in archive.sites]

@@ -35,8 +35,8 @@ _MANIFEST = "link.json"
 _WORK = "work"
 _VERSION = "1.0.0"
 _INFO = "dataset_info.json"
-# What the bare name gives. Its time lies ahead, since each result of `filter` or `map` that `datasets` keeps
-# beside the rows of a config makes that config newer. 2100-01-01.
+# The config of the bare name: `datasets` takes the newest. Its time is 2100-01-01, as the results of `filter`
+# and `map` that `datasets` keeps beside another config's rows would make that one newer.
 _DEFAULT_CONFIG = "annual"
 _FAR_FUTURE = 4102444800
 # Larger files are recognised by size and time: hashing fifty gigabytes before deleting them takes minutes.
@@ -132,7 +132,7 @@ def link(folder: str | os.PathLike[str], *, progress: bool = True) -> Link:
 
 
 def _link(folder: Path, store: Path, missing: list[str], progress: bool) -> Link:
-    """As `link`, under the lock of the store; `missing` are the folders that were not there before it."""
+    """As `link`, under the store's lock; `missing` are the folders to make, as listed before locking."""
     fingerprint = _fingerprint(folder)
     before = _read_manifest(store)
     if before is not None and before.fingerprint != fingerprint:
@@ -190,7 +190,7 @@ def unlink() -> Unlinked | None:
         return None
     with lock_folder(store):
         manifest = _read_manifest(store)
-        if manifest is None:  # by now
+        if manifest is None:  # another run has just removed the link
             return None
         unlinked = _unlink(store, manifest)
     _remove_empty([store])
@@ -230,7 +230,7 @@ def _unlink(store: Path, manifest: _Manifest) -> Unlinked:
 
 @contextlib.contextmanager
 def _explained(store: Path, size: int) -> Iterator[None]:
-    """Errors of the disk in a sentence. Of what goes wrong, `datasets` tells in a page."""
+    """Raise errors of the disk in one sentence, where `datasets` raises a page."""
     advice = (
         f"The disk is full: linking decompresses {size / 1e9:.1f} GB of shards. `euromine unlink` removes "
         "what is there; HF_DATASETS_CACHE puts it on another disk."
@@ -246,7 +246,7 @@ def _explained(store: Path, size: int) -> Iterator[None]:
 
 
 def _remove_work(store: Path) -> None:
-    """Delete what a stopped link left half written."""
+    """Delete the half-written files of a link that was stopped."""
     if (store / _WORK).is_dir():
         shutil.rmtree(store / _WORK)
     part_of(store / _MANIFEST).unlink(missing_ok=True)
@@ -273,7 +273,7 @@ def _links(store: Path, fingerprint: str, configs: Sequence[str]) -> dict[Path, 
 
 
 def _hash_of(config: str, fingerprint: str) -> str:
-    """The version of a linked config: a bare name is ambiguous to `datasets` where configs share one."""
+    """The version of a linked config; to `datasets`, a bare name is ambiguous if configs share one."""
     return hashlib.sha256(f"{config} {fingerprint}".encode()).hexdigest()[:16]
 
 

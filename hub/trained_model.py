@@ -115,14 +115,14 @@ def _without_paths(results: RunResults, repository: str) -> bytes:
 
 
 def _public_protocol(protocol: Protocol) -> Protocol:
-    """The last part of a path in place of the whole."""
-    if not protocol.dataset_revision:
-        protocol = replace(protocol, dataset=Path(protocol.dataset).name)
-    return replace(protocol, pretrained=_with_last_parts(protocol.pretrained))
+    """The protocol with the name of a local dataset in place of its path."""
+    if protocol.dataset_revision:
+        return protocol
+    return replace(protocol, dataset=Path(protocol.dataset).name)
 
 
 def _with_last_parts(value: Any) -> Any:
-    """The same values with the last part of every path of this machine, also of one that is gone by now."""
+    """The same values with every path of this machine, existing or not, cut to its last part."""
     if isinstance(value, dict):
         return {name: _with_last_parts(entry) for name, entry in value.items()}
     if isinstance(value, list):

@@ -23,7 +23,7 @@ from .history.yearly_images import ScenePath, find_scenes, scenes_by_year
 from .mapping.loading import LoadedModel, load_model
 from .mapping.prediction import OVERLAP, WINDOW, predict_probability
 from .result import SeriesResult
-from .scenes.band_names import parse_bands
+from .scenes.band_names import as_band_names
 from .scenes.locations import is_address
 from .scenes.scene import open_scene
 from .scenes.scene_formats import is_scene_folder
@@ -111,14 +111,14 @@ class MineMonitor:
             (height, width) float32, NaN without data.
 
         Raises:
-            SceneError: The scene cannot be read, lacks a band or does not say what its numbers mean.
+            SceneError: The scene cannot be read, lacks a band, or has no scale or offset.
             ModelError: There is no footprint mapper.
             ArgumentError: An option is out of range.
         """
         mapper = next((loaded for loaded in self.models if loaded.task == SEGMENTATION), None)
         if mapper is None:
             raise ModelError(f"{self}: found no footprint mapper; expected one to predict a scene.")
-        options = _scene_options(bands, scale, offset, nodata, level, override, keep_clouds)
+        options = SceneOptions(as_band_names(bands), scale, offset, nodata, override, level, keep_clouds)
         with open_scene(scene, options) as opened:
             if warning := level_warning(opened.level, mapper.image_processor.level):
                 logger.warning("%s: %s", opened.location.shown, warning)
@@ -175,9 +175,8 @@ class MineMonitor:
                 dictionary.
             out: The folder to create or to complete.
             years: The years of interest; default all.
-            year_of: The years of images by their names, where a name does not say it.
-            smoothing: "viterbi", "median" or "none". This and the next ten are fields of `SeriesSettings`,
-                which says more.
+            year_of: The years of images whose names have none or several, by name.
+            smoothing: "viterbi", "median" or "none". `SeriesSettings` documents this and the next ten.
             rates: Switch rates that replace those of the calibration.
             change_by: "footprints" or "posterior".
             pairs: "all", "consecutive" or "first-last".
@@ -221,7 +220,7 @@ class MineMonitor:
             overlap=overlap,
             batch_size=batch_size,
         )
-        options = _scene_options(bands, scale, offset, nodata, level, override, keep_clouds)
+        options = SceneOptions(as_band_names(bands), scale, offset, nodata, override, level, keep_clouds)
         chosen = None if years is None else sorted({int(year) for year in years})
         found = _scenes(scenes, chosen, options, year_of)
         made = make_series(
@@ -251,18 +250,3 @@ def _scenes(
         else:
             return dict(find_scenes(scenes, years, options, year_of))
     return dict(scenes_by_year(scenes, years, options, year_of))
-
-
-def _scene_options(
-    bands: str | Sequence[str] | None,
-    scale: float | None,
-    offset: float | None,
-    nodata: float | None,
-    level: str | None,
-    override: bool,
-    keep_clouds: bool,
-) -> SceneOptions:
-    names = parse_bands(bands) if isinstance(bands, str) else bands
-    return SceneOptions(
-        None if names is None else tuple(names), scale, offset, nodata, override, level, keep_clouds
-    )

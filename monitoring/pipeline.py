@@ -27,7 +27,7 @@ from .history.area_series import areas_by_year
 from .mapping.map_values import NODATA
 from .mapping.prediction import OVERLAP, WINDOW, predict_probability
 from .scenes.alignment import ReadsWindows
-from .scenes.band_names import parse_bands
+from .scenes.band_names import as_band_names
 from .scenes.grids import Grid
 from .scenes.scene import Scene, open_scene
 from .scenes.scene_level import level_warning
@@ -136,15 +136,12 @@ class MineFootprintPipeline(Pipeline):
         keep_clouds: bool = False,
     ) -> dict[str, Any]:
         """Open the input as something that is read in windows."""
-        names = parse_bands(bands) if isinstance(bands, str) else bands
-        options = SceneOptions(
-            None if names is None else tuple(names), scale, offset, nodata, override, level, keep_clouds
-        )
+        options = SceneOptions(as_band_names(bands), scale, offset, nodata, override, level, keep_clouds)
         if isinstance(input_, Scene):
             self._warn_of_level(input_.level, input_.location.shown)
             return {"scene": input_, "is_ours": False}
         if isinstance(input_, np.ndarray | torch.Tensor):
-            scene = ArrayScene(np.asarray(input_), names or self._processor().source_bands)
+            scene = ArrayScene(np.asarray(input_), options.bands or self._processor().source_bands)
             self._warn_of_level(None if level is None else parse_level(level), "image")
             return {"scene": scene, "is_ours": False}
         # An open dataset stands for its file.

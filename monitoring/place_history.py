@@ -1,4 +1,4 @@
-"""From a place to the report on its mine: composites acquired, all years mapped, the report written."""
+"""From a place to the report on its mine: acquire composites, map all years, and write the report."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from euromine.acquisition import AcquiredSite, AcquisitionOptions, acquire_site, read_acquisition
+from euromine.acquisition.site_acquisition import site_folder
 from euromine.support.geopackages import require_geopandas
 
 from .history.series import make_series
@@ -21,13 +22,13 @@ from .result import SeriesResult
 
 logger = logging.getLogger(__name__)
 
-ARCHIVE, MAPS = "EuroMineNet", "maps"
-"""The folders of the archive and of the maps in the folder of `map_place`."""
+MAPS = "maps"
+"""The folder of the maps in the folder of `map_place`."""
 
 
 @dataclass(frozen=True)
 class PlaceHistory:
-    """A place from its composites to its report.
+    """The results of `map_place`.
 
     Attributes:
         acquired: The composites.
@@ -55,25 +56,25 @@ def map_place(
 ) -> PlaceHistory:
     """Acquire yearly composites of a place, map its mine over all years and write the report.
 
-    The composites lie in `out/EuroMineNet/<name>`, a site of an archive; maps, tables and the report in
-    `out/maps/<name>`. What is complete is kept, so the same call resumes an interrupted one, and a call with
-    more years adds them: the maps and the report always cover all years that the site has.
+    The composites go to `out/EuroMineNet/<name>`, a site of an archive; maps, tables and the report go to
+    `out/maps/<name>`. Complete images and maps are kept, so the same call resumes an interrupted one, and a
+    call with more years adds them. The maps and the report always cover all years of the site.
 
     Args:
         name: The site's name, also that of its folders.
         monitor: The models.
         out: The folder to create or to complete.
-        options: What to acquire.
+        options: The years, and how to compose them.
         bbox: West, south, east and north in degrees.
         geometry: A vector file with the site's outline instead. Without either, the place of an earlier call.
-        settings: How the years are mapped.
-        pdf: Whether the report is a PDF, which needs the extra "pdf".
-        progress: Whether to show progress bars.
-        announce: Called with a line on each step: what it does, what is kept, where the results lie.
+        settings: How to map the years.
+        pdf: Write the report as a PDF, which needs the extra "pdf".
+        progress: Show progress bars.
+        announce: Called with lines on each step, its output folder and the years made or kept.
 
     Raises:
-        EuroMineError: The place, years, models and settings do not go together, or a catalogue, a scene or a
-            file of `out` does not hold what was expected.
+        EuroMineError: The place, years, models and settings do not fit together, or a catalogue, a scene or a
+            file of `out` is unusable.
         OSError: A file cannot be written, or a catalogue cannot be reached.
     """
     settings = settings or SeriesSettings()
@@ -100,12 +101,16 @@ def map_place(
 
 
 def site_folders(out: str | os.PathLike[str], name: str) -> tuple[Path, Path]:
-    """Where `map_place` puts the composites and the maps of a site."""
-    return Path(out) / ARCHIVE / name, Path(out) / MAPS / name
+    """The folders to which `map_place` writes the composites and the maps of a site.
+
+    Raises:
+        ArgumentError: No folder can have the site's name.
+    """
+    return site_folder(out, name), Path(out) / MAPS / name
 
 
 def _check_permits(settings: SeriesSettings) -> None:
-    """Refuse permits that cannot be read for a plain reason before hours of downloads."""
+    """Refuse missing permits, or geopandas missing to read them, before hours of downloads."""
     if settings.permits is None:
         return
     require_geopandas()
@@ -116,7 +121,7 @@ def _check_permits(settings: SeriesSettings) -> None:
 
 
 def _missing_years(acquired: AcquiredSite, scenes: Collection[int]) -> list[int]:
-    """The years that this or an earlier run asked for and that have no image."""
+    """Years without an image that this or an earlier run requested."""
     record = read_acquisition(acquired.folder)
     earlier = record.missing_years if record is not None else ()
     return sorted({*acquired.missing, *earlier} - set(scenes))

@@ -170,7 +170,7 @@ def _splits(names: Sequence[str]) -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class _SimulationRecord:
-    """`simulation.json`: what the sites of a simulated archive depend on."""
+    """`simulation.json`: the settings of a simulated archive's sites."""
 
     version: int
     height: int
@@ -183,7 +183,7 @@ def _claim(
     root: Path, names: Sequence[str], years: tuple[int, ...], size: tuple[int, int], seed: int
 ) -> None:
     """Write the simulation's record to a folder, or check that it holds this simulation already."""
-    record = _SimulationRecord(VERSION, *size, list(years), seed)
+    record = record_to_json(_SimulationRecord(VERSION, *size, list(years), seed))
     note, archive = root / SIMULATION_FILE, root / "EuroMineNet"
     if root.exists() and not root.is_dir():
         raise ArchiveError(f"{root}: found a file; expected a new folder, or one that an earlier run wrote.")
@@ -193,7 +193,7 @@ def _claim(
         earlier = record_to_json(read_record(_SimulationRecord, note, advice="Choose a new folder."))
         differences = [
             f"{name} {earlier[name]} instead of {value}"
-            for name, value in record_to_json(record).items()
+            for name, value in record.items()
             if earlier[name] != value
         ]
         if differences:
@@ -216,7 +216,7 @@ def _claim(
         shutil.rmtree(left, ignore_errors=True)
     for folder in (archive, root / "truth"):
         folder.mkdir(parents=True, exist_ok=True)
-    write_text(note, json.dumps(record_to_json(record)) + "\n")
+    write_text(note, json.dumps(record) + "\n")
 
 
 def _write_site(root: Path, name: str, years: tuple[int, ...], size: tuple[int, int], seed: int) -> None:
@@ -238,7 +238,7 @@ def _write_site(root: Path, name: str, years: tuple[int, ...], size: tuple[int, 
             transform=site.transform,
         )
     except TornFileError as error:
-        raise torn_file_error(root / "EuroMineNet" / name) from error  # not the hidden file in the making
+        raise torn_file_error(root / "EuroMineNet" / name) from error  # in place of the hidden file's name
     truth.replace(root / "truth" / f"{name}.npz")
     finished = root / "EuroMineNet" / name
     try:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 import re
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 from urllib.parse import urljoin
 
@@ -18,10 +19,14 @@ import requests
 import urllib3
 
 from .errors import SceneError
+from .rasters import gdal_errors
 
 MISSING, DENIED = (404, 410), (401, 403)
 TEMPORARY = (408, 425, 429, 500, 502, 503, 504)
 """Temporary states of a server."""
+
+RASTER_NAME = "remote.tif"
+"""The name by which rasterio opens a file on a server."""
 
 _LONGEST_WAIT = 60.0
 _TIMEOUT = (15, 60)  # to connect, and between two packets
@@ -207,6 +212,31 @@ class RangedReader(io.RawIOBase):
             return b""
         self._place += len(data)
         return data
+
+
+def ranged_opener(file: ReadByRanges) -> Callable[..., RangedReader]:
+    """An opener for `rasterio.open` by which GDAL reads a file as `RASTER_NAME`, and nothing else."""
+
+    def opener(path: str, mode: str = "rb", **_: Any) -> RangedReader:
+        # rasterio tries an opener with the name "test".
+        if path not in (RASTER_NAME, "test") or "r" not in mode:
+            raise FileNotFoundError(path)
+        return RangedReader(file)
+
+    return opener
+
+
+@contextmanager
+def server_errors(file: ReadByRanges) -> Iterator[None]:
+    """Raise the failure of a file on a server instead of the error that GDAL makes of it in the block."""
+    file.failure = None
+    failures: tuple[type[Exception], ...] = (SceneError, *gdal_errors())
+    try:
+        yield
+    except failures as error:
+        if file.failure is not None:
+            raise file.failure from error
+        raise
 
 
 def without_stored_passwords(session: requests.Session) -> requests.Session:

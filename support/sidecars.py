@@ -21,6 +21,7 @@ from .sentinel2_products import (
     product_baseline,
     year_of_timestamp,
 )
+from .stac_assets import as_list, as_mapping, described_bands, raster_bands
 
 logger = logging.getLogger(__name__)
 
@@ -133,15 +134,15 @@ def _parse_item(item: Mapping[str, Any], path: Path, scene: Path, advice: str) -
     properties = item["properties"]
     assets = [
         asset
-        for key, asset in _mapping(item.get("assets")).items()
+        for key, asset in as_mapping(item.get("assets")).items()
         if isinstance(asset, dict) and _holds_reflectance(key, asset)
     ]
     own = [asset for asset in assets if Path(str(asset.get("href", ""))).name == scene.name]
-    rasters = [raster for asset in own or assets for raster in _raster_bands(asset)]
+    rasters = [raster for asset in own or assets for raster in raster_bands(asset)]
     scale, added, nodata = (_only_number(rasters, key) for key in ("scale", "offset", "nodata"))
     names: tuple[str, ...] = ()
     if len(own) == 1:
-        names = tuple(str(band.get("name", "")) for band in _described_bands(own[0]))
+        names = tuple(str(band.get("name", "")) for band in described_bands(own[0]))
     return Sidecar(
         source=f"STAC item {path.name}",
         scale=scale,
@@ -161,31 +162,8 @@ def _only_number(rasters: list[dict[str, Any]], key: str) -> float | None:
 
 def _holds_reflectance(key: str, asset: Mapping[str, Any]) -> bool:
     """Whether an asset holds reflectance bands, not water vapour, classes or a preview."""
-    described = [str(band.get("name", "")) for band in _described_bands(asset)]
-    roles = [role for role in _list(asset.get("roles")) if isinstance(role, str)]
+    described = [str(band.get("name", "")) for band in described_bands(asset)]
+    roles = [role for role in as_list(asset.get("roles")) if isinstance(role, str)]
     return {"visual", "overview", "thumbnail"}.isdisjoint(roles) and any(
         sentinel2_band(name) is not None for name in (key.removesuffix("-jp2"), *described)
     )
-
-
-def _described_bands(asset: Mapping[str, Any]) -> list[dict[str, Any]]:
-    described = asset.get("eo:bands") or asset.get("bands")
-    return [band for band in _list(described) if isinstance(band, dict)]
-
-
-def _raster_bands(asset: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The raster extension's fields of an asset's bands, in both versions of the extension."""
-    bands = [*_list(asset.get("raster:bands")), *_list(asset.get("bands")), asset]
-    return [
-        {str(key).removeprefix("raster:"): value for key, value in band.items()}
-        for band in bands
-        if isinstance(band, dict)
-    ]
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -150,8 +150,7 @@ def _joined(frames: list[Any], source: Path, error_class: type[EuroMineError]) -
     if len({frame.crs is None for frame in frames}) > 1:
         raise error_class(
             f"{source}: found layers with and without a coordinate system; expected one in each. Write it "
-            "with "
-            "`ogr2ogr -a_srs EPSG:...`."
+            "with `ogr2ogr -a_srs EPSG:...`."
         )
     first = frames[0]
     moved = [frame if frame.crs == first.crs else frame.to_crs(first.crs) for frame in frames]
@@ -162,7 +161,7 @@ def _joined(frames: list[Any], source: Path, error_class: type[EuroMineError]) -
 
 @contextmanager
 def _apart(source: Path) -> Iterator[Path]:
-    """A path of the file in a folder of its own, where GDAL would write something beside it."""
+    """A path of the file, in a temporary folder if GDAL would write something beside it."""
     is_gml = False
     if source.is_file():
         with source.open("rb") as file:
@@ -188,7 +187,7 @@ def _linked(source: Path, target: Path) -> None:
 def _repaired(
     geometry: Any, encoded: NDArray[Any], source: Path, error_class: type[EuroMineError]
 ) -> NDArray[Any]:
-    """Geometries with those that were not read as they are, such as open rings, repaired from their WKB."""
+    """Geometries; those that pyogrio could not read, such as open rings, are repaired from their WKB."""
     import shapely
 
     found = np.asarray(geometry, dtype=object).copy()
@@ -252,6 +251,37 @@ def _layers(
             + advice
         )
     return candidates
+
+
+def checked_geometries(
+    features: Any, source: Path, error_class: type[EuroMineError] = DataError
+) -> NDArray[Any]:
+    """The geometries of features, in two dimensions.
+
+    Args:
+        features: The result of `read_features`.
+        source: The file, for errors.
+        error_class: The error to raise.
+
+    Raises:
+        DataError: (`error_class`) There is no coordinate system, or a corner is no number.
+    """
+    import shapely
+
+    if features.crs is None:
+        raise error_class(
+            f"{source}: found no coordinate system; expected one in the file. Write it with `ogr2ogr -a_srs "
+            "EPSG:...`."
+        )
+    geometries: NDArray[Any] = shapely.force_2d(np.asarray(features.geometry.array, dtype=object))
+    corners, owners = shapely.get_coordinates(geometries, return_index=True)
+    broken = np.unique(owners[~np.isfinite(corners).all(axis=1)])
+    if len(broken):
+        raise error_class(
+            f"{source}: found corners that are no numbers in {shown_features(broken)}; expected finite "
+            "coordinates."
+        )
+    return geometries
 
 
 def shown_features(places: NDArray[Any]) -> str:

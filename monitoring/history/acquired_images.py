@@ -1,31 +1,30 @@
-"""How a yearly image was composed, if `euromine acquire` made it."""
+"""The composition of a yearly image that `euromine acquire` made."""
 
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
+from collections.abc import Mapping
 from pathlib import Path
 
 from euromine.acquisition.acquisition_record import year_of_tags
-from euromine.support.errors import DataError, RecordError
-from euromine.support.rasters import open_raster
+from euromine.support.errors import RecordError
 
 from .manifest import CompositeRecord
 
 logger = logging.getLogger(__name__)
 
 
-def composite_record(path: Path | None) -> CompositeRecord | None:
+def composite_record(path: Path | None, tags: Mapping[str, str]) -> CompositeRecord | None:
     """The composite in an image's file; None for any other image, and for one without a file of its own.
 
     Args:
         path: The image.
+        tags: Its metadata.
     """
     if path is None or path.suffix.lower() not in (".tif", ".tiff") or not path.is_file():
         return None
     try:
-        with ExitStack() as files:
-            found = year_of_tags(open_raster(str(path), files, DataError).tags(), path)
+        found = year_of_tags(dict(tags), path)
     except RecordError as error:
         logger.warning("%s The report does not say how this image was composed.", error)
         return None

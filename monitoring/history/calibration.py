@@ -123,7 +123,7 @@ _ADVICE = "Run `euromine calibrate` again."
 
 
 def is_calibration(path: Path) -> bool:
-    """Whether a file is a calibration, of whatever model and version."""
+    """Whether a file is a calibration, of any model and version."""
     try:
         return read_record(_Header, path).format == _FORMAT
     except (RecordError, OSError):

@@ -82,7 +82,7 @@ def calibrate(
             image_processor.level,
             level,
         )
-    rows = _series(dataset, split, ("images", "labels", "own", "site", "years"), revision)
+    rows = _series(dataset, split, ("images", "own"), revision)
     training = _series(dataset, training_split, ("labels", "own", "years"), revision)
     rates = estimate_switch_rates((row["labels"][owned_box(row["own"])], row["years"]) for row in training)
     was_training = model.training

@@ -158,16 +158,16 @@ class SeriesFolder:
         return self.read_polygons(name)
 
     def file(self, name: str) -> Path:
-        """A file of the series that is safe to open, whoever handed the folder over.
+        """The path of a file of the series, safe to open even if somebody else made the folder.
 
         Raises:
-            DataError: It is not an ordinary file, is larger than any that a series has, or is a link to
-                somewhere else.
+            DataError: It is not an ordinary file, is larger than any file of a series, or is a link out of
+                the folder.
             OSError: It cannot be reached.
         """
         path = self.path / name
         if not path.exists():
-            return path  # each reader says what is missing
+            return path  # each reader raises an error of its own
         check_regular(path, _LARGEST_FILE)
         if path.resolve().parent != self.path.resolve():
             raise DataError(
@@ -244,10 +244,10 @@ class SeriesFolder:
 
 
 def _check_manifest(path: Path, manifest: Manifest) -> None:
-    """Refuse a manifest whose parts do not go together, or whose grid is nowhere on the Earth.
+    """Check that the parts of a manifest go together, and that its grid lies on the Earth.
 
     Raises:
-        RecordError: It is such a one.
+        RecordError: They do not, or it does not.
     """
     if (problem := _problem(manifest)) is not None:
         found, expected = problem
@@ -265,7 +265,7 @@ def _check_manifest(path: Path, manifest: Manifest) -> None:
 
 
 def _problem(manifest: Manifest) -> tuple[str, str] | None:
-    """What was found in a manifest where something else was expected; None in a sound one."""
+    """The first fault of a manifest, as a pair of found and expected; None in a sound one."""
     years, scenes = manifest.years, [scene.year for scene in manifest.scenes]
     if not _CRS.fullmatch(manifest.crs):  # GDAL would take the address of one, too
         return f"the coordinate system {manifest.crs[:60]!r}", "a code or well-known text"

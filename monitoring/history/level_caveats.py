@@ -1,8 +1,9 @@
-"""Sentences about a series whose images are of another processing level than the models', or of several."""
+"""Caveats of a series whose images differ in processing level from the models, or from each other."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 from euromine.support.processing_levels import MEANINGS
 
@@ -11,12 +12,13 @@ from .year_words import years_in_words
 
 
 def level_caveats(manifest: Manifest) -> list[str]:
-    """What the processing levels of images and models make doubtful; nothing where they are unknown.
+    """Caveats about the processing levels of images and models; none where the levels are unknown.
 
     Args:
         manifest: The manifest of the series, planned or finished.
     """
-    return [*_of_models(manifest), *_of_years(manifest)]
+    years = _years_by_level(manifest)
+    return [*_of_models(manifest, years), *_of_years(years)]
 
 
 def level_words(manifest: Manifest) -> str:
@@ -30,8 +32,7 @@ def level_words(manifest: Manifest) -> str:
     return f"{level} ({MEANINGS[level]})" if level in MEANINGS else "not recorded in the images"
 
 
-def _of_models(manifest: Manifest) -> list[str]:
-    years = _years_by_level(manifest)
+def _of_models(manifest: Manifest, years: Mapping[str, list[int]]) -> list[str]:
     return [
         f"The images of {years_in_words(found)} are {level} ({MEANINGS[level]}), but {record.source} was "
         f"trained on {record.level} ({MEANINGS[record.level]}), so expect less accurate maps than its scores "
@@ -42,8 +43,7 @@ def _of_models(manifest: Manifest) -> list[str]:
     ]
 
 
-def _of_years(manifest: Manifest) -> list[str]:
-    years = _years_by_level(manifest)
+def _of_years(years: Mapping[str, list[int]]) -> list[str]:
     if len(years) < 2:
         return []
     levels = ", ".join(f"{years_in_words(found)} {level}" for level, found in years.items())

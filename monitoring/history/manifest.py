@@ -87,11 +87,11 @@ class ModelRecord:
 
 @dataclass(frozen=True)
 class CompositeRecord:
-    """How an image of `euromine acquire` was composed.
+    """The composition of an image that `euromine acquire` made.
 
     Attributes:
         days: The days of the satellite's passes, ISO 8601.
-        catalogues: Where their scenes come from.
+        catalogues: The catalogues of their scenes.
         filled_share: The share of pixels without a clear day, filled from the least cloudy pass, 0 to 1.
     """
 
@@ -116,7 +116,7 @@ class SceneRecord:
         known_share: Share of the series' grid with data, 0 to 1; None if unknown.
         quicklook_bands: The bands of the picture, red, green and blue; one for grey.
         level: The image's processing level, if known.
-        composite: How the image was composed; None for other images.
+        composite: The composition of an acquired image; None for others.
     """
 
     year: int
@@ -151,7 +151,7 @@ class Manifest:
         confusion: Pixels of the calibration's sites by mapped and by labelled class, other before mine; None
             where the model has no calibration that applies.
         missing_years: Years that were asked for and have no image.
-        cut: How much ground the smallest years cut from all maps, a sentence; "" if hardly any.
+        cut: A sentence on the ground that the smallest years cut from all maps; "" if hardly any.
         simulated: Whether the images are simulated.
         caveats: Reasons to distrust the areas (`area_caveats`), a sentence each.
         complete: Whether the run reached its end.

@@ -81,7 +81,7 @@ def check_outputs(folder: Path, names: Iterable[str], inputs: Iterable[Path]) ->
 
 
 def _is_our_own(path: Path) -> bool:
-    """Whether a file says itself that EuroMine wrote it."""
+    """Whether a file bears EuroMine's own mark."""
     if path.suffix == ".qml":
         return is_own_style(path)
     return path.suffix == ".tif" and read_map_record(path) is not None
@@ -129,7 +129,7 @@ def _is_whole(path: Path, digest: str) -> bool:
     if not path.is_file():
         return False
     if path.suffix == ".qml":
-        return True  # or changed by the user, which is no damage
+        return True  # changes by the user are no damage
     return _digest(path) == digest or (path.suffix == ".gpkg" and is_whole_geopackage(path))
 
 

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from euromine.support.errors import PermitError
 from euromine.support.geopackages import require_geopandas
 from euromine.support.placements import check_system
 from euromine.support.polygon_measures import polygon_parts
 from euromine.support.rasters import gdal
-from euromine.support.vector_features import read_features, shown_features
+from euromine.support.vector_features import checked_geometries, read_features
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +24,7 @@ logger = logging.getLogger(__name__)
 _STEP_IN_METRES = 1000.0
 _METRES_PER_DEGREE = 111_320.0
 
-# Our own column, and those that a GeoPackage and geopandas have in any case.
+# Our own column, and those that GeoPackage and geopandas always have.
 _TAKEN_NAMES = ("permit", "fid", "geom", "geometry")
 
 
@@ -57,11 +56,6 @@ def read_permits(path: str | os.PathLike[str], crs: Any, *, layers: Sequence[str
     if not source.exists():
         raise FileNotFoundError(f"{path}: there is no such file; expected the outlines of permits.")
     features = read_features(source, layers, PermitError, option="--layer")
-    if features.crs is None:
-        raise PermitError(
-            f"{path}: found no coordinate system; expected one in the file. Write it with `ogr2ogr -a_srs "
-            "EPSG:...`."
-        )
     return _reprojected(_outlines(features, source), crs, source)
 
 
@@ -70,8 +64,7 @@ def _outlines(features: Any, source: Path) -> Any:
     import geopandas
     import shapely
 
-    geometry = shapely.force_2d(np.asarray(features.geometry.array, dtype=object))
-    _check_finite(geometry, source)
+    geometry = checked_geometries(features, source, PermitError)
     parts, owners = polygon_parts(geometry)
     if not len(parts):
         kinds = sorted({kind for kind in features.geometry.geom_type if kind})
@@ -93,19 +86,6 @@ def _outlines(features: Any, source: Path) -> Any:
         geometry=list(parts),
         crs=features.crs,
     )
-
-
-def _check_finite(geometry: NDArray[Any], source: Path) -> None:
-    """Refuse outlines with corners that are no numbers."""
-    import shapely
-
-    corners, owners = shapely.get_coordinates(geometry, return_index=True)
-    broken = np.unique(owners[~np.isfinite(corners).all(axis=1)])
-    if len(broken):
-        raise PermitError(
-            f"{source}: found corners that are no numbers in {shown_features(broken)}; expected finite "
-            "coordinates."
-        )
 
 
 def _free_names(names: list[str], source: Path) -> list[str]:

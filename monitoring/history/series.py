@@ -63,8 +63,8 @@ def make_series(
         progress: Whether to show progress bars.
 
     Raises:
-        SceneError: An image cannot be read, lacks a band, does not say what its numbers mean, has no data or
-            shares no ground with the others.
+        SceneError: An image cannot be read, lacks a band, has no scale, offset or data, or shares no ground
+            with the others.
         EuroMineError: Models, settings, permits and years do not go together.
         BusyError: Another run is at work in the folder.
         OSError: The folder cannot be written to, or the disk is full.

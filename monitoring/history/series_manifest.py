@@ -29,11 +29,11 @@ _LIBRARIES = ("euromine", "torch", "transformers", "rasterio", "numpy")
 
 @dataclass(frozen=True)
 class Findings:
-    """The facts about a series that are found while it is made.
+    """Facts about a series that emerge while it is made.
 
     Attributes:
         known_shares: The share of the grid with data by year.
-        doubts: What makes a year's reflectance doubtful, by year; None where nothing does.
+        doubts: Reasons to doubt a year's reflectance, by year; None where there are none.
         caveats: Reasons to distrust the areas, a sentence each.
         written: The files that the series consists of, its manifest aside.
     """
@@ -171,7 +171,7 @@ def _scene_record(plan: SeriesPlan, year: int) -> SceneRecord:
         resampled=aligned.how,
         quicklook_bands=list(quicklook_bands(plan, scene)),
         level=scene.level,
-        composite=composite_record(scene.path),
+        composite=composite_record(scene.path, scene.tags),
     )
 
 

@@ -77,7 +77,7 @@ def _styles(plan: SeriesPlan) -> dict[str, MapStyle]:
 
 
 def write_styles(plan: SeriesPlan) -> list[str]:
-    """Write the QGIS style of each map, but for those that the user has changed.
+    """Write the QGIS style of each map, except those that the user has changed.
 
     Returns:
         The styles that were written.
@@ -159,7 +159,7 @@ def _seen_in_both(plan: SeriesPlan) -> Iterator[NDArray[np.uint8]]:
 
 
 def copy_permits(plan: SeriesPlan) -> None:
-    """Write the outlines of the permits: what cannot be written is known before the first map."""
+    """Write the outlines of the permits, before the first map, so that a failure costs no work."""
     if plan.permits is not None:
         write_polygons(plan.permits, plan.folder / PERMIT_OUTLINES)
 

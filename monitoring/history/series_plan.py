@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rasterio.errors import CRSError
-from rasterio.transform import array_bounds
-from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
 from euromine.dataset_script.archive import is_simulated_image
 from euromine.modeling.tasks import CHANGE_DETECTION, SEGMENTATION
-from euromine.monitoring.mapping.geotiffs import read_map_record
+from euromine.monitoring.mapping.geotiffs import map_record
 from euromine.monitoring.mapping.loading import LoadedModel, model_digest
 from euromine.monitoring.scenes.alignment import AlignedScene, covered_shares, series_grid
 from euromine.monitoring.scenes.grids import Grid
@@ -25,7 +22,7 @@ from euromine.monitoring.scenes.reflectance import Reflectance
 from euromine.monitoring.scenes.scene import Scene
 from euromine.support.errors import ArgumentError, GridError, ModelError, SceneError
 from euromine.support.geopackages import require_geopandas
-from euromine.support.rasters import crs_name, gdal, gdal_errors
+from euromine.support.placements import check_placement
 
 from .area_estimation import Confusion
 from .area_series import areas_by_year
@@ -53,7 +50,7 @@ class SeriesPlan:
         site: The site's name.
         simulated: Whether the images are simulated.
         missing_years: Years that were asked for and have no image.
-        cut: How much ground the smallest years cut from the maps, a sentence; "" if hardly any.
+        cut: A sentence on the ground that the smallest years cut from the maps; "" if hardly any.
         pairs: The pairs of years to compare, the earlier first.
         bands: All bands that the models read.
         grid: The grid of all maps.
@@ -119,8 +116,7 @@ def plan_series(
         missing_years: Years that were asked for and have no image.
 
     Raises:
-        SceneError: An image lacks a band, does not say what its numbers mean or shares no ground with the
-            others.
+        SceneError: An image lacks a band, has no scale or offset, or shares no ground with the others.
         GridError: The grid has no areas on the ground.
         ArgumentError: Settings, models and years do not go together.
         ModelError: Two models have the same task, or there is none.
@@ -212,7 +208,7 @@ def _check_together(
 
 
 def _cut(scenes: Mapping[int, Scene]) -> str:
-    """Which years are smaller than others, and how much ground that takes from all maps."""
+    """Name the years that are smaller than others, and the share of ground that this cuts from all maps."""
     *shares, of_all = covered_shares(list(scenes.values()))
     if of_all >= _HARDLY_CUT:
         return ""
@@ -229,25 +225,18 @@ def _cut(scenes: Mapping[int, Scene]) -> str:
 
 
 def _check_measurable(grid: Grid) -> None:
-    """Refuse a grid without ground areas or places on the Earth, which its tables and polygons need.
+    """Check that a grid has a place on the Earth and ground areas, which tables and polygons need.
 
     Raises:
-        GridError: There are none.
+        GridError: It has not.
     """
+    check_placement(grid.crs, tuple(grid.transform), grid.shape, "grid", GridError)
     row = grid.window(Window(0, 0, grid.width, 1))
     areas_by_year(np.zeros((1, 1, grid.width), np.uint8), [0], row)
-    try:
-        with gdal():
-            transform_bounds(grid.crs, "EPSG:4326", *array_bounds(grid.height, grid.width, grid.transform))
-    except (*gdal_errors(), CRSError) as error:
-        raise GridError(
-            f"grid: found the coordinate system {crs_name(grid.crs)[:60]}, which cannot be brought to "
-            f"longitude and latitude ({error}); expected one on the Earth. Assign one with gdal_edit.py."
-        ) from None
 
 
 def _reflectance(scene: Scene, bands: Sequence[str]) -> Reflectance:
-    if scene.path is not None and read_map_record(scene.path) is not None:
+    if scene.path is not None and map_record(scene.tags) is not None:
         raise SceneError(f"{scene.path}: found a map that EuroMine made; expected imagery.")
     return scene.reflectance(bands)
 

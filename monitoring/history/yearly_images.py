@@ -41,7 +41,7 @@ def find_scenes(
         folder: The folder.
         years: The years of interest; default all.
         options: Scene metadata given by the user.
-        year_of: The year of images by their names, where a name does not say it.
+        year_of: The years of images whose names have none or several, by name.
 
     Raises:
         SceneError: The folder has no image, a file has no year or several, or two have the same.
@@ -73,7 +73,7 @@ def scenes_by_year(
         paths: Scenes, as for `open_scene`.
         years: The years of interest; default all.
         options: Scene metadata given by the user.
-        year_of: The year of images by their names, where a name does not say it.
+        year_of: The years of images whose names have none or several, by name.
 
     Raises:
         SceneError: An image has no year or several, or two have the same.

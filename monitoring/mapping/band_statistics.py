@@ -1,4 +1,4 @@
-"""Statistics of a band that is written in rows, as GDAL and GIS programs keep them with a raster."""
+"""Statistics of a band written row by row, as GDAL and GIS programs store them with a raster."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class BandStatistics:
 
     @property
     def tags(self) -> dict[str, str]:
-        """By the names of GDAL, empty where no pixel has data."""
+        """The statistics by GDAL's names; empty if no pixel has data."""
         if not self._known:
             return {}
         return {

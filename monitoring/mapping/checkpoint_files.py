@@ -29,12 +29,12 @@ def checkpoint_file(source: str, name: str, *, otherwise: str) -> Path | None:
     Args:
         source: The model's folder or Hub repository.
         name: The file's name.
-        otherwise: What the caller does without the file, as the end of the warning: "areas have no
+        otherwise: The consequence of doing without the file, as the end of the warning: "areas have no
             confidence interval".
 
     Returns:
-        The file, or whatever else bears its name; None if the checkpoint has none, or if the Hub cannot be
-        asked.
+        The file, or a folder or broken link of its name; None if the checkpoint has none, or if the Hub
+        cannot be asked.
     """
     folder = Path(source)
     if folder.is_dir():

@@ -216,8 +216,16 @@ def read_map_record(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """The record with which `CogWriter` wrote a GeoTIFF; None for any other file, or if there is none."""
     try:
         with ExitStack() as files:
-            record = json.loads(open_raster(os.fspath(path), files).tags().get(TAG, "null"))
-    except (DataError, ValueError, RecursionError):  # also a tag of another program
+            return map_record(open_raster(os.fspath(path), files).tags())
+    except DataError:
+        return None
+
+
+def map_record(tags: Mapping[str, str]) -> dict[str, Any] | None:
+    """As `read_map_record`, from the tags of a raster that is open."""
+    try:
+        record = json.loads(tags.get(TAG, "null"))
+    except (ValueError, RecursionError):  # a tag of another program
         return None
     return record if isinstance(record, dict) else None
 
@@ -225,7 +233,7 @@ def read_map_record(path: str | os.PathLike[str]) -> dict[str, Any] | None:
 def is_foreign(path: Path) -> bool:
     """Whether something lies at a map's place that `CogWriter` did not write: another raster, or a folder.
 
-    What no program can read as a GeoTIFF counts as a damaged map.
+    A file that cannot be read as a GeoTIFF counts as a damaged map.
     """
     if not path.is_file():
         return os.path.lexists(path)
@@ -252,7 +260,7 @@ def is_whole(path: str | os.PathLike[str]) -> bool:
 
 
 def remove_work_folders(folder: Path) -> None:
-    """Delete what writers left that were killed. Call it under the folder's lock."""
+    """Delete the work folders of writers that were killed. Call it under the folder's lock."""
     for path in folder.iterdir():
         if not _WORK.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
             continue

@@ -57,8 +57,8 @@ _AUTO_CLASSES: dict[str, Any] = {
 }
 
 
-# transformers and the networks' constructors take the fields of a checkpoint's files as they are: those that
-# `_Config` and `_ProcessorConfig` do not check fail in one of these ways when they are first used.
+# transformers and the networks' constructors do not check the fields of a checkpoint's files. Those that
+# `_Config` and `_ProcessorConfig` do not check either raise one of these errors on first use.
 _UNCHECKED = (TypeError, AttributeError, LookupError, ArithmeticError, AssertionError)
 
 
@@ -130,7 +130,7 @@ def model_digest(model: PreTrainedModel, image_processor: EuroMineImageProcessor
 
 
 def _usable_device(device: str | torch.device | None) -> torch.device:
-    """The device to compute on, tried once: torch knows the names of many that this machine does not have.
+    """The device to compute on, tried once, as torch also accepts names of devices that are not there.
 
     Raises:
         ArgumentError: It cannot be computed on.
@@ -258,10 +258,10 @@ def _read(kind: type[Record], name: str, file: str) -> Record:
 
 
 def _refuse_redirections(name: str) -> None:
-    """Refuse files that make transformers load other weights or settings than those that are checked here."""
-    for file, what in _REDIRECTIONS.items():
+    """Refuse files that make transformers load weights or settings that are not checked here."""
+    for file, meaning in _REDIRECTIONS.items():
         if checkpoint_file(name, file, otherwise="the checkpoint is taken as it is") is not None:
-            raise ModelError(f"{name}: found {what} ({file}); expected {_CHECKPOINT} without it.")
+            raise ModelError(f"{name}: found {meaning} ({file}); expected {_CHECKPOINT} without it.")
 
 
 def _load_config(name: str) -> PreTrainedConfig:

@@ -29,7 +29,7 @@ from .scene_maps import check_map_settings, predict_scene
 
 logger = logging.getLogger(__name__)
 
-# The number of processes, as torchrun, Intel MPI, Open MPI and MVAPICH give it: those that accelerate knows.
+# The number of processes by torchrun, Intel MPI, Open MPI and MVAPICH, the launchers that accelerate knows.
 _WORLD_SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 
 
@@ -141,7 +141,7 @@ class _Processes:
 
 @contextmanager
 def _hold(folder: Path, processes: _Processes) -> Iterator[None]:
-    """Lock the folder in the name of all processes, and clear it of what a killed run left."""
+    """Lock the folder on behalf of all processes, and remove the work folders of a killed run."""
     with ExitStack() as held:
         refused: list[Exception] = []
         if processes.rank == 0:
@@ -253,7 +253,7 @@ def _processes() -> _Processes:
     from accelerate import PartialState
     from accelerate.utils import gather_object
 
-    # Unless it is told of the CPU, accelerate takes each process without a GPU for the only one.
+    # Without cpu=True, accelerate takes each process without a GPU for the only one.
     on_cpu = not torch.cuda.is_available()
     try:
         # The first process to finish waits for the others, possibly for hours.

@@ -1,4 +1,4 @@
-"""How a GIS shows a map: its classes with names and colours, in the GeoTIFF and in a style beside it.
+"""The styles of maps in a GIS: names and colours of classes, in the GeoTIFF and in a file beside it.
 
 The style is a QGIS layer style (.qml), which QGIS applies by itself to a layer of the same name.
 """
@@ -21,7 +21,7 @@ from .colours import GAIN, LOSS, UNDIRECTED, Colour, hex_colour, year_colours
 _OTHER_GROUND: Colour = (238, 236, 230)
 _NO_DATA: Colour = (160, 160, 160)
 _MINED: Colour = (195, 24, 79)
-# By its checksum, a style that was changed since is known as the user's own.
+# The checksum shows whether the user has changed a style since.
 _SIGNATURE = re.compile(r"<!-- Written by EuroMine, checksum ([0-9a-f]{8}) -->\n")
 _LARGEST_STYLE = 2**20
 
@@ -34,7 +34,7 @@ class MapClass:
         value: The number.
         name: Its meaning.
         colour: Red, green, blue.
-        is_shown: Whether a GIS draws it, or lets what lies below show through.
+        is_shown: Whether a GIS draws it; else the layers below show through.
     """
 
     value: int
@@ -45,7 +45,7 @@ class MapClass:
 
 @dataclass(frozen=True)
 class MapStyle:
-    """How a map is shown.
+    """The style of a map.
 
     Attributes:
         classes: Its values; none in a map of amounts.
@@ -62,7 +62,7 @@ class MapStyle:
 
     @property
     def names(self) -> dict[str, str]:
-        """The classes' names as tags of the band: GeoTIFF itself has no place for them."""
+        """The classes' names as tags of the band, as GeoTIFF has no field for them."""
         return {f"CLASS_{each.value}": each.name for each in self.classes}
 
 

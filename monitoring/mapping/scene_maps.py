@@ -27,7 +27,7 @@ from euromine.monitoring.scenes.scene_options import SceneOptions
 from euromine.support.errors import ArgumentError, SceneError
 from euromine.support.workers import prefetch
 
-from .geotiffs import CogWriter, is_foreign, is_whole, read_map_record
+from .geotiffs import CogWriter, is_foreign, is_whole, map_record, read_map_record
 from .loading import model_digest
 from .map_styles import FOOTPRINT, PROBABILITY, write_style
 from .map_values import NODATA
@@ -35,8 +35,6 @@ from .prediction import OVERLAP, WINDOW, predict_probability
 from .tiling import check_layout
 
 logger = logging.getLogger(__name__)
-
-"""The value of pixels without data in a footprint map."""
 
 
 def predict_scene(
@@ -87,7 +85,7 @@ def predict_scene(
     footprint_path, probability_path = output_paths(path, out_dir)
     with open_scene(path, options) as scene:
         path = scene.location.shown
-        if scene.path is not None and read_map_record(scene.path) is not None:
+        if scene.path is not None and map_record(scene.tags) is not None:
             raise SceneError(f"{path}: found a map that euromine made; expected imagery.")
         reflectance = scene.reflectance(tuple(image_processor.bands))
         record = {
@@ -133,10 +131,10 @@ def output_paths(path: str | os.PathLike[str], out_dir: str | os.PathLike[str]) 
 
 
 def _is_mapped(path: Path, record: Mapping[str, Any]) -> bool:
-    """Whether a map is there, of the same making and whole.
+    """Whether a whole map with the same record exists.
 
     Raises:
-        ArgumentError: There is something else in its place.
+        ArgumentError: Something else is in its place.
     """
     if is_foreign(path):
         raise ArgumentError(

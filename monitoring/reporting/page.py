@@ -20,9 +20,7 @@ from .sections import SECTIONS
 from .summary import summary
 
 _TEMPLATE = "page.html.jinja"
-
-
-# By these, an earlier report is told from a file of somebody else's.
+# The marks of an earlier report, which distinguish it from other files.
 _GENERATOR = b'<meta name="generator" content="euromine '
 _PDF_MARK = b"% Written by euromine report\n"
 _HEAD = 4096
@@ -62,7 +60,7 @@ def write_report(
 
 
 def check_report(folder: Path, *, pdf: bool = False) -> None:
-    """Refuse what `write_report` would refuse, before the work on the series.
+    """Check before the work on a series that `write_report` can write its report.
 
     Args:
         folder: Of the series, which need not exist.

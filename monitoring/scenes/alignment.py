@@ -58,7 +58,7 @@ class AlignedScene:
 
     @property
     def shown(self) -> str:
-        """Where the scene lies, for messages."""
+        """The scene's location, for messages."""
         return self.scene.location.shown
 
     @property
@@ -177,7 +177,7 @@ def series_grid(scenes: Sequence[Scene], extent: str = "intersection") -> Grid:
 
 
 def covered_shares(scenes: Sequence[Scene]) -> list[float]:
-    """The share of the ground of all scenes together that each covers, and last that which all cover.
+    """Shares of the ground of all scenes together: that of each scene, and last the one they all cover.
 
     Args:
         scenes: As for `series_grid`.

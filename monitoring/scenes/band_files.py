@@ -1,4 +1,4 @@
-"""Folders in which each Sentinel-2 band is a file, as JPEG 2000 or GeoTIFF."""
+"""Folders with one file per Sentinel-2 band, as JPEG 2000 or GeoTIFF."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from euromine.support.image_headers import ImageHeader, read_header
 from euromine.support.rasters import check_blocks, open_raster
 
 from .band_stacks import BandStack, StackedBand
-from .file_formats import GEOTIFF, JPEG2000, format_of
-from .scene_rasters import SceneRaster
+from .file_formats import DRIVERS, format_of
+from .product_files import file_state
+from .scene_rasters import SceneRaster, upper_tags
 
 # B02.jp2, B8A_20m.tif, T33TWN_20220226T095029_B02_10m.jp2
 _BAND_FILE = re.compile(r"(?:.*_)?(B(?:0[1-9]|1[0-2]|8A))(?:_(\d\d)m)?\.(?:jp2|tiff?)", re.IGNORECASE)
 _FOLDERS = ("R10m", "R20m", "R60m")
-_DRIVERS = {GEOTIFF: "GTiff", JPEG2000: "JP2OpenJPEG"}
-# Fewer may be anything.
+# Folders with fewer are no images.
 _LEAST_BANDS = 3
 
 
@@ -31,7 +31,7 @@ def band_in_name(name: str) -> str | None:
 
 def holds_band_files(folder: Path) -> bool:
     """Whether a folder holds an image as a file per band."""
-    return len({band_in_name(path.name) for path in _candidates(folder)}) >= _LEAST_BANDS
+    return len({band for band, _, _ in _candidates(folder)}) >= _LEAST_BANDS
 
 
 def open_band_files(folder: Path, files: ExitStack) -> SceneRaster:
@@ -43,15 +43,13 @@ def open_band_files(folder: Path, files: ExitStack) -> SceneRaster:
         SceneError: A band has two files of one resolution, or the files do not go together.
     """
     finest: dict[str, tuple[int, Path]] = {}
-    for path in _candidates(folder):
-        match = _BAND_FILE.fullmatch(path.name)
-        assert match is not None
-        band, found = match[1].upper(), (int(match[2] or 0), path)
-        if band in finest and finest[band][0] == found[0]:
+    for band, resolution, path in _candidates(folder):
+        if band in finest and finest[band][0] == resolution:
             raise SceneError(
                 f"{folder}: found two files of {band}, {finest[band][1].name} and {path.name}; expected the "
                 "bands of one image. Give each image a folder of its own."
             )
+        found = (resolution, path)
         finest[band] = min(finest.get(band, found), found)
     opened = {band: _opened(path, files) for band, (_, path) in sorted(finest.items())}
     stack = BandStack(list(opened.values()))
@@ -61,26 +59,26 @@ def open_band_files(folder: Path, files: ExitStack) -> SceneRaster:
     return SceneRaster(
         dataset=stack,
         header=header,
-        tags={str(key).upper(): str(value) for key, value in first.tags().items()},
+        tags=upper_tags(first),
         blocks=stack.blocks,
-        state=tuple((each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in paths),
+        state=tuple(map(file_state, paths)),
         source="GDAL's in the files",
     )
 
 
-def _candidates(folder: Path) -> list[Path]:
+def _candidates(folder: Path) -> list[tuple[str, int, Path]]:
+    """Band, resolution in metres and path of each file of a band; 0 for a name without a resolution."""
     folders = [folder, *(folder / name for name in _FOLDERS)]
+    paths = [path for each in folders if each.is_dir() for path in sorted(each.iterdir())]
     return [
-        path
-        for each in folders
-        if each.is_dir()
-        for path in sorted(each.iterdir())
-        if band_in_name(path.name) and not path.name.startswith(".")
+        (match[1].upper(), int(match[2] or 0), path)
+        for path in paths
+        if (match := _BAND_FILE.fullmatch(path.name)) and not path.name.startswith(".")
     ]
 
 
 def _opened(path: Path, files: ExitStack) -> StackedBand:
-    driver = _DRIVERS.get(format_of(path), "GTiff")
+    driver = DRIVERS.get(format_of(path), "GTiff")
     dataset = open_raster(str(path), files, SceneError, driver=driver)
     check_blocks(dataset, str(path), SceneError)
     if dataset.count != 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from euromine.modeling.bands import KNOWN_BANDS, checked_bands
 from euromine.support.errors import as_user_error
@@ -42,3 +43,14 @@ def parse_bands(text: str) -> tuple[str, ...]:
                 checked_bands([part])
         names.append(name or "-")
     return tuple(names)
+
+
+def as_band_names(bands: str | Iterable[str] | None) -> tuple[str, ...] | None:
+    """Band names for `SceneOptions.bands`, given as text for `parse_bands` or one by one; None for none.
+
+    Raises:
+        ArgumentError: A name in the text is not a band's.
+    """
+    if bands is None:
+        return None
+    return parse_bands(bands) if isinstance(bands, str) else tuple(bands)

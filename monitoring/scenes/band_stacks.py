@@ -1,4 +1,4 @@
-"""Bands that lie in several rasters, read as one raster on the finest of their grids."""
+"""Bands of several rasters, read as one raster on the finest of their grids."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class StackedBand:
 
 
 class BandStack:
-    """Bands of several rasters, which is read like an open raster of GDAL.
+    """Bands of several rasters, read like one open raster of GDAL.
 
     Coarser bands are repeated (nearest neighbour), so that all numbers are the files' own.
 

@@ -1,4 +1,4 @@
-"""The format of a file by its first bytes, whatever its name."""
+"""The format of a file by its first bytes, regardless of its name."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ _SIGNS = {
     ZIP: (b"PK\3\4",),
 }
 HEAD_BYTES = 2048
+"""The length of the beginning that `format_of_bytes` needs."""
+
+DRIVERS = {GEOTIFF: "GTiff", JPEG2000: "JP2OpenJPEG"}
+"""GDAL's drivers of the plain image formats."""
 
 
 def format_of(path: Path) -> str:
-    """The format of a file, `UNKNOWN` also where it cannot be read.
+    """The format of a file; `UNKNOWN` also if it cannot be read.
 
     Raises:
         SceneError: The file is a pipe or a device.
@@ -32,7 +36,7 @@ def format_of(path: Path) -> str:
         with path.open("rb") as file:
             return format_of_bytes(file.read(HEAD_BYTES))
     except OSError:
-        return UNKNOWN  # opening it says why
+        return UNKNOWN  # opening it raises the reason
 
 
 def format_of_bytes(head: bytes) -> str:

@@ -55,7 +55,7 @@ class Grid:
         return Grid(self.crs, shifted, int(window.width), int(window.height))
 
     def pixel_side(self) -> float | None:
-        """The side in m of a square like the middle pixel on the ground; None where that is unknown."""
+        """The side in m of a square with the ground area of the middle pixel; None if unknown."""
         column, row = self.width // 2, self.height // 2
         a, b, c, d, e, f = tuple(self.transform)[:6]
         middle = (a, b, a * column + b * row + c, d, e, d * column + e * row + f)

@@ -1,4 +1,4 @@
-"""HDF5 files that make their library read other files, which netCDF-4 never needs.
+"""Detection of HDF5 files that refer to other files, which netCDF-4 never needs.
 
 HDF5 File Format Specification, version 3: link messages of type 64 (III.B, "external"), external data files
 (IV.A.2.h, whose names lie in a local heap), and virtual datasets (VII.A, in a global heap). The library opens
@@ -24,7 +24,7 @@ _LONGEST_NAME = 4096
 
 
 def reference_elsewhere(path: Path) -> str | None:
-    """What in an HDF5 file may lead to other files, in words; None if nothing does."""
+    """Describe the part of an HDF5 file that may lead to other files; None if there is none."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if data.find(_LOCAL_HEAP) >= 0:
             return "a group or data file of plain HDF5"
@@ -49,7 +49,7 @@ def _number(data: mmap.mmap, place: int, size: int) -> int:
 
 
 def _is_external(data: mmap.mmap, place: int, flags: int) -> bool:
-    """Whether what follows the type of a link is an external link, not bytes that look like its beginning."""
+    """Whether a link's type is followed by an external link, not by bytes that only look like its type."""
     place += 8 * bool(flags & _HAS_ORDER) + bool(flags & _HAS_CHARACTER_SET)
     size = 1 << (flags & _LENGTH_OF_LENGTH)
     place += size + _number(data, place, size)

@@ -1,4 +1,4 @@
-"""Where a scene lies: a file or folder of this machine, or an address."""
+"""The location of a scene: a file or folder of this machine, or an address."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SUFFIXES = (".safe", ".zip")
 
 @dataclass(frozen=True)
 class Location:
-    """Where a scene lies.
+    """The location of a scene.
 
     Attributes:
         text: The address, or the path as the user gave it.
@@ -33,7 +33,7 @@ class Location:
 
     @property
     def stem(self) -> str:
-        """The name without suffixes, which the names of its maps begin with."""
+        """The name without suffixes, with which the names of its maps begin."""
         stem = PurePosixPath(self.name).stem if "." in self.name.lstrip(".") else self.name
         while stem.lower().endswith(_SUFFIXES):
             stem = stem[: stem.rindex(".")]
@@ -41,7 +41,7 @@ class Location:
 
     @property
     def absolute(self) -> str:
-        """The address, or the absolute path: what another process can open."""
+        """The address, or the absolute path, for use in another process."""
         return self.text if self.path is None else str(self.path.absolute())
 
     @property
@@ -53,7 +53,7 @@ class Location:
 
 
 def locate(scene: str | os.PathLike[str]) -> Location:
-    """Where a scene lies.
+    """The location of a scene.
 
     Args:
         scene: A path or an `https://` address.
@@ -84,7 +84,7 @@ def check_address(address: str) -> None:
     """Refuse addresses other than `https://`, and `http://` of this machine.
 
     Raises:
-        SceneError: It is such a one.
+        SceneError: It is another.
     """
     try:
         parts = urlsplit(address)

@@ -17,6 +17,7 @@ from euromine.support.sidecars import number_or_none
 from .band_names import canonical_band
 from .band_stacks import BandStack, StackedBand
 from .hdf5_references import reference_elsewhere
+from .product_files import file_state
 from .scene_rasters import SceneRaster
 
 _MOST_VARIABLES = 500
@@ -49,13 +50,12 @@ def open_netcdf(path: Path, files: ExitStack, *, is_hdf5: bool) -> SceneRaster:
     stack = BandStack(list(bands.values()))
     first = next(iter(bands.values())).dataset
     tags = {str(key).rpartition("#")[2].upper(): str(value) for key, value in first.tags().items()}
-    status = path.stat()
     return SceneRaster(
         dataset=stack,
         header=_joined_header(path, bands),
         tags=tags,
         blocks=stack.blocks,
-        state=((path.name, status.st_size, status.st_mtime_ns),),
+        state=(file_state(path),),
         source="scale_factor and add_offset in the file",
         companion=str(path),
         year=_year(first),
@@ -132,11 +132,8 @@ def _joined_header(path: Path, bands: dict[str, StackedBand]) -> ImageHeader:
             f"{path}: found the fill values {', '.join(sorted(fills))}; expected one for all bands. Set it "
             "with ncatted -a _FillValue."
         )
-    texts = []
-    for name, band in bands.items():
-        texts.append(_band(name, band.dataset) or name)
     return ImageHeader(
-        texts=tuple(texts),
+        texts=tuple(_band(name, band.dataset) or name for name, band in bands.items()),
         scales=tuple(header.scales[place] for header, place in zip(headers, places, strict=True)),
         offsets=tuple(header.offsets[place] for header, place in zip(headers, places, strict=True)),
         nodata=headers[0].nodata,

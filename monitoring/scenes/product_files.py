@@ -1,4 +1,4 @@
-"""The files of a Sentinel-2 product, in its folder or in a zip, of which nothing is unpacked."""
+"""The files of a Sentinel-2 product, in its folder or in a zip that is never unpacked to disk."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ProductFiles(Protocol):
         """The path of an image as GDAL takes it, once its size and place are checked."""
 
     def state(self, names: tuple[str, ...]) -> tuple[FileState, ...]:
-        """By which a later run recognises these files."""
+        """The state of these files, by which later runs notice changes."""
 
 
 @dataclass(frozen=True)

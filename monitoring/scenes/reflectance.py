@@ -48,11 +48,11 @@ class ReflectanceMetadata:
     """All that may decide the scale and offset of a scene.
 
     Attributes:
-        location: Where the scene lies.
+        location: The scene's location.
         dtype: The type of its numbers.
         scales: The header's scale of each band, 1 where there is none.
         offsets: The header's offset of each band in reflectance, 0 where there is none.
-        source: Where the header is from, in messages.
+        source: The source of the header, in messages.
         tags: The file's metadata by upper-case key.
         item: The STAC item beside it.
         options: Given by the user.
@@ -75,11 +75,11 @@ def scene_reflectance(
 ) -> Reflectance:
     """How the numbers of some bands become reflectance.
 
-    For scale and offset alike, the first source that knows decides: the user's options, which must agree with
-    what the file says unless the user insists; GDAL's scale and offset in the file; for the scale then a STAC
-    item, the product's quantification value, or that integers are reflectance times 10,000; for the offset
-    the processing baseline in a STAC item, in the product's metadata or in its name, or the layout of the
-    published archive, which has no offset.
+    For scale and offset alike, the first source that has one decides: the user's options, which must agree
+    with the file's own unless the user insists; GDAL's scale and offset in the file; for the scale then a
+    STAC item, the product's quantification value, or the rule that integers are reflectance times 10,000; for
+    the offset the processing baseline in a STAC item, in the product's metadata or in its name, or the layout
+    of the published archive, which has no offset.
 
     Radar and terrain keep the units that the model was trained in.
 
@@ -89,7 +89,7 @@ def scene_reflectance(
         indexes: Their places in the file, counted from 1.
 
     Raises:
-        SceneError: No source knows, an option contradicts what the file says, or a scale or offset is none.
+        SceneError: No source has one, an option contradicts the file, or a scale or offset is unusable.
     """
     scales = [float(metadata.scales[index - 1]) for index in indexes]
     offsets = [float(metadata.offsets[index - 1]) for index in indexes]
@@ -120,7 +120,7 @@ def scene_reflectance(
 def _checked(
     found: Reflectance, metadata: ReflectanceMetadata, bands: Sequence[str], optical: Sequence[bool]
 ) -> Reflectance:
-    """A reflectance whose numbers are such, wherever they come from.
+    """Check the numbers of a reflectance from any source.
 
     Raises:
         SceneError: A scale is 0, infinite or no number, or below 0 in an optical band; or an offset is no
@@ -128,13 +128,13 @@ def _checked(
     """
     for band, scale, offset, is_optical in zip(bands, found.scale, found.offset, optical, strict=True):
         if not (math.isfinite(scale) and scale and (scale > 0 or not is_optical)):
-            what = f"the scale {scale:g}"
+            wrong = f"the scale {scale:g}"
         elif not math.isfinite(offset):
-            what = f"the offset {offset:g}"
+            wrong = f"the offset {offset:g}"
         else:
             continue
         raise SceneError(
-            f"{metadata.location.shown}: found {what} for {band} ({found.source}); expected one that makes "
+            f"{metadata.location.shown}: found {wrong} for {band} ({found.source}); expected one that makes "
             "reflectance of numbers. Give --scale and --offset with --override."
         )
     return found
@@ -144,7 +144,7 @@ def _scale(metadata: ReflectanceMetadata, in_file: list[float] | None, count: in
     """The scale of each band and its source."""
     asked = metadata.options.scale
     if asked is not None:
-        own = (in_file, _place(metadata)) if in_file is not None else _told_scale(metadata)
+        own = (in_file, _place(metadata)) if in_file is not None else _metadata_scale(metadata)
         if own is not None and not metadata.options.override:
             _check_agreement(metadata, "scale", own[0], asked, own[1])
         return [asked] * count, "option"
@@ -166,8 +166,8 @@ def _offset(
     in_file = [each / (by or 1) for each, by in zip(offsets, scales, strict=True)]
     asked = metadata.options.offset
     if asked is not None:
-        # Beside a scale, an offset of 0 is what GDAL gives for none.
-        own = (in_file, _place(metadata)) if any(offsets) else _told_offset(metadata)
+        # GDAL gives an offset of 0 for none, too.
+        own = (in_file, _place(metadata)) if any(offsets) else _metadata_offset(metadata)
         is_reflectance = metadata.dtype.kind == "f" and set(scale) == {1.0} and not any(offsets)
         if own is not None and not (metadata.options.override or is_reflectance):
             _check_agreement(metadata, "offset", own[0], asked, own[1])
@@ -183,10 +183,10 @@ def _offset(
 def _check_agreement(
     metadata: ReflectanceMetadata, name: str, own: Sequence[float], asked: float, source: str
 ) -> None:
-    """Refuse an option that is not what the file says of its bands.
+    """Refuse an option that differs from the file's own numbers.
 
     Raises:
-        SceneError: It is not.
+        SceneError: It differs.
     """
     other = next((each for each in own if not math.isclose(each, asked, rel_tol=1e-4, abs_tol=1e-9)), None)
     if other is not None:
@@ -199,7 +199,7 @@ def _place(metadata: ReflectanceMetadata) -> str:
     return metadata.source.removeprefix("GDAL's ")
 
 
-def _told_scale(metadata: ReflectanceMetadata) -> tuple[list[float], str] | None:
+def _metadata_scale(metadata: ReflectanceMetadata) -> tuple[list[float], str] | None:
     """The scale given by a STAC item or the product's metadata."""
     if metadata.item.scale is not None:
         return [metadata.item.scale], metadata.item.source
@@ -211,8 +211,9 @@ def _told_scale(metadata: ReflectanceMetadata) -> tuple[list[float], str] | None
 
 
 def _known_scale(metadata: ReflectanceMetadata) -> tuple[float, str]:
-    if told := _told_scale(metadata):
-        return told[0][0], told[1]
+    if found := _metadata_scale(metadata):
+        (scale,), source = found
+        return scale, source
     if metadata.dtype in _UNSCALED_TYPES:
         return 1 / DIGITAL_NUMBERS, "whole numbers are reflectance x 10000"
     raise SceneError(
@@ -221,16 +222,17 @@ def _known_scale(metadata: ReflectanceMetadata) -> tuple[float, str]:
     )
 
 
-def _told_offset(metadata: ReflectanceMetadata) -> tuple[list[float], str] | None:
+def _metadata_offset(metadata: ReflectanceMetadata) -> tuple[list[float], str] | None:
     """The offset given by a STAC item or the processing baseline."""
     location = metadata.location
-    told = told_offset(metadata.item, metadata.tags, location.name, location.parts)
-    return told and ([told[0]], told[1])
+    found = told_offset(metadata.item, metadata.tags, location.name, location.parts)
+    return found and ([found[0]], found[1])
 
 
 def _known_offset(metadata: ReflectanceMetadata) -> tuple[float, str]:
-    if told := _told_offset(metadata):
-        return told[0][0], told[1]
+    if found := _metadata_offset(metadata):
+        (offset,), source = found
+        return offset, source
     if metadata.is_archive_image:
         return 0.0, "layout of the published archive"
     raise SceneError(

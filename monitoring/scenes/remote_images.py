@@ -1,7 +1,7 @@
 """GeoTIFFs on servers, read by ranges of bytes over `https://`.
 
-Each request is made here rather than by GDAL, so that only the address that the user gave is asked for,
-redirections lead to `https://` only, and a file that changes while it is read is noticed.
+Requests are made here rather than by GDAL, so that only the user's address is requested, redirections lead to
+`https://` only, and a file that changes while it is read is noticed.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import requests
 
 from euromine.support.errors import SceneError
 from euromine.support.ranged_requests import (
-    RangedReader,
+    RASTER_NAME,
     RangeRequests,
     UnreadRangeError,
+    ranged_opener,
+    server_errors,
     without_stored_passwords,
 )
 from euromine.support.rasters import open_raster
@@ -34,21 +36,20 @@ WAITS = (1, 3, 9)
 
 _BLOCK = 2**20
 _KEPT_BLOCKS = 48
-_NAME = "remote.tif"
 
 
 class RemoteFile:
-    """A file on a server, read in blocks of which the latest are kept.
+    """A file on a server, read in blocks, the latest of which are kept.
 
     Attributes:
-        failure: What went wrong while GDAL read it.
+        failure: The error raised while GDAL read it.
     """
 
     def __init__(self, location: Location) -> None:
-        """Ask for the first block.
+        """Request the first block.
 
         Raises:
-            SceneError: The server does not give the file, or not by ranges of bytes, or it is too large.
+            SceneError: The server does not give the file or ranges of its bytes, or the file is too large.
             OSError: The server cannot be reached.
         """
         self._shown = location.shown
@@ -83,10 +84,10 @@ class RemoteFile:
         self._session.close()
 
     def read(self, offset: int, length: int) -> bytes:
-        """Bytes from a place on; fewer at the end of the file.
+        """Read bytes from an offset on, fewer at the end of the file.
 
         Raises:
-            SceneError: The file changed, or the server does not give it any more.
+            SceneError: The file changed, or the server no longer gives it.
             OSError: The server cannot be reached.
         """
         end = min(offset + length, self.size)
@@ -98,7 +99,7 @@ class RemoteFile:
         return data[offset - first * _BLOCK : end - first * _BLOCK]
 
     def _joined(self, first: int, last: int) -> bytes:
-        """Blocks by their numbers, of which those that are missing are asked for together."""
+        """Blocks by their numbers, missing neighbours requested together."""
         parts = []
         block = first
         while block <= last:
@@ -160,7 +161,7 @@ class RemoteFile:
 
 
 class RemoteDataset:
-    """An open raster of rasterio whose failures to read say what the server answered."""
+    """An open raster of rasterio on a server, whose own errors it raises."""
 
     def __init__(self, dataset: Any, file: RemoteFile) -> None:
         self._dataset, self._file = dataset, file
@@ -172,23 +173,16 @@ class RemoteDataset:
         """As rasterio's.
 
         Raises:
-            SceneError: The server does not give the file any more.
+            SceneError: The server no longer gives the file.
             OSError: The server cannot be reached.
         """
-        return self._told(self._dataset.read, *arguments, **options)
+        with server_errors(self._file):
+            return self._dataset.read(*arguments, **options)
 
     def read_masks(self, *arguments: Any, **options: Any) -> Any:
         """As rasterio's. Raises as `read`."""
-        return self._told(self._dataset.read_masks, *arguments, **options)
-
-    def _told(self, method: Any, *arguments: Any, **options: Any) -> Any:
-        self._file.failure = None
-        try:
-            return method(*arguments, **options)
-        except Exception as error:
-            if self._file.failure is not None:
-                raise self._file.failure from error
-            raise
+        with server_errors(self._file):
+            return self._dataset.read_masks(*arguments, **options)
 
 
 def open_remote_image(location: Location, files: ExitStack) -> SceneRaster:
@@ -205,18 +199,8 @@ def open_remote_image(location: Location, files: ExitStack) -> SceneRaster:
             f"{location.shown}: found a file that is no GeoTIFF; expected one. Download the file first."
         )
 
-    def opener(path: str, mode: str = "rb", **_: Any) -> RangedReader:
-        # rasterio tries an opener with the name "test".
-        if path not in (_NAME, "test") or "r" not in mode:
-            raise FileNotFoundError(path)
-        return RangedReader(file)
-
-    try:
-        dataset = open_raster(_NAME, files, SceneError, name=location.shown, opener=opener)
-    except SceneError as error:
-        if file.failure is not None:
-            raise file.failure from error
-        raise
+    with server_errors(file):
+        dataset = open_raster(RASTER_NAME, files, SceneError, name=location.shown, opener=ranged_opener(file))
     remote = RemoteDataset(dataset, file)
     return SceneRaster.of_dataset(
         remote, location.shown, SceneError, state=((location.shown, file.size, file.version),)

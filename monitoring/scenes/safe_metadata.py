@@ -1,4 +1,4 @@
-"""The metadata of a Sentinel-2 product: level, baseline, date, and how its numbers become reflectance.
+"""The metadata of a Sentinel-2 product: level, baseline, date, quantification and offsets.
 
 Sentinel-2 Products Specification Document (S2-PDGS-TAS-DI-PSD), `Level-1C_User_Product` and
 `Level-2A_User_Product`.
@@ -23,7 +23,7 @@ LARGEST_METADATA = 32 * 2**20
 
 # `band_id` in lists of offsets.
 _BANDS_BY_ID = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12"]
-# Baseline 99.99 stands for Sen2Cor run by a user, which lists the offsets wherever there are any.
+# Baseline 99.99 stands for Sen2Cor run by a user. Its products list any offsets.
 _OWN_PROCESSING = (90, 0)
 _QUANTIFICATION = ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE", "QUANTIFICATION_VALUE")
 _OFFSETS = ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from euromine.support.errors import SceneError
 from euromine.support.image_headers import ImageHeader
-from euromine.support.rasters import BlockRows, check_blocks, open_raster
+from euromine.support.rasters import check_blocks, open_raster
 from euromine.support.sentinel2_products import year_of_timestamp
 
 from .band_stacks import BandStack, StackedBand, fitted
@@ -54,7 +54,7 @@ def open_safe_folder(path: Path, files: ExitStack) -> SceneRaster:
 
 
 def open_safe_zip(path: Path, files: ExitStack) -> SceneRaster:
-    """Open the zip of a product, of which nothing is unpacked.
+    """Open the zip of a product, without unpacking it to disk.
 
     Raises:
         SceneError: It is no product, incomplete, damaged, or has several tiles.
@@ -95,18 +95,13 @@ def open_product(product: ProductFiles, files: ExitStack, tile: str | None = Non
         dataset=stack,
         header=header,
         tags=metadata.tags,
-        blocks=stack.blocks + (clouds_blocks(clouds) if clouds else ()),
+        blocks=stack.blocks + (clouds.blocks if clouds else ()),
         state=product.state((metadata_name, *images.values())),
         source=metadata_name,
         clouds=clouds,
         caveats=(caveat,) if caveat else (),
         year=year_of_timestamp(metadata.tags.get("PRODUCT_START_TIME", "")),
     )
-
-
-def clouds_blocks(clouds: CloudMask) -> tuple[BlockRows, ...]:
-    """The blocks of a mask's rasters."""
-    return tuple(BlockRows.of(band.dataset, band.factor, 1) for band, _ in clouds.layers)
 
 
 def _metadata_name(product: ProductFiles) -> str:

@@ -40,6 +40,7 @@ from .band_names import REFLECTANCE_BANDS, canonical_band
 from .grids import Grid
 from .locations import locate
 from .offset_doubts import count_reflectances, offset_doubt
+from .product_files import file_state
 from .reflectance import Reflectance, ReflectanceMetadata, scene_reflectance
 from .scene_formats import open_scene_raster
 from .scene_level import scene_level
@@ -64,7 +65,7 @@ class Scene:
     """An open scene, read in windows. Use it in a `with` statement.
 
     Attributes:
-        location: Where it lies.
+        location: Its location.
         options: Metadata given by the user.
         grid: The grid of its pixels.
         bands: The name of each band of the file, None if unknown.
@@ -72,6 +73,7 @@ class Scene:
         possible_years: Those in its name.
         nodata: The number that marks pixels without data, None if there is none.
         level: The processing level, None if unknown.
+        tags: The metadata of the file by upper-case key.
     """
 
     def __init__(self, path: str | os.PathLike[str], options: SceneOptions) -> None:
@@ -90,7 +92,7 @@ class Scene:
             _check_header(self._dataset, self._shown)
             self._companion = None if self._raster.companion is None else Path(self._raster.companion)
             self._item = Sidecar() if self._companion is None else read_sidecar(self._companion)
-            self._tags = self._raster.tags
+            self.tags = self._raster.tags
             self.grid = Grid.of(self._dataset)
             self.bands = self._checked_band_names()
             self.possible_years = years_in_name(self.location.stem)
@@ -103,7 +105,7 @@ class Scene:
                 self._shown,
                 self.grid,
                 files,
-                # A band with a name is no mask, whatever a program took its colour for.
+                # A band with a name is no mask, even if a program wrote alpha for its colour.
                 alpha=alpha if alpha and self.bands[alpha - 1] is None else None,
                 keep_clouds=options.keep_clouds,
             )
@@ -179,7 +181,7 @@ class Scene:
             scales=self._header.scales,
             offsets=self._header.offsets,
             source=self._raster.source,
-            tags=self._tags,
+            tags=self.tags,
             item=self._item,
             options=self.options,
             is_archive_image=self._is_archive_image(),
@@ -245,9 +247,9 @@ class Scene:
         self._cache.enter_context(gdal_cache(min(max(needed, _SMALLEST_CACHE), _LARGEST_CACHE)))
 
     def fingerprint(self) -> dict[str, Any]:
-        """What tells the scene's files from others, with its bands and nodata: changes when they do."""
+        """The state of the scene's files, with its bands and nodata, by which later runs notice changes."""
         beside = [] if self._companion is None else _companions(self._companion)
-        files = [*self._raster.state, *((path.name, *_state(path)) for path in beside if path.is_file())]
+        files = [*self._raster.state, *(file_state(path) for path in beside if path.is_file())]
         return {
             "files": [list(each) for each in files],
             "bands": list(self.bands),
@@ -331,12 +333,12 @@ class Scene:
 
     def _find_year(self) -> int | None:
         """From the product's metadata, else the name; other metadata decide between several years in it."""
-        told = year_of_timestamp(self._tags.get("PRODUCT_START_TIME", "")) or self._item.year
+        acquired = year_of_timestamp(self.tags.get("PRODUCT_START_TIME", "")) or self._item.year
         if self._raster.year or not self.possible_years:
-            return self._raster.year or told
+            return self._raster.year or acquired
         if len(self.possible_years) == 1:
             return self.possible_years[0]
-        return told if told in self.possible_years else None
+        return acquired if acquired in self.possible_years else None
 
 
 def open_scene(path: str | os.PathLike[str], options: SceneOptions | None = None) -> Scene:
@@ -359,11 +361,6 @@ def _companions(path: Path) -> tuple[Path, ...]:
     return (*sidecar_paths(path), mask_file(str(path)), auxiliary_file(str(path)))
 
 
-def _state(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
-
-
 def _check_header(dataset: Any, shown: str) -> None:
     kinds = {np.dtype(name).kind for name in dataset.dtypes}
     if not kinds <= set("iuf"):
@@ -375,7 +372,7 @@ def _check_header(dataset: Any, shown: str) -> None:
 
 
 def _drop_impossible(image: NDArray[np.float32], valid: NDArray[np.bool_], bands: Sequence[str]) -> bool:
-    """Take pixels whose numbers are no reflectance for pixels without data; whether there were any.
+    """Mark pixels whose numbers are no reflectance as pixels without data; return whether there were any.
 
     Args:
         image: (bands, height, width) digital numbers.

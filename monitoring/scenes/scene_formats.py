@@ -10,9 +10,10 @@ from euromine.support.errors import SceneError
 from euromine.support.rasters import open_raster
 
 from .band_files import band_in_name, holds_band_files, open_band_files
-from .file_formats import HDF5, JPEG2000, NETCDF, PRODUCT_METADATA, VRT, ZIP, format_of
+from .file_formats import DRIVERS, HDF5, NETCDF, PRODUCT_METADATA, VRT, ZIP, format_of
 from .locations import Location
 from .netcdf_images import open_netcdf
+from .product_files import file_state
 from .remote_images import open_remote_image
 from .safe_products import is_safe_folder, open_safe_folder, open_safe_zip
 from .scene_rasters import SceneRaster
@@ -23,8 +24,8 @@ def open_scene_raster(location: Location, files: ExitStack) -> SceneRaster:
     """Open the pixels of a scene: a GeoTIFF, JPEG 2000, VRT or netCDF, a Sentinel-2 product, an address.
 
     Args:
-        location: Where it lies.
-        files: Closes what is opened.
+        location: Its location.
+        files: Closes the rasters.
 
     Raises:
         SceneError: It cannot be read, or is none of these.
@@ -41,12 +42,10 @@ def open_scene_raster(location: Location, files: ExitStack) -> SceneRaster:
     if found == PRODUCT_METADATA:
         return open_safe_folder(path, files)
     if found == VRT:
-        raster = open_virtual_raster(path, files)
-    elif found in (NETCDF, HDF5):
-        raster = open_netcdf(path, files, is_hdf5=found == HDF5)
-    else:
-        raster = _open_file(path, files, "JP2OpenJPEG" if found == JPEG2000 else "GTiff")
-    return raster
+        return open_virtual_raster(path, files)
+    if found in (NETCDF, HDF5):
+        return open_netcdf(path, files, is_hdf5=found == HDF5)
+    return _open_file(path, files, DRIVERS.get(found, "GTiff"))
 
 
 def is_scene_folder(path: Path) -> bool:
@@ -66,15 +65,10 @@ def _open_folder(path: Path, files: ExitStack) -> SceneRaster:
 
 
 def _open_file(path: Path, files: ExitStack, driver: str) -> SceneRaster:
-    """A file of one raster, with what may lie beside it."""
+    """A file of one raster, with its companions."""
     dataset = open_raster(str(path), files, SceneError, driver=driver)
-    status = path.stat()
     raster = SceneRaster.of_dataset(
-        dataset,
-        str(path),
-        SceneError,
-        state=((path.name, status.st_size, status.st_mtime_ns),),
-        companion=str(path),
+        dataset, str(path), SceneError, state=(file_state(path),), companion=str(path)
     )
     band = band_in_name(path.name)
     if band and raster.header.texts == ("",):

@@ -8,19 +8,19 @@ from .locations import Location
 from .scene_options import SceneOptions, contradiction
 
 
-def scene_level(location: Location, *told: Level | None, options: SceneOptions) -> Level | None:
-    """The processing level of a scene: the user's, else what is told of it, else that of its product's name.
+def scene_level(location: Location, *levels: Level | None, options: SceneOptions) -> Level | None:
+    """The processing level of a scene: the user's, else its metadata's, else that of its product's name.
 
     Args:
-        location: Where the scene lies.
-        told: The levels in its header and in the STAC item beside it; the first that is known counts.
+        location: The scene's location.
+        levels: Of its header and of the STAC item beside it; the first that is known counts.
         options: Scene metadata given by the user.
 
     Raises:
         SceneError: The user's level is another than the scene's own.
     """
     named = (product_level(location.name), product_level(location.parts))
-    own = next((level for level in (*told, *named) if level), None)
+    own = next((level for level in (*levels, *named) if level), None)
     if options.level is None:
         return own
     asked = parse_level(options.level)

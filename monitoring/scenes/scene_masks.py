@@ -1,4 +1,4 @@
-"""Which pixels of a scene its masks leave: those of the file, an alpha band, and the product's clouds."""
+"""The masks of a scene: those of the file, an alpha band, and the product's clouds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SceneMasks:
     """The masks of an open scene.
 
     Attributes:
-        marks_pixels: Whether the file itself, a file beside it or an alpha band says which pixels have data.
+        marks_pixels: Whether a mask in or beside the file, or an alpha band, marks the pixels with data.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class SceneMasks:
             valid &= ~masked
 
     def doubts(self) -> list[str]:
-        """What was masked as clouds so far, or why nothing is, a sentence each."""
+        """The share masked as clouds so far, or the reason why nothing is masked, a sentence each."""
         doubts = list(self._raster.caveats)
         if self._clouds is not None and self._cloudy:
             doubts.append(

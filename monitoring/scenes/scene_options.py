@@ -12,7 +12,7 @@ _LARGEST = 1e9  # far above any file's, far below where reflectance in float32 o
 
 @dataclass(frozen=True)
 class SceneOptions:
-    """Scene metadata given by the user for files that do not say them; None where there are none.
+    """Scene metadata given by the user for files that lack them; None where there are none.
 
     Reflectance is `(number + offset) * scale`, where `number` is the file's.
 
@@ -21,7 +21,7 @@ class SceneOptions:
         scale: 0.0001 for reflectance times 10,000, 1 for reflectance from 0 to 1.
         offset: -1000 if processing baseline 04.00 or later added 1000, 0 if nothing was added.
         nodata: The number that marks pixels without data.
-        override: Whether these replace what a file says of itself; else a contradiction is refused.
+        override: Whether these replace a file's own metadata; else a contradiction is refused.
         level: The processing level, "l1c" or "l2a", by which images are compared with a model's.
         keep_clouds: Whether clouds by a Sentinel-2 product's own mask are ground, not pixels without data.
 
@@ -57,7 +57,7 @@ def contradiction(scene: str, own: str, option: str) -> SceneError:
 
     Args:
         scene: The scene's path.
-        own: What it says.
+        own: Its own metadata, in words.
         option: The option and its value.
     """
     return SceneError(

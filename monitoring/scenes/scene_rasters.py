@@ -1,4 +1,4 @@
-"""The pixels of a scene and the description of their numbers, whatever the format."""
+"""The pixels of a scene and the description of their numbers, in any format."""
 
 from __future__ import annotations
 
@@ -29,26 +29,31 @@ class CloudMask:
     name: str
 
     def read(self, span: Span) -> NDArray[np.bool_]:
-        """Where a window (height, width) is masked."""
+        """The mask (height, width) of a window, true for clouds."""
         masked = [np.isin(band.read(span), values) for band, values in self.layers]
         return np.logical_or.reduce(masked)
+
+    @property
+    def blocks(self) -> tuple[BlockRows, ...]:
+        """The blocks of its rasters."""
+        return tuple(BlockRows.of(band.dataset, band.factor, 1) for band, _ in self.layers)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SceneRaster:
-    """An open raster, or several that are read as one.
+    """An open raster, or several read as one.
 
     Attributes:
         dataset: Of rasterio, or a `BandStack`.
         header: The description of its numbers.
-        tags: Its metadata.
+        tags: Its metadata by upper-case key.
         blocks: Of the rasters behind it, for the size of GDAL's cache.
-        state: By which a later run recognises the files.
-        source: Where the header's scale and offset are from, in messages.
+        state: The state of the files, by which later runs notice changes.
+        source: The source of the header's scale and offset, in messages.
         companion: The path beside which a STAC item, a mask and `.aux.xml` may lie; None where they do not
             count.
         clouds: The mask of clouds, if there is one.
-        caveats: What a user has to know of it, a sentence each.
+        caveats: Warnings for the user, a sentence each.
         year: By the product's metadata, None if unknown.
     """
 
@@ -74,6 +79,11 @@ class SceneRaster:
         return cls(
             dataset=dataset,
             header=read_header(dataset),
-            tags={str(key).upper(): str(value) for key, value in dataset.tags().items()},
+            tags=upper_tags(dataset),
             **{"blocks": (BlockRows.of(dataset),), **others},
         )
+
+
+def upper_tags(dataset: Any) -> dict[str, str]:
+    """The metadata of an open raster by upper-case key."""
+    return {str(key).upper(): str(value) for key, value in dataset.tags().items()}

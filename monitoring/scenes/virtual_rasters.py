@@ -16,13 +16,14 @@ from euromine.support.files import read_bytes
 from euromine.support.rasters import BlockRows, check_blocks, open_raster
 from euromine.support.xml_documents import parse_xml
 
-from .file_formats import GEOTIFF, JPEG2000, format_of
+from .file_formats import DRIVERS, format_of
+from .product_files import file_state
 from .scene_rasters import SceneRaster
 
 _LARGEST_VRT = 16 * 2**20
 _MOST_SOURCES = 2000
 _SOURCES = {"SimpleSource", "ComplexSource"}
-# Whatever else may stand in a VRT would compute pixels, or read something else than rasters.
+# Other elements of a VRT compute pixels, or read something other than rasters.
 _PLAIN = {
     "VRTDataset",
     "SRS",
@@ -54,9 +55,8 @@ _PLAIN = {
     "BlockYSize",
     *_SOURCES,
 }
-# Trees that GDAL does not need and that are left out.
+# Left out, as GDAL does not need them.
 _DROPPED = {"Histograms", "OverviewList", "Overview"}
-_DRIVERS = {GEOTIFF: "GTiff", JPEG2000: "JP2OpenJPEG"}
 
 
 def virtual_sources(path: Path) -> list[Path]:
@@ -77,13 +77,12 @@ def open_virtual_raster(path: Path, files: ExitStack) -> SceneRaster:
     """
     root, sources = _checked(path)
     dataset = open_raster(tostring(root, "unicode"), files, SceneError, driver="VRT", name=str(path))
-    beside = [path, *sources]
     return SceneRaster.of_dataset(
         dataset,
         str(path),
         SceneError,
         blocks=tuple(sources.values()),
-        state=tuple((each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in beside),
+        state=tuple(map(file_state, (path, *sources))),
         companion=str(path),
     )
 
@@ -102,9 +101,9 @@ def _check(element: Element, path: Path, sources: dict[Path, BlockRows]) -> None
         if child.tag in _DROPPED or (child.tag == "Metadata" and child.get("domain")):
             element.remove(child)
     if element.tag not in _PLAIN or element.get("subClass", "VRTRasterBand") != "VRTRasterBand":
-        what = element.get("subClass") or element.tag
+        kind = element.get("subClass") or element.tag
         raise SceneError(
-            f"{path}: found {what} in it, which computes pixels or reads them from elsewhere; expected bands "
+            f"{path}: found {kind} in it, which computes pixels or reads them from elsewhere; expected bands "
             f"that are copied from rasters ({', '.join(sorted(_SOURCES))}). Make a GeoTIFF of it with "
             "gdal_translate."
         )
@@ -153,8 +152,8 @@ def _source(element: Element, path: Path) -> Path:
 
 
 def _blocks(source: Path) -> BlockRows:
-    """The blocks of a source, which is of a known format."""
-    driver = _DRIVERS.get(format_of(source))
+    """The blocks of a source, once its format is checked."""
+    driver = DRIVERS.get(format_of(source))
     if driver is None:
         raise SceneError(
             f"{source}: found a file that is neither GeoTIFF nor JPEG 2000; expected one of these in a VRT. "

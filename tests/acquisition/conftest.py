@@ -21,7 +21,7 @@ def _without_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[SmallWorld]:
-    """A world without scenes; `world.faults` says what goes wrong with its files."""
+    """A world without scenes; `world.faults` are the faults of its file server."""
     folder = tmp_path / "world"
     folder.mkdir()
     with file_server(folder) as (address, faults):
@@ -32,7 +32,7 @@ def world(tmp_path: Path) -> Iterator[SmallWorld]:
 
 @pytest.fixture
 def faults(world: Any) -> Faults:
-    """What goes wrong with the world's files."""
+    """The faults of the world's file server."""
     return world.faults
 
 

@@ -1,4 +1,4 @@
-"""Servers on this machine: ranges of files, and a small STAC API, both out of order on demand."""
+"""Local servers that fail on demand: ranges of files, and a small STAC API."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from RangeHTTPServer import RangeRequestHandler
 
 @dataclass
 class Faults:
-    """What goes wrong with requests for files.
+    """Faults of requests for files.
 
     Attributes:
         kind: A status such as 503 or 404, or "drop" for half an answer.
-        every: Every so many requests; 0 for none.
+        every: The interval of requests that fail; 0 for none.
         always: Parts of paths whose requests always fail with `status`.
         status: See `always`.
-        token: What the query of every request has to hold; "" for nothing.
+        token: A text that the query of every request must hold; "" for none.
         pause: Seconds to wait before each answer.
         requests: The paths so far.
-        failed: How many of them failed by `every`.
+        failed: The number of requests that failed by `every`.
     """
 
     kind: int | str = 503
@@ -43,7 +43,7 @@ class Faults:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def of(self, path: str) -> int | str | None:
-        """What goes wrong with a request, which is counted."""
+        """Count a request, and return its fault."""
         with self.lock:
             self.requests.append(path)
             is_faulty = self.every > 0 and len(self.requests) % self.every == 0
@@ -87,7 +87,7 @@ class _Files(RangeRequestHandler):
 
 @contextmanager
 def file_server(folder: Path) -> Iterator[tuple[str, Faults]]:
-    """Serve the files of a folder by ranges; gives the address and what goes wrong."""
+    """Serve the files of a folder by ranges, and yield the address and the faults."""
     faults = Faults()
     with _running(functools.partial(_Files, directory=str(folder), faults=faults)) as address:
         yield address, faults
@@ -95,14 +95,14 @@ def file_server(folder: Path) -> Iterator[tuple[str, Faults]]:
 
 @dataclass
 class Catalogue:
-    """A STAC API: its items, and what goes wrong with it.
+    """A STAC API: its items and its faults.
 
     Attributes:
-        items: What searches look through.
+        items: All items.
         collections: Names of its collections.
-        status: The answer to so many coming searches.
+        status: The answer to the next `failures` searches.
         failures: See `status`.
-        body: What to answer to everything, if not None.
+        body: The answer to every request, if not None.
         searches: The bodies of searches so far.
     """
 
@@ -115,7 +115,7 @@ class Catalogue:
     searches: list[dict[str, Any]] = field(default_factory=list)
 
     def found(self, asked: dict[str, Any]) -> list[dict[str, Any]]:
-        """The items of a search. Conditions on time are left to the client, as by servers that know none."""
+        """The items of a search. Conditions on time are ignored, as by some servers."""
         self.searches.append(asked)
         area = shapely.geometry.shape(asked["intersects"])
         return [

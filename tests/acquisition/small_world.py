@@ -1,4 +1,4 @@
-"""A small piece of ground seen by Sentinel-2: cloud-optimised files of true types, and their STAC items."""
+"""A small place seen by Sentinel-2: cloud-optimised files with the real data types, and their STAC items."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PIT = (slice(100, 140), slice(110, 150))
 
 @dataclass
 class Seen:
-    """What a scene shows, at 10 m but for the classes.
+    """The pixels of a scene.
 
     Attributes:
         numbers: Digital numbers in the files, by band, each at its own pixel size.
@@ -48,13 +48,13 @@ class Seen:
 
 @dataclass
 class SmallWorld:
-    """A folder of scenes that a server gives out.
+    """A folder of scenes on a server.
 
     Attributes:
-        folder: Of the files.
-        address: Of the server.
+        folder: The files' folder.
+        address: The server's address.
         items: STAC items.
-        seen: What was written, by item.
+        seen: The pixels of each item.
     """
 
     folder: Path
@@ -84,9 +84,9 @@ class SmallWorld:
         Args:
             day: "20210629".
             baseline: The processing baseline.
-            is_added: Whether 1000 is in the numbers; by default as baseline and flag say.
+            is_added: Whether 1000 is in the numbers; by default, it follows from baseline and flag.
             applied: `earthsearch:boa_offset_applied`; None for none.
-            clouds: Rows and columns at 10 m that are cloudy, and called so.
+            clouds: Rows and columns at 10 m that are cloudy, and classified as cloud.
             swath: Columns at 10 m on the left without data.
             tile: Name of the tile.
             platform: Last letter of the satellite.

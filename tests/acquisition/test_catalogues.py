@@ -1,4 +1,4 @@
-"""Which catalogues are asked, in which order, and what they answer."""
+"""The order in which catalogues are searched, and their answers."""
 
 import pytest
 import shapely
@@ -55,7 +55,7 @@ def test_options_that_do_not_fit_are_refused_at_once(changes, message):
         AcquisitionOptions(**{"years": (2021,)} | changes)
 
 
-def test_a_year_that_one_provider_lacks_comes_from_the_next_and_is_told(world, serve, monkeypatch):
+def test_a_year_that_one_provider_lacks_comes_from_the_next_with_a_note(world, serve, monkeypatch):
     world.add("20210710")
     first, second = serve([]), serve(world.items)
     chain = [

@@ -55,7 +55,7 @@ def test_an_offset_keeps_no_data_and_gives_at_least_1():
 
 
 def stack(scenes=9, least=2950, most=3050):
-    """Blue of bright ground in the middle of darker ground, called cloud on all dates but one."""
+    """Blue of bright ground in the middle of darker ground, classified as cloud on all dates but one."""
     blue = np.random.default_rng(1).normal(600, 20, (scenes, 20, 20))
     blue[:, 8:12, 8:12] = np.linspace(least, most, scenes)[:, None, None]
     unclear = np.zeros(blue.shape, bool)
@@ -95,7 +95,7 @@ def test_a_band_without_data_in_the_usable_scenes_is_filled_only_on_demand():
 
 
 def test_offsets_that_real_pixels_contradict_are_found(real_data):
-    """One of five chips still has 1000 in its numbers; another shows snow alone, which tells nothing."""
+    """One of five chips still has 1000 in its numbers; another shows snow alone, which proves nothing."""
     doubted: dict[int, set[str]] = {0: set(), -1000: set()}
     for path in sorted((real_data / "real" / "terramind_examples" / "S2L2A").glob("*.tif")):
         with rasterio.open(path) as dataset:

@@ -16,7 +16,7 @@ from .small_world import box_of
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    """A tiny footprint mapper that learned from L1C."""
+    """A tiny footprint mapper trained on L1C."""
     folder = tmp_path / "mapper"
     sizes = {"hidden_sizes": [8] * 4, "depths": [1] * 4, "num_attention_heads": [1] * 4}
     create_model("segformer-b0", decoder_hidden_size=8, **sizes).save_pretrained(folder)

@@ -117,7 +117,7 @@ def test_files_of_other_kinds_are_refused(world):
 
 
 def test_links_are_signed_each_time_they_are_opened(world, file, faults, monkeypatch):
-    """A token that has ended since the search is replaced, and so is one that ends in between."""
+    """A token that has expired since the search is replaced, and so is one that expires in between."""
     tokens = iter(["old", "new", "new", "new"])
     monkeypatch.setattr("planetary_computer.sign_url", lambda href: f"{href}?token={next(tokens)}")
     there = file()
@@ -127,7 +127,7 @@ def test_links_are_signed_each_time_they_are_opened(world, file, faults, monkeyp
     assert any("token=old" in path for path in faults.requests)
 
 
-def test_a_token_that_is_not_given_out_is_told(file, monkeypatch):
+def test_a_token_that_is_not_issued_is_an_error(file, monkeypatch):
     monkeypatch.setenv("PC_SDK_SAS_URL", "http://127.0.0.1:9/token")
     monkeypatch.setattr("planetary_computer.sas.TOKEN_CACHE", {})
     monkeypatch.setattr("planetary_computer.sas.get_token.__defaults__", (0, 0.0))

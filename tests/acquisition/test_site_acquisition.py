@@ -59,7 +59,7 @@ def from_odc_stac(items, offsets):
         numbers = np.where(raw == 0, 0, np.maximum(raw + shifts, 1)).astype(float)
         usable = ~unclear.repeat(2, 1).repeat(2, 2) & (numbers > 0)
         numbers, usable = numbers[order], usable[order]
-        for scene in range(len(numbers)):  # what none shows clearly comes from the clearest
+        for scene in range(len(numbers)):  # pixels without a clear scene come from the clearest one
             usable[scene] |= ~usable.any(axis=0) & (numbers[scene] > 0)
         composite.append(np.rint(np.nanmedian(np.where(usable, numbers, np.nan), axis=0)))
     return np.array(composite).astype(np.int16)
@@ -68,7 +68,7 @@ def from_odc_stac(items, offsets):
 def test_a_composite_is_that_of_odc_stac_bit_for_bit(world, serve, tmp_path):
     """Baselines before and after 04.00, an offset already taken out, clouds, and the border of a swath.
 
-    Three dates are too few for bright ground to be told from cloud, which the other way does not do.
+    Three dates are too few to tell bright ground from cloud, which the reference does not do.
     """
     world.add("20210710", clouds=(slice(90, 120), slice(100, 130)))
     world.add("20210711", baseline="04.00", applied=True, clouds=(slice(80, 100), slice(90, 140)))
@@ -134,7 +134,7 @@ def test_bright_ground_that_the_classification_calls_cloud_is_not_lost(world, se
     ("fill", "words"),
     [("nodata", "has no data"), ("least-cloudy", "has no clear day and shows the least cloudy")],
 )
-def test_ground_without_a_clear_date_is_told(fill, words, world, serve, tmp_path, caplog):
+def test_ground_without_a_clear_date_gives_a_warning(fill, words, world, serve, tmp_path, caplog):
     world.add("20210710", clouds=(slice(0, 90), slice(0, 240)))
     world.add("20220710")
     site = acquire_site(tmp_path, "Pit_1", options(serve(world.items), 2021, 2022, fill=fill), bbox=BOX)
@@ -226,7 +226,7 @@ def test_a_scene_whose_file_is_gone_is_left_out_and_named(world, serve, faults, 
         acquire_site(tmp_path, "Pit_2", options(serve(world.items)), bbox=BOX)
 
 
-def test_years_and_months_without_scenes_are_told_and_never_borrowed(world, serve, tmp_path, caplog):
+def test_a_year_without_scenes_gives_a_warning_and_is_never_borrowed(world, serve, tmp_path, caplog):
     world.add("20210710")
     world.add("20220510")  # out of season; the server does not look at times
     site = acquire_site(tmp_path, "Pit_1", options(serve(world.items), 2020, 2021, 2022), bbox=BOX)
@@ -275,7 +275,7 @@ def test_later_years_keep_the_old_bytes_and_grid(world, serve, tmp_path):
         )
 
 
-def test_an_item_that_was_processed_anew_is_told_and_the_image_kept(world, serve, tmp_path, caplog):
+def test_a_reprocessed_item_gives_a_warning_and_the_image_is_kept(world, serve, tmp_path, caplog):
     item = world.add("20210710")
     catalogue = serve(world.items)
     site = acquire_site(tmp_path, "Pit_1", options(catalogue), bbox=BOX)

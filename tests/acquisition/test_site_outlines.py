@@ -1,4 +1,4 @@
-"""Outlines of sites from boxes and vector files, and what is wrong with them in a sentence."""
+"""Outlines of sites from boxes and vector files, and their errors in a sentence."""
 
 import json
 
@@ -40,7 +40,7 @@ def test_boxes_that_are_none_are_refused(bbox, message):
         box_outline(bbox)
 
 
-def test_a_box_that_would_lie_in_europe_once_swapped_is_told(caplog):
+def test_a_box_that_would_lie_in_europe_once_swapped_gives_a_warning(caplog):
     assert box_outline((14.9, 47.1, 15.0, 47.2)).bounds == (14.9, 47.1, 15.0, 47.2)
     assert not caplog.messages
     box_outline((47.1, 14.9, 47.2, 15.0))

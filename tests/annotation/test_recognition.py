@@ -42,7 +42,7 @@ GRID = SiteGrid(crs="EPSG:32633", transform=TRANSFORM[:6], height=12, width=16)
 
 
 def masks(path: Path, year: int = 2021) -> dict[str, NDArray[np.bool_]]:
-    """The pixels of each class of a year, whatever lies on top."""
+    """The pixels of each class of a year, also under other shapes."""
     annotations = read_annotations(path)
     whole = (0, 0, 12, 16)
     drawings = place_layers(annotations, {"Testmine": GRID}, None).drawings.get(("Testmine", year), [])
@@ -63,7 +63,7 @@ def masks(path: Path, year: int = 2021) -> dict[str, NDArray[np.bool_]]:
 def test_every_format_gives_the_masks_drawn_by_hand(name, files, expected):
     classes, kind = FORMATS[name]
     expected = {label: expected[label].copy() for label in classes}
-    if name == "segmentation_mask_1.1":  # what lies under is lost there
+    if name == "segmentation_mask_1.1":  # pixels under other shapes are lost there
         expected["excavation"] &= ~(expected["dumping_ground"] | expected["settling_pond"])
     if name.startswith("labels."):  # polygons alone: the second part of the dumping ground was a mask
         expected["dumping_ground"][8:] = False
@@ -194,7 +194,7 @@ def test_folders_with_links_are_refused(tmp_path):
 
 
 def declare_size(path: Path, size: int) -> Path:
-    """Let a zip's directory say that its file has another size than it has."""
+    """Declare another size of a zip's only file in its directory."""
     data = bytearray(path.read_bytes())
     place = data.index(b"PK\x01\x02") + 24
     data[place : place + 4] = struct.pack("<I", size)

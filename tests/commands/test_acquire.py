@@ -1,4 +1,4 @@
-"""Mistakes in `euromine acquire`, each told in a sentence. Composites are tested in tests/acquisition."""
+"""Mistakes in `euromine acquire`, each answered in a sentence. Composites are tested in tests/acquisition."""
 
 import pytest
 from typer.testing import CliRunner
@@ -62,7 +62,7 @@ def run(*arguments):
         ),
     ],
 )
-def test_mistakes_are_told_in_a_sentence_and_nothing_is_written(tmp_path, arguments, message):
+def test_mistakes_are_answered_in_a_sentence_and_nothing_is_written(tmp_path, arguments, message):
     with pytest.raises(EuroMineError) as caught:
         run(str(tmp_path / "out"), *arguments)
     assert message in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -43,8 +44,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def archive(made: Path, tmp_path: Path) -> Path:
     """The same, without labels."""
-    import shutil
-
     shutil.copytree(made, tmp_path / "EuroMineNet")
     shutil.rmtree(tmp_path / "EuroMineNet" / "Kiruna" / "label")
     return tmp_path / "EuroMineNet"
@@ -86,7 +85,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_model_draws_first(model, archive, tmp_path):
-    """What the model maps becomes the label when nobody corrects it."""
+    """Uncorrected, the model's map becomes the label."""
     result = run("tasks", archive, "--out", tmp_path / "tasks", "--model", model)
     assert result.exit_code == 0, result.output
     result = run("import", tmp_path / "tasks" / "prelabels_coco.json", archive)

@@ -1,4 +1,4 @@
-"""The command `map`: its options reach acquisition and series, and mistakes are told before downloads."""
+"""The command `map`: its options reach acquisition and series, and mistakes are reported before downloads."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -62,7 +62,7 @@ def test_options_reach_the_acquisition_and_the_series(calls, tmp_path) -> None:
         ((*PLACE, "--catalogue", "nowhere"), "catalogue"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_fetched(calls, tmp_path, arguments, message: str) -> None:
+def test_mistakes_are_reported_before_anything_is_fetched(calls, tmp_path, arguments, message: str) -> None:
     result = run(*arguments, out=tmp_path / "out")
     assert isinstance(result.exception, EuroMineError), result.output
     assert message in str(result.exception)
@@ -70,7 +70,7 @@ def test_mistakes_are_told_before_anything_is_fetched(calls, tmp_path, arguments
     assert not (tmp_path / "out").exists()
 
 
-def test_years_that_are_none_are_told(calls, tmp_path) -> None:
+def test_impossible_years_are_refused(calls, tmp_path) -> None:
     result = run(*PLACE, out=tmp_path, years="2019-2017")
     assert "--years: found 2019-2017; expected ascending years" in str(result.exception)
     result = run(*PLACE, out=tmp_path, years="2013-2017")

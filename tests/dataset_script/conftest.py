@@ -1,17 +1,21 @@
 """A small archive in the published layout, written with rasterio directly."""
 
+import json
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import Affine
+
+from euromine.dataset_script.shards import build_dataset
 
 from .sound_site import IMAGE, LABEL, PLACE
 
@@ -22,6 +26,7 @@ SITES = (
     ("Bulgaria_1", 97, 61, (2015, 2016, 2017)),
     ("Czechia_2", 170, 120, (2015, 2017)),
 )
+SPLITS = {"train": ["Austria_1", "Czechia_2"], "validation": [], "test": ["Bulgaria_1"]}
 TRANSFORM = Affine(9.0e-5, 0.0, 14.0, 0.0, -9.0e-5, 47.0)
 
 
@@ -81,6 +86,29 @@ def small_archive_zip(small_archive: Path, tmp_path_factory: pytest.TempPathFact
         for file in sorted(small_archive.rglob("*")):
             archive.write(file, file.relative_to(small_archive))
     return path
+
+
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of `datasets` for the tests of a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of `SPLITS`."""
+    path = tmp_path_factory.mktemp("splits") / "splits.json"
+    path.write_text(json.dumps(SPLITS))
+    return path
+
+
+@pytest.fixture(scope="module")
+def built(small_archive: Path, splits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset of `small_archive`; not to be written to."""
+    folder = tmp_path_factory.mktemp("built") / "euromine"
+    return build_dataset(small_archive, folder, splits=splits, workers=1, progress=False)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A dataset that is no folder is looked for on the Hub once, and its absence is told at once."""
+"""A dataset that is no folder is looked for on the Hub once, and its absence is reported at once."""
 
 import importlib
 from typing import Any

@@ -1,7 +1,6 @@
 """Scenes become rows: which pixels, in which order, and what the `datasets` builder makes of them."""
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from euromine.dataset_script.archive import Archive
 from euromine.dataset_script.builder import EuroMine
 from euromine.dataset_script.patch_rows import FEATURES, rows_of
 from euromine.dataset_script.scene_windows import read_images, read_labels
-from euromine.dataset_script.shards import build_dataset
 
 YEARS = (2015, 2016, 2017)
 # The windows of 215 x 330 pixels by hand: whole ones, bottom row, right column, corner.
@@ -31,14 +29,10 @@ AUSTRIA_WINDOWS = (
     ((55, 170), [105, 150, 160, 160]),
 )
 # As in the published archive, labels have no georeferencing.
-pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
-        yield
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning"),
+    pytest.mark.usefixtures("own_cache"),
+]
 
 
 class MemoryScene:
@@ -138,28 +132,12 @@ def test_windows_are_the_same_however_few_lines_are_read_at_once(
     assert scene.lines_read <= years * (height + 160)
 
 
-@pytest.fixture(scope="module")
-def built(small_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("built") / "euromine"
-    return build_dataset(small_archive, folder, splits=split_file(folder.parent), workers=1, progress=False)
-
-
-def split_file(folder: Path) -> Path:
-    path = folder / "splits.json"
-    path.write_text('{"train": ["Austria_1", "Czechia_2"], "validation": [], "test": ["Bulgaria_1"]}')
-    return path
-
-
 @pytest.mark.parametrize("config", ["annual", "series", "pairs"])
 def test_the_builder_makes_what_the_shards_hold(
-    small_archive: Path, built: Path, tmp_path: Path, config: str
+    small_archive: Path, splits: Path, built: Path, tmp_path: Path, config: str
 ) -> None:
     euromine = EuroMine(
-        config,
-        archive=small_archive,
-        splits=split_file(tmp_path),
-        dataset_name="euromine",
-        cache_dir=tmp_path,
+        config, archive=small_archive, splits=splits, dataset_name="euromine", cache_dir=tmp_path
     )
     euromine.download_and_prepare()
     made, shards = euromine.as_dataset(), datasets.load_dataset(str(built), config)
@@ -179,9 +157,8 @@ def test_what_the_builder_prepared_is_found_by_its_bare_name(
     assert found["patch_id"][0] == "Austria_1_0000"
 
 
-def test_the_builder_notices_another_archive(small_archive: Path, tmp_path: Path) -> None:
+def test_the_builder_notices_another_archive(small_archive: Path, splits: Path, tmp_path: Path) -> None:
     whole = EuroMine(archive=small_archive, dataset_name="euromine", cache_dir=tmp_path)
-    splits = split_file(tmp_path)
     other = EuroMine(archive=small_archive, splits=splits, dataset_name="euromine", cache_dir=tmp_path)
     assert whole.config.name == "annual"
     assert whole.cache_dir != other.cache_dir

@@ -1,4 +1,4 @@
-"""Sites without labels belong to an archive; rows and area tables are made of the labelled years alone."""
+"""Sites without labels belong to an archive; rows and area tables are made of labelled years only."""
 
 import json
 import re
@@ -183,8 +183,8 @@ def test_the_card_claims_no_sites_for_the_published_archive(site: Path, tmp_path
         build_dataset(site.parent, out, splits=splits, workers=1, progress=False)
         card = (out / "README.md").read_text()
         assert "license: unknown" in card
-        told = "Its sites" if len(names) == 1 else "1 of 2 sites"
-        assert f"{told} are no part of EuroMineNet." in card
+        sites = "Its sites" if len(names) == 1 else "1 of 2 sites"
+        assert f"{sites} are no part of EuroMineNet." in card
         assert "is known here:\nKiruna\\*.\n" in card
         assert "European" not in card.split("```bibtex")[0]
         assert ("The other sites are from the published archive" in card) == (len(names) == 2)

@@ -1,8 +1,6 @@
-"""Rows keep their pixels through what people do with datasets: join, format, transform, batch, pickle."""
+"""Rows keep their pixels when datasets are joined, formatted, transformed, batched and pickled."""
 
-import json
 import multiprocessing
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +12,22 @@ from torch.utils.data import DataLoader
 
 from euromine.dataset_script.pixel_references import PixelFeature, PixelReference
 from euromine.dataset_script.reading import read_batches, read_dataset
-from euromine.dataset_script.shards import build_dataset
 from euromine.support.errors import DatasetError
 
-pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning"),
+    pytest.mark.usefixtures("own_cache"),
+]
 
 CONFIGS = {"annual": "image", "series": "images", "pairs": "change"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
-        yield
-
-
 @pytest.fixture(scope="module")
-def built(small_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("built")
-    splits = {"train": ["Austria_1"], "validation": ["Czechia_2"], "test": ["Bulgaria_1"]}
-    (folder / "splits.json").write_text(json.dumps(splits))
-    return build_dataset(
-        small_archive, folder / "euromine", splits=folder / "splits.json", workers=1, progress=False
-    )
+def splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site in each split of the built dataset."""
+    path = tmp_path_factory.mktemp("splits") / "splits.json"
+    path.write_text('{"train": ["Austria_1"], "validation": ["Czechia_2"], "test": ["Bulgaria_1"]}')
+    return path
 
 
 def pixels_of(rows: Any, name: str) -> list[Any]:

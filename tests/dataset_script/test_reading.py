@@ -1,11 +1,9 @@
 """Decoded rows are the archive's own pixels, whichever way they are asked for."""
 
-import json
 import pickle
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -21,35 +19,20 @@ from torch.utils.data import DataLoader
 
 from euromine.dataset_script import cells, reading, row_views
 from euromine.dataset_script.reading import read_dataset
-from euromine.dataset_script.shards import build_dataset
 from euromine.support.errors import ArgumentError, DatasetError
 
 # As in the published archive, labels have no georeferencing.
-pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning"),
+    pytest.mark.usefixtures("own_cache"),
+]
 
-SPLITS = {"train": ["Austria_1", "Czechia_2"], "validation": [], "test": ["Bulgaria_1"]}
 CONFIGS = ("annual", "series", "pairs")
 PIXELS = {
     "annual": {"image", "label"},
     "series": {"images", "labels"},
     "pairs": {"images", "labels", "change"},
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
-        yield
-
-
-@pytest.fixture(scope="module")
-def built(small_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("built")
-    (folder / "splits.json").write_text(json.dumps(SPLITS))
-    return build_dataset(
-        small_archive, folder / "euromine", splits=folder / "splits.json", workers=1, progress=False
-    )
 
 
 class Scenes:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,30 +26,13 @@ from euromine.dataset_script import shards
 from euromine.dataset_script.shards import build_dataset
 from euromine.support.errors import ArchiveError, BusyError
 
+from .conftest import SPLITS
+
 # As in the published archive, labels have no georeferencing.
-pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-
-SPLITS = {"train": ["Austria_1", "Czechia_2"], "validation": [], "test": ["Bulgaria_1"]}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
-        yield
-
-
-@pytest.fixture(scope="module")
-def splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("splits") / "splits.json"
-    path.write_text(json.dumps(SPLITS))
-    return path
-
-
-@pytest.fixture(scope="module")
-def built(small_archive: Path, splits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("built") / "euromine"
-    return build_dataset(small_archive, folder, splits=splits, workers=1, progress=False)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning"),
+    pytest.mark.usefixtures("own_cache"),
+]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

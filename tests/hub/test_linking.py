@@ -121,7 +121,7 @@ def test_the_bare_name_without_a_config_gives_the_annual_rows(
         """
 from datasets import load_dataset
 rows = {split: [len(each), sorted(each.features)] for split, each in load_dataset("euromine").items()}
-# What `filter` keeps beside the pairs makes them newer.
+# The result that `filter` keeps beside the pairs makes them newer.
 load_dataset("euromine", "pairs", split="train").filter(lambda row: row["interval"] == 1)
 again = load_dataset("euromine", split="train")
 annual = {

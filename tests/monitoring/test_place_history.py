@@ -1,4 +1,4 @@
-"""From a place to its report: the order of the steps, what is kept, and what is told."""
+"""From a place to its report: the order of the steps, the years kept, and the lines announced."""
 
 import shutil
 from pathlib import Path
@@ -41,7 +41,7 @@ def catalogue(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, .
 
 
 def mapped(mapper, out: Path, *years: int, **options):
-    told: list[str] = []
+    lines: list[str] = []
     result = map_place(
         "Mine_7",
         MineMonitor([mapper]),
@@ -49,19 +49,19 @@ def mapped(mapper, out: Path, *years: int, **options):
         AcquisitionOptions(years=years),
         bbox=(15, 47, 15.1, 47.1),
         settings=options.pop("settings", SETTINGS),
-        announce=told.append,
+        announce=lines.append,
         **options,
     )
-    return result, told
+    return result, lines
 
 
 def test_a_place_becomes_an_archive_maps_and_a_report(catalogue, mapper, tmp_path) -> None:
-    result, told = mapped(mapper, tmp_path, 2015, 2016, 2017)
+    result, lines = mapped(mapper, tmp_path, 2015, 2016, 2017)
     maps = tmp_path / "maps" / "Mine_7"
     assert (result.series.years, result.series.manifest.missing_years) == ([2015, 2016], [2017])
     assert (result.series.manifest.site, result.report) == ("Mine_7", maps / "report.html")
     assert "There is no image of 2017" in result.report.read_text(encoding="utf-8")
-    assert told == [
+    assert lines == [
         f"1 of 3: composites of 2015 to 2017, into {tmp_path / 'EuroMineNet' / 'Mine_7'}",
         "        2015 and 2016 made; 2017 without scenes",
         f"2 of 3: maps of 2015 and 2016, into {maps}",
@@ -82,12 +82,12 @@ def test_later_years_join_those_that_are_there(catalogue, mapper, tmp_path) -> N
     mapped(mapper, tmp_path, 2015)
     first = tmp_path / "maps" / "Mine_7" / "probability_2015.tif"
     before = first.stat()
-    result, told = mapped(mapper, tmp_path, 2016)
+    result, lines = mapped(mapper, tmp_path, 2016)
     assert result.series.years == [2015, 2016]
     assert result.series.manifest.missing_years == []
     assert (first.stat().st_ino, first.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    _, told = mapped(mapper, tmp_path, 2015, 2016)
-    assert told[1].strip() == "2015 and 2016 kept from an earlier run"
+    _, lines = mapped(mapper, tmp_path, 2015, 2016)
+    assert lines[1].strip() == "2015 and 2016 kept from an earlier run"
 
 
 def test_ctrl_c_between_maps_loses_no_step(catalogue, mapper, tmp_path, monkeypatch) -> None:
@@ -100,13 +100,13 @@ def test_ctrl_c_between_maps_loses_no_step(catalogue, mapper, tmp_path, monkeypa
             mapped(mapper, tmp_path, 2015, 2016)
     first = tmp_path / "maps" / "Mine_7" / "probability_2015.tif"
     before = first.stat().st_mtime_ns
-    result, told = mapped(mapper, tmp_path, 2015, 2016)
-    assert "2015 and 2016 kept" in told[1]
+    result, lines = mapped(mapper, tmp_path, 2015, 2016)
+    assert "2015 and 2016 kept" in lines[1]
     assert result.report.is_file()
     assert first.stat().st_mtime_ns == before
 
 
-def test_permits_that_are_not_there_are_told_before_anything_is_fetched(catalogue, mapper, tmp_path) -> None:
+def test_missing_permits_are_refused_before_anything_is_fetched(catalogue, mapper, tmp_path) -> None:
     pytest.importorskip("geopandas")
     settings = SeriesSettings(permits=tmp_path / "permits.gpkg")
     with pytest.raises(FileNotFoundError, match="there is no such file; expected the outlines of permits"):

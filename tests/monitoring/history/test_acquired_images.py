@@ -27,17 +27,22 @@ def used(day: str) -> UsedPass:
     return UsedPass(items=(item, item), clear_share=0.8)
 
 
+def composite(path):
+    with rasterio.open(path) as dataset:
+        return composite_record(path, dataset.tags())
+
+
 def test_an_acquired_image_tells_its_days_and_what_was_filled(tmp_path, caplog) -> None:
     path = write_image(tmp_path / "Year2021.tif", np.ones((2, 8, 8), np.int16))
-    assert composite_record(path) is None
+    assert composite(path) is None
     passes = (used("2021-08-08"), used("2021-06-29"))
     record = YearRecord(year=2021, digest="0a", level="L2A", passes=passes, filled_share=0.05)
     with rasterio.open(path, "r+") as dataset:
         dataset.update_tags(**year_tags(record))
-    assert composite_record(path) == CompositeRecord(["2021-06-29", "2021-08-08"], ["earth-search"], 0.05)
+    assert composite(path) == CompositeRecord(["2021-06-29", "2021-08-08"], ["earth-search"], 0.05)
     assert caplog.text == ""
     with rasterio.open(path, "r+") as dataset:
         dataset.update_tags(**{TAG: "{}"})
-    assert composite_record(path) is None
+    assert composite(path) is None
     assert "Year2021.tif: found no year" in caplog.text
-    assert composite_record(None) is None
+    assert composite_record(None, {}) is None
