@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 import reprlib
 from collections.abc import Iterable, Mapping
@@ -11,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from euromine.dataset_script.label_groups import plain_name
 from euromine.support.errors import AnnotationError
-from euromine.support.files import read_bytes
+from euromine.support.strict_documents import read_document
 
 IGNORED_NAMES = frozenset({"ignore", "ignored", "unknown", "unsure", "uncertain", "void", "nodata"})
 """Classes of ground that counts neither as mine nor as other: 255 in labels."""
@@ -20,7 +20,7 @@ IGNORED_NAMES = frozenset({"ignore", "ignored", "unknown", "unsure", "uncertain"
 BACKGROUND_NAMES = frozenset({"background", "other", "no_mine", "not_mine"})
 """Classes of ground that is no mine: such a shape cuts a hole into those below."""
 
-_LARGEST_FILE, _LARGEST_VALUE = 2**20, 254
+_LARGEST_VALUE = 254
 _EXAMPLE = '{"excavation": 1, "dumping_ground": 2}'
 # Distinct on satellite imagery and from each other, in this order for classes without a colour of their own.
 _PALETTE = (
@@ -28,11 +28,6 @@ _PALETTE = (
     *("#46f0f0", "#f032e6", "#bcf60c", "#008080", "#9a6324", "#808000"),
 )
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
-
-
-def plain_name(name: str) -> str:
-    """A class's name in lower case with underscores: "Dumping ground" -> "dumping_ground"."""
-    return re.sub(r"[\s_-]+", "_", name.strip()).casefold()
 
 
 def is_ignored(name: str) -> bool:
@@ -96,7 +91,7 @@ def read_label_classes(path: Path) -> LabelClasses:
         AnnotationError: The file is something else, a value is out of range, or a name is not usable.
         OSError: The file cannot be read.
     """
-    document = _parsed(read_bytes(path, _LARGEST_FILE, AnnotationError), path)
+    document = read_document(path, f"names and values, such as {_EXAMPLE}", AnnotationError)
     if isinstance(document, Mapping) and set(document) == {"classes"}:
         document = document["classes"]
     if isinstance(document, list) and all(isinstance(name, str) for name in document):
@@ -145,49 +140,3 @@ def _check_names(values: Mapping[str, int], path: Path) -> None:
         if plain in seen:
             raise AnnotationError(f"{path}: found {seen[plain]!r} and {name!r}; expected each class once.")
         seen[plain] = name
-
-
-def _parsed(data: bytes, path: Path) -> Any:
-    import yaml
-
-    try:
-        text = data.decode("utf-8-sig")
-        if text.lstrip().startswith(("{", "[")):
-            return json.loads(text, object_pairs_hook=_once)
-        return yaml.load(text, Loader=_strict_loader())
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())[:120].rstrip(".")
-        raise AnnotationError(
-            f"{path}: found text that is neither JSON nor YAML ({reason}); expected names and values, such "
-            f"as {_EXAMPLE}."
-        ) from None
-
-
-def _once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    """A dictionary of pairs, whose keys must not repeat."""
-    values: dict[Any, Any] = {}
-    for key, value in pairs:
-        if key in values:
-            raise ValueError(f"classes: found {key!r} twice; expected each once.")
-        values[key] = value
-    return values
-
-
-def _strict_loader() -> Any:
-    """YAML's safe loader, which refuses repeated keys."""
-    import yaml
-
-    class Strict(yaml.SafeLoader):
-        pass
-
-    def _key(node: Any) -> str:
-        if not isinstance(node, yaml.ScalarNode):
-            raise ValueError("classes: found a name that is no text; expected text.")
-        return str(node.value)  # as written: YAML takes `no` for false
-
-    def mapping(loader: Any, node: Any) -> dict[Any, Any]:
-        loader.flatten_mapping(node)
-        return _once([(_key(key), loader.construct_object(value, deep=True)) for key, value in node.value])
-
-    Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
-    return Strict

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from .builder import EuroMine as EuroMine
     from .cells import decode_image as decode_image
     from .cells import decode_label as decode_label
+    from .label_groups import COMPONENT_CLASSES as COMPONENT_CLASSES
+    from .label_groups import LabelGroups as LabelGroups
+    from .label_groups import annual_label as annual_label
     from .patches import Patch as Patch
     from .patches import patch_grid as patch_grid
     from .patches import stitch as stitch
@@ -29,13 +32,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BANDS",
+    "COMPONENT_CLASSES",
     "Archive",
     "BandStatistics",
     "BuildRecord",
     "EuroMine",
+    "LabelGroups",
     "Patch",
     "Scene",
     "Site",
+    "annual_label",
     "build_dataset",
     "decode_image",
     "decode_label",
@@ -58,10 +64,13 @@ __getattr__, __dir__ = lazy_names(
         "BANDS": ".archive_bands",
         "BandStatistics": ".statistics",
         "BuildRecord": ".build_record",
+        "COMPONENT_CLASSES": ".label_groups",
         "EuroMine": ".builder",
+        "LabelGroups": ".label_groups",
         "Patch": ".patches",
         "Scene": ".site_scene",
         "Site": ".site_scene",
+        "annual_label": ".label_groups",
         "build_dataset": ".shards",
         "decode_image": ".cells",
         "decode_label": ".cells",
