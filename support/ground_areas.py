@@ -63,6 +63,11 @@ class PixelAreas:
         first = self.nodes[before]
         return np.asarray(first + weight * (self.nodes[before + 1] - first))
 
+    def pixels(self, top: int, number: int) -> NDArray[np.float64]:
+        """The area of each pixel in m2, (number, width), from row `top` on."""
+        widths = np.diff(np.append(self.starts, self.width))
+        return np.repeat(self.rows(top, number), widths, axis=1)
+
     def counts(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Set pixels by row and strip: (..., rows, width) -> (..., rows, strips)."""
         if len(self.starts) == 1:

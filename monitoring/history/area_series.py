@@ -30,6 +30,8 @@ from .area_estimation import (
 )
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from euromine.monitoring.scenes.grids import Grid
 
 Maps = NDArray[np.uint8]
@@ -106,7 +108,7 @@ class PairChange:
     known_ha: float
 
 
-Row = TypeVar("Row", YearArea, PairChange)
+Row = TypeVar("Row", bound="DataclassInstance")
 
 
 def areas_by_year(
@@ -133,20 +135,20 @@ def areas_by_year(
         ValueError: The maps do not fit the years or the grid, or hold other values.
     """
     _check_classes(confusion, FOOTPRINT_CLASSES)
-    pixels, areas = _sums(footprints, len(years), grid, (0, 1, NODATA), "footprints")
+    pixels, areas = value_areas(footprints, len(years), grid, (0, 1, NODATA), "footprints")
     rows = []
     for year, counted, (other, mine, unknown) in zip(years, pixels, areas, strict=True):
         known = other + mine
-        estimate = _estimate((other, mine), confusion, uncertainty)
+        estimate = class_estimate((other, mine), confusion, uncertainty)
         rows.append(
             YearArea(
                 site=site,
                 year=int(year),
                 pixels=int(counted[1]),
                 area_ha=mine / HECTARE,
-                **_columns(estimate, 1, adjusted="adjusted_ha", low="low_ha", high="high_ha"),
+                **estimate_columns(estimate, 1, adjusted="adjusted_ha", low="low_ha", high="high_ha"),
                 known_share=known / (known + unknown),
-                standard_error_ha=_hectares(estimate.standard_error[1]) if estimate else None,
+                standard_error_ha=known_hectares(estimate.standard_error[1]) if estimate else None,
                 known_ha=known / HECTARE,
             )
         )
@@ -180,12 +182,12 @@ def changes_by_pair(
     """
     for each in (confusion or {}).values():
         _check_classes(each, CHANGE_CLASSES)
-    _, areas = _sums(changes, len(pairs), grid, (NO_CHANGE, GAIN, LOSS, UNDIRECTED, NODATA), "changes")
+    _, areas = value_areas(changes, len(pairs), grid, (NO_CHANGE, GAIN, LOSS, UNDIRECTED, NODATA), "changes")
     rows = []
     for (year_1, year_2), (stable, gain, loss, undirected, unknown) in zip(pairs, areas, strict=True):
         known = stable + gain + loss + undirected
         of_interval = None if confusion is None or undirected else confusion.get(int(year_2) - int(year_1))
-        estimate = _estimate((stable, gain, loss), of_interval, uncertainty)
+        estimate = class_estimate((stable, gain, loss), of_interval, uncertainty)
         rows.append(
             PairChange(
                 site=site,
@@ -195,8 +197,12 @@ def changes_by_pair(
                 loss_ha=loss / HECTARE,
                 undirected_ha=undirected / HECTARE,
                 known_share=known / (known + unknown),
-                **_columns(estimate, 1, adjusted="gain_adjusted_ha", low="gain_low_ha", high="gain_high_ha"),
-                **_columns(estimate, 2, adjusted="loss_adjusted_ha", low="loss_low_ha", high="loss_high_ha"),
+                **estimate_columns(
+                    estimate, 1, adjusted="gain_adjusted_ha", low="gain_low_ha", high="gain_high_ha"
+                ),
+                **estimate_columns(
+                    estimate, 2, adjusted="loss_adjusted_ha", low="loss_low_ha", high="loss_high_ha"
+                ),
                 known_ha=known / HECTARE,
             )
         )
@@ -233,9 +239,10 @@ def write_areas(rows: Sequence[Row], path: str | os.PathLike[str], row_type: typ
     """Write rows as CSV, at once: hectares to a square metre, empty cells for None.
 
     Args:
-        rows: The result of `areas_by_year` or `changes_by_pair`; without rows there is only the header.
+        rows: The result of `areas_by_year`, `changes_by_pair` or their like; without rows there is only the
+            header.
         path: The file.
-        row_type: `YearArea` or `PairChange`.
+        row_type: The rows' type, such as `YearArea`, whose fields are the columns.
 
     Raises:
         OSError: The file cannot be written.
@@ -244,11 +251,26 @@ def write_areas(rows: Sequence[Row], path: str | os.PathLike[str], row_type: typ
     write_text(Path(path), csv_text(header, ([_cell(value) for value in astuple(row)] for row in rows)))
 
 
-def _sums(
+def value_areas(
     maps: Blocks, number: int, grid: Grid, values: Sequence[int], subject: str
 ) -> tuple[NDArray[np.int64], Areas]:
-    """Pixels and ground areas in m2 of each value in each map, (maps, values) both."""
-    ground = _ground_areas(grid)
+    """Pixels and ground areas of each value in each map.
+
+    Args:
+        maps: (maps, height, width) uint8, or its blocks of rows.
+        number: Number of maps.
+        grid: Their grid.
+        values: All values that the maps hold.
+        subject: The maps, for messages.
+
+    Returns:
+        Pixels int64 and m2 float64, both (maps, values).
+
+    Raises:
+        GridError: The grid has no coordinate system, or is in degrees and rotated.
+        ValueError: The maps do not fit the number or the grid, or hold other values.
+    """
+    ground = ground_areas(grid)
     pixels = np.zeros((number, len(values)), np.int64)
     areas = np.zeros((number, len(values)), np.float64)
     top = 0
@@ -278,7 +300,12 @@ def _sums(
     return pixels, areas
 
 
-def _ground_areas(grid: Grid) -> PixelAreas:
+def ground_areas(grid: Grid) -> PixelAreas:
+    """The ground areas of a grid's pixels.
+
+    Raises:
+        GridError: The grid has no coordinate system, or is in degrees and rotated.
+    """
     if not grid.crs:
         raise GridError("grid: found no coordinate system; expected one, to measure areas on the ground.")
     return pixel_areas(crs_name(grid.crs), tuple(grid.transform)[:6], grid.height, grid.width)
@@ -296,28 +323,29 @@ def _blocks(maps: Blocks) -> Iterator[Maps]:
             yield maps[:, top : top + rows]
 
 
-def _estimate(
+def class_estimate(
     areas: Sequence[float], confusion: Confusion | None, uncertainty: Uncertainty
 ) -> AreaEstimate | None:
+    """The error-adjusted areas of all classes; None without known errors or ground."""
     if confusion is None or not sum(areas):
         return None
     return adjusted_areas(areas, confusion, uncertainty=uncertainty)
 
 
-def _columns(
+def estimate_columns(
     estimate: AreaEstimate | None, place: int, *, adjusted: str, low: str, high: str
 ) -> dict[str, float | None]:
     """The columns of a class's estimate, in hectares."""
     if estimate is None:
         return {adjusted: None, low: None, high: None}
     return {
-        adjusted: _hectares(estimate.area[place]),
-        low: _hectares(estimate.low[place]),
-        high: _hectares(estimate.high[place]),
+        adjusted: known_hectares(estimate.area[place]),
+        low: known_hectares(estimate.low[place]),
+        high: known_hectares(estimate.high[place]),
     }
 
 
-def _hectares(area: float) -> float | None:
+def known_hectares(area: float) -> float | None:
     """Square metres -> hectares; None for NaN."""
     return None if math.isnan(area) else float(area) / HECTARE
 
