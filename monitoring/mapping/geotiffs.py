@@ -1,4 +1,4 @@
-"""Cloud-Optimised GeoTIFFs of one band, written row by row, verified and renamed when complete."""
+"""Cloud-Optimised GeoTIFFs, written row by row, verified and renamed when complete."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +23,7 @@ from rasterio.windows import Window
 from euromine.monitoring.scenes.grids import Grid
 from euromine.support.errors import DataError
 from euromine.support.files import full_disk_error, torn_file_error
-from euromine.support.rasters import gdal, gdal_cache, gdal_errors, open_raster
+from euromine.support.rasters import gdal, gdal_cache, gdal_environment, gdal_errors, open_raster
 from euromine.support.workers import usable_cores
 
 from .band_statistics import BandStatistics
@@ -45,7 +45,7 @@ _CHECKED_ROWS = 512
 
 
 class CogWriter:
-    """Writes a GeoTIFF of one band from top to bottom. Use it in a `with` statement.
+    """Writes a GeoTIFF of one or several bands from top to bottom. Use it in a `with` statement.
 
     Rows go to a temporary file. At the end of the block they are copied to a Cloud-Optimised GeoTIFF, which
     is read back, compared with the rows and then renamed. After an error, or if the process dies, an
@@ -57,7 +57,9 @@ class CogWriter:
         dtype: The type of its numbers.
         nodata: The number of pixels without data.
         resampling: Of the overviews: "mode" or "nearest" for classes, "average" for amounts.
-        description: Of the band.
+        description: Of the only band.
+        bands: The descriptions of several bands, in place of `description`.
+        scale: The factor from the file's numbers to the amounts that they stand for.
         style: Names and colours of the classes; colours only in maps of bytes, where they take few bytes.
         record: The model, scene and settings behind the map, for `read_map_record`.
 
@@ -74,6 +76,8 @@ class CogWriter:
         *,
         resampling: str = "nearest",
         description: str | None = None,
+        bands: Sequence[str] | None = None,
+        scale: float | None = None,
         style: MapStyle | None = None,
         record: Mapping[str, Any] | None = None,
     ) -> None:
@@ -83,8 +87,10 @@ class CogWriter:
         self._rows_file = self._work / "rows.tif"  # as in _WORK_FILES
         self._row, self._checksum = 0, 0
         self._tags = {TAG: json.dumps(record, sort_keys=True)} if record is not None else {}
-        self._description, self._style = description, style or MapStyle()
-        self._statistics = BandStatistics(nodata)
+        self._bands = [description] if bands is None else list(bands)
+        self._shape = () if bands is None else (len(self._bands),)
+        self._scale, self._style = scale, style or MapStyle()
+        self._statistics = [BandStatistics(nodata) for _ in self._bands]
         self._dataset: Any = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,25 +133,29 @@ class CogWriter:
         """Write the next rows.
 
         Args:
-            rows: (rows, width) in the file's type.
+            rows: (rows, width) in the file's type; (bands, rows, width) where `bands` named them.
 
         Raises:
             ValueError: The width or type does not fit.
             OSError: The rows cannot be written, for example on a full disk.
         """
-        if rows.ndim != 2 or rows.shape[1] != self.grid.width or rows.dtype != self.dtype:
-            raise ValueError(
-                f"rows: found {rows.dtype} {rows.shape}; expected {self.dtype} (rows, {self.grid.width})."
-            )
-        rows = np.ascontiguousarray(rows)
+        shape = (*self._shape, "rows", self.grid.width)
+        fits = rows.ndim == len(shape) and (*rows.shape[:-2], "rows", rows.shape[-1]) == shape
+        if not fits or rows.dtype != self.dtype:
+            expected = f"({', '.join(map(str, shape))})"
+            raise ValueError(f"rows: found {rows.dtype} {rows.shape}; expected {self.dtype} {expected}.")
+        rows = np.ascontiguousarray(rows.reshape(-1, *rows.shape[-2:]))
+        number = rows.shape[1]
         try:
-            with gdal():
-                self._dataset.write(rows, 1, window=Window(0, self._row, rows.shape[1], rows.shape[0]))
+            # Without the filter of warnings in `gdal`: a thread that reads a scene may write, too.
+            with gdal_environment():
+                self._dataset.write(rows, window=Window(0, self._row, self.grid.width, number))
         except gdal_errors() as error:
             raise torn_file_error(self.path) from error
-        self._row += len(rows)
-        self._checksum = zlib.crc32(rows.data, self._checksum)
-        self._statistics.add(rows)
+        self._row += number
+        self._checksum = _checksum_of(rows, self._checksum)
+        for statistics, band in zip(self._statistics, rows, strict=True):
+            statistics.add(band)
 
     def _create(self) -> Any:
         try:
@@ -154,7 +164,7 @@ class CogWriter:
                     self._rows_file,
                     "w",
                     driver="GTiff",
-                    count=1,
+                    count=len(self._bands),
                     dtype=self.dtype,
                     nodata=self._nodata,
                     bigtiff="if_safer",
@@ -173,10 +183,15 @@ class CogWriter:
         unreadable: tuple[type[Exception], ...] = (*gdal_errors(), DataError)
         try:
             with gdal():
-                if self._description:
-                    self._dataset.set_band_description(1, self._description)
                 self._dataset.update_tags(**self._tags, **{_CHECKSUM_TAG: f"{self._checksum:08x}"})
-                self._dataset.update_tags(1, **self._statistics.tags, **self._style.names)
+                if self._scale is not None:
+                    self._dataset.scales = [self._scale] * len(self._bands)
+                for band, (name, statistics) in enumerate(
+                    zip(self._bands, self._statistics, strict=True), start=1
+                ):
+                    if name:
+                        self._dataset.set_band_description(band, name)
+                    self._dataset.update_tags(band, **statistics.tags, **self._style.names)
                 self._dataset.close()
                 rasterio.shutil.copy(
                     self._rows_file,
@@ -207,7 +222,7 @@ class CogWriter:
 
     def _check_space(self) -> None:
         """Refuse to start if the disk has no room for the rows."""
-        needed = self.grid.height * self.grid.width * self.dtype.itemsize
+        needed = self.grid.height * self.grid.width * self.dtype.itemsize * len(self._bands)
         if shutil.disk_usage(self._work).free < needed:
             raise full_disk_error(self.path.parent, self.path.name, needed=needed)
 
@@ -273,10 +288,15 @@ def _checksum(dataset: Any, factor: int = 1) -> int:
     checksum, step = 0, _CHECKED_ROWS * factor
     for top in range(0, dataset.height, step):
         rows = min(step, dataset.height - top)
-        shape = (-(-rows // factor), -(-dataset.width // factor))
-        read = dataset.read(1, window=Window(0, top, dataset.width, rows), out_shape=shape)
-        checksum = zlib.crc32(np.ascontiguousarray(read).data, checksum)
+        shape = (dataset.count, -(-rows // factor), -(-dataset.width // factor))
+        read = dataset.read(window=Window(0, top, dataset.width, rows), out_shape=shape)
+        checksum = _checksum_of(read, checksum)
     return checksum
+
+
+def _checksum_of(rows: NDArray[Any], checksum: int) -> int:
+    """The CRC-32 continued by rows (bands, rows, width), the same for any division into rows."""
+    return zlib.crc32(np.ascontiguousarray(rows.swapaxes(0, 1)).data, checksum)
 
 
 def _remove(folder: Path) -> None:

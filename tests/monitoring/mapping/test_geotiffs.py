@@ -13,7 +13,7 @@ import pytest
 import rasterio
 from numpy.typing import NDArray
 
-from euromine.monitoring.mapping.geotiffs import BLOCK, CogWriter, read_map_record
+from euromine.monitoring.mapping.geotiffs import BLOCK, CogWriter, is_whole, read_map_record
 from euromine.monitoring.scenes.grids import Grid
 
 MakeGrid = Callable[[int, int], Grid]
@@ -127,6 +127,25 @@ def test_rows_come_in_any_portions(tmp_path: Path, grid: MakeGrid) -> None:
             writer.write(values[begin:end])
     with rasterio.open(tmp_path / "a.tif") as dataset:
         np.testing.assert_array_equal(dataset.read(1), values)
+
+
+def test_several_bands_have_names_statistics_and_a_scale(tmp_path: Path, grid: MakeGrid) -> None:
+    values = np.random.default_rng(5).integers(-9000, 9000, (3, 90, 70)).astype(np.int16)
+    values[1, :4] = -32768
+    names = ["ndvi", "mndwi", "bsi"]
+    path = tmp_path / "indices.tif"
+    with CogWriter(path, grid(90, 70), np.int16, -32768, bands=names, scale=1e-4) as writer:
+        for top in (0, 13, 80):
+            writer.write(values[:, top : {0: 13, 13: 80, 80: 90}[top]])
+        with pytest.raises(ValueError, match=r"found int16 \(10, 70\); expected int16 \(3, rows, 70\)"):
+            writer.write(values[0, :10])
+    with rasterio.open(path) as file:
+        np.testing.assert_array_equal(file.read(), values)
+        assert (file.descriptions, file.scales, file.nodata) == (tuple(names), (1e-4,) * 3, -32768)
+        for band, numbers in enumerate(values, start=1):
+            known = numbers[numbers != -32768]
+            assert float(file.tags(band)["STATISTICS_MEAN"]) == pytest.approx(known.mean())
+    assert is_whole(path)
 
 
 def test_a_record_is_read_back_and_other_files_have_none(tmp_path: Path, grid: MakeGrid) -> None:
