@@ -1,4 +1,4 @@
-"""Footprints and changes as polygons along the edges of pixels.
+"""Footprints, changes and components as polygons along the edges of pixels.
 
 Pixels belong together where they share an edge; pixels that only touch in a corner make two polygons. Every
 polygon is therefore valid, and together they cover exactly the pixels that they were made of.
@@ -6,7 +6,7 @@ polygon is therefore valid, and together they cover exactly the pixels that they
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -83,15 +83,9 @@ def footprint_polygons(
         columns["last_year"] += calendar[::-1][lasts[:, ::-1].argmax(axis=1)][numbers - 1].tolist()
     geometry = columns.pop("geometry")
     numbers_by_name = {name: np.array(values, np.int32) for name, values in columns.items()}
-    return _frame(
-        geopandas,
-        geometry,
-        {"site": [site] * len(geometry), **numbers_by_name},
-        grid,
-        minimum_mapping_unit,
-        ["site", "year", "area_ha", "perimeter_m", "first_year", "last_year"],
-        ["year"],
-    )
+    values = {"site": [site] * len(geometry), **numbers_by_name}
+    frame = _measured(geopandas, geometry, values, grid, minimum_mapping_unit)
+    return _sorted(frame, ["site", "year", "area_ha", "perimeter_m", "first_year", "last_year"], ["year"])
 
 
 def change_polygons(
@@ -122,28 +116,93 @@ def change_polygons(
         ValueError: The maps do not fit the pairs or the grid.
         MissingExtraError: geopandas is not installed.
     """
+    names = [CHANGE_KINDS] * len(pairs)
+    years = [(int(first), int(second)) for first, second in pairs]
+    frame = _class_polygons(changes, names, grid, minimum_mapping_unit)
+    found = np.array(years, np.int32).reshape(-1, 2)[frame.pop("map")]
+    values = {"site": site, "year_1": found[:, 0], "year_2": found[:, 1], "kind": frame.pop("name")}
+    return _sorted(
+        frame.assign(**values),
+        ["site", "year_1", "year_2", "kind", "area_ha", "perimeter_m"],
+        ["year_1", "year_2"],
+    )
+
+
+def component_polygons(
+    maps: Sequence[Maps] | Maps,
+    years: Sequence[int],
+    groups: Sequence[str],
+    classes: Sequence[Sequence[str]],
+    grid: Grid,
+    *,
+    minimum_mapping_unit: float = 0.0,
+    site: str = "",
+) -> Any:
+    """The components of each year as polygons, separate for each class.
+
+    Args:
+        maps: A map (height, width) per year and group, uint8, 0 and 255 none, n the n-th class: an array, or
+            a sequence that reads maps on access.
+        years: The year of each map.
+        groups: The group of each map.
+        classes: The classes of each map's group.
+        grid: The maps' grid.
+        minimum_mapping_unit: As for `footprint_polygons`.
+        site: The site's name.
+
+    Returns:
+        A `geopandas.GeoDataFrame` sorted by year, group, component and descending area: `site`, `year`,
+        `group`, `component`, `area_ha`, `perimeter_m` and `geometry`.
+
+    Raises:
+        ArgumentError: The minimum mapping unit is negative.
+        GridError: The grid has no coordinate system.
+        ValueError: The maps do not fit the years or the grid.
+        MissingExtraError: geopandas is not installed.
+    """
+    if not len(years) == len(groups) == len(classes):
+        raise ValueError(
+            f"years: found {len(years)}, {len(groups)} groups and {len(classes)} lists of classes; expected "
+            "one of each per map."
+        )
+    frame = _class_polygons(
+        maps, [dict(enumerate(names, 1)) for names in classes], grid, minimum_mapping_unit
+    )
+    places = frame.pop("map")
+    values = {
+        "site": site,
+        "year": np.array(years, np.int32)[places],
+        "group": np.array(groups, object)[places],
+        "component": frame.pop("name"),
+    }
+    order = ["year", "group", "component"]
+    return _sorted(frame.assign(**values), ["site", *order, "area_ha", "perimeter_m"], order)
+
+
+def _class_polygons(
+    maps: Sequence[Maps] | Maps,
+    names: Sequence[Mapping[int, str]],
+    grid: Grid,
+    minimum_mapping_unit: float,
+) -> Any:
+    """The polygons of each map's classes, measured: the place of the `map`, the class's `name`, areas."""
     geopandas = require_geopandas()
-    _check_maps(changes, len(pairs), grid, minimum_mapping_unit)
+    _check_maps(maps, len(names), grid, minimum_mapping_unit)
     geometry: list[Any] = []
-    year_1, year_2, kind = [], [], []
-    for index, (first, second) in enumerate(pairs):
-        codes = np.where(np.isin(changes[index], list(CHANGE_KINDS)), changes[index], 0).astype(np.uint8)
+    places: list[int] = []
+    found_names: list[str] = []
+    for place, of_map in enumerate(names):
+        values = maps[place]
+        codes = np.where(np.isin(values, list(of_map)), values, 0).astype(np.uint8)
         box = _box(codes)
         if box is None:
             continue
         geometries, found = _outlines(codes[box], grid, box)
         geometry += list(geometries)
-        year_1 += [int(first)] * len(geometries)
-        year_2 += [int(second)] * len(geometries)
-        kind += [CHANGE_KINDS[code] for code in found.tolist()]
-    values = {
-        "site": [site] * len(geometry),
-        "year_1": np.array(year_1, np.int32),
-        "year_2": np.array(year_2, np.int32),
-        "kind": kind,
-    }
-    names = ["site", "year_1", "year_2", "kind", "area_ha", "perimeter_m"]
-    return _frame(geopandas, geometry, values, grid, minimum_mapping_unit, names, ["year_1", "year_2"])
+        places += [place] * len(geometries)
+        found_names += [of_map[code] for code in found.tolist()]
+    columns = {"map": np.array(places, np.intp), "name": np.array(found_names, object)}
+    return _measured(geopandas, geometry, columns, grid, minimum_mapping_unit)
 
 
 def _first_and_last(footprints: Sequence[Maps] | Maps, number: int, grid: Grid) -> tuple[Maps, Maps]:
@@ -205,22 +264,25 @@ def _polygon(rings: Sequence[Any]) -> Any:
     return shapely.Polygon(rings[0], rings[1:])
 
 
-def _frame(
+def _measured(
     geopandas: Any,
     geometry: Iterable[Any],
     values: dict[str, Any],
     grid: Grid,
     minimum_mapping_unit: float,
-    names: Sequence[str],
-    order: Sequence[str],
 ) -> Any:
-    """A table of polygons, generalised, measured and sorted."""
+    """A table of polygons, generalised and measured."""
     frame = geopandas.GeoDataFrame(values, geometry=list(geometry), crs=crs_name(grid.crs))
     if minimum_mapping_unit:
         frame.geometry = _without_small_holes(frame.geometry.array, frame.crs, minimum_mapping_unit)
     frame["area_ha"] = polygon_areas(frame.geometry.array, frame.crs) / HECTARE
     frame = frame[frame["area_ha"] >= minimum_mapping_unit].copy()
     frame["perimeter_m"] = polygon_perimeters(frame.geometry.array, frame.crs)
+    return frame
+
+
+def _sorted(frame: Any, names: Sequence[str], order: Sequence[str]) -> Any:
+    """A table of polygons with these columns, the largest first within each of `order`."""
     frame = frame.sort_values([*order, "area_ha"], ascending=[True] * len(order) + [False], kind="stable")
     return frame[[*names, "geometry"]].reset_index(drop=True)
 

@@ -9,7 +9,11 @@ from scipy import ndimage
 
 from euromine.monitoring.history.area_series import areas_by_year, changes_by_pair
 from euromine.monitoring.history.change_maps import change_map
-from euromine.monitoring.history.polygons import change_polygons, footprint_polygons
+from euromine.monitoring.history.polygons import (
+    change_polygons,
+    component_polygons,
+    footprint_polygons,
+)
 from euromine.monitoring.scenes.grids import Grid
 
 from .drawn_footprints import DEGREES, GRIDS, METRES, YEARS, drawing, noise
@@ -201,3 +205,30 @@ def test_maps_may_be_read_one_after_the_other():
 def test_what_does_not_fit_is_refused(footprints, years, grid, unit, message):
     with pytest.raises(ValueError, match=message):
         footprint_polygons(footprints, years, grid, minimum_mapping_unit=unit)
+
+
+def test_components_become_polygons_with_their_class_and_area(grid):
+    pits = np.zeros((6, 8), np.uint8)
+    pits[1:3, 1:4] = 1
+    pits[4, 6] = 255
+    heaps = np.zeros((6, 8), np.uint8)
+    heaps[1:5, 2] = 2  # inside the pit and beyond it
+    heaps[0, 0] = heaps[5, 7] = 1
+    frame = component_polygons(
+        [pits, heaps, np.zeros_like(pits)],
+        [2020, 2020, 2021],
+        ["ground", "deposits", "ground"],
+        [["excavation"], ["dumping_ground", "stockpile"], ["excavation"]],
+        grid(6, 8),
+        site="Pit",
+    )
+    columns = ["site", "year", "group", "component"]
+    assert list(frame.columns) == [*columns, "area_ha", "perimeter_m", "geometry"]
+    assert frame[columns].to_numpy().tolist() == [
+        ["Pit", 2020, "deposits", "dumping_ground"],
+        ["Pit", 2020, "deposits", "dumping_ground"],
+        ["Pit", 2020, "deposits", "stockpile"],
+        ["Pit", 2020, "ground", "excavation"],
+    ]
+    assert frame.geometry.area.tolist() == [100, 100, 400, 600]
+    assert component_polygons(np.zeros((0, 6, 8), np.uint8), [], [], [], grid(6, 8)).empty
