@@ -186,14 +186,97 @@ class Blender:
         return top - axis.margin, complete
 
 
+@dataclass(frozen=True)
+class Block:
+    """The part of a scene that a window completes.
+
+    Attributes:
+        top: Its first row in the scene.
+        left: Its first column in the scene.
+        inside: Its rows and columns in the window.
+    """
+
+    top: int
+    left: int
+    inside: tuple[slice, slice]
+
+    @classmethod
+    def of(cls, tiling: Tiling, row: int, column: int) -> Block:
+        """The block of one window."""
+        rows, top = _completed(tiling.rows, row)
+        columns, left = _completed(tiling.columns, column)
+        return cls(top, left, (rows, columns))
+
+
+def _completed(axis: Axis, number: int) -> tuple[slice, int]:
+    """The pixels that a window completes along an axis, in the window, and the first of them in the scene."""
+    start = number * axis.stride
+    begin = max(axis.begin(number), axis.margin)
+    end = axis.margin + axis.length if number == axis.count - 1 else axis.begin(number + 1)
+    return slice(begin - start, end - start), begin - axis.margin
+
+
+class BlockBlender:
+    """Blends stacks of maps as `Blender` does, but gives back a block per window instead of rows.
+
+    It holds overlaps only: of one row of windows with the next, and of one window with the next.
+
+    Args:
+        tiling: The windows.
+        maps: Number of maps in a stack.
+    """
+
+    def __init__(self, tiling: Tiling, maps: int) -> None:
+        self._tiling, rows, columns = tiling, tiling.rows, tiling.columns
+        width = columns.stride * (columns.count - 1) + columns.size
+        self._above = np.zeros((maps, rows.blended, width), np.float32)
+        self._before = np.zeros((maps, rows.size, columns.blended), np.float32)
+
+    def add(self, row: int, column: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Add the result of one window, in the order of the tiling; a first row of windows may be any.
+
+        Args:
+            row: The window's row in the tiling.
+            column: The window's column in the tiling.
+            values: (maps, rows.size, columns.size) float32, which are overwritten.
+
+        Returns:
+            The block that the window completes (`Block`), (maps, rows, columns) float32, a view of `values`.
+            After another first row than that of the tiling, the blocks of this row are unfinished.
+        """
+        rows, columns = self._tiling.rows, self._tiling.columns
+        if column:
+            _blend(self._before, values, columns.begin(column) - column * columns.stride, axis=2)
+        if column < columns.count - 1:
+            end = columns.begin(column + 1) - column * columns.stride
+            self._before[:] = values[:, :, end : end + columns.blended]
+        start = column * columns.stride
+        above = self._above[:, :, start : start + columns.size]
+        # The next window's share of the overlap is still to come: it fades in there, and then goes down.
+        last = columns.size if column == columns.count - 1 else columns.begin(column + 1) - start
+        first = columns.begin(column) - start
+        shown = slice(first, last)
+        if row:
+            _blend(above[..., shown], values[..., shown], rows.begin(row) - row * rows.stride, axis=1)
+        if row < rows.count - 1:
+            end = rows.begin(row + 1) - row * rows.stride
+            above[..., shown] = values[:, end : end + rows.blended, shown]
+        return values[:, *Block.of(self._tiling, row, column).inside]
+
+
+def _blend(first: NDArray[np.float32], values: NDArray[np.float32], begin: int, axis: int) -> None:
+    """Fade `first` into the pixels of `values` from `begin` on along an axis, in place."""
+    zone = (slice(None),) * axis + (slice(begin, begin + first.shape[axis]),)
+    _fade(first, values[zone], axis)
+    values[zone] = first
+
+
 def _fade(first: NDArray[np.float32], second: NDArray[np.float32], axis: int) -> None:
     """Blend `first` into the beginning of `second` along an axis, in place."""
     length = first.shape[axis]
     weights = ((np.arange(length, dtype=np.float32) + 0.5) / max(length, 1)).astype(np.float32)
-    if axis == 0:
-        weights, second = weights[:, None], second[:length]
-    else:
-        second = second[:, :length]
-    difference = second - first
-    difference *= weights
+    shape = [1] * first.ndim
+    shape[axis] = length
+    difference = second[(slice(None),) * axis + (slice(length),)] - first
+    difference *= weights.reshape(shape)
     first += difference

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from euromine.monitoring.mapping.tiling import Axis, Blender, Tiling
+from euromine.monitoring.mapping.tiling import Axis, Blender, Block, BlockBlender, Tiling
 from euromine.support.errors import ArgumentError
 
 SIZES = [
@@ -123,6 +123,30 @@ def test_pixels_without_data_are_nan_and_no_others(size: tuple[int, int]) -> Non
     blended = blend(tiling, answers, shown(tiling, valid).astype(bool))
     np.testing.assert_array_equal(np.isnan(blended), ~valid)
     assert (blended[valid] == np.float32(0.25)).all()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("window", "overlap"), LAYOUTS)
+def test_blocks_put_together_are_the_blended_rows(size: tuple[int, int], window: int, overlap: int) -> None:
+    tiling = Tiling.of(*size, window, overlap)
+    stacks = np.random.default_rng(3).random((2, len(tiling), tiling.rows.size, tiling.columns.size))
+    answers = stacks.astype(np.float32)
+    expected = np.stack([blend(tiling, each) for each in answers])
+    for first_row in {0, tiling.rows.count // 2}:
+        blender = BlockBlender(tiling, 2)
+        found = np.full(expected.shape, np.nan, np.float32)
+        unfinished = 0
+        for number, (row, column) in enumerate(tiling):
+            if row < first_row:
+                continue
+            blended = blender.add(row, column, answers[:, number].copy())
+            block = Block.of(tiling, row, column)
+            height, width = blended.shape[1:]
+            assert np.isnan(found[:, block.top :, block.left :][:, :height, :width]).all()
+            found[:, block.top : block.top + height, block.left : block.left + width] = blended
+            if first_row and row == first_row:
+                unfinished = block.top + height
+        np.testing.assert_array_equal(found[:, unfinished:], expected[:, unfinished:])
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 10, 500])
