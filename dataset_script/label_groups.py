@@ -46,10 +46,10 @@ COMPONENT_COLOURS = {
     "infrastructure": "#e040fb",
     "dam": "#ffeb3b",
     "tailings_storage_facility": "#80cbc4",
-    "outcrop": "#9e9e9e",
+    "outcrop": "#6b8e23",
     "overburden": "#c6a664",
     "production_slope": "#ff8a65",
-    "transport_slope": "#ffffff",
+    "transport_slope": "#c6ff00",
 }
 """A colour of each class for maps and legends."""
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
+from euromine.dataset_script.label_groups import ANY_COMPONENT, COMPONENT_COLOURS
 from euromine.support.files import write_text
 
 from .colours import GAIN, LOSS, UNDIRECTED, Colour, hex_colour, year_colours
@@ -109,6 +110,29 @@ def years_style(years: Iterable[int], *, never: int, unknown: int) -> MapStyle:
             MapClass(unknown, "no data", _NO_DATA, is_shown=False),
         )
     )
+
+
+def component_style(classes: Sequence[str]) -> MapStyle:
+    """The style of a map of components.
+
+    Args:
+        classes: Its components in the order of their values, from 1.
+    """
+    return MapStyle(
+        (
+            MapClass(0, "none", _OTHER_GROUND, is_shown=False),
+            *(MapClass(value, name, component_colour(name)) for value, name in enumerate(classes, 1)),
+            MapClass(255, "no data", _NO_DATA, is_shown=False),
+        )
+    )
+
+
+def component_colour(name: str) -> Colour:
+    """The colour of a component class, or of any component."""
+    if name == ANY_COMPONENT:
+        return _MINED
+    red, green, blue = bytes.fromhex(COMPONENT_COLOURS[name].removeprefix("#"))
+    return red, green, blue
 
 
 def style_path(path: Path) -> Path:

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import rasterio
 
+from euromine.dataset_script.label_groups import COMPONENT_COLOURS
 from euromine.monitoring.mapping.band_statistics import BandStatistics
 from euromine.monitoring.mapping.geotiffs import CogWriter
 from euromine.monitoring.mapping.map_styles import (
     CHANGE,
     FOOTPRINT,
     PROBABILITY,
+    component_style,
     is_own_style,
     write_style,
     years_style,
@@ -93,3 +95,26 @@ def test_a_style_that_the_user_made_or_changed_is_left(tmp_path: Path) -> None:
     assert not is_own_style(path)
     assert write_style(tmp_path / "change.tif", CHANGE) is None
     assert path.read_text() == changed
+
+
+def test_a_map_of_components_names_and_colours_them_in_the_file_and_beside_it(tmp_path: Path, grid) -> None:
+    style = component_style(["dumping_ground", "stockpile"])
+    path = tmp_path / "components_deposits_2020.tif"
+    with CogWriter(path, grid(1, 4), np.uint8, 255, style=style) as writer:
+        writer.write(np.array([[0, 1, 2, 255]], np.uint8))
+    with rasterio.open(path) as dataset:
+        names = {key: text for key, text in dataset.tags(1).items() if key.startswith("CLASS_")}
+        table = dataset.colormap(1)
+    assert names == {
+        "CLASS_0": "none",
+        "CLASS_1": "dumping_ground",
+        "CLASS_2": "stockpile",
+        "CLASS_255": "no data",
+    }
+    document = ElementTree.parse(write_style(path, style)).getroot()
+    entries = {int(each.get("value")): each for each in document.iter("paletteEntry")}
+    for value, name in ((1, "dumping_ground"), (2, "stockpile")):
+        assert entries[value].get("label") == name
+        assert entries[value].get("color") == COMPONENT_COLOURS[name]
+        assert "#{:02x}{:02x}{:02x}".format(*table[value][:3]) == COMPONENT_COLOURS[name]
+    assert entries[0].get("alpha") == entries[255].get("alpha") == "0"
