@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from euromine.dataset_script.archive_bands import NO_BACKSCATTER
 from euromine.support.rasters import gdal_cache
 
 from .acquisition_record import UsedItem, UsedPass, YearRecord, file_digest, year_digest, year_tags
 from .cog_writing import image_draft
-from .composites import NO_BACKSCATTER, mean_power
+from .composites import mean_power
 from .remote_rasters import RemoteFile, read_on_grid
 from .scene_items import POLARISATIONS, SceneItem, passes
 from .scene_reading import CACHE_BYTES, PART, read_ahead, without_refused

@@ -11,13 +11,11 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from euromine.dataset_script.archive_bands import NO_BACKSCATTER
 from euromine.support.offset_check import OffsetCheck
 
 Numbers = NDArray[np.uint16]
 Mask = NDArray[np.bool_]
-
-NO_BACKSCATTER = -32_768
-"""The value of pixels without backscatter."""
 
 # No data, saturated, cloud shadow, cloud of medium and high probability, thin cirrus, snow.
 _UNCLEAR_CLASSES = (0, 1, 3, 8, 9, 10, 11)

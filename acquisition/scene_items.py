@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from euromine.dataset_script.archive_bands import BANDS
+from euromine.dataset_script.archive_bands import BANDS, RADAR_BANDS
 from euromine.support.errors import SceneError
 from euromine.support.image_headers import sentinel2_band
 from euromine.support.processing_levels import Level
@@ -21,7 +21,7 @@ from .catalogues import Catalogue, check_link
 CLASSES = "SCL"
 """The name of the scene classification among a scene's files."""
 
-POLARISATIONS = ("VV", "VH")
+POLARISATIONS = RADAR_BANDS
 
 _DATASTRIP_START = re.compile(r"_S(\d{8}T\d{6})(?:_|$)")
 _PRODUCT_START = re.compile(r"MSIL[12][AC]_(\d{8}T\d{6})_")

@@ -14,7 +14,7 @@ from PIL import Image
 
 from euromine.support.errors import DatasetError
 
-from .archive_bands import BANDS
+from .archive_bands import BANDS, NO_BACKSCATTER, RADAR_BANDS
 from .patches import PATCH_SIZE
 
 QUICKLOOK_BANDS = (2, 1, 0)
@@ -33,6 +33,10 @@ LABEL_SHAPE = (PATCH_SIZE, PATCH_SIZE)
 
 _IMAGE_BYTES = int(np.prod(IMAGE_SHAPE)) * 2
 
+RADAR_SHAPE = (len(RADAR_BANDS), PATCH_SIZE, PATCH_SIZE)
+
+_RADAR_BYTES = int(np.prod(RADAR_SHAPE)) * 2
+
 
 def encode_label(label: NDArray[np.uint8]) -> bytes:
     """A label as PNG, 8-bit grey, its pixels stored uncompressed.
@@ -43,10 +47,25 @@ def encode_label(label: NDArray[np.uint8]) -> bytes:
     Args:
         label: `(160, 160)` uint8.
     """
-    height, width = label.shape
-    rows = np.zeros((height, width + 1), dtype=np.uint8)  # each row starts with its filter: 0, none
-    rows[:, 1:] = label
-    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes((8, 0, 0, 0, 0))
+    return _stored_png(label)
+
+
+def encode_components(bits: NDArray[np.uint16]) -> bytes:
+    """Component classes as PNG, 16-bit grey, stored as labels are.
+
+    Args:
+        bits: `(160, 160)` uint16, bit i for class i of `COMPONENT_CLASSES`.
+    """
+    return _stored_png(bits.astype(">u2"))
+
+
+def _stored_png(pixels: NDArray[Any]) -> bytes:
+    """Grey of 8 bits or big-endian 16 bits as PNG, uncompressed."""
+    height, width = pixels.shape
+    row_bytes, bits = width * pixels.itemsize, 8 * pixels.itemsize
+    rows = np.zeros((height, row_bytes + 1), dtype=np.uint8)  # each row starts with its filter: 0, none
+    rows[:, 1:] = np.ascontiguousarray(pixels).view(np.uint8).reshape(height, row_bytes)
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes((bits, 0, 0, 0, 0))
     chunks = ((b"IHDR", header), (b"IDAT", _store(rows.tobytes())), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
@@ -81,15 +100,19 @@ _EMPTY_LABEL = encode_label(np.zeros(LABEL_SHAPE, np.uint8))
 
 _LABEL_BYTES = len(_EMPTY_LABEL)
 
-_LABEL_END = _LABEL_BYTES - (
-    4 + 4 + 12
-)  # checksums of the pixels and of their chunk; the chunk that ends the file
+_PNG_END = 4 + 4 + 12  # checksums of the pixels and of their chunk; the chunk that ends the file
+
+_LABEL_END = _LABEL_BYTES - _PNG_END
 
 _LABEL_START = _LABEL_END - PATCH_SIZE * (PATCH_SIZE + 1)
 
 _LABEL_HEADER = _EMPTY_LABEL[:_LABEL_START]
 
 _LABEL_FILTERS = bytes(PATCH_SIZE)  # before each row of pixels: none
+
+_EMPTY_COMPONENTS = encode_components(np.zeros(LABEL_SHAPE, np.uint16))
+
+_COMPONENTS_BYTES, _COMPONENTS_HEADER = len(_EMPTY_COMPONENTS), _EMPTY_COMPONENTS[:_LABEL_START]
 
 
 def decode_image(data: Any) -> NDArray[np.int16]:
@@ -125,21 +148,67 @@ def decode_label(data: Any) -> NDArray[np.uint8]:
         rows = values[_LABEL_START:_LABEL_END].reshape(PATCH_SIZE, PATCH_SIZE + 1)
         if rows[:, 0].tobytes() == _LABEL_FILTERS:
             return rows[:, 1:]
+    label = _decode_png("label", values)
+    if label.shape != LABEL_SHAPE or label.dtype != np.uint8:
+        raise DatasetError(f"label: found {label.dtype} {label.shape}; expected uint8 {LABEL_SHAPE}.")
+    return label
+
+
+def decode_components(data: Any) -> NDArray[np.uint16]:
+    """Decode a `components` cell, uint16 (160, 160): bit i for class i of `COMPONENT_CLASSES`.
+
+    Args:
+        data: The bytes of a PNG, or anything with a buffer.
+
+    Raises:
+        DatasetError: The cell is not a picture of one channel of 16 bits and 160 x 160 pixels.
+    """
+    values = np.frombuffer(data, dtype=np.uint8)
+    if values.size == _COMPONENTS_BYTES and values[:_LABEL_START].tobytes() == _COMPONENTS_HEADER:
+        rows = values[_LABEL_START : _COMPONENTS_BYTES - _PNG_END].reshape(PATCH_SIZE, 2 * PATCH_SIZE + 1)
+        if rows[:, 0].tobytes() == _LABEL_FILTERS:
+            return np.ascontiguousarray(rows[:, 1:]).view(">u2").astype(np.uint16)
+    bits = _decode_png("components", values)
+    if bits.shape != LABEL_SHAPE or bits.dtype.kind not in "iu" or bits.dtype.itemsize < 2:
+        raise DatasetError(f"components: found {bits.dtype} {bits.shape}; expected uint16 {LABEL_SHAPE}.")
+    return bits.astype(np.uint16)
+
+
+def decode_radar(data: Any) -> NDArray[np.int16]:
+    """Decode a `radar` cell as a read-only view, int16 (2, 160, 160): VV and VH in dB x 100.
+
+    Args:
+        data: The bytes of the cell, or anything with a buffer; None where the year has no backscatter.
+
+    Returns:
+        `NO_BACKSCATTER` where there is none, everywhere for None.
+
+    Raises:
+        DatasetError: The cell has another size.
+    """
+    if data is None:
+        return np.full(RADAR_SHAPE, NO_BACKSCATTER, np.int16)
+    values = np.frombuffer(data, dtype=np.uint8)
+    if values.size != _RADAR_BYTES:
+        raise DatasetError(
+            f"radar: found a cell of {values.size} bytes; expected {_RADAR_BYTES} (int16 {RADAR_SHAPE})."
+        )
+    return values.view("<i2").reshape(RADAR_SHAPE)
+
+
+def _decode_png(column: str, values: NDArray[np.uint8]) -> NDArray[Any]:
     try:
         # The format is named: Pillow would hand PostScript to another program.
         with Image.open(io.BytesIO(values.tobytes()), formats=["PNG"]) as picture:
             if picture.size != LABEL_SHAPE[::-1]:  # before any of it is decoded
                 raise DatasetError(
-                    f"label: found {picture.height} x {picture.width} pixels; expected {LABEL_SHAPE}."
+                    f"{column}: found {picture.height} x {picture.width} pixels; expected {LABEL_SHAPE}."
                 )
-            label = np.asarray(picture)
+            return np.asarray(picture)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's for damaged files
         raise DatasetError(
-            f"label: found a cell of {values.size} bytes that is not a picture; expected a PNG."
+            f"{column}: found a cell of {values.size} bytes that is not a picture; expected a PNG."
         ) from error
-    if label.shape != LABEL_SHAPE or label.dtype != np.uint8:
-        raise DatasetError(f"label: found {label.dtype} {label.shape}; expected uint8 {LABEL_SHAPE}.")
-    return label
 
 
 class LazyColumn(Sequence[Any]):

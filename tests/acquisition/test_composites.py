@@ -9,7 +9,6 @@ from scipy.ndimage import binary_dilation
 
 from euromine.acquisition import composites
 from euromine.acquisition.composites import (
-    NO_BACKSCATTER,
     classes_without_scl,
     fill_from_clearest,
     mean_power,
@@ -19,6 +18,7 @@ from euromine.acquisition.composites import (
     usable_mask,
     with_offset,
 )
+from euromine.dataset_script.archive_bands import NO_BACKSCATTER
 
 
 @pytest.mark.parametrize("scenes", range(1, 14))

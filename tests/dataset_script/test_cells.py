@@ -2,11 +2,21 @@
 
 import io
 
+import datasets
 import numpy as np
 import pytest
 from PIL import Image
 
-from euromine.dataset_script.cells import decode_image, decode_label, encode_label, encode_quicklook
+from euromine.dataset_script.archive_bands import NO_BACKSCATTER
+from euromine.dataset_script.cells import (
+    decode_components,
+    decode_image,
+    decode_label,
+    decode_radar,
+    encode_components,
+    encode_label,
+    encode_quicklook,
+)
 from euromine.support.errors import DatasetError
 
 # As in the published archive, labels have no georeferencing.
@@ -63,3 +73,30 @@ def test_a_picture_of_another_size_is_refused_before_it_is_decoded() -> None:
     Image.new("L", (6000, 6000)).save(data, "PNG")
     with pytest.raises(DatasetError, match=r"^label: found 6000 x 6000 pixels; expected \(160, 160\)\.$"):
         decode_label(data.getvalue())
+
+
+def test_component_cells_are_exact_in_any_reader_of_png():
+    bits = np.random.default_rng(0).integers(0, 1 << 16, (160, 160)).astype(np.uint16)
+    cell = encode_components(bits)
+    np.testing.assert_array_equal(decode_components(cell), bits)
+    picture = datasets.Image().decode_example({"bytes": cell, "path": None})
+    assert picture.mode == "I;16"
+    np.testing.assert_array_equal(np.asarray(picture), bits)
+    compressed = io.BytesIO()
+    picture.save(compressed, "PNG")
+    np.testing.assert_array_equal(decode_components(compressed.getvalue()), bits)
+
+
+@pytest.mark.parametrize("cell", [b"", b"no picture", encode_label(np.zeros((160, 160), np.uint8))])
+def test_cells_that_hold_no_components_are_refused(cell):
+    with pytest.raises(DatasetError, match="components: found"):
+        decode_components(cell)
+
+
+def test_radar_cells_are_views_and_a_missing_one_has_no_backscatter():
+    radar = np.random.default_rng(0).integers(-3000, 0, (2, 160, 160)).astype("<i2")
+    np.testing.assert_array_equal(decode_radar(radar.tobytes()), radar)
+    assert (decode_radar(None) == NO_BACKSCATTER).all()
+    assert decode_radar(None).shape == (2, 160, 160)
+    with pytest.raises(DatasetError, match="radar: found a cell of 3 bytes; expected 102400"):
+        decode_radar(b"123")
