@@ -32,6 +32,7 @@ from transformers import (
 from euromine.modeling import (
     CHANGE_DETECTION,
     SEGMENTATION,
+    SERIES,
     AutoModelForChangeDetection,
     AutoModelForSeries,
     EuroMineImageProcessor,
@@ -50,10 +51,15 @@ _REDIRECTIONS = {
     "adapter_config.json": "an adapter, which needs another model",
     "processor_config.json": "settings that outrank preprocessor_config.json",
 }
-_DOES = {SEGMENTATION: "maps footprints", CHANGE_DETECTION: "finds changes between two years"}
+_DOES = {
+    SEGMENTATION: "maps footprints",
+    CHANGE_DETECTION: "finds changes between two years",
+    SERIES: "maps all years of a place at once",
+}
 _AUTO_CLASSES: dict[str, Any] = {
     SEGMENTATION: AutoModelForSemanticSegmentation,
     CHANGE_DETECTION: AutoModelForChangeDetection,
+    SERIES: AutoModelForSeries,
 }
 
 
@@ -68,7 +74,7 @@ class LoadedModel:
 
     Attributes:
         source: The folder or Hub repository that it was loaded from.
-        task: "segmentation" or "change-detection".
+        task: "segmentation", "change-detection" or "series".
         model: In evaluation mode.
         image_processor: Saved with the model.
     """
@@ -88,7 +94,8 @@ def load_model(
 
     Args:
         source: A folder, or a repository on the Hub.
-        task: "segmentation" or "change-detection" to refuse the other.
+        task: "segmentation", "change-detection" or "series" to refuse others. Networks for series map
+            footprints, too, so "segmentation" takes them.
         device: The device to use; None for a GPU if there is one.
 
     Raises:
@@ -102,7 +109,7 @@ def load_model(
     place = _usable_device(device)
     config = _load_config(name)
     found = _task_of(name, config)
-    if task is not None and task != found:
+    if task is not None and task != found and (task, found) != (SEGMENTATION, SERIES):
         raise ModelError(
             f"{name}: found a {config.model_type}, which {_DOES[found]}; expected a model that {_DOES[task]}."
         )
@@ -299,11 +306,6 @@ def _task_of(name: str, config: PreTrainedConfig) -> str:
     for task, auto_class in _AUTO_CLASSES.items():
         if type(config) in _models_of(auto_class):
             return task
-    if type(config) in _models_of(AutoModelForSeries):
-        raise ModelError(
-            f"{name}: found a {config.model_type}, which maps whole series; expected a footprint mapper or a "
-            "change detector. Scenes are not mapped by networks for series yet."
-        )
     raise ModelError(
         f"{name}: found a {config.model_type}, which neither maps footprints nor finds changes; "
         f"expected {_CHECKPOINT}."

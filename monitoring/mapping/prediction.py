@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from euromine.modeling import EuroMineImageProcessor
+from euromine.modeling.series_model import SeriesModel
 from euromine.monitoring.scenes.alignment import ReadsWindows
 from euromine.support.errors import ModelError
 from euromine.support.workers import prefetch
@@ -33,7 +35,7 @@ def mine_probability(model: PreTrainedModel, pixel_values: Tensor) -> Tensor:
     """The probability of a mine in each pixel of a batch of windows.
 
     Args:
-        model: A footprint mapper.
+        model: A footprint mapper, or a network for series, to which each window is a series of one year.
         pixel_values: (batch, channels, height, width), on the model's device.
 
     Returns:
@@ -44,7 +46,10 @@ def mine_probability(model: PreTrainedModel, pixel_values: Tensor) -> Tensor:
         ModelError: The model has no mine class.
     """
     mine = _mine_class(model)
-    logits = model(pixel_values=pixel_values.to(model.dtype)).logits.float()
+    pixel_values = pixel_values.to(model.dtype)
+    if isinstance(model, SeriesModel):
+        return model(pixel_values=pixel_values.unsqueeze(1)).logits[:, 0].softmax(1)[:, 1]
+    logits = model(pixel_values=pixel_values).logits.float()
     height, width = pixel_values.shape[-2:]
     if logits.shape[1] == 2:
         # The sigmoid of the difference is the softmax of two classes, at half the work.
@@ -90,9 +95,9 @@ def predict_probability(
         batch_size = _GPU_BATCH if is_on_gpu else 1
     scene.cache_rows(tiling.rows.size)
     blender = Blender(tiling)
-    batches = prefetch(_batches(scene, image_processor, tiling, batch_size, pinned=is_on_gpu), 1)
+    batches = prefetch(window_batches(scene, image_processor, tiling, batch_size, pinned=is_on_gpu), 1)
     with closing(batches):
-        for batch, probability in _probabilities(model, batches):
+        for batch, probability in window_answers(partial(mine_probability, model), batches, model.device):
             slots = iter(probability)
             skipped = np.zeros((tiling.rows.size, tiling.columns.size), np.float32)
             for (row, column), valid in zip(batch.places, batch.valid, strict=True):
@@ -111,7 +116,7 @@ def predict_probability(
 
 
 @dataclass(frozen=True)
-class _Batch:
+class WindowBatch:
     """Windows for one call of the model.
 
     Attributes:
@@ -125,13 +130,13 @@ class _Batch:
     pixel_values: Tensor
 
 
-def _batches(
+def window_batches(
     scene: ReadsWindows,
     image_processor: EuroMineImageProcessor,
     tiling: Tiling,
     batch_size: int,
     pinned: bool,
-) -> Iterator[_Batch]:
+) -> Iterator[WindowBatch]:
     """Normalised windows of a scene in batches with `batch_size` windows that have data."""
     bands = tuple(image_processor.bands)
     size = (len(bands), tiling.rows.size, tiling.columns.size)
@@ -139,12 +144,12 @@ def _batches(
     masks: list[NDArray[np.bool_] | None] = []
     images: list[NDArray[np.float32]] = []
 
-    def batch() -> _Batch:
+    def batch() -> WindowBatch:
         if not images:
-            return _Batch(places, masks, torch.empty(0, *size))
+            return WindowBatch(places, masks, torch.empty(0, *size))
         stacked = images[0][None] if len(images) == 1 else np.stack(images)
         pixel_values = image_processor.preprocess(stacked, bands=bands, return_tensors="pt").pixel_values
-        return _Batch(places, masks, pixel_values.pin_memory() if pinned else pixel_values)
+        return WindowBatch(places, masks, pixel_values.pin_memory() if pinned else pixel_values)
 
     for row, column in tiling:
         image, valid = cut_window(scene, bands, tiling.rows.inside(row), tiling.columns.inside(column))
@@ -211,16 +216,16 @@ class _Arriving:
         return self.values.numpy()
 
 
-def _probabilities(
-    model: PreTrainedModel, batches: Iterable[_Batch]
-) -> Iterator[tuple[_Batch, NDArray[np.float32]]]:
-    """Each batch with its probabilities (windows with data, height, width) float32.
+def window_answers(
+    network: Callable[[Tensor], Tensor], batches: Iterable[WindowBatch], device: torch.device
+) -> Iterator[tuple[WindowBatch, NDArray[np.float32]]]:
+    """Each batch with a network's maps of it, (windows with data, ..., height, width) float32.
 
     On a GPU, a batch is started before the result of the one before it is awaited.
     """
-    waiting: tuple[_Batch, _Arriving] | None = None
+    waiting: tuple[WindowBatch, _Arriving] | None = None
     for batch in batches:
-        arriving = _start(model, batch.pixel_values)
+        arriving = _start(network, batch.pixel_values, device)
         if waiting:
             yield waiting[0], waiting[1].array()
         # Without its pixel values, which would take memory while the batch waits.
@@ -229,15 +234,15 @@ def _probabilities(
         yield waiting[0], waiting[1].array()
 
 
-def _start(model: PreTrainedModel, pixel_values: Tensor) -> _Arriving:
-    """Run the model on a batch and start copying its probabilities to the CPU."""
+def _start(network: Callable[[Tensor], Tensor], pixel_values: Tensor, device: torch.device) -> _Arriving:
+    """Run the network on a batch and start copying its maps to the CPU."""
     if not len(pixel_values):
         return _Arriving(pixel_values[:, 0])
-    probability = mine_probability(model, pixel_values.to(model.device, non_blocking=True))
-    if probability.device.type != "cuda":
-        return _Arriving(probability.cpu())
-    values = torch.empty(probability.shape, dtype=probability.dtype, pin_memory=True)
-    values.copy_(probability, non_blocking=True)
+    maps = network(pixel_values.to(device, non_blocking=True))
+    if maps.device.type != "cuda":
+        return _Arriving(maps.cpu())
+    values = torch.empty(maps.shape, dtype=maps.dtype, pin_memory=True)
+    values.copy_(maps, non_blocking=True)
     event = torch.cuda.Event()
     event.record()
     return _Arriving(values, event)

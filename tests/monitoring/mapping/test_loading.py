@@ -267,3 +267,13 @@ def test_a_source_that_is_no_name_is_refused(source: object) -> None:
         ModelError, match=r"^model: found .*; expected a folder or a repository on the Hub\.$"
     ):
         load_model(source)
+
+
+def test_a_network_for_series_is_loaded_as_a_footprint_mapper_too(altered: Callable[..., Path]) -> None:
+    folder = altered("utae")
+    assert load_model(folder, device="cpu").task == "series"
+    assert load_model(folder, task="segmentation", device="cpu").task == "series"
+    with pytest.raises(
+        ModelError, match="found a euromine_utae, which maps all years of a place at once; expected a model "
+    ):
+        load_model(folder, task="change-detection")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 from torch.nn import functional as F
 
-from euromine.modeling import BANDS, EuroMineImageProcessor
+from euromine.modeling import BANDS, EuroMineImageProcessor, create_model
 from euromine.monitoring.mapping.prediction import (
     mine_probability,
     predict_probability,
@@ -125,6 +125,17 @@ def test_probabilities_are_those_of_the_image_processor(network: Any) -> None:
         model(pixel_values=pixel_values), [(64, 96)], probabilities=True
     )[0][1]
     torch.testing.assert_close(mine_probability(model, pixel_values)[0], expected, atol=1e-6, rtol=0)
+
+
+def test_a_network_for_series_maps_each_image_as_a_single_year() -> None:
+    torch.manual_seed(0)
+    model = create_model(
+        "utae", encoder_widths=(8, 16), decoder_widths=(8, 16), model_width=16, num_heads=4
+    ).eval()
+    pixel_values = torch.randn(2, 10, 32, 48, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = [model(pixel_values=each[None, None]).logits[0, 0, 1].exp() for each in pixel_values]
+    torch.testing.assert_close(mine_probability(model, pixel_values), torch.stack(expected))
 
 
 def test_the_class_of_mines_is_found_by_its_name(network: Any) -> None:
