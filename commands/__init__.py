@@ -19,6 +19,7 @@ from . import (
     build,
     calibrate,
     demo,
+    indices,
     link,
     predict,
     publish,
@@ -30,7 +31,19 @@ from . import (
 from .map import map_place
 
 # Commands that keep finished parts and resume when they are run again.
-_RESUMABLE = ("acquire", "build", "demo", "link", "map", "predict", "publish", "series", "simulate", "unlink")
+_RESUMABLE = (
+    "acquire",
+    "build",
+    "demo",
+    "indices",
+    "link",
+    "map",
+    "predict",
+    "publish",
+    "series",
+    "simulate",
+    "unlink",
+)
 
 
 class _Commands(typer.core.TyperGroup):
@@ -58,6 +71,7 @@ app.add_typer(annotate.app, name="annotate")
 app.command("build")(build.build)
 app.command("calibrate")(calibrate.calibrate)
 app.command("demo")(demo.demo)
+app.command("indices")(indices.indices)
 app.command("link")(link.link)
 app.command("map")(map_place)
 app.command("predict")(predict.predict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -21,13 +22,15 @@ from numpy.typing import DTypeLike, NDArray
 from rasterio.windows import Window
 
 from euromine.monitoring.scenes.grids import Grid
-from euromine.support.errors import DataError
+from euromine.support.errors import ArgumentError, DataError
 from euromine.support.files import full_disk_error, torn_file_error
 from euromine.support.rasters import gdal, gdal_cache, gdal_environment, gdal_errors, open_raster
 from euromine.support.workers import usable_cores
 
 from .band_statistics import BandStatistics
 from .map_styles import MapStyle
+
+logger = logging.getLogger(__name__)
 
 BLOCK = 512
 """Side of a tile in pixels."""
@@ -272,6 +275,25 @@ def is_whole(path: str | os.PathLike[str]) -> bool:
             return written in (None, f"{_checksum(dataset):08x}")
     except unreadable:
         return False
+
+
+def is_mapped(path: Path, record: Mapping[str, Any]) -> bool:
+    """Whether a whole map with the same record exists.
+
+    Raises:
+        ArgumentError: Something else is in its place.
+    """
+    if is_foreign(path):
+        raise ArgumentError(
+            f"{path}: found something that euromine did not write; expected a map, or nothing yet. Move it "
+            "elsewhere, or choose another folder with --out."
+        )
+    if not path.exists() or read_map_record(path) != record:
+        return False
+    if not is_whole(path):
+        logger.warning("%s is damaged, so it is mapped again.", path)
+        return False
+    return True
 
 
 def remove_work_folders(folder: Path) -> None:

@@ -16,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 from euromine.modeling import SEGMENTATION
-from euromine.monitoring.scenes.locations import locate
+from euromine.monitoring.scenes.locations import distinct_scenes, locate
 from euromine.monitoring.scenes.scene_options import SceneOptions
 from euromine.support.errors import ArgumentError, EuroMineError, one_line
 from euromine.support.locks import lock_folder
@@ -91,7 +91,7 @@ def predict_scenes(
         MissingExtraError: `dask` is given and Dask is not installed.
         OSError: The folder cannot be written to, or the Hub or the scheduler cannot be reached.
     """
-    scenes = _distinct(paths)
+    scenes = distinct_scenes(paths)
     check_map_settings(threshold, window, overlap)
     folder = Path(out_dir).absolute()
     source = str(Path(model).absolute()) if Path(model).is_dir() else os.fspath(model)
@@ -212,27 +212,6 @@ def _logged(outcome: Outcome) -> Outcome:
 @lru_cache(maxsize=1)
 def _load(source: str) -> LoadedModel:
     return load_model(source, task=SEGMENTATION)
-
-
-def _distinct(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
-    """The absolute paths of the scenes, without repetitions.
-
-    Raises:
-        ArgumentError: There is none, or the maps of two would have one name.
-    """
-    scenes = list(dict.fromkeys(locate(path).absolute for path in paths))
-    if not scenes:
-        raise ArgumentError("scenes: found none; expected at least one image.")
-    named: dict[str, str] = {}
-    for scene in scenes:
-        other = named.setdefault(locate(scene).stem, scene)
-        if other != scene:
-            raise ArgumentError(
-                f"scenes: found {locate(other).shown} and {locate(scene).shown}, whose "
-                "maps would have one name; expected scenes with different names. "
-                "Map each of them to a folder of its own with --out."
-            )
-    return scenes
 
 
 def _size(task: _Task) -> int:

@@ -27,7 +27,7 @@ from euromine.monitoring.scenes.scene_options import SceneOptions
 from euromine.support.errors import ArgumentError, SceneError
 from euromine.support.workers import prefetch
 
-from .geotiffs import CogWriter, is_foreign, is_whole, map_record, read_map_record
+from .geotiffs import CogWriter, is_mapped, map_record
 from .loading import model_digest
 from .map_styles import FOOTPRINT, PROBABILITY, write_style
 from .map_values import NODATA
@@ -100,7 +100,7 @@ def predict_scene(
         }
         record = json.loads(json.dumps(record))  # turns tuples into lists, as in a record that is read back
         wanted = [footprint_path, *([probability_path] if probability else [])]
-        if all(_is_mapped(each, record) for each in wanted):
+        if all(is_mapped(each, record) for each in wanted):
             logger.info("%s: mapped already, in %s", path, footprint_path)
             _write_styles(footprint_path, probability_path if probability else None)
             return footprint_path
@@ -128,25 +128,6 @@ def output_paths(path: str | os.PathLike[str], out_dir: str | os.PathLike[str]) 
     """The paths of a scene's footprint and probability maps."""
     stem = locate(path).stem
     return Path(out_dir) / f"{stem}_footprint.tif", Path(out_dir) / f"{stem}_probability.tif"
-
-
-def _is_mapped(path: Path, record: Mapping[str, Any]) -> bool:
-    """Whether a whole map with the same record exists.
-
-    Raises:
-        ArgumentError: Something else is in its place.
-    """
-    if is_foreign(path):
-        raise ArgumentError(
-            f"{path}: found something that euromine did not write; expected a map, or nothing yet. Move it "
-            "elsewhere, or choose another folder with --out."
-        )
-    if not path.exists() or read_map_record(path) != record:
-        return False
-    if not is_whole(path):
-        logger.warning("%s is damaged, so it is mapped again.", path)
-        return False
-    return True
 
 
 def check_map_settings(threshold: float, window: int, overlap: int) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from euromine.support.errors import SceneError
+from euromine.support.errors import ArgumentError, SceneError
 
 _SCHEMES = ("http", "https")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -73,6 +74,27 @@ def locate(scene: str | os.PathLike[str]) -> Location:
     if not name or "/" in name or "\0" in name:
         raise SceneError(f"{_without_secrets(text)}: found no file name; expected the address of a GeoTIFF.")
     return Location(text, _without_secrets(text), name, None)
+
+
+def distinct_scenes(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """The absolute paths of the scenes, without repetitions.
+
+    Raises:
+        ArgumentError: There is none, or the maps of two would have one name.
+    """
+    scenes = list(dict.fromkeys(locate(path).absolute for path in paths))
+    if not scenes:
+        raise ArgumentError("scenes: found none; expected at least one image.")
+    named: dict[str, str] = {}
+    for scene in scenes:
+        other = named.setdefault(locate(scene).stem, scene)
+        if other != scene:
+            raise ArgumentError(
+                f"scenes: found {locate(other).shown} and {locate(scene).shown}, whose "
+                "maps would have one name; expected scenes with different names. "
+                "Map each of them to a folder of its own with --out."
+            )
+    return scenes
 
 
 def is_address(scene: str | os.PathLike[str]) -> bool:
