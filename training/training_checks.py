@@ -1,6 +1,7 @@
 """Refuse, before anything is read, TrainingArguments that these scripts neither train nor score with."""
 
 import math
+from copy import copy
 from typing import Any, cast
 
 import torch
@@ -125,9 +126,22 @@ def _check_compilation(training: TrainingArguments) -> None:
 
 
 def _check_optimizer(training: TrainingArguments) -> None:
-    """Refuse an optimiser whose library is missing."""
+    """Refuse an optimiser whose library is missing, and arguments that it does not take."""
     try:
-        Trainer.get_optimizer_cls_and_kwargs(training, cast("Any", torch.nn.Linear(1, 1)))
+        settings = _optimizer_settings(training)
+        given = training.optim_args.split(",") if training.optim_args else []
+        for place, part in enumerate(given):
+            others = copy(training)
+            others.optim_args = ",".join(given[:place] + given[place + 1 :])
+            # transformers passes over names that an optimiser does not know.
+            if _optimizer_settings(others) == settings:
+                raise ArgumentError(
+                    f"--optim_args: found {part.strip()!r}, which has no effect with --optim "
+                    f"{getattr(training.optim, 'value', training.optim)}; expected arguments that it takes. "
+                    "Those of AdamW are --weight_decay, --adam_beta1, --adam_beta2 and --adam_epsilon."
+                )
+    except ArgumentError:
+        raise
     except ImportError as error:
         raise ArgumentError(
             f"--optim: found {getattr(training.optim, 'value', training.optim)}, whose library is missing "
@@ -136,6 +150,12 @@ def _check_optimizer(training: TrainingArguments) -> None:
     except ValueError:
         # From optimisers that look for layers by name, which this network has not.
         return
+
+
+def _optimizer_settings(training: TrainingArguments) -> tuple[Any, dict[str, Any]]:
+    """The optimiser's class and arguments."""
+    kind, settings = Trainer.get_optimizer_cls_and_kwargs(training, cast("Any", torch.nn.Linear(1, 1)))
+    return kind, settings
 
 
 def _check_schedule(training: TrainingArguments) -> None:

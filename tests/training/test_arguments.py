@@ -332,6 +332,7 @@ def test_help_shows_the_defaults(capsys):
     [
         ("adam_beta1", "2", "expected a number of at least 0 and below 1"),
         ("optim_args", "foo", "expected name=value"),
+        ("optim_args", "foo=1", "found 'foo=1', which has no effect with --optim adamw_torch"),
         ("report_to", "foo", "foo is not supported, only "),
         ("deepspeed", "x", "found 'x', but no library deepspeed; expected it to be installed"),
         ("torch_compile_backend", "foo", "expected one of .*inductor"),
@@ -347,6 +348,16 @@ def test_help_shows_the_defaults(capsys):
 def test_what_only_a_library_would_refuse_is_refused_first(option, value, expected):
     with pytest.raises(ArgumentError, match=rf"^--{option}: .*{expected}"):
         parse_arguments(SegmentationArguments, [*SEGMENT, f"--{option}", value])
+
+
+def test_an_argument_that_the_optimiser_takes_is_accepted():
+    given = ["--optim", "sgd", "--optim_args", "momentum=0.9, nesterov=true"]
+    _, training = parse_arguments(SegmentationArguments, [*SEGMENT, *given])
+    assert training.optim_args == "momentum=0.9, nesterov=true"
+    with pytest.raises(ArgumentError, match="found 'beta=1', which has no effect with --optim sgd"):
+        parse_arguments(
+            SegmentationArguments, [*SEGMENT, "--optim", "sgd", "--optim_args", "momentum=0.9,beta=1"]
+        )
 
 
 def test_a_field_of_a_json_option_that_is_unknown_is_told_in_a_sentence():
