@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from euromine.dataset_script.archive import Archive
 from euromine.dataset_script.archive_writing import COMPONENTS_FOLDER, write_components, write_label
-from euromine.dataset_script.site_scene import Site, counted
+from euromine.dataset_script.site_scene import Site
 from euromine.support.errors import AnnotationError, ArchiveError, ArgumentError
 from euromine.support.ground_areas import HECTARE, pixel_areas
 from euromine.support.locks import lock_folder
+from euromine.support.wording import counted
 
 from .annotated_shapes import Annotations, Layer, Picture
 from .label_classes import LabelClasses, is_background, is_ignored, read_label_classes
@@ -24,8 +26,10 @@ from .label_painting import (
     LARGEST_BIT_VALUE,
     MINE,
     Overlap,
+    ShapeKey,
     YearLabels,
     class_mask,
+    key_of,
     paint_year,
     parse_overlap,
 )
@@ -196,6 +200,9 @@ class _Import:
     overlap: Overlap | None
     empty: bool
     replace: bool
+    # A shape may touch several sites, and is left out only if it covers no pixel of any.
+    painted: Counter[ShapeKey] = field(default_factory=Counter)
+    left_out: dict[ShapeKey, str] = field(default_factory=dict)
 
     def run(self, tasks: TaskRecord | None) -> ImportReport:
         annotations = self.annotations
@@ -203,17 +210,19 @@ class _Import:
             self.classes.check(self._labels())
         grids = _Grids(self.sites)
         if annotations.layers:
-            placed = place_layers(annotations, grids, self.rule)
+            placed = place_layers(annotations, grids, self.rule, chosen_alone=bool(self.others))
         else:
             placed = place_pictures(annotations, self.sites, grids, tasks, self.rule, self.others)
         wanted = self._wanted(placed)
         if not wanted:
+            self._count_left_out()
             raise self._nothing()
         self._check_existing(wanted)
         self._note_kept_labels(wanted)
         with lock_folder(self.root), ExitStack() as files:
             found = (self._write(site, year, placed, grids[site], files) for site, year in sorted(wanted))
             years = tuple(each for each in found if each is not None)
+            self._count_left_out()
             if not years:
                 raise self._nothing()
         mines = {label for label in self._labels() if not (is_ignored(label) or is_background(label))}
@@ -238,7 +247,8 @@ class _Import:
         imageless: dict[str, list[int]] = {}
         for (site, year), drawings in placed.drawings.items():
             if year not in self.sites[site].image_paths:
-                self.annotations.lost["shapes of years without an image"] += shapes_of(drawings)
+                keys = [key_of(drawing, shape) for drawing in drawings for shape in drawing.shapes]
+                self.left_out.update(dict.fromkeys(keys, "shapes of years without an image"))
                 imageless.setdefault(site, []).append(year)
             elif not shapes_of(drawings) and not self.empty:
                 empty.append(f"{site} {year}")
@@ -306,6 +316,7 @@ class _Import:
             self.annotations.notes.append(f"{site} {year} is left out: no shape covers a pixel of its image.")
             return None
         self._note_pictures(site, year, placed)
+        self._note_gaps(site, year, painted)
         place: dict[str, Any] = {"crs": grid.crs, "transform": grid.transform}
         written = []
         label = self._label_path(site, year)
@@ -319,8 +330,30 @@ class _Import:
             written.append(path)
         return _imported(site, year, painted, grid, self.classes, tuple(written))
 
+    def _count_left_out(self) -> None:
+        """Count the shapes that cover no pixel of any site, and note those that lie on several."""
+        reasons = [reason for key, reason in self.left_out.items() if key not in self.painted]
+        self.annotations.lost.update(reasons)
+        if shared := sum(times > 1 for times in self.painted.values()):
+            self.annotations.notes.append(
+                f"{counted(shared, 'shape')} on several sites: each site counts its part of them."
+            )
+
+    def _note_gaps(self, site: str, year: int, painted: YearLabels) -> None:
+        """Ignore ground without data in the image, and note it."""
+        with self.sites[site].open() as scene:
+            gaps = scene.read_gaps(year)
+        if gaps.any():
+            drawn = painted.ignore(gaps)
+            words = f", even where mines were drawn ({counted(drawn, 'pixel')})" if drawn else ""
+            self.annotations.notes.append(
+                f"The image of {site} in {year} has no data on {gaps.mean():.1%} of the site: 255 in the "
+                f"label{words}."
+            )
+
     def _check_painted(self, site: str, year: int, painted: YearLabels) -> None:
-        self.annotations.lost.update(painted.lost)
+        self.painted.update(painted.painted)
+        self.left_out.update(painted.left_out)
         if painted.overlaps:
             (lower, upper), pixels = painted.overlaps.most_common(1)[0]
             raise AnnotationError(

@@ -30,6 +30,8 @@ LARGEST_BIT_VALUE = 15
 _FAR = 1e8
 
 Box = tuple[int, int, int, int]
+ShapeKey = tuple[str, int, str]
+"""A shape by its picture or layer, its place in the file, and its class: the same on all sites."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +62,25 @@ class YearLabels:
         components: (height, width) uint8 values of classes, 0 none and 255 ignored; or uint16 with a bit a
             class; None without classes.
         shapes: The number of shapes that cover a pixel.
-        lost: The number of shapes that cover none, by reason.
+        painted: These shapes.
+        left_out: The reason of each shape that covers none.
         overlaps: Pixels on which two classes lie, by their names.
     """
 
     label: NDArray[np.uint8]
     components: NDArray[Any] | None
     shapes: int = 0
-    lost: Counter[str] = field(default_factory=Counter)
+    painted: set[ShapeKey] = field(default_factory=set)
+    left_out: dict[ShapeKey, str] = field(default_factory=dict)
     overlaps: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def ignore(self, gaps: NDArray[np.bool_]) -> int:
+        """Ignore ground, bool (height, width), where the image has no data; return the pixels drawn on it."""
+        drawn = int(np.count_nonzero(self.label[gaps] == MINE))
+        self.label[gaps] = IGNORED
+        if self.components is not None:
+            self.components[gaps] = IGNORED_BIT if self.components.dtype == np.uint16 else IGNORED
+        return drawn
 
 
 def parse_overlap(text: str | None) -> Overlap | None:
@@ -126,14 +138,20 @@ def paint_year(
         for shape in sorted(drawing.shapes, key=lambda shape: (shape.z_order, shape.number)):
             found = shape_mask(shape.area, drawing)
             if isinstance(found, str):
-                painted.lost[found] += 1
+                painted.left_out[key_of(drawing, shape)] = found
                 continue
             rows, columns, mask = found
             painted.shapes += 1
+            painted.painted.add(key_of(drawing, shape))
             painted.label[rows, columns][mask] = _value(shape.label)
             if classes is not None:
                 _paint_component(painted, (rows, columns), mask, shape.label, classes, overlap)
     return painted
+
+
+def key_of(drawing: Drawing, shape: Shape) -> ShapeKey:
+    """The key of a shape of a drawing."""
+    return drawing.name, shape.number, shape.label
 
 
 def _value(label: str) -> int:

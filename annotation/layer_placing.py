@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from euromine.dataset_script.site_scene import counted
 from euromine.support.errors import AnnotationError
 from euromine.support.polygon_measures import polygon_parts
+from euromine.support.wording import counted
 
 from .annotated_shapes import Annotations, Layer, Shape
 from .label_classes import is_ignored
@@ -27,13 +27,20 @@ YEAR_ATTRIBUTE = "year"
 _STEP_METRES, _METRES_PER_DEGREE = 1000.0, 111_320.0
 
 
-def place_layers(annotations: Annotations, grids: Mapping[str, SiteGrid], rule: YearRule | None) -> Placed:
+def place_layers(
+    annotations: Annotations,
+    grids: Mapping[str, SiteGrid],
+    rule: YearRule | None,
+    *,
+    chosen_alone: bool = False,
+) -> Placed:
     """Find the sites and years of outlines.
 
     Args:
         annotations: Counts outlines outside of all sites, and those without a year.
         grids: The grid of each site.
         rule: Source of the years; None for the attribute "year", else the name of the layer or file.
+        chosen_alone: Whether `grids` are those of some sites of the archive.
 
     Returns:
         Drawings in pixels of the sites. Outlines to ignore lie on top of the others.
@@ -60,7 +67,8 @@ def place_layers(annotations: Annotations, grids: Mapping[str, SiteGrid], rule: 
         if dated and not used:
             _check_not_swapped(layer, [shape for shape, _ in dated], grids, annotations)
         if outside := len(dated) - len(used):
-            annotations.lost["shapes outside of all sites"] += outside
+            kind = "shapes outside of the chosen sites" if chosen_alone else "shapes outside of all sites"
+            annotations.lost[kind] += outside
     return placed
 
 

@@ -7,8 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from euromine.dataset_script.site_scene import Site, counted
+from euromine.dataset_script.site_scene import Site
 from euromine.support.errors import AnnotationError, ArgumentError
+from euromine.support.wording import counted
 
 from .annotated_shapes import Annotations, Picture, Shape
 from .label_painting import Drawing

@@ -6,7 +6,7 @@ import io
 import math
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from euromine.dataset_script.archive import Archive
 from euromine.dataset_script.archive_bands import BANDS
-from euromine.dataset_script.site_scene import Scene, Site
+from euromine.dataset_script.labelled_sites import sites_of_years
+from euromine.dataset_script.site_scene import Scene, Site, pixels_without_data
 from euromine.support.contrast import Limits, contrast_limits, stretched
 from euromine.support.errors import ArgumentError
 from euromine.support.files import explain_full_disk, write_bytes, write_json
@@ -74,6 +75,7 @@ def write_tasks(
     out: str | os.PathLike[str],
     *,
     sites: Sequence[str] = (),
+    years: Collection[int] | None = None,
     scale: int = 4,
     form: Form = "mask",
     classes: str | os.PathLike[str] | None = None,
@@ -90,6 +92,7 @@ def write_tasks(
         archive: The archive; its sites need no labels.
         out: A folder that is new or empty.
         sites: The sites to write; all by default.
+        years: The years to write; all by default.
         scale: Pixels of a picture to a pixel of its site, 1 to 16.
         form: Whether to start from masks or from polygons.
         classes: A file for `read_label_classes`, whose classes go into `labels.json`.
@@ -107,7 +110,7 @@ def write_tasks(
         raise ArgumentError(f"--scale: found {scale}; expected 1 to {_LARGEST_SCALE}.")
     form = parse_form(form)
     table = None if classes is None else read_label_classes(Path(classes))
-    chosen = chosen_sites(archive, sites)
+    chosen = sites_of_years(chosen_sites(archive, sites), years, archive.path)
     folder = Path(out)
     _check_free(folder)
     partial = folder.with_name(f".{folder.name}.partial")
@@ -192,25 +195,31 @@ class _Writer:
         ):
             bands = np.stack([image[BANDS.index(band)] for band in colours], axis=-1)
             low, high = (np.array([limits[band][end] for band in colours]) for end in (0, 1))
-            pixels = stretched(bands.astype(np.float32), (low, high))
+            shown = bands.astype(np.float32)
+            if year in scene.marked_years:
+                shown[pixels_without_data(image)] = np.nan  # grey, as black is water
+            pixels = stretched(shown, (low, high))
             _dim_margin(pixels, window, own)
             write_bytes(path, _png(pixels, self.scale))
 
 
 def _survey(scene: Scene, year: int) -> tuple[str, dict[str, Limits]]:
-    """The digest of an image, and the contrast of the bands that are shown."""
+    """The digest of an image, and the contrast of the bands that are shown, over its pixels with data."""
     bands = sorted({*NATURAL, *FALSE_COLOUR})
     step = max(1, math.isqrt(scene.height * scene.width // _SAMPLED_PIXELS))
     samples: list[NDArray[Any]] = []
 
     def sampled() -> Any:
         for strip in image_strips(scene, year):
-            samples.append(strip[[BANDS.index(band) for band in bands], ::step, ::step])
+            sample = strip[[BANDS.index(band) for band in bands], ::step, ::step].reshape(len(bands), -1)
+            if year in scene.marked_years:
+                sample = sample[:, ~pixels_without_data(strip)[::step, ::step].ravel()]
+            samples.append(sample)
             yield strip
 
     digest = image_digest(sampled())
-    values = np.concatenate([sample.reshape(len(bands), -1) for sample in samples], axis=1)
-    return digest, {band: contrast_limits(values[place]) for place, band in enumerate(bands)}
+    low, high = contrast_limits(np.concatenate(samples, axis=1).T)
+    return digest, {band: (low[place], high[place]) for place, band in enumerate(bands)}
 
 
 def tiles(height: int, width: int, side: int) -> dict[str, tuple[Box, Box]]:

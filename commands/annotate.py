@@ -11,6 +11,8 @@ import typer
 
 from euromine.support.errors import ArgumentError
 
+from .simulate import Years, parse_years
+
 if TYPE_CHECKING:
     from euromine.annotation.label_import import ImportReport
     from euromine.dataset_script.site_scene import Site
@@ -37,6 +39,7 @@ def write_tasks(
     archive: Annotated[Path, typer.Argument(help="An archive, such as `euromine acquire` makes.")],
     out: Annotated[Path, typer.Option(help="New folder for the pictures.")],
     site: Sites = None,
+    years: Years = None,
     model: Annotated[
         str | None,
         typer.Option(metavar="RUN", help="Start from the maps of this checkpoint: a folder, or on the Hub."),
@@ -59,7 +62,7 @@ def write_tasks(
     from euromine.annotation import task_pictures
     from euromine.annotation.prelabels import parse_form
     from euromine.dataset_script.archive import Archive
-    from euromine.dataset_script.site_scene import counted
+    from euromine.support.wording import counted
 
     if model is not None and from_labels:
         raise ArgumentError("--model: found --from-labels, too; expected one of them.")
@@ -74,6 +77,7 @@ def write_tasks(
             found,
             out,
             sites=site or (),
+            years=None if years is None else parse_years(years),
             scale=scale,
             form=parse_form(form),
             classes=classes,
@@ -181,7 +185,7 @@ def import_labels(
 
 
 def _print_report(report: ImportReport) -> None:
-    from euromine.dataset_script.site_scene import counted
+    from euromine.support.wording import counted
 
     width = max(4, *(len(each.site) for each in report.years))
     typer.echo(f"{report.format}, imported as labels:")

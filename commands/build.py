@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from .simulate import Years, parse_years
+
 
 def build(
     archive: Annotated[
@@ -17,6 +19,7 @@ def build(
             help='"corrected", "official", or a JSON file {"train": [...], "validation": [...], "test": []}.'
         ),
     ] = "corrected",
+    years: Years = None,
     skip_unlabelled: Annotated[
         bool,
         typer.Option(
@@ -48,6 +51,7 @@ def build(
         archive,
         out,
         splits=splits,
+        years=None if years is None else parse_years(years),
         skip_unlabelled=skip_unlabelled,
         level=level,
         workers=workers,

@@ -8,6 +8,11 @@ import typer
 
 from euromine.support.errors import ArgumentError
 
+Years = Annotated[
+    str | None,
+    typer.Option(metavar="2016-2024", help="Years to take, also as 2016,2018,2020-2022; by default all."),
+]
+
 
 def simulate(
     out: Annotated[Path, typer.Argument(help="Folder to write the archive to, or to complete.")],

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from euromine.support.errors import ArgumentError
 from euromine.support.files import atomic_file, torn_file_error
 from euromine.support.rasters import gdal, gdal_errors
+from euromine.support.wording import counted
 
 from .archive_bands import BANDS
 from .archive_listing import YEAR_NAME, is_ignored
 from .label_headers import IGNORED_BIT, IGNORED_TAG, MARKED, MINE
-from .site_scene import counted
 
 COMPONENTS_FOLDER = "components"
 """The folder of the classes of a site's ground, beside its `image` and `label`."""

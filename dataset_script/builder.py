@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import datasets
@@ -12,7 +12,7 @@ from datasets.builder import Key
 
 from .archive import Archive, archive_fingerprint
 from .dataset_card import CITATION, DESCRIPTION, HOMEPAGE, LICENSE
-from .labelled_sites import labelled_archive
+from .labelled_sites import archive_of_years, labelled_archive
 from .patch_rows import CONFIGS, FEATURES, annual_table, pair_rows, series_row
 from .patches import patch_grid
 from .scene_windows import read_images, read_labels
@@ -35,6 +35,7 @@ class EuroMine(datasets.ArrowBasedBuilder):
         config_name: `annual` (default), `series` or `pairs`.
         archive: The published archive, a folder or the zip.
         splits: `corrected`, `official` or a JSON file, as for `split_sites`.
+        years: The years to read; by default all.
         skip_unlabelled: Whether to leave out years and sites without labels, instead of refusing them.
         **arguments: `cache_dir`, `dataset_name` and other arguments of `datasets.DatasetBuilder`.
 
@@ -55,12 +56,16 @@ class EuroMine(datasets.ArrowBasedBuilder):
         *,
         archive: str | os.PathLike[str],
         splits: str | os.PathLike[str] = "corrected",
+        years: Collection[int] | None = None,
         skip_unlabelled: bool = False,
         **arguments: Any,
     ) -> None:
-        self._archive = labelled_archive(Archive(archive), skip_unlabelled=skip_unlabelled)
+        chosen = archive_of_years(Archive(archive), years)
+        self._archive = labelled_archive(chosen, skip_unlabelled=skip_unlabelled)
         self._sites = sites_of_splits(self._archive, splits)
-        arguments.setdefault("hash", archive_fingerprint(self._archive, self._sites))
+        fingerprint = archive_fingerprint(self._archive, self._sites)
+        # A zip has one state for all of its years.
+        arguments.setdefault("hash", "-".join([fingerprint, *map(str, sorted(set(years or ())))]))
         super().__init__(config_name=config_name, **arguments)
 
     def _info(self) -> datasets.DatasetInfo:

@@ -35,6 +35,11 @@ class ImageLayout:
     indexes: list[int] | None
     shifts: tuple[int, ...]
 
+    @property
+    def marks_gaps(self) -> bool:
+        """Whether pixels without data are marked, if there are any."""
+        return self.header.nodata is not None or self.header.has_mask
+
 
 def _offset(dataset: Any, path: str) -> float:
     """The offset by a STAC item beside the image or by its processing baseline; 0 without either."""
@@ -65,8 +70,9 @@ def image_layout(dataset: Any, path: str) -> ImageLayout:
     if not path.startswith("/vsizip/"):
         if mask_file(path).is_file():
             raise ArchiveError(
-                f"{mask_file(path)}: found a mask beside an image; expected data everywhere. Fill the pixels "
-                "without data and remove it, or leave the year out."
+                f"{mask_file(path)}: found a mask beside an image; expected a nodata value, or the mask in "
+                "the image's own file. Write one with `gdal_translate --config GDAL_TIFF_INTERNAL_MASK YES "
+                "IMAGE NEW`."
             )
         beside, _ = auxiliary_nodata(path)
         header = header if header.nodata is not None else replace(header, nodata=beside)

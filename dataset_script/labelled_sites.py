@@ -3,15 +3,59 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import logging
+from collections.abc import Collection, Mapping
+from pathlib import Path
 
-from euromine.support.errors import ArchiveError
+from euromine.support.errors import ArchiveError, ArgumentError
 
 from .archive import Archive
 from .site_scene import Site
 
+logger = logging.getLogger(__name__)
+
 # A message names this many sites before it only counts the others.
 _NAMED_SITES = 12
+
+
+def archive_of_years(archive: Archive, years: Collection[int] | None) -> Archive:
+    """The archive with only some years of its sites; without the sites that have none of them.
+
+    Args:
+        archive: The archive.
+        years: The years; None for all.
+
+    Raises:
+        ArgumentError: No site has an image of any of them.
+    """
+    chosen = copy.copy(archive)
+    chosen.sites = sites_of_years(archive.sites, years, archive.path)
+    return chosen
+
+
+def sites_of_years(sites: Mapping[str, Site], years: Collection[int] | None, source: Path) -> dict[str, Site]:
+    """Sites with only some of their years; without those that have none of them.
+
+    Args:
+        sites: By name.
+        years: The years; None for all.
+        source: Their archive, for messages.
+
+    Raises:
+        ArgumentError: No site has an image of any of them.
+    """
+    if years is None:
+        return dict(sites)
+    there = {year for site in sites.values() for year in site.years}
+    if not there.intersection(years):
+        raise ArgumentError(
+            f"--years: found {_listed(years) or 'none'}; expected some of {_listed(there)}, the years in "
+            f"{source}."
+        )
+    if missing := set(years) - there:
+        logger.warning("%s: no image of %s.", source, _listed(missing))
+    chosen = {name: site.of_years(years) for name, site in sites.items()}
+    return {name: site for name, site in chosen.items() if site.image_paths}
 
 
 def labelled_archive(archive: Archive, *, skip_unlabelled: bool = False) -> Archive:
@@ -42,6 +86,10 @@ def labelled_archive(archive: Archive, *, skip_unlabelled: bool = False) -> Arch
     labelled = copy.copy(archive)
     labelled.sites = sites
     return labelled
+
+
+def _listed(years: Collection[int]) -> str:
+    return ", ".join(map(str, sorted(set(years))))
 
 
 def unlabelled_years(archive: Archive) -> dict[str, tuple[int, ...]]:

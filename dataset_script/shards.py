@@ -6,9 +6,10 @@ import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL
@@ -24,7 +25,7 @@ from euromine.support.workers import in_processes, run_on_dask, usable_cores
 from .archive import Archive, files_state
 from .build_record import BUILD_FILE, BuildRecord, read_build_record, write_build_record
 from .dataset_assembly import assemble, check_unchanged, hash_of
-from .labelled_sites import labelled_archive, sites_and_years, unlabelled_years
+from .labelled_sites import archive_of_years, labelled_archive, sites_and_years, unlabelled_years
 from .level_summary import summarise_levels
 from .site_shards import SHARD_MARGIN, SiteRecord, SiteTask, build_site, finished_record
 from .splits import sites_of_splits
@@ -37,6 +38,9 @@ FORMAT = 2
 SHARD_BYTES = 500_000_000
 """A shard is at most this large."""
 
+# A message names this many years of sites before it only counts the others.
+_NAMED_YEARS = 12
+
 _FULL_DISK_ADVICE = "Make room and run the same command again to resume."
 
 
@@ -45,6 +49,7 @@ def build_dataset(
     out: str | os.PathLike[str],
     *,
     splits: str | os.PathLike[str] = "corrected",
+    years: Collection[int] | None = None,
     skip_unlabelled: bool = False,
     level: str | None = None,
     workers: int | None = None,
@@ -59,10 +64,14 @@ def build_dataset(
     twice. Splits without sites and configs without rows are absent. The dataset is written to a hidden folder
     beside `out` and renamed when complete; a stopped build resumes and ends in the same bytes.
 
+    Pixels that an image marks as without data are 0 in all bands and 255 in the label, belong to no
+    statistics, and are reported by site and year.
+
     Args:
         archive: The published archive, a folder or the zip.
         out: The folder to make: new, empty, or holding this very dataset already.
         splits: `corrected`, `official` or a JSON file, as for `split_sites`.
+        years: The years to build; by default all. Sites without any of them are left out.
         skip_unlabelled: Whether to leave out sites and years without labels, instead of refusing them.
         level: The processing level of the images, "l1c" or "l2a", where their headers do not give it.
         workers: Number of processes, by default one per core. A script that calls this with more than one
@@ -90,7 +99,7 @@ def build_dataset(
     if shard_bytes <= 2 * SHARD_MARGIN:
         raise ArgumentError(f"shard_bytes: found {shard_bytes}; expected more than {2 * SHARD_MARGIN}.")
     stated = None if level is None else parse_level(level)
-    found = Archive(Path(archive).absolute())
+    found = archive_of_years(Archive(Path(archive).absolute()), years)
     source = labelled_archive(found, skip_unlabelled=skip_unlabelled)
     unlabelled = unlabelled_years(found)
     if unlabelled:
@@ -98,7 +107,7 @@ def build_dataset(
     sites = sites_of_splits(source, splits)
     out = Path(out).resolve()
     record = replace(
-        _build_record(source, sites, shard_bytes),
+        _build_record(source, sites, shard_bytes, years),
         level=stated,
         level_source=None if stated is None else "option",
     )
@@ -114,15 +123,16 @@ def build_dataset(
             shutil.rmtree(work)
             logger.info("%s is built already.", out)
             return out
-        tasks = _tasks(source, sites, work, shard_bytes)
+        tasks = _tasks(source, sites, work, shard_bytes, years)
         records = _build_sites(tasks, workers=workers, dask=dask, progress=progress)
-        if [task.fingerprint for task in _tasks(source, sites, work, shard_bytes)] != [
+        if [task.fingerprint for task in _tasks(source, sites, work, shard_bytes, years)] != [
             task.fingerprint for task in tasks
         ]:
             raise ArchiveError(
                 f"{source.path}: found files that changed while they were read; expected an archive at rest. "
                 "Run the same command again."
             )
+        _warn_of_gaps(records)
         levels = summarise_levels(records.values(), stated)
         dataset = assemble(
             work, sites, records, simulated=source.simulated, levels=levels, unlabelled=unlabelled
@@ -133,7 +143,26 @@ def build_dataset(
     return out
 
 
-def _build_record(archive: Archive, sites: Mapping[str, Sequence[str]], shard_bytes: int) -> BuildRecord:
+def _warn_of_gaps(records: Mapping[str, SiteRecord]) -> None:
+    """Name the sites and years with pixels without data."""
+    shares = [
+        f"{name} {year} ({gaps / record.pixels:.1%})"
+        for name, record in sorted(records.items())
+        for year, gaps in zip(record.years, record.gap_pixels, strict=False)
+        if gaps
+    ]
+    if shares:
+        more = f" and {len(shares) - _NAMED_YEARS} more" if len(shares) > _NAMED_YEARS else ""
+        logger.warning(
+            "Images without data in parts, where labels are 255: %s%s. --years leaves years out.",
+            ", ".join(shares[:_NAMED_YEARS]),
+            more,
+        )
+
+
+def _build_record(
+    archive: Archive, sites: Mapping[str, Sequence[str]], shard_bytes: int, years: Collection[int] | None
+) -> BuildRecord:
     files = {
         site: [(name, size) for name, size, _ in files_state(archive, archive.sites[site])]
         for names in sites.values()
@@ -143,7 +172,7 @@ def _build_record(archive: Archive, sites: Mapping[str, Sequence[str]], shard_by
         simulated=archive.simulated,
         format=FORMAT,
         shard_bytes=shard_bytes,
-        files=hash_of(files),
+        files=hash_of(files if years is None else [files, sorted(set(years))]),
         splits={split: list(names) for split, names in sites.items()},
     )
 
@@ -175,13 +204,19 @@ def _is_built(archive: Archive, sites: Mapping[str, Sequence[str]], out: Path, r
 
 
 def _tasks(
-    archive: Archive, sites: Mapping[str, Sequence[str]], work: Path, shard_bytes: int
+    archive: Archive,
+    sites: Mapping[str, Sequence[str]],
+    work: Path,
+    shard_bytes: int,
+    years: Collection[int] | None,
 ) -> list[SiteTask]:
     """The sites of all splits, by name."""
     parts = work / "parts"
     parts.mkdir(exist_ok=True)
     # Shards also depend on the libraries that write them.
-    tools = (FORMAT, shard_bytes, pa.__version__, PIL.__version__, np.__version__)
+    tools: tuple[Any, ...] = (FORMAT, shard_bytes, pa.__version__, PIL.__version__, np.__version__)
+    if years is not None:  # a zip has one state for all of its years
+        tools = (*tools, sorted(set(years)))
     return [
         SiteTask(site, str(parts), shard_bytes, hash_of([files_state(archive, site), tools]))
         for site in sorted(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -14,24 +13,20 @@ from numpy.typing import NDArray
 
 from euromine.support.errors import ArchiveError
 from euromine.support.image_headers import valid_pixels
-from euromine.support.placements import check_placement
 from euromine.support.processing_levels import Level
-from euromine.support.rasters import check_blocks, crs_name, open_raster, read_mask, read_raster, shown
+from euromine.support.rasters import crs_name, open_raster, read_mask, read_raster, shown
 
-from .archive_bands import BANDS
 from .image_layouts import image_layout
 from .label_headers import IGNORED_TAG, MARKED, MINE, check_marked
+from .scene_headers import check_image, check_label, check_same_place
 
 Transform = tuple[float, float, float, float, float, float]
 
 _LABEL_VALUES = (0, MINE, MARKED)
 _LEAST_DN, _LARGEST_DN = int(np.iinfo(np.int16).min), int(np.iinfo(np.int16).max)
-_LARGEST_SCENE = 2**31
-
-# Years may differ by the rounding of their exporter, never by a visible part of a pixel.
-_LARGEST_SHIFT = 0.1
-
 _SCANNED_PIXELS = 2**22
+# Pixels of an image that are read at a time for its gaps; ten bands of int16 make 20 MB.
+_GAP_PIXELS = 2**20
 
 
 @dataclass(frozen=True)
@@ -70,11 +65,15 @@ class Site:
 
     def labelled(self) -> Site:
         """The site with only its labelled years."""
-        images, radar = (
-            {year: path for year, path in paths.items() if year in self.label_paths}
-            for paths in (self.image_paths, self.radar_paths)
+        return self.of_years(self.label_paths)
+
+    def of_years(self, years: Collection[int]) -> Site:
+        """The site with only some of its years."""
+        images, labels, radar = (
+            {year: path for year, path in paths.items() if year in years}
+            for paths in (self.image_paths, self.label_paths, self.radar_paths)
         )
-        return replace(self, image_paths=images, radar_paths=radar)
+        return replace(self, image_paths=images, label_paths=labels, radar_paths=radar)
 
     def open(self) -> Scene:
         """Open the site's files; use the scene in a `with` statement.
@@ -98,6 +97,8 @@ class Scene:
         years: The years it has, sorted.
         labelled_years: Those of them with a label.
         levels: The processing level of each year's image, "L1C" or "L2A"; None where its header gives none.
+        marked_years: The years whose image marks pixels without data, by a nodata value or a mask. They are 0
+            in all bands when read, as in Sentinel-2 products, and 255 in the label.
         height: Rows.
         width: Columns.
         crs: `EPSG:4326` where the coordinate system has a code, else its WKT.
@@ -110,6 +111,7 @@ class Scene:
     years: tuple[int, ...]
     labelled_years: tuple[int, ...]
     levels: dict[int, Level | None]
+    marked_years: frozenset[int]
     height: int
     width: int
     crs: str
@@ -140,6 +142,7 @@ class Scene:
             }
             self._files = files.pop_all()
         self.levels = {year: layout.header.level for year, layout in self._layouts.items()}
+        self.marked_years = frozenset(year for year, layout in self._layouts.items() if layout.marks_gaps)
         first = self._images[self.years[0]]
         self.height, self.width = first.height, first.width
         self.crs = crs_name(first.crs)
@@ -176,18 +179,18 @@ class Scene:
 
         Returns:
             `(10, height, width)` int16 DN (reflectance x 10000), bands in the order of `BANDS`, whatever
-            their order in the file. An offset in its header is added.
+            their order in the file. An offset in its header is added. Pixels that the header marks as without
+            data in any band are 0 in all.
 
         Raises:
             ValueError: The scene has no such year or window, or is closed.
-            ArchiveError: The file is damaged, has values that int16 cannot hold, or pixels that its header
-                marks as without data.
+            ArchiveError: The file is damaged, or has values that int16 cannot hold.
         """
         window = self._window(year, top, left, height, width)
         path = self._image_paths[year]
         layout = self._layouts[year]
         image = read_raster(self._images[year], path, window, ArchiveError, indexes=layout.indexes)
-        self._check_data(image, year, window)
+        self._clear_gaps(image, year, window)
         if any(layout.shifts):
             # 0 in all bands is no data, whatever was added to the rest.
             known = valid_pixels(image, None, has_mask=False)
@@ -224,7 +227,8 @@ class Scene:
             width: Columns, by default to the end of the scene.
 
         Returns:
-            `(height, width)` uint8: 0 other, 1 mine, 255 ignored.
+            `(height, width)` uint8: 0 other, 1 mine, 255 ignored, which includes pixels without data in the
+            image: nobody can see there whether they are mine.
 
         Raises:
             ValueError: The scene has no such year or window, or is closed.
@@ -241,37 +245,54 @@ class Scene:
         values = self._values_of_label(year)
         label = read_raster(self._labels[year], self._label_paths[year], window, ArchiveError)[0]
         if MINE in values or self._is_tagged(year):
-            return label.astype(np.uint8, copy=False)
-        return (label == MARKED).astype(np.uint8)
+            label = label.astype(np.uint8, copy=False)
+        else:
+            label = (label == MARKED).astype(np.uint8)
+        if year in self.marked_years:
+            label[self.read_gaps(year, top, left, height, width)] = MARKED
+        return label
+
+    def read_gaps(
+        self, year: int, top: int = 0, left: int = 0, height: int | None = None, width: int | None = None
+    ) -> NDArray[np.bool_]:
+        """Where a window of a year's image has no data, bool `(height, width)`.
+
+        Nowhere, without reading, unless the year is one of `marked_years`. Arguments and errors as for
+        `read_image`.
+        """
+        (top, bottom), (left, right) = self._window(year, top, left, height, width)
+        gaps = np.zeros((bottom - top, right - left), bool)
+        if year in self.marked_years:
+            rows = max(1, _GAP_PIXELS // (right - left))
+            for start in range(top, bottom, rows):
+                end = min(start + rows, bottom)
+                gaps[start - top : end - top] = pixels_without_data(
+                    self.read_image(year, start, left, end - start, right - left)
+                )
+        return gaps
 
     def _check_headers(self) -> None:
         first_path, first = self._image_paths[self.years[0]], self._images[self.years[0]]
         for year in self.years:
             path, image = self._image_paths[year], self._images[year]
-            _check_image(image, path)
-            _check_same_place(image, path, first, first_path)
+            check_image(image, path)
+            check_same_place(image, path, first, first_path)
         for year in self.labelled_years:
             path, label = self._label_paths[year], self._labels[year]
-            _check_label(label, path)
-            _check_same_place(label, path, first, first_path)
+            check_label(label, path)
+            check_same_place(label, path, first, first_path)
 
-    def _check_data(
+    def _clear_gaps(
         self, image: NDArray[Any], year: int, window: tuple[tuple[int, int], tuple[int, int]]
     ) -> None:
-        """Refuse pixels marked as without data: patches and statistics have no place for them."""
-        path, header = self._image_paths[year], self._layouts[year].header
-        if header.nodata is None and not header.has_mask:
+        """Set pixels to 0 in all bands where the header marks them as without data in any."""
+        header = self._layouts[year].header
+        if year not in self.marked_years:
             return
         valid = valid_pixels(image, header.nodata, has_mask=True)
         if header.has_mask:
-            valid &= read_mask(self._images[year], path, window, ArchiveError) > 0
-        if not valid.all():
-            marked = "by a mask" if header.nodata is None else f"by nodata={header.nodata:g}"
-            raise ArchiveError(
-                f"{shown(path)}: found {int((~valid).sum())} pixels marked as without data {marked} in rows "
-                f"{window[0][0]} to {window[0][1]}; expected data everywhere. Fill them, cut the site to its "
-                "data, or move the file away to leave the year out."
-            )
+            valid &= read_mask(self._images[year], self._image_paths[year], window, ArchiveError) > 0
+        image[:, ~valid] = 0
 
     def _window(
         self, year: int, top: int, left: int, height: int | None, width: int | None
@@ -338,74 +359,13 @@ class Scene:
             )
 
 
-def _check_image(dataset: Any, path: str) -> None:
-    expected = f"{len(BANDS)} bands ({' '.join(BANDS)}) of int16 DN (reflectance x 10000)"
-    if dataset.count != len(BANDS):
-        raise ArchiveError(f"{shown(path)}: found {counted(dataset.count, 'band')}; expected {expected}.")
-    types = sorted(set(dataset.dtypes))
-    if not set(types) <= {"int16", "uint16"}:
-        kind = "reflectance as " if types[0].startswith("float") else ""
-        raise ArchiveError(f"{shown(path)}: found {kind}{', '.join(types)}; expected {expected}.")
-    _check_size(dataset, path)
-    size = (dataset.height, dataset.width)
-    check_placement(dataset.crs, tuple(dataset.transform), size, shown(path), ArchiveError)
+def pixels_without_data(images: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+    """Where the images of one of `Scene.marked_years` have no data: 0 in all bands.
 
+    Args:
+        images: `(..., bands, height, width)` as `Scene.read_image` returns them.
 
-def _check_label(dataset: Any, path: str) -> None:
-    expected = "one band of uint8 with 0 and 255 (mine), or 0 and 1 (mine)"
-    if dataset.count != 1:
-        raise ArchiveError(f"{shown(path)}: found {counted(dataset.count, 'band')}; expected {expected}.")
-    if np.dtype(dataset.dtypes[0]).kind not in "iu":
-        raise ArchiveError(f"{shown(path)}: found {dataset.dtypes[0]}; expected {expected}.")
-    _check_size(dataset, path)
-
-
-def _check_size(dataset: Any, path: str) -> None:
-    """Refuse absurd sizes in a header before reading anything."""
-    if dataset.height * dataset.width > _LARGEST_SCENE:
-        raise ArchiveError(
-            f"{shown(path)}: found a header of {dataset.height} x {dataset.width} pixels; expected "
-            f"a scene of at most {_LARGEST_SCENE} pixels."
-        )
-    check_blocks(dataset, path, ArchiveError)
-
-
-def _check_same_place(dataset: Any, path: str, first: Any, first_path: str) -> None:
-    """Refuse a year or label on another grid than the site's first image."""
-    if (dataset.height, dataset.width) != (first.height, first.width):
-        raise ArchiveError(
-            f"{shown(path)}: found {dataset.height} x {dataset.width} pixels; expected {first.height} x "
-            f"{first.width} as in {shown(first_path)}."
-        )
-    if dataset.crs and dataset.crs != first.crs:
-        raise ArchiveError(
-            f"{shown(path)}: found the CRS {crs_name(dataset.crs)}; expected {crs_name(first.crs)} as in "
-            f"{shown(first_path)}."
-        )
-    if not dataset.transform.is_identity:  # the identity is how a label without georeferencing reads
-        shift = _corner_shift(first.transform, dataset.transform, first.height, first.width)
-        if not shift <= _LARGEST_SHIFT:
-            raise ArchiveError(
-                f"{shown(path)}: found a grid {shift:.3g} pixels away from {shown(first_path)}; "
-                f"expected the same geotransform within {_LARGEST_SHIFT} pixel."
-            )
-
-
-def _corner_shift(first: Any, second: Any, height: int, width: int) -> float:
-    """The furthest that a corner of the second raster lies from the first's, in pixels of the first."""
-    to_pixels = ~first
-    shifts = []
-    for corner in ((0, 0), (width, 0), (0, height), (width, height)):
-        column, row = _apply(to_pixels, *_apply(second, *corner))
-        shifts += [abs(column - corner[0]), abs(row - corner[1])]
-    return math.nan if any(map(math.isnan, shifts)) else max(shifts)
-
-
-def _apply(transform: Sequence[float], column: float, row: float) -> tuple[float, float]:
-    a, b, c, d, e, f = transform[:6]
-    return a * column + b * row + c, d * column + e * row + f
-
-
-def counted(count: int, thing: str) -> str:
-    """A count with its noun: "1 band", "3 bands"."""
-    return f"1 {thing}" if count == 1 else f"{count} {thing}s"
+    Returns:
+        bool `(..., height, width)`.
+    """
+    return np.asarray(~images.any(axis=-3))

@@ -27,7 +27,7 @@ from .label_changes import change_counts
 from .patch_rows import FEATURES, annual_table, pair_rows, series_row
 from .patches import PATCH_SIZE
 from .scene_windows import PatchLabels, read_images, read_labels
-from .site_scene import Scene, Site
+from .site_scene import Scene, Site, pixels_without_data
 from .statistics import BandSums
 
 ROWS_PER_GROUP = 16
@@ -67,7 +67,8 @@ class SiteRecord:
         pixels: Pixels of the scene in one year.
         labelled_pixels: Per year, pixels whose label is not 255.
         mine_pixels: Per year, pixels whose label is 1.
-        band_sums: `BandSums` over all pixels and years, as a dictionary.
+        band_sums: `BandSums` over all pixels with data and all years, as a dictionary.
+        gap_pixels: Per year, pixels without data in the image.
         showcase: The patch with the most change between the first and the last year.
         showcase_score: How many of its pixels change, and how many are mine in the last year.
         fingerprint: Hash of the site's files and of the libraries that wrote the shards.
@@ -82,6 +83,7 @@ class SiteRecord:
     pixels: int = 0
     labelled_pixels: list[int] = field(default_factory=list)
     mine_pixels: list[int] = field(default_factory=list)
+    gap_pixels: list[int] = field(default_factory=list)
     band_sums: dict[str, Any] = field(default_factory=dict)
     showcase: str = ""
     showcase_score: tuple[int, int] = (-1, -1)
@@ -162,7 +164,7 @@ def _write_site(scene: Scene, folder: Path, shard_bytes: int) -> SiteRecord:
         pixels=scene.height * scene.width,
         levels=[scene.levels[year] for year in scene.years],
     )
-    counts = _Counts(len(scene.years))
+    counts = _Counts(scene)
     series, pairs = _SmallRows("series"), _SmallRows("pairs")
     with contextlib.closing(_tables(scene, counts)) as tables, _AnnualWriter(folder, shard_bytes) as annual:
         for patch_labels, rows_of_patch in tables:
@@ -301,9 +303,9 @@ def write_table(path: Path, table: pa.Table) -> None:
 class _Counts:
     """Owned pixels of a site, patch by patch."""
 
-    def __init__(self, years: int) -> None:
-        self._labelled = np.zeros(years, dtype=np.int64)
-        self._mine = np.zeros(years, dtype=np.int64)
+    def __init__(self, scene: Scene) -> None:
+        self._labelled, self._mine, self._gaps = np.zeros((3, len(scene.years)), dtype=np.int64)
+        self._marked = [place for place, year in enumerate(scene.years) if year in scene.marked_years]
         self._sums = BandSums()
         self._showcase = ((-1, -1), "")
 
@@ -314,7 +316,10 @@ class _Counts:
         owned = labels[:, top:bottom, left:right]
         self._labelled += np.count_nonzero(owned != 255, axis=(1, 2))
         self._mine += np.count_nonzero(owned == 1, axis=(1, 2))
-        self._sums.add(images[..., top:bottom, left:right])
+        pixels = images[..., top:bottom, left:right]
+        gaps = np.count_nonzero(pixels_without_data(pixels[self._marked]), axis=(1, 2))
+        self._gaps[self._marked] += gaps
+        self._sums.add(pixels, int(gaps.sum()))
         gained, lost, _ = change_counts(labels[[0, -1]], patch_labels.patch.own)
         score = (int(gained[0, 1] + lost[0, 1]), int(np.count_nonzero(owned[-1] == 1)))
         if score > self._showcase[0]:
@@ -324,5 +329,6 @@ class _Counts:
         """Write the counts into the site's record."""
         record.labelled_pixels = self._labelled.tolist()
         record.mine_pixels = self._mine.tolist()
+        record.gap_pixels = self._gaps.tolist()
         record.band_sums = self._sums.to_dict()
         record.showcase_score, record.showcase = self._showcase

@@ -14,7 +14,7 @@ from euromine.support.errors import ArgumentError, DataError
 
 from .archive import Archive
 from .archive_bands import BANDS
-from .site_scene import Site
+from .site_scene import Site, pixels_without_data
 
 # Pixels that are widened to int64 at a time: small enough to stay in the processor's cache.
 _CHUNK = 2**15
@@ -30,7 +30,7 @@ class BandStatistics:
         bands: Names of the bands.
         mean: One per band.
         std: One per band, of the whole population (ddof 0).
-        pixels: Number of pixels of a band, over all years; None if unknown.
+        pixels: Number of pixels of a band with data, over all years; None if unknown.
     """
 
     bands: tuple[str, ...]
@@ -95,11 +95,13 @@ class BandSums:
         self.sums = self.sums or [0] * len(self.bands)
         self.squares = self.squares or [0] * len(self.bands)
 
-    def add(self, image: NDArray[np.integer[Any]]) -> None:
+    def add(self, image: NDArray[np.integer[Any]], without_data: int = 0) -> None:
         """Count the pixels of an image, a window or a stack of years.
 
         Args:
             image: `(..., bands, height, width)`, integers of at most 16 bits.
+            without_data: The number of its pixels without data, not to be counted. They must be 0 in all
+                bands, and so add nothing to the sums.
 
         Raises:
             ValueError: It has another number of bands or another dtype.
@@ -114,7 +116,7 @@ class BandSums:
                 chunk = flat[start : start + _CHUNK].astype(np.int64)
                 self.sums[band] += int(chunk.sum())
                 self.squares[band] += int(chunk @ chunk)
-        self.pixels += image.size // len(self.bands)
+        self.pixels += image.size // len(self.bands) - without_data
 
     def __add__(self, other: BandSums) -> BandSums:
         if self.bands != other.bands:
@@ -166,7 +168,7 @@ class BandSums:
 
 
 def sums_of(site: Site) -> BandSums:
-    """The sums over every pixel of a site's scene, once, in all its years; read in windows.
+    """The sums over every pixel with data of a site's scene, once, in all its years; read in windows.
 
     Raises:
         ArchiveError: A file of the site cannot be used.
@@ -176,15 +178,17 @@ def sums_of(site: Site) -> BandSums:
         rows = max(1, _WINDOW_PIXELS // scene.width)
         for year in scene.years:
             for top in range(0, scene.height, rows):
-                sums.add(scene.read_image(year, top=top, height=min(rows, scene.height - top)))
+                image = scene.read_image(year, top=top, height=min(rows, scene.height - top))
+                is_marked = year in scene.marked_years
+                sums.add(image, int(pixels_without_data(image).sum()) if is_marked else 0)
     return sums
 
 
 def statistics_of(archive: Archive, sites: Iterable[str]) -> BandStatistics:
     """The band statistics of some sites of an archive, usually those of the training split.
 
-    Each pixel of a scene counts once a year. For many sites, add up `sums_of` in several processes: the
-    result is the same to the last bit.
+    Each pixel of a scene with data counts once a year. For many sites, add up `sums_of` in several processes:
+    the result is the same to the last bit.
 
     Args:
         archive: The archive.

@@ -19,6 +19,7 @@ from euromine.metrics.ca_tiou.ca_tiou import CATIoU
 from euromine.metrics.counts import CountTable
 from euromine.metrics.interval_f1.interval_f1 import IntervalF1
 from euromine.support.files import write_bytes
+from euromine.support.gap_filling import fill_gaps
 from euromine.training.evaluation import predict_series
 from euromine.training.run_results import packed_counts
 
@@ -55,7 +56,9 @@ def counted(folder: Path, rows: Any, std_divisor: float = 1.0) -> dict[str, dict
     processor.std = [value / std_divisor for value in processor.std]
     metrics = {way: (AnnualF1(), CATIoU(), IntervalF1()) for way in ("owned", "whole")}
     for row in _each(rows):
-        maps = predict_series(network, processor, row["images"][None])[0].cpu().numpy()
+        maps = (
+            predict_series(network, processor, fill_gaps(row["images"], row["labels"])[None])[0].cpu().numpy()
+        )
         own = owned_mask(row["own"])
         for way, ignored in (("owned", ~own), ("whole", np.zeros_like(own))):
             prediction, reference = (np.where(ignored, np.uint8(255), each) for each in (maps, row["labels"]))

@@ -42,6 +42,7 @@ from euromine.monitoring.history.switch_rates import SwitchRates
 from euromine.monitoring.mapping.loading import load_model
 from euromine.support.errors import ArgumentError
 from euromine.support.files import write_text
+from euromine.support.gap_filling import fill_gaps
 
 LIMIT_IN_SECONDS = 2.0
 # Rates of the order of the published labels': mines grow, and few are given back.
@@ -229,7 +230,8 @@ def score_model(source: str, dataset: Path, split: str, device: str | None) -> M
     for row in tqdm(read_dataset(dataset, "series", split, columns=columns), desc="mapping", unit="patch"):
         own = owned_box(row["own"])
         years = [int(year) for year in row["years"]]
-        probability = series_probability(loaded.model, loaded.image_processor, row["images"])[own]
+        images = fill_gaps(row["images"], row["labels"])
+        probability = series_probability(loaded.model, loaded.image_processor, images)[own]
         for name, (method, chosen) in methods.items():
             maps = smooth(probability, method, chosen, years=years)
             scorers[name].add(maps, row["labels"][own], row["site"], years)

@@ -5,7 +5,7 @@ and are flipped, rotated and normalised where the network runs.
 
 Training uses all pixels of a patch: those that a neighbouring patch owns are as good as its own, and a scene
 under 160 pixels, which is repeated to fill its patch, shows its border from two sides. Scores count owned
-pixels alone.
+pixels alone. Pixels without data are filled first, as in prediction, and ignored by losses and scores.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from euromine.support.gap_filling import fill_gaps
 
 IGNORED = 255
 
@@ -51,9 +53,14 @@ class SeriesCollator:
             (images,), the number of each image's patch.
         """
         if "image" in rows[0]:
-            return {"pixel_values": _stacked(rows, "image"), "labels": _stacked(rows, "label")}
+            labels = _stacked(rows, "label")
+            images = fill_gaps(_stacked(rows, "image"), labels)
+            return {"pixel_values": torch.from_numpy(images), "labels": torch.from_numpy(labels)}
         if "change" in rows[0]:
-            return {"pixel_values": _stacked(rows, "images"), "labels": _stacked(rows, "change")}
+            labels, images = _stacked(rows, "change"), _stacked(rows, "images")
+            for place, label in enumerate(labels):
+                images[place] = fill_gaps(images[place], label)
+            return {"pixel_values": torch.from_numpy(images), "labels": torch.from_numpy(labels)}
         if "changes" in rows[0]:
             years = [len(row["images"]) for row in rows]
             starts = np.cumsum([0, *years[:-1]])
@@ -65,7 +72,7 @@ class SeriesCollator:
                 "patches": torch.from_numpy(np.repeat(np.arange(len(rows)), years)),
             }
         return {
-            "pixel_values": self._filled(rows, "images", 0),
+            "pixel_values": self._filled([_without_gaps(row) for row in rows], "images", 0),
             "labels": self._filled(rows, "labels", IGNORED),
             "years": self._filled(rows, "years", -1, np.int32),
             "own": torch.tensor([self._counted(row) for row in rows], dtype=torch.int64),
@@ -86,9 +93,13 @@ class SeriesCollator:
         return torch.from_numpy(filled)
 
 
-def _stacked(rows: Sequence[Row], name: str) -> Tensor:
-    arrays: list[NDArray[Any]] = [np.asarray(row[name]) for row in rows]
-    return torch.from_numpy(np.stack(arrays))
+def _without_gaps(row: Row) -> Row:
+    """A series whose images have data everywhere."""
+    return {**row, "images": fill_gaps(np.asarray(row["images"]), np.asarray(row["labels"]))}
+
+
+def _stacked(rows: Sequence[Row], name: str) -> NDArray[Any]:
+    return np.stack([np.asarray(row[name]) for row in rows])
 
 
 def draw_turns(samples: int) -> list[int]:

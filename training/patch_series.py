@@ -8,6 +8,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from euromine.dataset_script.label_changes import change_between
+from euromine.support.gap_filling import fill_gaps
 
 
 class PatchSeries(Dataset[dict[str, Any]]):
@@ -49,7 +50,7 @@ class PatchSeries(Dataset[dict[str, Any]]):
         found = self.annual[years.tolist()]
         labels = found["label"]
         return {
-            "images": np.stack(found["image"]),
+            "images": fill_gaps(np.stack(found["image"]), np.stack(labels)),
             "pairs": pairs,
             "changes": np.stack([change_between(labels[first], labels[second]) for first, second in pairs]),
         }

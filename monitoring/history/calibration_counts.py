@@ -21,6 +21,7 @@ from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.monitoring.mapping.loading import model_digest
 from euromine.monitoring.mapping.map_values import NODATA
 from euromine.support.errors import DatasetError, ModelError, as_user_error
+from euromine.support.gap_filling import fill_gaps
 from euromine.support.processing_levels import MEANINGS
 
 from .area_estimation import CHANGE_CLASSES, FOOTPRINT_CLASSES, Confusion
@@ -82,14 +83,16 @@ def calibrate(
             image_processor.level,
             level,
         )
-    rows = _series(dataset, split, ("images", "own"), revision)
+    rows = _series(dataset, split, ("images", "labels", "own"), revision)
     training = _series(dataset, training_split, ("labels", "own", "years"), revision)
     rates = estimate_switch_rates((row["labels"][owned_box(row["own"])], row["years"]) for row in training)
     was_training = model.training
     model.eval()
     # Kept, at a megabyte per patch of ten years: that is cheaper than to map each patch twice.
     mapped = [
-        series_probability(model, image_processor, row["images"])[owned_box(row["own"])]
+        series_probability(model, image_processor, fill_gaps(row["images"], row["labels"]))[
+            owned_box(row["own"])
+        ]
         for row in tqdm(rows, desc="calibrating", unit="patch", disable=not progress)
     ]
     model.train(was_training)

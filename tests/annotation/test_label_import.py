@@ -77,6 +77,38 @@ def test_a_label_has_the_georeferencing_of_its_image(cvat: Cvat, archive):
         assert (dataset.dtypes, dataset.nodata) == (("uint8",), 255)
 
 
+def without_data(archive: Path, year: int, rows: slice, columns: slice) -> None:
+    """Clear a part of an image, as at the edge of a swath."""
+    with rasterio.open(archive / "Testmine" / "image" / f"Year{year}.tif", "r+") as dataset:
+        image = dataset.read()
+        image[:, rows, columns] = 0
+        dataset.write(image)
+        dataset.nodata = 0
+
+
+def test_ground_without_an_image_is_255(cvat: Cvat, archive, tmp_path):
+    without_data(archive, 2021, slice(None), slice(5, 16))
+    report = import_labels(cvat(MINE), archive)  # MINE is on rows 2 to 5 and columns 2 to 7
+    label = read_label(archive, 2021)
+    expected = np.zeros((12, 16), np.uint8)
+    expected[2:6, 2:5] = 1
+    expected[:, 5:] = 255
+    np.testing.assert_array_equal(label, expected)
+    (year,) = report.years
+    assert (year.mine_pixels, year.ignored_pixels) == (12, 12 * 11)
+    assert report.notes == (
+        "The image of Testmine in 2021 has no data on 68.8% of the site: 255 in the label, even where mines "
+        "were drawn (12 pixels).",
+    )
+    (tmp_path / "classes.json").write_text('{"mine": 3}')
+    for overlap, kind, value, ignored in (("last", np.uint8, 3, 255), ("keep", np.uint16, 4, 2**15)):
+        import_labels(cvat(MINE), archive, classes=tmp_path / "classes.json", overlap=overlap, replace=True)
+        components = read_label(archive, 2021, kind="components")
+        assert components.dtype == kind
+        marked = np.where(expected == 255, ignored, np.where(expected == 1, value, 0))
+        np.testing.assert_array_equal(components, marked)
+
+
 def test_ground_to_ignore_alone_is_read_back_as_such(cvat: Cvat, archive):
     import_labels(cvat(box("ignore", 0, 0, 4, 4)), archive)
     with Archive(archive).sites["Testmine"].open() as scene:

@@ -112,7 +112,7 @@ def test_ground_without_a_picture_is_ignored():
 )
 def test_shapes_that_cover_no_pixel_are_counted(shape, reason):
     found = paint_year([drawing(shape)], 12, 16)
-    assert dict(found.lost) == {reason: 1}
+    assert list(found.left_out.values()) == [reason]
     assert found.shapes == 0
     assert not found.label.any()
 
@@ -120,7 +120,9 @@ def test_shapes_that_cover_no_pixel_are_counted(shape, reason):
 def test_a_shape_in_the_margin_belongs_to_the_neighbour():
     tile = Drawing("a", (rectangle("pit", 13, 0, 16, 4),), (0, 0, 12, 16), (0, 0, 12, 12))
     found = paint_year([tile], 12, 16)
-    assert list(found.lost) == ["shapes in the margin of their picture, which another picture shows"]
+    assert list(found.left_out.values()) == [
+        "shapes in the margin of their picture, which another picture shows"
+    ]
     assert not (found.label == 1).any()
 
 

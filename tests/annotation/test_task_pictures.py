@@ -133,6 +133,33 @@ def test_a_picture_shows_its_pixels_enlarged(tmp_path):
         assert pairs[0, 1] > 0.95
 
 
+def test_ground_without_data_is_grey_and_changes_no_contrast(tmp_path):
+    archive = write_images(tmp_path / "whole")
+    write_tasks(Archive(archive), tmp_path / "of_whole", scale=1)
+    path = archive / "Testmine" / "image" / "Year2021.tif"
+    with rasterio.open(path, "r+") as dataset:
+        image = np.concatenate([dataset.read(), np.zeros((10, 20, 16), np.int16)], axis=1)
+        profile = dataset.profile
+    with rasterio.open(path, "w", **{**profile, "height": 32, "nodata": 0}) as dataset:
+        dataset.write(image)
+    (archive / "Testmine" / "image" / "Year2020.tif").unlink()
+    write_tasks(Archive(archive), tmp_path / "of_part", scale=1)
+    for name in ("Testmine_2021.png", "related_images/Testmine_2021_png/false_colour.png"):
+        whole, part = (
+            np.asarray(Image.open(tmp_path / folder / "images" / name)) for folder in ("of_whole", "of_part")
+        )
+        np.testing.assert_array_equal(part[:12], whole)
+        assert (part[12:] == 128).all()
+
+
+def test_pictures_of_some_years(tmp_path, archive):
+    summary = write_tasks(Archive(archive), tmp_path / "tasks", years=[2021])
+    assert (summary.years, summary.pictures) == (1, 1)
+    with pytest.raises(ArgumentError, match=r"--years: found 2030; expected some of 2020, 2021"):
+        write_tasks(Archive(archive), tmp_path / "other", years=[2030])
+    assert not (tmp_path / "other").exists()
+
+
 def test_cvat_gets_the_classes_as_labels(tmp_path):
     archive = write_images(tmp_path)
     (tmp_path / "classes.yaml").write_text("excavation: {value: 1, color: '#112233'}\ndam: 2\n")

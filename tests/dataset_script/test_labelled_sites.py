@@ -17,11 +17,12 @@ from euromine.dataset_script.archive import Archive
 from euromine.dataset_script.builder import EuroMine
 from euromine.dataset_script.labelled_sites import labelled_archive
 from euromine.dataset_script.level_summary import summarise_levels
+from euromine.dataset_script.reading import read_dataset
 from euromine.dataset_script.shards import build_dataset
 from euromine.dataset_script.site_areas import areas_of, measure_archive
 from euromine.dataset_script.site_shards import SiteRecord
 from euromine.dataset_script.statistics import statistics_of
-from euromine.support.errors import ArchiveError, ArgumentError
+from euromine.support.errors import ArchiveError, ArgumentError, DatasetError
 
 from .sound_site import IMAGE, LABEL, PLACE, open_site, refuse
 
@@ -142,6 +143,57 @@ def test_tables_say_what_is_not_measured(mixed: Path) -> None:
 def test_band_statistics_need_no_labels(mixed: Path) -> None:
     statistics = statistics_of(Archive(mixed), ["Kiruna"])
     np.testing.assert_allclose(statistics.mean, (IMAGE + 1.0).mean(axis=(1, 2)), rtol=1e-12)
+
+
+def test_a_year_with_gaps_is_built_with_255_there(
+    site: Path, splits: Path, tiff_writer: Writer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = IMAGE + np.int16(100)
+    image[:, :, 15:] = 0  # over a half of the mine, which is on columns 10 to 19
+    tiff_writer(site / "image" / "Year2015.tif", image, nodata=0, **PLACE)
+    out = build_dataset(site.parent, tmp_path / "euromine", splits=splits, workers=1, progress=False)
+    assert any(
+        "where labels are 255: Austria_1 2015 (50.0%). --years leaves" in each for each in caplog.messages
+    )
+    statistics = json.loads((out / "statistics.json").read_text())
+    assert statistics["years"]["2015"]["labelled_pixels"] == 20 * 15
+    assert statistics["years"]["2015"]["mine_pixels"] == 4 * 5
+    assert statistics["years"]["2016"]["labelled_pixels"] == 20 * 30
+    pixels = np.concatenate([image[:, :, :15].reshape(10, -1), IMAGE.reshape(10, -1)], axis=1)
+    assert statistics["band_statistics"]["pixels"] == pixels.shape[1]
+    np.testing.assert_allclose(statistics["band_statistics"]["mean"], pixels.mean(axis=1), rtol=1e-12)
+    (row, later) = read_dataset(out, "annual", "train", columns=("image", "label"))
+    gap = slice(15, 30)
+    assert not np.asarray(row["image"])[:, :20, gap].any()
+    assert (np.asarray(row["label"])[:20, gap] == 255).all()
+    np.testing.assert_array_equal(np.asarray(row["label"])[:20, :15], LABEL[0, :, :15] // 255)
+    np.testing.assert_array_equal(np.asarray(later["label"])[:20, :30], LABEL[0] // 255)
+    (pair,) = read_dataset(out, "pairs", "train", columns=("owned_pixels", "change", "lost_pixels"))
+    assert (pair["owned_pixels"], pair["lost_pixels"]) == (20 * 15, 0)
+    assert (np.asarray(pair["change"])[:20, gap] == 255).all()
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_years_can_be_left_out(
+    site: Path, splits: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, zipped: bool
+) -> None:
+    archive = site.parent
+    if zipped:
+        archive = Path(
+            shutil.make_archive(str(tmp_path / "archive"), "zip", site.parent.parent, site.parent.name)
+        )
+    options = {"splits": splits, "workers": 1, "progress": False}
+    out = build_dataset(archive, tmp_path / "euromine", years=[2016, 2017], **options)
+    assert any("no image of 2017." in each for each in caplog.messages)
+    assert list(json.loads((out / "statistics.json").read_text())["years"]) == ["2016"]
+    with pytest.raises(DatasetError, match="or with other options"):
+        build_dataset(archive, out, **options)
+    with pytest.raises(
+        ArgumentError, match=r"--years: found 2030; expected some of 2015, 2016, the years in"
+    ):
+        build_dataset(archive, tmp_path / "other", years=[2030], **options)
+    hashes = {EuroMine(archive=archive, splits=splits, years=years).hash for years in (None, [2015], [2016])}
+    assert len(hashes) == 3
 
 
 def test_a_built_dataset_records_the_level_of_its_images(site: Path, splits: Path, tmp_path: Path) -> None:

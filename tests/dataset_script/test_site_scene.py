@@ -218,29 +218,58 @@ def test_headers_that_cannot_be_honoured_are_refused(site: Path, tiff_writer: Wr
 
 
 @pytest.mark.parametrize("how", ["nodata", "aux.xml", "mask"])
-def test_pixels_that_the_header_marks_as_without_data_are_refused(
+def test_pixels_that_the_header_marks_as_without_data_are_0_and_their_labels_255(
     site: Path, tiff_writer: Writer, how: str
 ) -> None:
-    image = IMAGE.copy()
-    image[:, 3, 2:5] = -9999
+    image, gap = IMAGE.copy(), np.zeros((20, 30), bool)
+    gap[3, 2:5] = True
+    image[:, gap] = -9999
+    if how != "mask":
+        image[1:, 3, 2] = IMAGE[1:, 3, 2]  # one band of ten is enough
     path = tiff_writer(
         site / "image" / "Year2015.tif", image, nodata=-9999 if how == "nodata" else None, **PLACE
     )
     if how == "mask":
         with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as dataset:
-            dataset.write_mask(image[0] != -9999)
+            dataset.write_mask(~gap)
     if how == "aux.xml":
         Path(f"{path}.aux.xml").write_text("<PAMDataset><NoDataValue>-9999</NoDataValue></PAMDataset>")
+    label = np.where(gap, 255, LABEL[0] // 255)
     with open_site(site) as scene:
-        np.testing.assert_array_equal(scene.read_image(2015, 0, 0, 3), IMAGE[:, :3])
-        with pytest.raises(ArchiveError, match=r"Year2015\.tif: found 3 pixels marked as without data by"):
-            scene.read_image(2015)
+        assert scene.marked_years == {2015}
+        np.testing.assert_array_equal(scene.read_image(2015), np.where(gap, 0, IMAGE))
+        np.testing.assert_array_equal(scene.read_gaps(2015), gap)
+        np.testing.assert_array_equal(scene.read_gaps(2015, 2, 3, 5, 1), gap[2:7, 3:4])
+        np.testing.assert_array_equal(scene.read_label(2015), label)
+        np.testing.assert_array_equal(scene.read_label(2015, 2, 3, 5, 4), label[2:7, 3:7])
+        assert not scene.read_gaps(2016).any()
+        np.testing.assert_array_equal(scene.read_label(2016), LABEL[0] // 255)
+
+
+def test_an_offset_leaves_pixels_without_data_at_0(site: Path, tiff_writer: Writer) -> None:
+    image = IMAGE + np.int16(2000)
+    image[:, 3, 2:5] = 0
+    path = tiff_writer(site / "image" / "Year2015.tif", image, nodata=0, **PLACE)
+    tell(path, scales=(1e-4,) * 10, offsets=(-0.1,) * 10)
+    with open_site(site) as scene:
+        read = scene.read_image(2015)
+    assert not read[:, 3, 2:5].any()
+    np.testing.assert_array_equal(read[:, 4:], IMAGE[:, 4:] + 1000)
+
+
+def test_0_in_all_bands_is_data_where_the_header_marks_none(site: Path, tiff_writer: Writer) -> None:
+    image = IMAGE.copy()
+    image[:, 5, 10] = 0
+    tiff_writer(site / "image" / "Year2015.tif", image, **PLACE)
+    with open_site(site) as scene:
+        assert not scene.marked_years
+        assert scene.read_label(2015)[5, 10] == 1
 
 
 def test_a_mask_beside_an_image_is_refused(site: Path, tiff_writer: Writer) -> None:
     path = tiff_writer(site / "image" / "Year2015.tif", IMAGE, **PLACE)
     mask = tiff_writer(site / "mask.tif", LABEL, **PLACE).rename(path.with_name("Year2015.tif.msk"))
-    refuse(site, mask, "found a mask beside an image; expected data everywhere")
+    refuse(site, mask, "found a mask beside an image; expected a nodata value", "GDAL_TIFF_INTERNAL_MASK")
 
 
 def test_a_coordinate_system_without_a_code_is_given_as_wkt(site: Path, tiff_writer: Writer) -> None:

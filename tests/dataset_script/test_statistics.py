@@ -20,6 +20,8 @@ from euromine.dataset_script.archive_bands import BANDS
 from euromine.dataset_script.statistics import PRESETS, BandStatistics, BandSums, statistics_of, sums_of
 from euromine.support.errors import ArchiveError
 
+from .sound_site import IMAGE, PLACE
+
 FACTS = Path(__file__).parents[2].parent / "shared" / "facts"
 
 images = hnp.arrays(np.int16, st.tuples(st.just(3), st.integers(1, 9), st.integers(1, 9)))
@@ -55,6 +57,20 @@ def test_statistics_of_an_archive_are_those_of_numpy_on_all_pixels(
     assert found.mean == tuple(int(total) / found.pixels for total in pixels.sum(axis=1, dtype=np.int64))
     np.testing.assert_allclose(found.mean, pixels.mean(axis=1, dtype=np.float64), rtol=4e-16 * 8)
     np.testing.assert_allclose(found.std, pixels.std(axis=1, dtype=np.float64), rtol=4e-16 * 8)
+
+
+def test_pixels_without_data_are_in_no_statistics(
+    site: Path, tiff_writer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics, "_WINDOW_PIXELS", 7 * 30)
+    image = IMAGE + np.int16(500)
+    image[:, :, 20:] = -9999
+    tiff_writer(site / "image" / "Year2015.tif", image, nodata=-9999, **PLACE)
+    found = statistics_of(Archive(site.parent), ["Austria_1"])
+    pixels = np.concatenate([image[:, :, :20].reshape(10, -1), IMAGE.reshape(10, -1)], axis=1)
+    assert found.pixels == 20 * 20 + 20 * 30
+    np.testing.assert_allclose(found.mean, pixels.mean(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(found.std, pixels.std(axis=1), rtol=1e-12)
 
 
 def test_processes_that_share_out_the_sites_give_the_same_to_the_last_bit(small_archive: Path) -> None:

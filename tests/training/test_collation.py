@@ -25,6 +25,31 @@ def test_annual_rows_and_pairs_travel_as_integers():
     np.testing.assert_array_equal(pairs["labels"], masks)
 
 
+def test_no_batch_shows_pixels_without_data():
+    images = np.random.default_rng(0).integers(1, 9000, (2, 3, 10, 8, 8)).astype(np.int16)
+    labels = np.zeros((2, 3, 8, 8), np.uint8)
+    images[1, 2, :, :4], labels[1, 2, :4] = 0, 255
+    rows = [
+        {
+            "images": image,
+            "labels": label,
+            "own": [0, 0, 8, 8],
+            "site": "Spain_1",
+            "years": [2015, 2016, 2017],
+        }
+        for image, label in zip(images, labels, strict=True)
+    ]
+    expected = images[1, 2].copy()
+    expected[:, :4] = expected[:, 4:5]
+    collator = SeriesCollator()
+    np.testing.assert_array_equal(collator(rows)["pixel_values"][1, 2], expected)
+    annual = collator([{"image": row["images"][2], "label": row["labels"][2]} for row in rows])
+    np.testing.assert_array_equal(annual["pixel_values"], [images[0, 2], expected])
+    pairs = collator([{"images": row["images"][1:], "change": row["labels"][2]} for row in rows])
+    np.testing.assert_array_equal(pairs["pixel_values"][1], [images[1, 1], expected])
+    assert not images[1, 2, :, :4].any()
+
+
 def test_short_series_are_filled_up_with_years_that_no_score_sees():
     rows = [
         {
