@@ -9,7 +9,8 @@
     │   ├── SceneError          a user's image
     │   ├── GridError           a coordinate system, or grids that do not go together
     │   ├── PermitError         outlines of permits
-    │   └── AnnotationError     drawings of an annotation tool, or outlines as labels
+    │   ├── AnnotationError     drawings of an annotation tool, or outlines as labels
+    │   └── ConfigError         the configuration of a watch
     ├── BusyError               another run is at work in the same folder
     ├── ModelError              a checkpoint cannot be loaded, or does not do what was asked
     └── MissingExtraError       an optional dependency is missing (also an ImportError)
@@ -72,6 +73,10 @@ class PermitError(DataError):
 
 class AnnotationError(DataError):
     """Drawings of an annotation tool, or outlines as labels, cannot be read or do not fit the archive."""
+
+
+class ConfigError(DataError):
+    """The configuration of a watch is no YAML, or a value does not fit."""
 
 
 class BusyError(EuroMineError):

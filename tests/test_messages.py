@@ -29,6 +29,7 @@ FOLDERS = (
     "simulation",
     "support",
     "training",
+    "watch",
 )
 USER_ERRORS = {
     name

@@ -1,0 +1,435 @@
+"""The configuration of a watch: sites, models, rules and recipients, read from YAML."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import yaml
+
+from euromine.support.errors import ConfigError, missing_extra
+from euromine.support.files import read_bytes
+
+try:
+    from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+    from pydantic_core import PydanticCustomError
+except ImportError as error:
+    raise missing_extra("watch", "pydantic", "watch") from error
+
+_LARGEST_FILE = 2**20
+Event = Literal["suspected", "confirmed", "grown", "resolved"]
+Hectares = Annotated[float, Field(gt=0, lt=1e6, description="Hectares.")]
+Variable = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="The name of an environment variable."),
+]
+Address = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$", description="Such as name@example.org.")]
+# Fields that people write where the name of an environment variable belongs.
+_SECRETS = {"password": "password_env", "secret": "secret_env", "token": "secret_env", "key": "secret_env"}
+# The expected value in words, by pydantic's kind of mistake.
+_EXPECTED = {
+    "too_short": "at least {min_length}",
+    "string_too_short": "text",
+    "string_too_long": "at most {max_length} characters",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "literal_error": "{expected}",
+    "string_type": "text",
+    "string_pattern_mismatch": "text like {pattern}",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "path_type": "a path",
+    "model_type": "fields",
+}
+_LONGEST_VALUE = 60
+
+
+class _Part(BaseModel):
+    """A part of the configuration: unknown fields are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_fields(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        for name in given:
+            if name in cls.model_fields:
+                continue
+            if name in _SECRETS and _SECRETS[name] in cls.model_fields:
+                raise PydanticCustomError(
+                    "secret",
+                    "found the field {name}; expected {instead}, the name of an environment variable. "
+                    "Secrets do not belong in a file",
+                    {"name": str(name), "instead": _SECRETS[name]},
+                )
+            near = difflib.get_close_matches(str(name), cls.model_fields, n=1, cutoff=0)
+            raise PydanticCustomError(
+                "unknown",
+                "found unknown field {name}; expected {fields}. The nearest is {near}",
+                {"name": repr(name), "fields": ", ".join(cls.model_fields), "near": near[0]},
+            )
+        return given
+
+
+class OutsidePermit(_Part):
+    """A new part of a mine outside all outlines of permits."""
+
+    hectares: Hectares = 0.5
+
+
+class Growth(_Part):
+    """A gain of mined ground between two images, the whole site together."""
+
+    hectares: Hectares = 1.0
+
+
+class WaterGrowth(_Part):
+    """More water within the mine than in the image before."""
+
+    hectares: Hectares = 0.5
+    percent: Annotated[float, Field(gt=0, description="Percent of the earlier area.")] = 20.0
+
+
+class ReclamationStalled(_Part):
+    """Ground that was mined, has not recovered, and has stopped recovering."""
+
+    hectares: Hectares = 0.5
+    years: Annotated[int, Field(ge=2, le=30, description="Years without progress.")] = 3
+
+
+class NoData(_Part):
+    """No usable image for a long time."""
+
+    days: Annotated[int, Field(ge=1, le=36500, description="Days since the latest image.")] = 400
+
+
+class Rules(_Part):
+    """The rules of a site. `false` turns a rule off."""
+
+    outside_permit: OutsidePermit | None = OutsidePermit()
+    growth: Growth | None = Growth()
+    water_growth: WaterGrowth | None = WaterGrowth()
+    reclamation_stalled: ReclamationStalled | None = ReclamationStalled()
+    no_data: NoData | None = NoData()
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _switch(cls, given: Any) -> Any:
+        return None if given is False else {} if given is True else given
+
+
+class Acquisition(_Part):
+    """A source of yearly composites, as for `euromine acquire`."""
+
+    bbox: tuple[float, float, float, float] | None = Field(
+        None, description="West, south, east and north in degrees."
+    )
+    geometry: Path | None = Field(None, description="A vector file with the site's outline.")
+    since: int = Field(ge=2015, le=2999, description="The first year.")
+    months: tuple[Annotated[int, Field(ge=1, le=12)], ...] = Field((6, 7, 8), min_length=1)
+    catalogue: str = "earth-search"
+    level: Literal["l2a", "l1c"] = "l2a"
+    scenes: int = Field(8, ge=1, le=100, description="Satellite passes for each composite.")
+    fill: Literal["least-cloudy", "nodata"] = "least-cloudy"
+    margin: float = Field(500.0, ge=0, description="Metres around the outline.")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Acquisition:
+        if (self.bbox is None) == (self.geometry is None):
+            found = "neither bbox nor geometry" if self.bbox is None else "bbox and geometry"
+            raise PydanticCustomError("place", "found {found}; expected one of them", {"found": found})
+        return self
+
+
+class Site(_Part):
+    """A site: images that lie there, or a source of them."""
+
+    name: str = Field(min_length=1, max_length=100)
+    images: Path | None = Field(
+        None, description="A folder with one image per year, such as a site of an archive."
+    )
+    acquire: Acquisition | None = None
+    model: str | None = Field(None, description="A folder or Hub repository, instead of the common one.")
+    change_model: str | None = None
+    permits: Path | None = Field(None, description="A vector file with the outlines of permits.")
+    permit_layers: tuple[str, ...] = ()
+    minimum_mapping_unit: float = Field(0.1, ge=0, description="Hectares; smaller polygons are left out.")
+    rules: Rules | None = None
+    recipients: tuple[str, ...] | None = Field(None, description="Names of recipients; by default all.")
+
+    @field_validator("name")
+    @classmethod
+    def _folder_name(cls, name: str) -> str:
+        if (
+            name in (".", "..")
+            or not name.isprintable()
+            or set(name) & set('\\/:*?"<>|')
+            or name != name.strip()
+        ):
+            raise PydanticCustomError(
+                "name",
+                "found {name}; expected the name of a folder, such as Germany_12",
+                {"name": repr(name)},
+            )
+        return name
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Site:
+        if (self.images is None) == (self.acquire is None):
+            found = "neither images nor acquire" if self.images is None else "images and acquire"
+            raise PydanticCustomError("source", "found {found}; expected one of them", {"found": found})
+        return self
+
+
+class Mail(_Part):
+    """Mail by SMTP. The password comes from the environment."""
+
+    to: tuple[Address, ...] = Field(min_length=1)
+    sender: Address
+    host: str = Field(min_length=1)
+    port: int = Field(587, ge=1, le=65535)
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    user: str | None = None
+    password_env: Variable | None = None
+    timeout: float = Field(30.0, gt=0, le=600, description="Seconds.")
+
+    @model_validator(mode="after")
+    def _safe_password(self) -> Mail:
+        if (self.user is None) != (self.password_env is None):
+            found = "user without password_env" if self.password_env is None else "password_env without user"
+            raise PydanticCustomError("signing", "found {found}; expected both or neither", {"found": found})
+        if self.user is not None and self.security == "none":
+            raise PydanticCustomError(
+                "unencrypted",
+                "found security none with a user; expected starttls or tls, as the password "
+                "would travel unencrypted",
+            )
+        return self
+
+
+class Webhook(_Part):
+    """A webhook: CloudEvents by POST, signed if there is a secret."""
+
+    url: str | None = Field(None, description="Its address, if it holds no secret.")
+    url_env: Variable | None = None
+    secret_env: Variable | None = Field(None, description="The variable with the key of the signature.")
+    private: bool = Field(False, description="Allow an address in a private network.")
+    timeout: float = Field(30.0, gt=0, le=600, description="Seconds.")
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Webhook:
+        if (self.url is None) == (self.url_env is None):
+            found = "neither url nor url_env" if self.url is None else "url and url_env"
+            raise PydanticCustomError("address", "found {found}; expected one of them", {"found": found})
+        if self.url is not None and (problem := address_problem(self.url)):
+            raise PydanticCustomError("address", "url: {problem}", {"problem": problem})
+        return self
+
+
+class Recipient(_Part):
+    """A person or program that is told of alerts, by mail or by webhook."""
+
+    name: str = Field(min_length=1, max_length=100)
+    mail: Mail | None = None
+    webhook: Webhook | None = None
+    events: tuple[Event, ...] = Field(("suspected", "confirmed", "resolved"), min_length=1)
+
+    @model_validator(mode="after")
+    def _one_channel(self) -> Recipient:
+        if (self.mail is None) == (self.webhook is None):
+            found = "neither mail nor webhook" if self.mail is None else "mail and webhook"
+            raise PydanticCustomError("channel", "found {found}; expected one of them", {"found": found})
+        return self
+
+
+class Feed(_Part):
+    """The Atom feed of all alerts."""
+
+    title: str = "Alerts of mining sites"
+    link: str | None = Field(None, description="The address at which the folder is published.")
+
+
+class WatchConfig(_Part):
+    """The configuration of a watch."""
+
+    folder: Path = Field(Path("watch"), description="State, maps, pictures and feeds.")
+    model: str | None = Field(None, description="A footprint mapper: a folder or a Hub repository.")
+    change_model: str | None = None
+    rules: Rules = Rules()
+    sites: tuple[Site, ...] = Field(min_length=1)
+    recipients: tuple[Recipient, ...] = ()
+    feed: Feed = Feed()
+
+    @model_validator(mode="after")
+    def _references(self) -> WatchConfig:
+        names = [site.name.casefold() for site in self.sites]
+        recipients = [recipient.name for recipient in self.recipients]
+        for kind, given in (("site", names), ("recipient", recipients)):
+            if twice := [name for place, name in enumerate(given) if name in given[:place]]:
+                raise PydanticCustomError(
+                    "twice",
+                    "found {kind} {name} twice; expected it once",
+                    {"kind": kind, "name": repr(twice[0])},
+                )
+        for site in self.sites:
+            if (site.model or self.model) is None:
+                raise PydanticCustomError(
+                    "model",
+                    "found no model for site {name}; expected one, for the site or for all",
+                    {"name": repr(site.name)},
+                )
+            for name in site.recipients or ():
+                if name not in recipients:
+                    raise PydanticCustomError(
+                        "recipient",
+                        "found recipient {name} of site {site}; expected one of {known}",
+                        {
+                            "name": repr(name),
+                            "site": repr(site.name),
+                            "known": ", ".join(recipients) or "none",
+                        },
+                    )
+        return self
+
+
+def address_problem(url: str) -> str | None:
+    """The fault of a webhook's address, as found and expected; None in a sound one."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises on a port that is no number
+    except ValueError as error:
+        return f"found no address ({error}); expected https://..."
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        return f"found {parts.scheme or 'no scheme'}; expected https://..."
+    if parts.username or parts.password or parts.query:
+        return "found a password or parameters in the address; expected url_env, as they are secrets"
+    return None
+
+
+def read_config(path: str | os.PathLike[str]) -> WatchConfig:
+    """Read the configuration of a watch. Paths in it are relative to its own folder.
+
+    Raises:
+        ConfigError: The file is no YAML, or a value does not fit: a sentence for each mistake.
+        OSError: It cannot be read.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise FileNotFoundError(f"{source}: there is no such file; expected the configuration of a watch.")
+    try:
+        document = yaml.safe_load(read_bytes(source, _LARGEST_FILE, ConfigError))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(
+            f"{source}: found no YAML ({' '.join(str(error).split())}); expected the configuration of a watch."
+        ) from None
+    if not isinstance(document, Mapping):
+        raise ConfigError(f"{source}: found no fields; expected sites and a model, such as in docs/watch.md.")
+    return _in_folder(parse_config(document, str(source)), source.absolute().parent)
+
+
+def parse_config(document: Mapping[str, Any], source: str) -> WatchConfig:
+    """The configuration in a parsed document.
+
+    Args:
+        document: The document.
+        source: Its name, for errors.
+
+    Raises:
+        ConfigError: A value does not fit.
+    """
+    try:
+        return WatchConfig.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_sentences(source, error.errors()))) from None
+
+
+def _sentences(source: str, mistakes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The mistakes that pydantic found, a sentence each."""
+    places = [tuple(mistake["loc"]) for mistake in mistakes]
+    # A list whose entries are wrong is also reported as too short.
+    return [
+        _sentence(source, mistake)
+        for mistake, place in zip(mistakes, places, strict=True)
+        if mistake["type"] != "too_short"
+        or not any(other[: len(place)] == place and len(other) > len(place) for other in places)
+    ]
+
+
+def _sentence(source: str, mistake: Mapping[str, Any]) -> str:
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in mistake["loc"])
+    subject = f"{source}, {where.removeprefix('.')}" if where else source
+    kind, words = mistake["type"], str(mistake["msg"])
+    if kind == "missing":
+        return f"{subject}: found nothing; expected a value."
+    if kind not in _EXPECTED and "found" in words:  # the validators' own words
+        return f"{subject}: {words}."
+    shown = repr(mistake["input"])
+    shown = shown if len(shown) <= _LONGEST_VALUE else f"{shown[: _LONGEST_VALUE - 3]}..."
+    expected = _EXPECTED.get(kind, words[:1].lower() + words[1:]).format(**mistake.get("ctx", {}))
+    return f"{subject}: found {shown}; expected {expected}."
+
+
+def _in_folder(config: WatchConfig, folder: Path) -> WatchConfig:
+    """The configuration with absolute paths."""
+
+    def placed(path: Path | None) -> Path | None:
+        return None if path is None else folder / path
+
+    def model(name: str | None) -> str | None:
+        return str(folder / name) if name is not None and (folder / name).is_dir() else name
+
+    sites = []
+    for site in config.sites:
+        acquire = site.acquire
+        if acquire is not None:
+            acquire = acquire.model_copy(update={"geometry": placed(acquire.geometry)})
+        sites.append(
+            site.model_copy(
+                update={
+                    "images": placed(site.images),
+                    "acquire": acquire,
+                    "permits": placed(site.permits),
+                    "model": model(site.model or config.model),
+                    "change_model": model(site.change_model or config.change_model),
+                    "rules": _merged_rules(config.rules, site.rules),
+                }
+            )
+        )
+    return config.model_copy(
+        update={"folder": folder / config.folder, "model": model(config.model), "sites": tuple(sites)}
+    )
+
+
+def _merged_rules(common: Rules, own: Rules | None) -> Rules:
+    """The rules of a site: its own where it has some, else the common ones."""
+    if own is None:
+        return common
+    return common.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
+
+
+def config_schema() -> dict[str, Any]:
+    """The JSON Schema of a configuration, by which editors complete and check it."""
+    schema = WatchConfig.model_json_schema()
+    _allow_switches(schema)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _allow_switches(schema: dict[str, Any]) -> None:
+    """Let each rule be true or false, too."""
+    for rule in schema["$defs"]["Rules"]["properties"].values():
+        rule["anyOf"] = [*rule.get("anyOf", []), {"type": "boolean"}]
