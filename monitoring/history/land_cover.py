@@ -234,8 +234,8 @@ def _places(
                 x, y = (np.asarray(each) for each in transform(grid.crs, dataset.crs, x, y))
         except (*gdal_errors(), CRSError) as error:
             raise GridError(
-                f"{path}: found the coordinate system {crs_name(dataset.crs)[:60]}, to which the series cannot "
-                f"be brought ({error}); expected one on the same ground."
+                f"{path}: found the coordinate system {crs_name(dataset.crs)[:60]}, to which the series "
+                f"cannot be brought ({error}); expected one on the same ground."
             ) from error
     a, b, c, d, e, f = tuple(~dataset.transform)[:6]
     across, down = a * x + b * y + c, d * x + e * y + f
@@ -297,8 +297,8 @@ def _check_classes(dataset: Any, path: Path, grid: Grid, legend: LandCoverLegend
     if unknown := sorted(found - known):
         product = f"{legend.product}'s legend" if legend.product else "the legend"
         raise DataError(
-            f"{path}: found the classes {', '.join(map(str, unknown[:5]))}; expected those of {product} alone. "
-            "Give all classes with --land-cover-legend."
+            f"{path}: found the classes {', '.join(map(str, unknown[:5]))}; expected those of {product} "
+            "alone. Give all classes with --land-cover-legend."
         )
 
 

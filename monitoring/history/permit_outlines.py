@@ -1,4 +1,4 @@
-"""The outlines of permits, read from vector files of any format."""
+"""Outlines of permits and of other ground, read from vector files of any format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from euromine.support.errors import PermitError
+from euromine.support.errors import DataError, PermitError
 from euromine.support.geopackages import require_geopandas
 from euromine.support.placements import check_system
 from euromine.support.polygon_measures import polygon_parts
@@ -25,7 +25,7 @@ _STEP_IN_METRES = 1000.0
 _METRES_PER_DEGREE = 111_320.0
 
 # Our own column, and those that GeoPackage and geopandas always have.
-_TAKEN_NAMES = ("permit", "fid", "geom", "geometry")
+_TAKEN_NAMES = ("permit", "outline", "fid", "geom", "geometry")
 
 
 def read_permits(path: str | os.PathLike[str], crs: Any, *, layers: Sequence[str] = ()) -> Any:
@@ -51,24 +51,48 @@ def read_permits(path: str | os.PathLike[str], crs: Any, *, layers: Sequence[str
         FileNotFoundError: There is no such file.
         MissingExtraError: geopandas is not installed.
     """
+    return read_outlines(path, crs, "permits", PermitError, layers=layers, option="--layer").rename(
+        columns={"outline": "permit"}
+    )
+
+
+def read_outlines(
+    path: str | os.PathLike[str],
+    crs: Any,
+    subject: str,
+    kind: type[DataError] = DataError,
+    *,
+    layers: Sequence[str] = (),
+    option: str = "",
+) -> Any:
+    """As `read_permits`, for outlines of any ground; `outline` is the index of the feature in the file.
+
+    Args:
+        path: As there.
+        crs: As there.
+        subject: What they outline, for messages.
+        kind: The error to raise.
+        layers: As there.
+        option: The option by which a user chooses a layer, for messages.
+    """
     require_geopandas()
     source = Path(path)
     if not source.exists():
-        raise FileNotFoundError(f"{path}: there is no such file; expected the outlines of permits.")
-    features = read_features(source, layers, PermitError, option="--layer")
-    return _reprojected(_outlines(features, source), crs, source)
+        raise FileNotFoundError(f"{path}: there is no such file; expected the outlines of {subject}.")
+    features = read_features(source, layers, kind, option=option)
+    return _reprojected(_outlines(features, source, kind), crs, source, subject, kind)
 
 
-def _outlines(features: Any, source: Path) -> Any:
+def _outlines(features: Any, source: Path, kind: type[DataError]) -> Any:
     """One valid polygon per row, with the columns and the index of its feature."""
     import geopandas
     import shapely
 
-    geometry = checked_geometries(features, source, PermitError)
+    geometry = checked_geometries(features, source, kind)
     parts, owners = polygon_parts(geometry)
     if not len(parts):
-        kinds = sorted({kind for kind in features.geometry.geom_type if kind})
-        raise PermitError(
+        kinds = sorted({each for each in features.geometry.geom_type if each})
+        raise kind(
             f"{source}: found {'only ' + ', '.join(kinds) if kinds else 'no geometries'}; expected outlines "
             "(polygons)."
         )
@@ -82,7 +106,7 @@ def _outlines(features: Any, source: Path) -> Any:
     columns = features.drop(columns=features.geometry.name).iloc[owners].reset_index(drop=True)
     names = _free_names([str(name) for name in columns.columns], source)
     return geopandas.GeoDataFrame(
-        {**{name: _writable(columns.iloc[:, place]) for place, name in enumerate(names)}, "permit": owners},
+        {**{name: _writable(columns.iloc[:, place]) for place, name in enumerate(names)}, "outline": owners},
         geometry=list(parts),
         crs=features.crs,
     )
@@ -121,13 +145,13 @@ def _writable(column: Any) -> Any:
     return column.map(written)
 
 
-def _reprojected(outlines: Any, crs: Any, source: Path) -> Any:
+def _reprojected(outlines: Any, crs: Any, source: Path, subject: str, kind: type[DataError]) -> Any:
     """Outlines in another coordinate system, still valid."""
     import pyproj
     import shapely
 
     target = pyproj.CRS.from_user_input(crs)
-    _check_transformable(outlines.crs, target, source)
+    _check_transformable(outlines.crs, target, source, kind)
     if not outlines.crs.equals(target, ignore_axis_order=True):
         unit = (
             _METRES_PER_DEGREE
@@ -138,9 +162,9 @@ def _reprojected(outlines: Any, crs: Any, source: Path) -> Any:
         outlines.geometry = shapely.segmentize(parts, _STEP_IN_METRES / unit)
     moved = outlines.to_crs(target)
     if not np.isfinite(shapely.get_coordinates(moved.geometry.array)).all():
-        raise PermitError(
+        raise kind(
             f"{source}: found outlines in {outlines.crs.name} where {target.name} is not defined; expected "
-            "permits near the scene."
+            f"{subject} near the scene."
         )
     # In another coordinate system an outline may touch itself.
     parts, owners = polygon_parts(moved.geometry.array)
@@ -149,7 +173,7 @@ def _reprojected(outlines: Any, crs: Any, source: Path) -> Any:
     return moved
 
 
-def _check_transformable(crs: Any, target: Any, source: Path) -> None:
+def _check_transformable(crs: Any, target: Any, source: Path, kind: type[DataError]) -> None:
     """Refuse a coordinate system that is not the Earth's, or without a way to the series'."""
     import pyproj
     from rasterio.crs import CRS
@@ -159,15 +183,15 @@ def _check_transformable(crs: Any, target: Any, source: Path) -> None:
         with gdal():
             system = CRS.from_wkt(crs.to_wkt())
     except CRSError as error:
-        raise PermitError(
+        raise kind(
             f"{source}: found a coordinate system that cannot be read ({error}); expected a known one. Write "
             "it with `ogr2ogr -a_srs EPSG:...`."
         ) from None
-    check_system(system, str(source), PermitError, advice="Write it with `ogr2ogr -a_srs EPSG:...`.")
+    check_system(system, str(source), kind, advice="Write it with `ogr2ogr -a_srs EPSG:...`.")
     try:
         pyproj.Transformer.from_crs(crs, target, always_xy=True)
     except pyproj.exceptions.ProjError:
-        raise PermitError(
+        raise kind(
             f"{source}: found the coordinate system {crs.name!r}, which cannot be brought to {target.name}; "
             "expected one on the Earth. Write it with `ogr2ogr -a_srs EPSG:...`."
         ) from None
