@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .change_detection import ChangeDetector as ChangeDetector
     from .change_detection import SiameseChangeDetector as SiameseChangeDetector
     from .change_detection import year_pairs as year_pairs
+    from .component_segmenter import ComponentSegmenter as ComponentSegmenter
     from .configuration import ChangeDetectionConfig as ChangeDetectionConfig
     from .configuration import MultispectralConfig as MultispectralConfig
     from .configuration import SegmentationConfig as SegmentationConfig
@@ -39,6 +40,7 @@ __all__ = [
     "ChangeDetectionConfig",
     "ChangeDetectionOutput",
     "ChangeDetector",
+    "ComponentSegmenter",
     "EuroMineImageProcessor",
     "EuroMineSeries",
     "MultispectralConfig",
@@ -64,6 +66,7 @@ _HOMES = {
     "ChangeDetectionConfig": ".configuration",
     "ChangeDetectionOutput": ".change_detection",
     "ChangeDetector": ".change_detection",
+    "ComponentSegmenter": ".component_segmenter",
     "EuroMineImageProcessor": ".image_processing",
     "EuroMineSeries": ".series_network",
     "MultispectralConfig": ".configuration",

@@ -30,6 +30,7 @@ from .bit import BITForChangeDetection
 from .cgnet import CGNetForChangeDetection
 from .change_detection import ChangeDetector
 from .changeformer import ChangeFormerForChangeDetection
+from .component_segmenter import ComponentSegmenter, checked_label_groups, count_logits
 from .configuration import MultispectralConfig
 from .conversion import convert_reference
 from .dminet import DMINetForChangeDetection
@@ -116,15 +117,16 @@ _AUTO_CLASSES: dict[str, Any] = {
 }
 
 
-def register(model_class: type[MultispectralModel], task: str) -> None:
-    """Register a network with AutoConfig, AutoModel and the Auto class of its task.
+def register(model_class: type[MultispectralModel], task: str | None) -> None:
+    """Register a network with AutoConfig, AutoModel and the Auto class of its task, if it has one.
 
     Its checkpoints then include its code, so that `trust_remote_code=True` loads them without this package.
     """
     config_class = model_class.config_class
     AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
     AutoModel.register(config_class, model_class, exist_ok=True)
-    _AUTO_CLASSES[task].register(config_class, model_class, exist_ok=True)
+    if task is not None:
+        _AUTO_CLASSES[task].register(config_class, model_class, exist_ok=True)
     config_class.register_for_auto_class()
     model_class.register_for_auto_class("AutoModel")
 
@@ -136,6 +138,8 @@ for _model_class in CHANGE_DETECTORS.values():
 register(PostClassification, CHANGE_DETECTION)
 for _series_class in {network for network, _ in SERIES_NETWORKS.values()}:
     register(_series_class, SERIES)
+# Its logits are those of several segmentations, which no code for a single one could use.
+register(ComponentSegmenter, None)
 
 # One processor serves all networks; checkpoints of transformers' own include it as remote code, too.
 EuroMineImageProcessor.register_for_auto_class()
@@ -172,6 +176,7 @@ def create_model(
     bands: Sequence[str] | None = None,
     pretrained: bool | str | PathLike[str] = False,
     stem_init: str | None = "semantic",
+    label_groups: Mapping[str, Sequence[str]] | None = None,
     **config: Any,
 ) -> PreTrainedModel:
     """Create a network by name, for any bands.
@@ -184,13 +189,16 @@ def create_model(
             repository, local folder or file with a checkpoint of this architecture or of its encoder.
         stem_init: How to adapt a first layer for red, green and blue to `bands`: "semantic", "cyclic" or
             "random" (`stem.py`); None if the checkpoint is for these bands.
+        label_groups: Classes of each group of components, by the group's name, for a `ComponentSegmenter`
+            around the footprint mapper `name`.
         **config: Other fields of the network's configuration.
 
     Returns:
         The network in training mode.
 
     Raises:
-        ValueError: The name, a band or a field is unknown, or the checkpoint does not fit.
+        ValueError: The name, a band or a field is unknown, the checkpoint does not fit, or the network cannot
+            map groups of components.
         OSError: The checkpoint cannot be found or read.
     """
     if name not in (names := list_models()):
@@ -200,6 +208,10 @@ def create_model(
             f"name: found unknown architecture {name!r}{hint}; expected one of {', '.join(names)}."
         )
     check_stem_rule(stem_init)
+    groups = None if label_groups is None else checked_label_groups(label_groups)
+    if groups is not None:
+        _check_maps_groups(name, config)
+        config["num_labels"] = count_logits(groups)
     given = None if bands is None else checked_bands(bands)
     inputs = MultispectralConfig(bands=given, num_channels=config.pop("num_channels", None)).bands or ()
     model: MultispectralModel | NativeSegmenter
@@ -218,6 +230,8 @@ def create_model(
         model_class, fields_of_name = _own_network(name)
         _check_fields(name, model_class.config_class, config)
         model = model_class(model_class.config_class(bands=inputs, **{**fields_of_name, **config}))
+    if groups is not None:
+        model = ComponentSegmenter(model, groups)
     if pretrained is not False:
         published = published_weights(name, model)
         if pretrained is True and not published:
@@ -227,6 +241,19 @@ def create_model(
         for source in published if pretrained is True else (fspath(pretrained),):
             model.load_pretrained(source, stem_init)
     return model
+
+
+def _check_maps_groups(name: str, config: Mapping[str, Any]) -> None:
+    """Refuse label groups for other networks than footprint mappers, and beside a number of classes."""
+    if name not in SEGMENTERS and name not in NATIVE_SEGMENTERS:
+        raise ValueError(
+            f"label_groups: found them with {name}; expected a footprint mapper, one of "
+            f"{', '.join(list_models(SEGMENTATION))}."
+        )
+    if given := {"num_labels", "id2label", "label2id"} & set(config):
+        raise ValueError(
+            f"{min(given)}: found it beside label_groups, which give the classes; expected one of both."
+        )
 
 
 def _own_network(name: str) -> tuple[type[MultispectralModel], dict[str, Any]]:

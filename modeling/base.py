@@ -149,6 +149,19 @@ class PaddedModel(PreTrainedModel):
                 f"of this {self.config.model_type}: {', '.join(self.config.bands)}."
             )
 
+    def check_images(self, pixel_values: Tensor) -> None:
+        """Refuse anything but a batch of images of the network's bands.
+
+        Raises:
+            ValueError: The number of dimensions or of bands differs.
+        """
+        if pixel_values.ndim != 4:
+            raise ValueError(
+                f"pixel_values: found the shape {tuple(pixel_values.shape)}; "
+                "expected (batch, channels, height, width)."
+            )
+        self.check_channels(pixel_values.shape[1])
+
     def pad(self, images: Tensor) -> Tensor:
         """Pad images (batch, channels, height, width) to sides that the network takes.
 

@@ -146,12 +146,7 @@ class Mask2FormerForSemanticSegmentation(MultispectralModel):
         Raises:
             ValueError: The number of dimensions or bands, or the labels, do not fit.
         """
-        if pixel_values.ndim != 4:
-            raise ValueError(
-                f"pixel_values: found the shape {tuple(pixel_values.shape)}; "
-                "expected (batch, channels, height, width)."
-            )
-        self.check_channels(pixel_values.shape[1])
+        self.check_images(pixel_values)
         size = (pixel_values.shape[-2], pixel_values.shape[-1])
         if labels is not None:
             check_labels(

@@ -70,23 +70,13 @@ class NativeSegmenter(PaddedModel):
         Raises:
             ValueError: The number of dimensions or bands, or the labels, do not fit.
         """
-        if pixel_values.ndim != 4:
-            raise ValueError(
-                f"pixel_values: found the shape {tuple(pixel_values.shape)}; "
-                "expected (batch, channels, height, width)."
-            )
-        self.check_channels(pixel_values.shape[1])
+        self.check_images(pixel_values)
         size = (pixel_values.shape[-2], pixel_values.shape[-1])
         if labels is not None:
             check_labels(
                 labels, (len(pixel_values), *size), len(self.config.id2label or ()), self.ignore_index
             )
-        images = self.pad(pixel_values)
-        logits, auxiliary = self.segment(images, with_auxiliary=labels is not None)
-        if images.shape != pixel_values.shape:
-            padded = (images.shape[-2], images.shape[-1])
-            logits = resize_and_crop(logits, padded, size)
-            auxiliary = None if auxiliary is None else resize_and_crop(auxiliary, padded, size)
+        logits, auxiliary = self.class_maps(pixel_values, with_auxiliary=labels is not None)
         loss = None
         if labels is not None:
             ignored = self.ignore_index
@@ -95,6 +85,17 @@ class NativeSegmenter(PaddedModel):
                 weight = self.config.auxiliary_loss_weight
                 loss = loss + weight * masked_cross_entropy(auxiliary, labels, ignored, num_items_in_batch)
         return SemanticSegmenterOutput(loss=loss, logits=logits)
+
+    def class_maps(self, pixel_values: Tensor, with_auxiliary: bool) -> tuple[Tensor, Tensor | None]:
+        """Logits of images of any size, and auxiliary ones if any; see `forward` for their size."""
+        size = (pixel_values.shape[-2], pixel_values.shape[-1])
+        images = self.pad(pixel_values)
+        logits, auxiliary = self.segment(images, with_auxiliary)
+        if images.shape != pixel_values.shape:
+            padded = (images.shape[-2], images.shape[-1])
+            logits = resize_and_crop(logits, padded, size)
+            auxiliary = None if auxiliary is None else resize_and_crop(auxiliary, padded, size)
+        return logits, auxiliary
 
     def load_pretrained(self, source: str, stem_init: str | None) -> None:
         """Load a checkpoint of transformers' class or of this one.

@@ -8,15 +8,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import AutoConfig, AutoModelForSemanticSegmentation, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from .base import PaddedModel, two_class_logits
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
-from .native import NATIVE_SEGMENTERS
-from .segmenters import SEGMENTERS
-
-_OF_CHECKPOINTS = ("_name_or_path", "architectures", "auto_map", "transformers_version")
+from .wrapped_segmenters import fresh_segmenter, inputs_of, keep_weights, wrapped_fields
 
 
 class PostClassificationConfig(ChangeDetectionConfig):
@@ -37,22 +34,14 @@ class PostClassificationConfig(ChangeDetectionConfig):
         Raises:
             ValueError: It does not give the number of bands, or does not have two classes.
         """
-        bands, channels = getattr(config, "bands", None), getattr(config, "num_channels", None)
-        if bands is None and channels is None:
-            raise ValueError(
-                f"segmenter: found neither bands nor num_channels in its {config.model_type} configuration; "
-                "expected one of them."
-            )
+        inputs = inputs_of(config)
         if config.num_labels != 2:
             raise ValueError(
                 f"segmenter: found {config.num_labels} classes in this {config.model_type}; expected two, "
                 "background and mine."
             )
-        # These fields describe the mapper's own checkpoint.
-        fields = {name: value for name, value in config.to_dict().items() if name not in _OF_CHECKPOINTS}
-        inputs: dict[str, Any] = {"num_channels": channels} if bands is None else {"bands": bands}
         found = cls(**inputs)
-        found.segmenter = {**fields, "bands": list(found.bands or ())}
+        found.segmenter = wrapped_fields(config, found.bands)
         return found
 
 
@@ -80,7 +69,7 @@ class PostClassification(SiameseChangeDetector):
     def __init__(self, segmenter: PreTrainedModel | PostClassificationConfig) -> None:
         if isinstance(segmenter, PostClassificationConfig):
             super().__init__(segmenter)
-            self.segmenter = _fresh(segmenter)
+            self.segmenter = fresh_segmenter(segmenter.segmenter)
         else:
             if hasattr(segmenter, "predict_series"):
                 raise ValueError(
@@ -88,10 +77,7 @@ class PostClassification(SiameseChangeDetector):
                     "expected a footprint mapper."
                 )
             super().__init__(PostClassificationConfig.of(segmenter.config))
-            for module in segmenter.modules():
-                # Otherwise `post_init` might initialise its weights again.
-                module._is_hf_initialized = True  # type: ignore[assignment]
-            self.segmenter = segmenter
+            self.segmenter = keep_weights(segmenter)
         self.post_init()
 
     def freeze_unused(self) -> None:
@@ -139,21 +125,3 @@ def _certainty(first: Tensor, second: Tensor) -> Tensor:
     small = 2 * torch.atanh(torch.tanh(near.clamp(max=1) / 2) * torch.tanh(far / 2))
     large = near + torch.log1p(torch.exp(-near - far)) - torch.log1p(torch.exp(near - far))
     return torch.where(near < 1, small, large).clamp(min=torch.finfo(near.dtype).tiny)
-
-
-def _fresh(config: PostClassificationConfig) -> PreTrainedModel:
-    """The footprint mapper of a configuration, with fresh weights."""
-    fields = dict(config.segmenter or {})
-    model_type = fields.pop("model_type", None)
-    if model_type is None:
-        raise ValueError("segmenter: found no model_type; expected the configuration of a footprint mapper.")
-    for network in SEGMENTERS.values():
-        if network.config_class.model_type == model_type:
-            return network(network.config_class(**fields))
-    for native in NATIVE_SEGMENTERS.values():
-        if native.model_class.config_class.model_type == model_type:
-            return native.model_class(native.model_class.config_class(**fields))
-    fresh: PreTrainedModel = AutoModelForSemanticSegmentation.from_config(
-        AutoConfig.for_model(model_type, **fields)
-    )
-    return fresh

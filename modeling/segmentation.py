@@ -20,6 +20,11 @@ class Segmenter(MultispectralModel):
         """Padded images (batch, channels, height, width) -> logits (batch, classes, height, width)."""
         raise NotImplementedError(f"{type(self).__name__} does not implement segment")
 
+    def class_maps(self, pixel_values: Tensor, with_auxiliary: bool = False) -> tuple[Tensor, None]:
+        """Logits of images of any size, at that size; there are no auxiliary ones."""
+        height, width = pixel_values.shape[-2:]
+        return self.segment(self.pad(pixel_values))[..., :height, :width], None
+
     def forward(
         self,
         pixel_values: Tensor,
@@ -40,17 +45,12 @@ class Segmenter(MultispectralModel):
         Raises:
             ValueError: The number of dimensions or bands, or the labels, do not fit.
         """
-        if pixel_values.ndim != 4:
-            raise ValueError(
-                f"pixel_values: found the shape {tuple(pixel_values.shape)}; "
-                "expected (batch, channels, height, width)."
-            )
-        self.check_channels(pixel_values.shape[1])
+        self.check_images(pixel_values)
         height, width = pixel_values.shape[-2:]
         ignored = self.ignore_index
         if labels is not None:
             check_labels(labels, (len(pixel_values), height, width), self.num_labels, ignored)
-        logits = self.segment(self.pad(pixel_values))[..., :height, :width]
+        logits, _ = self.class_maps(pixel_values)
         loss = None
         if labels is not None:
             loss = masked_cross_entropy(logits, labels, ignored, num_items_in_batch)

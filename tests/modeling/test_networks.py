@@ -35,6 +35,7 @@ from euromine.modeling.auto import (
     create_model,
     list_models,
 )
+from euromine.modeling.component_segmenter import ComponentSegmenter
 from euromine.modeling.native import NATIVE_SEGMENTERS
 from euromine.modeling.series_model import SeriesModel
 
@@ -43,8 +44,11 @@ SMALL = json.loads(Path(__file__).with_name("small_networks.json").read_text())
 # SegFormers B1 to B5 are B0 with other numbers of layers and channels, and as small the same network; so are
 # the series networks with other encoders (test_series_network.py).
 NAMES = [
-    name for name in list_models() if not re.fullmatch(r"segformer-b[1-5]|euromine-series-(?!b0).*", name)
+    *(name for name in list_models() if not re.fullmatch(r"segformer-b[1-5]|euromine-series-(?!b0).*", name)),
+    "components",
 ]
+# A footprint mapper with the classes of two groups; test_component_segmenter.py wraps the others.
+COMPONENTS = ("segformer-b0", {"deposits": ["dumping_ground"], "total": ["any component"]})
 # Networks whose logits are coarser than the image.
 OWN_RESOLUTION = {*NATIVE_SEGMENTERS, "mask2former-swin-base"}
 
@@ -61,6 +65,7 @@ CHECKPOINTING = {
     *("deeplabv3plus-resnet101", "linknet", "pspnet", "sqnet", "unet"),
     *("deeplabv3-mobilevitv2", "segformer-b0", "upernet-swin-base"),
     "euromine-series-b0",
+    "components",
 }
 
 
@@ -73,7 +78,11 @@ def name(request) -> str:
 def network(name, fill_with_signal) -> PreTrainedModel:
     """The network with weights that let a signal through and ten bands; training moves its batch norms."""
     torch.manual_seed(0)
-    network = create_model(name, **SMALL.get(name, {}), **auxiliary(name))
+    if name == "components":
+        mapper, groups = COMPONENTS
+        network = create_model(mapper, label_groups=groups, **SMALL[mapper])
+    else:
+        network = create_model(name, **SMALL.get(name, {}), **auxiliary(name))
     fill_with_signal(network)
     return network
 
@@ -132,6 +141,11 @@ def of_years(network: PreTrainedModel) -> tuple[int, ...]:
     return dates_of(network) if isinstance(network, SeriesModel) else ()
 
 
+def maps_of(network: PreTrainedModel) -> tuple[int, ...]:
+    """The dimension of maps in a network's labels: years of a series, groups of components, else ()."""
+    return (len(network.groups),) if isinstance(network, ComponentSegmenter) else of_years(network)
+
+
 def random_images(network: PreTrainedModel, height: int, width: int, batch: int = 1) -> Tensor:
     """Input of a network: (batch, dates, channels, height, width), a footprint mapper's without dates."""
     dates = dates_of(network)
@@ -142,7 +156,7 @@ def random_images(network: PreTrainedModel, height: int, width: int, batch: int 
 def random_labels(network: PreTrainedModel, height: int, width: int, batch: int = 1) -> Tensor:
     """Labels 0, 1 and 255: one map of an input, or one of each year of a series."""
     generator = torch.Generator().manual_seed(7)
-    labels = torch.randint(0, 3, (batch, *of_years(network), height, width), generator=generator)
+    labels = torch.randint(0, 3, (batch, *maps_of(network), height, width), generator=generator)
     return torch.where(labels == 2, 255, labels)
 
 
@@ -150,7 +164,7 @@ def test_a_batch_of_one_trains_every_parameter(name, network):
     """An odd rectangle too: a batch norm over a pooled map of one value must not stop it."""
     network.train().zero_grad()
     output = network(random_images(network, 33, 47), labels=random_labels(network, 33, 47))
-    assert output.logits.shape[:-2] == (1, *of_years(network), 2)
+    assert output.logits.shape[:-2] == (1, *of_years(network), 4 if name == "components" else 2)
     assert output.logits.shape[-2:] == (33, 47) or name in OWN_RESOLUTION
     output.loss.backward()
     assert output.loss.isfinite()
@@ -165,7 +179,7 @@ def test_a_batch_of_one_trains_every_parameter(name, network):
 
 def test_an_entirely_ignored_batch_gives_no_loss_and_no_gradient(network):
     network.train().zero_grad()
-    labels = torch.full((1, *of_years(network), 32, 32), 255)
+    labels = torch.full((1, *maps_of(network), 32, 32), 255)
     loss = network(random_images(network, 32, 32), labels=labels).loss
     loss.backward()
     assert loss.item() == 0
@@ -219,7 +233,9 @@ def test_a_checkpoint_is_loaded_by_the_auto_classes_bit_for_bit(name, network, s
         of_task = AutoModelForChangeDetection if name in CHANGE_DETECTORS else AutoModelForSeries
     with torch.no_grad():
         expected = network(pixel_values).logits
-    for auto_class in (of_task,) if is_native else (AutoModel, of_task):
+    auto_classes = (of_task,) if is_native else (AutoModel, of_task)
+    # Its logits are no single segmentation.
+    for auto_class in (AutoModel,) if name == "components" else auto_classes:
         loaded = auto_class.from_pretrained(saved)
         assert type(loaded) is expected_type
         assert not loaded.training
@@ -346,7 +362,7 @@ def test_network_and_loss_compile_to_one_graph(name, network):
 def test_labels_out_of_range_are_refused_though_a_graph_cannot_look_at_them(network):
     network.train()
     with pytest.raises(ValueError, match=r"labels: found \[7\]; expected 0 to 1 and 255 \(ignored\)"):
-        network(random_images(network, 32, 32), labels=torch.full((1, *of_years(network), 32, 32), 7))
+        network(random_images(network, 32, 32), labels=torch.full((1, *maps_of(network), 32, 32), 7))
 
 
 def test_losses_of_the_parts_of_a_batch_add_up_to_that_of_the_whole(name, network):
@@ -356,7 +372,8 @@ def test_losses_of_the_parts_of_a_batch_add_up_to_that_of_the_whole(name, networ
         return
     images, labels = random_images(network, 64, 64, batch=3), random_labels(network, 64, 64, batch=3)
     labels[0, :50] = labels[1, 3:9] = 255
-    known = (labels != 255).sum()
+    # Of components, the mean over each group's pixels.
+    known = (labels != 255).sum((0, 2, 3)) if name == "components" else (labels != 255).sum()
     with torch.no_grad():
         whole = network(images, labels=labels).loss
         parts = [
