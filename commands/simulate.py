@@ -22,6 +22,12 @@ def simulate(
         str, typer.Option(metavar="HEIGHTxWIDTH", help="Size of each scene in pixels.")
     ] = "320x320",
     seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same archive.")] = 0,
+    components: Annotated[
+        bool, typer.Option("--components", help="Draw the twelve component classes of mines, too.")
+    ] = False,
+    radar: Annotated[
+        bool, typer.Option("--radar", help="Draw Sentinel-1 backscatter, too; that of mines is assumed.")
+    ] = False,
     workers: Annotated[int | None, typer.Option(help="Number of processes; by default one per core.")] = None,
 ) -> None:
     """Simulate an archive: images, labels as drawn by annotators, and the true footprints.
@@ -32,7 +38,14 @@ def simulate(
     from euromine.simulation.simulated_archive import simulate_archive  # SciPy takes a moment to import
 
     folder = simulate_archive(
-        out, sites=chosen_sites, years=chosen_years, size=chosen_size, seed=seed, workers=workers
+        out,
+        sites=chosen_sites,
+        years=chosen_years,
+        size=chosen_size,
+        seed=seed,
+        components=components,
+        radar=radar,
+        workers=workers,
     )
     typer.echo(f"Simulated {folder}: the archive is {folder / 'EuroMineNet'}, the truth {folder / 'truth'}.")
 

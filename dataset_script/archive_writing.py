@@ -18,7 +18,7 @@ from euromine.support.files import atomic_file, torn_file_error
 from euromine.support.rasters import gdal, gdal_errors
 from euromine.support.wording import counted
 
-from .archive_bands import BANDS
+from .archive_bands import BANDS, NO_BACKSCATTER, RADAR_BANDS
 from .archive_listing import YEAR_NAME, is_ignored
 from .label_headers import IGNORED_BIT, IGNORED_TAG, MARKED, MINE
 
@@ -135,12 +135,36 @@ def write_components(
     _write_part(files, path, components, crs, transform, nodata=nodata, tags=tags, colours=table)
 
 
+def write_radar(
+    files: ExitStack, path: Path, radar: NDArray[np.int16], *, crs: str, transform: Sequence[float]
+) -> None:
+    """Write a year's backscatter as `euromine acquire` does, to take its name when `files` closes.
+
+    Args:
+        files: As for `write_label`.
+        path: Such as `EuroMineNet/Kiruna/radar/Year2021.tif`.
+        radar: int16 (2, height, width): VV and VH in dB x 100, `NO_BACKSCATTER` without data.
+        crs: That of the image.
+        transform: That of the image.
+
+    Raises:
+        OSError: It cannot be written in full.
+    """
+    _write_part(files, path, radar, crs, transform, nodata=NO_BACKSCATTER, names=RADAR_BANDS, scale=0.01)
+
+
 def _write_part(
     files: ExitStack, path: Path, band: NDArray[Any], crs: str, transform: Sequence[float], **options: Any
 ) -> None:
     path.parent.mkdir(exist_ok=True)
     part = files.enter_context(atomic_file(path))
-    _write(part, band[np.newaxis], crs=_parse_crs(crs), transform=_affine(transform), **options)
+    _write(
+        part,
+        band if band.ndim == 3 else band[np.newaxis],
+        crs=_parse_crs(crs),
+        transform=_affine(transform),
+        **options,
+    )
 
 
 def _check_arrays(
@@ -200,6 +224,8 @@ def _write(
     *,
     tags: Mapping[str, str] | None = None,
     colours: Mapping[int, tuple[int, ...]] | None = None,
+    names: Sequence[str] = (),
+    scale: float = 1.0,
     **options: Any,
 ) -> None:
     """Write `(bands, height, width)` and read it back, as GDAL reports no full disk when closing a file."""
@@ -220,6 +246,8 @@ def _write(
                 dataset.update_tags(**(tags or {}))
                 if colours is not None:
                     dataset.write_colormap(1, colours)
+                if names:
+                    dataset.descriptions, dataset.scales = tuple(names), (scale,) * count
                 dataset.write(bands)
             with rasterio.open(path, driver="GTiff") as dataset:
                 whole = all(np.array_equal(dataset.read(i + 1), bands[i]) for i in range(count))

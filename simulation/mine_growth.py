@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .landscape import Grid, noise, polygons
-from .mine_layout import LONG_AGO, NEVER, Layout, lay_out
+from .mine_layout import LONG_AGO, NEVER, STRIP_MINES, Layout, lay_out
 from .mines import FIRST_YEAR, Mines, Part
 from .spectra import Float, LandCover
 
@@ -43,6 +43,17 @@ def make_mines(
         last_year: Footprints are known from `FIRST_YEAR` to this year.
         year_stream: Gives each year a stream of its own, so that a year's change depends on no later year.
     """
+    return mines_and_layout(rng, grid, kind, last_year, year_stream)[0]
+
+
+def mines_and_layout(
+    rng: np.random.Generator,
+    grid: Grid,
+    kind: str,
+    last_year: int,
+    year_stream: Callable[[int], np.random.Generator],
+) -> tuple[Mines, Layout]:
+    """As `make_mines`, with the layout; `kind` may also be a type and a material, such as "open-pit coal"."""
     concentration = _FOOTPRINT_CONCENTRATION
     share = rng.beta(_FOOTPRINT_SHARE * concentration, (1 - _FOOTPRINT_SHARE) * concentration)
     size = float(np.sqrt(share * grid.area / np.pi)) + 1.0
@@ -61,9 +72,9 @@ def make_mines(
     depth = plan.of_pixel(component.depth for component in plan.components)
     half = plan.of_pixel(min(component.half) for component in plan.components)
     phase: Float = (1 - radius) * half * border / bench
-    if kind == "coal":
+    if kind in STRIP_MINES:
         phase = _strips(rng, plan, bench, phase)
-    return Mines(
+    mines = Mines(
         opened=opened,
         closed=closed,
         part=plan.part,
@@ -76,10 +87,11 @@ def make_mines(
         patches=noise(rng, grid, 0.4 * size, 4.2),
         rough=noise(rng, grid, 9, 3.4),
         strata=0.9 * rng.standard_normal(24, dtype=np.float32),
-        ridges=0.8 if kind == "coal" else 0.0,
+        ridges=0.8 if kind in STRIP_MINES else 0.0,
         vegetated=float(rng.uniform(-0.1, 0.7)),
         bench_height=float(rng.uniform(0.6, 1.5)),
     )
+    return mines, plan
 
 
 def _first(order: Float, count: int) -> NDArray[np.bool_]:

@@ -52,10 +52,67 @@ _LAYOUTS: dict[str, list[tuple[Part, float, float, tuple[float, float], float, f
     ],
 }
 
+# Mines of archives with components: the parts of each type, and those that a material adds. A removed
+# summit has lobes along its ridge, and fills the valleys on both sides.
+_TYPE_LAYOUTS: dict[str, list[tuple[Part, float, float, tuple[float, float], float, float]]] = {
+    "open-pit": [
+        (Part.PIT, 0.1, 0.0, (0.55, 0.68), 2.2, 1.0),
+        (Part.DUMP, 0.95, 0.3, (0.38, 0.52), 2.5, 1.0),
+        (Part.DUMP, 0.95, 0.58, (0.3, 0.42), 2.5, 0.6),
+        (Part.PLANT, 0.85, -0.1, (0.17, 0.25), 8.0, 1.0),
+    ],
+    "opencast": [
+        (Part.PIT, 0.2, 0.0, (1.0, 0.62), 3.2, 1.0),
+        (Part.DUMP, 0.85, 0.5, (0.8, 0.42), 3.0, 1.0),
+        (Part.OVERBURDEN, 1.0, 0.24, (0.24, 0.5), 3.0, 1.0),
+        (Part.PLANT, 1.05, -0.25, (0.17, 0.28), 8.0, 1.0),
+    ],
+    "mountain-top": [
+        (Part.PIT, 0.35, 0.0, (0.3, 0.62), 2.0, 1.0),
+        (Part.PIT, 0.5, 0.5, (0.28, 0.5), 2.0, 1.0),
+        (Part.PIT, 0.6, 0.17, (0.2, 0.38), 2.0, 0.7),
+        (Part.DUMP, 0.75, 0.3, (0.5, 0.2), 2.2, 1.0),
+        (Part.DUMP, 0.8, -0.28, (0.48, 0.18), 2.2, 1.0),
+        (Part.PLANT, 1.05, 0.45, (0.13, 0.2), 8.0, 0.9),
+    ],
+}
+
+_MATERIAL_LAYOUTS: dict[str, list[tuple[Part, float, float, tuple[float, float], float, float]]] = {
+    "coal": [
+        (Part.OVERBURDEN, 1.05, -0.4, (0.2, 0.32), 2.5, 0.7),
+        (Part.POND, 1.1, -0.17, (0.09, 0.14), 6.0, 1.0),
+        (Part.POND, 1.28, -0.16, (0.08, 0.12), 6.0, 0.6),
+    ],
+    "rock": [
+        (Part.OVERBURDEN, 0.95, -0.38, (0.15, 0.24), 2.5, 0.6),
+        (Part.POND, 1.05, -0.2, (0.09, 0.13), 6.0, 0.7),
+    ],
+    "metal": [
+        (Part.TAILINGS, 1.2, -0.27, (0.42, 0.55), 5.0, 0.9),
+        (Part.POND, 1.05, 0.08, (0.09, 0.15), 6.0, 0.8),
+        (Part.POND, 1.22, 0.09, (0.09, 0.13), 6.0, 0.5),
+    ],
+}
+
 # How often a pit holds a lake, and how many benches it has at most.
 _FLOODED = {"coal": 0.2, "metals": 0.35, "minerals": 0.8, "quarry": 0.3}
 
 _BENCHES = {"coal": (5, 9), "metals": (6, 12), "minerals": (3, 6), "quarry": (4, 9)}
+
+STRIP_MINES = frozenset({"coal", *(f"opencast {material}" for material in _MATERIAL_LAYOUTS)})
+"""Kinds of mines that are dug strip by strip along a front."""
+
+# How far outlines follow the ground, in radii of the mine.
+_WARP, _WARP_ON_SUMMITS = 0.16, 0.3
+
+for _material, _parts in _MATERIAL_LAYOUTS.items():
+    for _type, (_flooded, _benches) in {
+        "open-pit": (0.3, (6, 11)),
+        "opencast": (0.2, (5, 9)),
+        "mountain-top": (0.0, (1, 3)),
+    }.items():
+        _LAYOUTS[f"{_type} {_material}"] = _TYPE_LAYOUTS[_type] + _parts
+        _FLOODED[f"{_type} {_material}"], _BENCHES[f"{_type} {_material}"] = _flooded, _benches
 
 # Benches narrower than this (in steps of 10 m) are lost to the instrument.
 _NARROWEST_BENCH, _WIDEST_BENCH = 2.6, 10.0
@@ -136,12 +193,13 @@ def lay_out(
         if rng.random() < 0.4:
             components.append(_satellite(rng, grid, mine, advance, radius))
 
-    south, east = (0.16 * size * noise(rng, grid, size, 5.0) for _ in range(2))
+    warp_of_kind = _WARP_ON_SUMMITS if kind.startswith("mountain-top") else _WARP
+    south, east = (warp_of_kind * size * noise(rng, grid, size, 5.0) for _ in range(2))
     nearest = np.full(grid.shape, np.inf, dtype=np.float32)
     owner = np.zeros(grid.shape, dtype=np.intp)
     for number, component in enumerate(components):
         # Dams and yards are built straight; pits and dumps follow the ground.
-        warp = 0.25 if component.part in (Part.TAILINGS, Part.PLANT) else 1.0
+        warp = 0.25 if component.part in (Part.TAILINGS, Part.PLANT, Part.POND) else 1.0
         y, x = grid.y + warp * south, grid.x + warp * east
         radius_here = superellipse(y, x, component.centre, component.angle, component.half, component.power)
         closer = radius_here < nearest

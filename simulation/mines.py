@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,14 @@ FIRST_YEAR = 2015
 
 
 class Part(IntEnum):
-    """The use of a component of a mine."""
+    """The use of a component of a mine; ponds and heaps of overburden only in archives with components."""
 
     PIT = 0
     DUMP = 1
     TAILINGS = 2
     PLANT = 3
+    POND = 4
+    OVERBURDEN = 5
 
 
 class Cover(NamedTuple):
@@ -35,6 +37,19 @@ class Cover(NamedTuple):
     tone: Float
     relief: Float
     regrowth: Float
+
+
+class MineYears(Protocol):
+    """Mines as a painter needs them: where they are in a year, and their cover."""
+
+    def footprint(self, year: int) -> NDArray[np.bool_]:
+        """Where the mine is in a year (height, width)."""
+
+    def years_reclaimed(self, year: int) -> Float:
+        """For how many years each pixel has been closed (height, width); negative while it has not."""
+
+    def cover(self, rng: np.random.Generator, year: int) -> Cover:
+        """The cover of every pixel of the footprint; `rng` is the year's own."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from euromine.dataset_script.site_facts import MINE_TYPES
+
 from .landscape import UNITS, Grid, Landscape, moved, noise
-from .mines import Cover, Mines
+from .mines import Cover, MineYears
 from .spectra import CLEAR_AIR, HAZY_AIR, Float, LandCover, Palette, site_palette
 
 # Sentinel-2 measures B02, B03, B04 and B08 at 10 m, and the others of archive.BANDS at 20 m.
@@ -31,6 +33,16 @@ _ROCKS_OF = {
     "coal": ("coal", "coal", "loess", "sand"),
     "minerals": ("sand", "loess", "limestone"),
     "quarry": ("limestone", "limestone", "granite", "loess"),
+    # In archives with components the material shows in the rock, whatever the type of mine.
+    **{
+        f"{kind} {material}": rocks
+        for kind in MINE_TYPES
+        for material, rocks in {
+            "coal": ("coal", "coal", "coal"),
+            "rock": ("limestone", "limestone", "granite", "sand"),
+            "metal": ("laterite", "laterite", "granite"),
+        }.items()
+    },
 }
 
 # How far a drought of strength 1 turns each plant cover into stubble.
@@ -55,7 +67,7 @@ class Painter:
         soils: tuple[float, ...],
         kind: str,
         land: Landscape,
-        mines: Mines,
+        mines: MineYears,
     ) -> None:
         self.grid, self.land, self.mines = grid, land, mines
         rock = str(rng.choice(_ROCKS_OF[kind]))

@@ -7,19 +7,27 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count as count_from
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from euromine.dataset_script.archive import SIMULATION_FILE
-from euromine.dataset_script.archive_writing import write_site
+from euromine.dataset_script.archive_writing import (
+    COMPONENTS_FOLDER,
+    write_components,
+    write_radar,
+    write_site,
+)
 from euromine.dataset_script.data_folders import check_no_data
+from euromine.dataset_script.label_groups import COMPONENT_CLASSES, COMPONENT_COLOURS
+from euromine.dataset_script.site_facts import SITE_FILE
 from euromine.dataset_script.splits import split_sites
 from euromine.support.errors import ArchiveError, ArgumentError
 from euromine.support.files import TornFileError, explain_full_disk, torn_file_error, write_text
@@ -28,7 +36,18 @@ from euromine.support.records import read_record, record_to_json
 from euromine.support.workers import in_processes, usable_cores
 
 from .landscape import REGIONS
-from .simulated_site import VERSION, check_name, check_seed, check_size, checked_years, listed, simulate_site
+from .simulated_site import (
+    COMPONENTS_VERSION,
+    RADAR_VERSION,
+    VERSION,
+    SimulatedSite,
+    check_name,
+    check_seed,
+    check_size,
+    checked_years,
+    listed,
+    simulate_site,
+)
 
 
 def simulate_archive(
@@ -38,6 +57,8 @@ def simulate_archive(
     years: Iterable[int] = range(2015, 2025),
     size: tuple[int, int] = (320, 320),
     seed: int = 0,
+    components: bool = False,
+    radar: bool = False,
     workers: int | None = None,
     progress: bool = True,
 ) -> Path:
@@ -46,6 +67,8 @@ def simulate_archive(
     ```
     path/EuroMineNet/{Site}/image/Year{YYYY}.tif   as published
     path/EuroMineNet/{Site}/label/Year{YYYY}.tif   as an annotator draws it, 0/255, no CRS
+    path/EuroMineNet/{Site}/components/...         with `components`: classes as bits, and site.json
+    path/EuroMineNet/{Site}/radar/...              with `radar`: VV and VH in dB x 100
     path/truth/{Site}.npz                          truth and classes (years, height, width) uint8, years
     path/splits.json                               the sites of each split
     path/simulation.json                           size, years and seed
@@ -63,6 +86,8 @@ def simulate_archive(
         years: As for `simulate_site`.
         size: Height and width of every scene.
         seed: As for `simulate_site`.
+        components: As for `simulate_site`.
+        radar: As for `simulate_site`.
         workers: Number of processes, by default one per core. The result does not depend on it.
         progress: Show a progress bar.
 
@@ -82,27 +107,30 @@ def simulate_archive(
     if workers is not None and workers < 1:
         raise ArgumentError(f"workers: found {workers}; expected at least 1.")
     names = site_names(sites) if isinstance(sites, int) else _checked_names(sites)
+    record = _SimulationRecord(
+        version=VERSION,
+        height=size[0],
+        width=size[1],
+        years=list(chosen_years),
+        seed=seed,
+        components=COMPONENTS_VERSION if components else None,
+        radar=RADAR_VERSION if radar else None,
+    )
     with lock_folder(root), explain_full_disk(root, "the archive"):
-        _claim(root, names, chosen_years, size, seed)
+        _claim(root, names, record)
         try:
-            _complete(root, names, chosen_years, size, seed, workers or usable_cores(), progress)
+            _complete(root, names, record, workers or usable_cores(), progress)
         finally:
             shutil.rmtree(root / _PARTIAL, ignore_errors=True)
     return root
 
 
 def _complete(
-    root: Path,
-    names: Sequence[str],
-    years: tuple[int, ...],
-    size: tuple[int, int],
-    seed: int,
-    workers: int,
-    progress: bool,
+    root: Path, names: Sequence[str], record: _SimulationRecord, workers: int, progress: bool
 ) -> None:
     """Simulate the sites that no earlier run has finished."""
     missing = [name for name in names if not (root / "EuroMineNet" / name).is_dir()]
-    write = partial(_write_site, root, years=years, size=size, seed=seed)
+    write = partial(_write_site, root, record=record)
     written = in_processes(write, missing, workers, "simulated a site")
     initial = len(names) - len(missing)
     with (
@@ -170,20 +198,23 @@ def _splits(names: Sequence[str]) -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class _SimulationRecord:
-    """`simulation.json`: the settings of a simulated archive's sites."""
+    """`simulation.json`: the settings of a simulated archive's sites.
+
+    `components` and `radar` are versions of their simulation; None and absent without them.
+    """
 
     version: int
     height: int
     width: int
     years: list[int]
     seed: int
+    components: int | None = None
+    radar: int | None = None
 
 
-def _claim(
-    root: Path, names: Sequence[str], years: tuple[int, ...], size: tuple[int, int], seed: int
-) -> None:
+def _claim(root: Path, names: Sequence[str], simulation: _SimulationRecord) -> None:
     """Write the simulation's record to a folder, or check that it holds this simulation already."""
-    record = record_to_json(_SimulationRecord(VERSION, *size, list(years), seed))
+    record = record_to_json(simulation)
     note, archive = root / SIMULATION_FILE, root / "EuroMineNet"
     if root.exists() and not root.is_dir():
         raise ArchiveError(f"{root}: found a file; expected a new folder, or one that an earlier run wrote.")
@@ -192,7 +223,7 @@ def _claim(
     if note.exists():
         earlier = record_to_json(read_record(_SimulationRecord, note, advice="Choose a new folder."))
         differences = [
-            f"{name} {earlier[name]} instead of {value}"
+            f"{name} {_in_words(earlier[name])} instead of {_in_words(value)}"
             for name, value in record.items()
             if earlier[name] != value
         ]
@@ -216,17 +247,30 @@ def _claim(
         shutil.rmtree(left, ignore_errors=True)
     for folder in (archive, root / "truth"):
         folder.mkdir(parents=True, exist_ok=True)
-    write_text(note, json.dumps(record) + "\n")
+    write_text(note, json.dumps({key: value for key, value in record.items() if value is not None}) + "\n")
 
 
-def _write_site(root: Path, name: str, years: tuple[int, ...], size: tuple[int, int], seed: int) -> None:
+def _in_words(value: object) -> object:
+    return "none" if value is None else value
+
+
+def _write_site(root: Path, name: str, record: _SimulationRecord) -> None:
     """Simulate and write one site; its folder appears last, complete."""
-    site = simulate_site(name, years=years, height=size[0], width=size[1], seed=seed)
+    site = simulate_site(
+        name,
+        years=record.years,
+        height=record.height,
+        width=record.width,
+        seed=record.seed,
+        components=record.components is not None,
+        radar=record.radar is not None,
+    )
     # A worker that outlives a killed run must not write into the next run's folder.
     own = root / _PARTIAL / f"{name}-{os.getpid()}"
     own.mkdir(parents=True, exist_ok=True)
     truth = own / "truth.npz"
-    np.savez_compressed(truth, truth=site.truth, classes=site.classes, years=np.array(years, dtype=np.int16))
+    years = np.array(site.years, dtype=np.int16)
+    np.savez_compressed(truth, truth=site.truth, classes=site.classes, years=years)
     try:
         write_site(
             own,
@@ -237,6 +281,7 @@ def _write_site(root: Path, name: str, years: tuple[int, ...], size: tuple[int, 
             crs=site.crs,
             transform=site.transform,
         )
+        _write_layers(own / name, site)
     except TornFileError as error:
         raise torn_file_error(root / "EuroMineNet" / name) from error  # in place of the hidden file's name
     truth.replace(root / "truth" / f"{name}.npz")
@@ -248,6 +293,23 @@ def _write_site(root: Path, name: str, years: tuple[int, ...], size: tuple[int, 
         if not finished.is_dir():
             raise
     shutil.rmtree(own, ignore_errors=True)
+
+
+def _write_layers(folder: Path, site: SimulatedSite) -> None:
+    """Write the components, the radar and the facts of a site that has them."""
+    place: dict[str, Any] = {"crs": site.crs, "transform": site.transform}
+    with ExitStack() as files:
+        for index, year in enumerate(site.years):
+            if site.components is not None:
+                values = {each: bit for bit, each in enumerate(COMPONENT_CLASSES, 1)}
+                path = folder / COMPONENTS_FOLDER / f"Year{year}.tif"
+                classes: dict[str, Any] = {"values": values, "colours": COMPONENT_COLOURS}
+                write_components(files, path, site.components[index], **classes, **place)
+            if site.radar is not None:
+                write_radar(files, folder / "radar" / f"Year{year}.tif", site.radar[index], **place)
+    if site.facts is not None:
+        facts = replace(site.facts, annotated=COMPONENT_CLASSES)
+        write_text(folder / SITE_FILE, json.dumps(record_to_json(facts)) + "\n")
 
 
 def _checked_names(names: Sequence[str]) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """A simulated site with known truth.
 
 Each site is a piece of land (`landscape.py`) with mines in it that move over the years (`mines.py`), painted
-with measured spectra (`spectra.py`) and seen through a year's air by an instrument like Sentinel-2's.
+with measured spectra (`spectra.py`) and seen through a year's air by an instrument like Sentinel-2's. It may
+have the components of its mines (`component_mines.py`) and backscatter (`backscatter_drawing.py`).
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from euromine.dataset_script.site_facts import SiteFacts
 from euromine.support.errors import ArgumentError
 
-from .landscape import REGIONS, Grid, Region, make_landscape, moved, noise
+from .backscatter_drawing import RadarPainter
+from .component_mines import ComponentMines, draw_facts, make_component_mines
+from .landscape import REGIONS, Grid, Landscape, Region, make_landscape, moved, noise
 from .mine_growth import make_mines
 from .mine_layout import MINE_KINDS
-from .mines import FIRST_YEAR
+from .mines import FIRST_YEAR, Mines
 from .painting import Painter
 from .spectra import Float
 
@@ -39,6 +43,9 @@ _LAST_YEAR = 2115
 # Version of the simulation: another one makes other sites from the same seed.
 VERSION = 1
 
+# Versions of the components and of the radar.
+COMPONENTS_VERSION, RADAR_VERSION = 1, 1
+
 
 @dataclass(frozen=True)
 class SimulatedSite:
@@ -53,6 +60,10 @@ class SimulatedSite:
         years: The year of each image.
         crs: `"EPSG:4326"`.
         transform: Affine coefficients a b c d e f of the upper left pixel, in degrees.
+        components: Component classes as drawn by an annotator, uint16 (years, height, width), a bit for each
+            of `COMPONENT_CLASSES`; they cover the labels. None without components.
+        facts: Type of the mine and its material, None without components.
+        radar: Backscatter in dB x 100, int16 (years, 2, height, width), VV and VH; None without radar.
     """
 
     name: str
@@ -63,10 +74,20 @@ class SimulatedSite:
     years: tuple[int, ...]
     crs: str
     transform: tuple[float, float, float, float, float, float]
+    components: NDArray[np.uint16] | None = None
+    facts: SiteFacts | None = None
+    radar: NDArray[np.int16] | None = None
 
 
 def simulate_site(
-    name: str, *, years: Iterable[int] = range(2015, 2025), height: int, width: int, seed: int
+    name: str,
+    *,
+    years: Iterable[int] = range(2015, 2025),
+    height: int,
+    width: int,
+    seed: int,
+    components: bool = False,
+    radar: bool = False,
 ) -> SimulatedSite:
     """Simulate one site.
 
@@ -80,6 +101,8 @@ def simulate_site(
         height: Rows; a row is 10 m.
         width: Columns; a column is 10 m times the cosine of the latitude.
         seed: Not negative.
+        components: Whether to draw mines with all component classes: another site than without.
+        radar: Whether to draw backscatter, too; images stay as they are without.
 
     Raises:
         ArgumentError: An argument is out of range.
@@ -92,13 +115,13 @@ def simulate_site(
     rng = _stream(seed, name, "site")
     latitude, longitude = rng.uniform(*region.latitude), rng.uniform(*region.longitude)
     grid = Grid(height, width, float(np.cos(np.radians(latitude))))
-
-    kind = str(rng.choice(MINE_KINDS, p=np.array(region.mines) / sum(region.mines)))
-
-    def year_stream(year: int) -> np.random.Generator:
-        return _stream(seed, name, "pace", year)
-
-    mines = make_mines(_stream(seed, name, "mines"), grid, kind, chosen[-1], year_stream)
+    if components:
+        facts = draw_facts(_stream(seed, name, "facts", COMPONENTS_VERSION), region.mines)
+        kind = " ".join(facts)
+    else:
+        facts = None
+        kind = str(rng.choice(MINE_KINDS, p=np.array(region.mines) / sum(region.mines)))
+    mines = _mines(seed, name, grid, kind, chosen[-1], facts)
     land = make_landscape(_stream(seed, name, "land"), grid, region)
     painter = Painter(_stream(seed, name, "look"), grid, region.soils, kind, land, mines)
     waver = noise(_stream(seed, name, "annotator"), grid, 14, 3.0)
@@ -109,10 +132,68 @@ def simulate_site(
         truth[index] = mines.footprint(year)
         images[index], classes[index] = painter.paint(year, partial(_stream, seed, name))
         labels[index] = _annotate(_stream(seed, name, "label", year), truth[index], waver)
+    bits = None
+    if isinstance(mines, ComponentMines):
+        drawn = (
+            _drawn_components(mines.components(_stream(seed, name, "mine", year), year), label)
+            for year, label in zip(chosen, labels, strict=True)
+        )
+        bits = np.stack(list(drawn))
     step = _DEGREES_PER_PIXEL
     return SimulatedSite(
-        name, images, labels, truth, classes, chosen, CRS, (step, 0.0, longitude, 0.0, -step, latitude)
+        name=name,
+        images=images,
+        labels=labels,
+        truth=truth,
+        classes=classes,
+        years=chosen,
+        crs=CRS,
+        transform=(step, 0.0, longitude, 0.0, -step, latitude),
+        components=bits,
+        facts=None if facts is None else SiteFacts(mine_type=facts[0], material=facts[1]),
+        radar=_radar(seed, name, grid, land, chosen, classes) if radar else None,
     )
+
+
+def _mines(
+    seed: int, name: str, grid: Grid, kind: str, last_year: int, facts: tuple[str, str] | None
+) -> Mines | ComponentMines:
+    """The mines of a site; with components where the facts of the site are given."""
+
+    def year_stream(year: int) -> np.random.Generator:
+        return _stream(seed, name, "pace", year)
+
+    if facts is None:
+        return make_mines(_stream(seed, name, "mines"), grid, kind, last_year, year_stream)
+    rng = _stream(seed, name, "components", COMPONENTS_VERSION)
+    return make_component_mines(rng, grid, facts, last_year, year_stream)
+
+
+def _radar(
+    seed: int,
+    name: str,
+    grid: Grid,
+    land: Landscape,
+    years: Sequence[int],
+    classes: NDArray[np.uint8],
+) -> NDArray[np.int16]:
+    """The backscatter of all years (years, 2, height, width)."""
+    painter = RadarPainter(_stream(seed, name, "radar", RADAR_VERSION), grid, land.units)
+    return np.stack(
+        [
+            painter.paint(_stream(seed, name, "radar", RADAR_VERSION, year), covers)
+            for year, covers in zip(years, classes, strict=True)
+        ]
+    )
+
+
+def _drawn_components(truth: NDArray[np.uint16], label: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """Components inside the outline that an annotator drew: those of the nearest ground of the mine."""
+    outside = truth == 0
+    if outside.all():
+        return truth
+    rows, columns = ndimage.distance_transform_edt(outside, return_distances=False, return_indices=True)
+    return np.where(label == 1, truth[rows, columns], np.uint16(0))
 
 
 def _stream(seed: int, name: str, *purpose: str | int) -> np.random.Generator:
