@@ -16,6 +16,7 @@ from pandas.errors import EmptyDataError, ParserError
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
+from euromine.dataset_script.label_groups import LabelGroups
 from euromine.support.errors import ArgumentError, DataError, RecordError
 from euromine.support.files import check_regular
 from euromine.support.geopackages import check_is_geopackage, require_geopandas
@@ -25,10 +26,13 @@ from euromine.support.rasters import check_blocks, gdal, gdal_errors, open_raste
 from .file_names import (
     AREAS,
     CHANGES_TABLE,
+    COMPONENTS_TABLE,
     FIRST_YEAR,
     LAST_YEAR,
     PERMITS_TABLE,
+    TRANSITIONS_TABLE,
     change_name,
+    component_name,
     footprint_name,
     probability_name,
 )
@@ -132,6 +136,37 @@ class SeriesFolder:
         return self._table(CHANGES_TABLE)
 
     @property
+    def component_groups(self) -> LabelGroups | None:
+        """The groups of a component model's maps; None where no components were mapped."""
+        return _label_groups(self.manifest)
+
+    def component_map(self, group: str, year: int) -> NDArray[np.uint8]:
+        """A year's components of a group (height, width): 0 none, n the n-th class, 255 unknown.
+
+        Raises:
+            DataError: There is none of this group and year.
+        """
+        return self._read(component_name(group, year), f"map of {group} in {year}")
+
+    @property
+    def components(self) -> pandas.DataFrame:
+        """The area of each component by year, in hectares (`component_areas.ComponentArea`).
+
+        Raises:
+            DataError: No components were mapped, or the table is damaged.
+        """
+        return self._table(COMPONENTS_TABLE, "a component model")
+
+    @property
+    def component_transitions(self) -> pandas.DataFrame:
+        """Ground by component in two years, in hectares (`component_transitions.ComponentTransition`).
+
+        Raises:
+            DataError: No components were mapped, or the table is damaged.
+        """
+        return self._table(TRANSITIONS_TABLE, "a component model")
+
+    @property
     def permits(self) -> pandas.DataFrame | None:
         """Mined ground outside the permits, the largest first; None where no permits were given."""
         return self._table(PERMITS_TABLE) if (self.path / PERMITS_TABLE).exists() else None
@@ -140,17 +175,19 @@ class SeriesFolder:
         """The outlines as a `geopandas.GeoDataFrame`.
 
         Args:
-            kind: "footprints" or "changes".
+            kind: "footprints", "changes" or "components".
 
         Raises:
             ArgumentError: There is no such kind.
             DataError: The series has no polygons.
             MissingExtraError: geopandas is not installed.
         """
-        if kind not in ("footprints", "changes"):
-            raise ArgumentError(f"kind: found {kind!r}; expected 'footprints' or 'changes'.")
+        if kind not in ("footprints", "changes", "components"):
+            raise ArgumentError(f"kind: found {kind!r}; expected 'footprints', 'changes' or 'components'.")
         name = f"{kind}.gpkg"
         if not (self.path / name).exists():
+            if kind == "components" and self.component_groups is None:
+                raise DataError(f"{self.path}: found no {name}; expected a series with a component model.")
             raise DataError(
                 f"{self.path}: found no {name}; expected polygons. Install euromine[polygons] and run "
                 "`euromine series` again."
@@ -230,10 +267,10 @@ class SeriesFolder:
             raise DataError(f"{self.path}: found no {what} ({name}); expected one of its years, {years}.")
         return self.read_map(name)
 
-    def _table(self, name: str) -> pandas.DataFrame:
+    def _table(self, name: str, model: str = "a footprint mapper") -> pandas.DataFrame:
         path = self.path / name
         if not path.exists():
-            raise DataError(f"{self.path}: found no {name}; expected a series with a footprint mapper.")
+            raise DataError(f"{self.path}: found no {name}; expected a series with {model}.")
         try:
             return pandas.read_csv(self.file(name))
         except (ParserError, EmptyDataError, UnicodeDecodeError) as error:
@@ -241,6 +278,13 @@ class SeriesFolder:
                 f"{path}: found no table ({error}); expected comma-separated values. "
                 "Run `euromine series` again."
             ) from None
+
+
+def _label_groups(manifest: Manifest) -> LabelGroups | None:
+    groups, total = manifest.component_groups, manifest.component_total
+    if not groups and total is None:
+        return None
+    return LabelGroups({name: tuple(classes) for name, classes in groups.items()}, total)
 
 
 def _check_manifest(path: Path, manifest: Manifest) -> None:
@@ -279,4 +323,8 @@ def _problem(manifest: Manifest) -> tuple[str, str] | None:
         return "a pair of years that are none of the series'", "years of the series"
     if not manifest.models:
         return "no model", "one"
+    try:
+        _label_groups(manifest)
+    except DataError as error:
+        return f"component groups that have no meaning ({str(error).rstrip('.')})", "groups of components"
     return None

@@ -29,14 +29,18 @@ from euromine.support.geopackages import require_geopandas
 
 from .area_series import PairChange, YearArea, area_caveats, areas_by_year, changes_by_pair, write_areas
 from .change_writers import places_of
+from .component_maps import component_styles, planned_groups
+from .component_tables import component_outlines
 from .file_names import (
     AREAS,
     CHANGES_TABLE,
+    COMPONENTS_TABLE,
     FIRST_YEAR,
     LAST_YEAR,
     PERMIT_OUTLINES,
     PERMITS_POLYGONS,
     PERMITS_TABLE,
+    TRANSITIONS_TABLE,
     change_name,
     footprint_name,
     probability_name,
@@ -61,13 +65,13 @@ def map_names(plan: SeriesPlan) -> list[str]:
     names += [change_name(*pair) for pair in plan.pairs]
     if plan.mapper is not None:
         names += [name(year) for year in plan.years for name in (probability_name, footprint_name)]
-        names += [FIRST_YEAR, LAST_YEAR]
+        names += [*component_styles(plan), FIRST_YEAR, LAST_YEAR]
     return names
 
 
 def _styles(plan: SeriesPlan) -> dict[str, MapStyle]:
     """The style of each map by the map's name."""
-    styles = {change_name(*pair): CHANGE for pair in plan.pairs}
+    styles = {change_name(*pair): CHANGE for pair in plan.pairs} | component_styles(plan)
     if plan.mapper is not None:
         years = years_style(plan.years, never=NEVER, unknown=UNKNOWN_YEAR)
         styles |= {probability_name(year): PROBABILITY for year in plan.years}
@@ -95,6 +99,8 @@ def output_names(plan: SeriesPlan) -> list[str]:
         names += [AREAS, *_both_formats("footprints")]
     if plan.pairs:
         names += _both_formats("changes")
+    if planned_groups(plan) is not None:
+        names += [COMPONENTS_TABLE, TRANSITIONS_TABLE, *_both_formats("components")]
     if plan.permits is not None:
         names += [PERMITS_TABLE, PERMITS_POLYGONS, PERMIT_OUTLINES]
     return names
@@ -165,7 +171,7 @@ def copy_permits(plan: SeriesPlan) -> None:
 
 
 def outline(plan: SeriesPlan, *, progress: bool = False) -> list[str]:
-    """Write the polygons of footprints and changes, and what lies outside the permits.
+    """Write the polygons of footprints, changes and components, and what lies outside the permits.
 
     Returns:
         The files that were written; none where geopandas is not installed.
@@ -178,7 +184,7 @@ def outline(plan: SeriesPlan, *, progress: bool = False) -> list[str]:
     written: list[str] = []
     unit = plan.settings.minimum_mapping_unit
     footprints = changes = None
-    with tqdm(total=2, desc="polygons", unit="step", disable=not progress) as bar:
+    with tqdm(total=3, desc="polygons", unit="step", disable=not progress) as bar:
         if plan.mapper is not None:
             maps = MapFiles(plan.folder, [footprint_name(year) for year in plan.years])
             footprints = footprint_polygons(
@@ -190,6 +196,9 @@ def outline(plan: SeriesPlan, *, progress: bool = False) -> list[str]:
             maps = MapFiles(plan.folder, [change_name(*pair) for pair in plan.pairs])
             changes = change_polygons(maps, plan.pairs, plan.grid, minimum_mapping_unit=unit, site=plan.site)
             written += _write_both(plan, changes, "changes")
+        bar.update()
+        if (components := component_outlines(plan)) is not None:
+            written += _write_both(plan, components, "components")
         bar.update()
     if plan.permits is not None:
         written += _compare_with_permits(plan, footprints, changes)

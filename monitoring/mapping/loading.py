@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoImageProcessor,
+    AutoModel,
     AutoModelForSemanticSegmentation,
     PreTrainedConfig,
     PreTrainedModel,
@@ -37,6 +38,7 @@ from euromine.modeling import (
     AutoModelForSeries,
     EuroMineImageProcessor,
 )
+from euromine.modeling.component_segmenter import ComponentSegmenterConfig
 from euromine.modeling.segformer import use_quick_layers
 from euromine.support.errors import ArgumentError, ModelError, RecordError
 from euromine.support.records import Record, read_record
@@ -114,7 +116,7 @@ def load_model(
             f"{name}: found a {config.model_type}, which {_DOES[found]}; expected a model that {_DOES[task]}."
         )
     image_processor = _load_image_processor(name)
-    model = _load_weights(name, found).eval()
+    model = _load_weights(name, _auto_class(config, found)).eval()
     try:
         model = model.to(place)
     except RuntimeError as error:  # too little memory
@@ -303,6 +305,8 @@ def _useless_config(name: str, error: BaseException) -> ModelError:
 
 
 def _task_of(name: str, config: PreTrainedConfig) -> str:
+    if isinstance(config, ComponentSegmenterConfig):
+        return SEGMENTATION
     for task, auto_class in _AUTO_CLASSES.items():
         if type(config) in _models_of(auto_class):
             return task
@@ -310,6 +314,11 @@ def _task_of(name: str, config: PreTrainedConfig) -> str:
         f"{name}: found a {config.model_type}, which neither maps footprints nor finds changes; "
         f"expected {_CHECKPOINT}."
     )
+
+
+def _auto_class(config: PreTrainedConfig, task: str) -> Any:
+    # The classes of a component model are those of several groups, of which the argmax has no meaning.
+    return AutoModel if isinstance(config, ComponentSegmenterConfig) else _AUTO_CLASSES[task]
 
 
 def _load_image_processor(name: str) -> EuroMineImageProcessor:
@@ -329,12 +338,12 @@ def _load_image_processor(name: str) -> EuroMineImageProcessor:
     return image_processor
 
 
-def _load_weights(name: str, task: str) -> PreTrainedModel:
+def _load_weights(name: str, auto_class: Any) -> PreTrainedModel:
     """The network with all of its weights: transformers would fill those that it does not find at random."""
     if Path(name).is_dir():
         weight_files(Path(name))
     try:
-        model, report = _AUTO_CLASSES[task].from_pretrained(
+        model, report = auto_class.from_pretrained(
             name, trust_remote_code=False, use_safetensors=True, output_loading_info=True
         )
     # RuntimeError: weights of other sizes than the configuration's. ImportError: a library that it asks for.

@@ -29,6 +29,7 @@ from euromine.monitoring.result import SeriesResult
 from euromine.monitoring.scenes import remote_images
 from euromine.monitoring.scenes.grids import Grid
 
+from .band_networks import component_network
 from .history.site_images import PLAIN, YEARS, image_of, series_of, write_site
 from .scenes import drawn_products
 from .scenes.range_server import Server
@@ -72,6 +73,12 @@ def network() -> Callable[[Callable[[Tensor], Tensor]], Pointwise]:
 def raw_processor() -> Callable[..., EuroMineImageProcessor]:
     """An image processor that leaves digital numbers unchanged."""
     return lambda bands=BANDS: EuroMineImageProcessor(bands=bands, do_normalize=False)
+
+
+@pytest.fixture(scope="session")
+def band_components() -> Callable[..., PreTrainedModel]:
+    """The function that makes component segmenters with weights set by hand."""
+    return component_network
 
 
 @pytest.fixture

@@ -1,0 +1,75 @@
+"""Tables and polygons of a series' components: areas by year, transitions between years, outlines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from euromine.dataset_script.label_groups import LabelGroups
+
+from .area_series import write_areas
+from .component_areas import ComponentArea, component_areas
+from .component_maps import planned_groups
+from .component_transitions import ComponentTransition, component_transitions
+from .file_names import COMPONENTS_TABLE, TRANSITIONS_TABLE, component_name, footprint_name
+from .map_rows import MapFiles, row_blocks
+from .polygons import component_polygons
+from .series_plan import SeriesPlan
+
+
+def tabulate_components(plan: SeriesPlan) -> list[str]:
+    """Write the tables of components: the area of each in each year, and transitions of all pairs of years.
+
+    Returns:
+        The files; none without a component model.
+    """
+    groups = planned_groups(plan)
+    if groups is None:
+        return []
+    maps = {
+        group: row_blocks(plan.folder, [component_name(group, year) for year in plan.years], plan.grid)
+        for group in groups.groups
+    }
+    areas = component_areas(maps, plan.years, groups, plan.grid, site=plan.site)
+    write_areas(areas, plan.folder / COMPONENTS_TABLE, ComponentArea)
+    transitions = component_transitions(
+        _all_groups(plan, groups), plan.years, groups, plan.grid, pairs=plan.pairs, site=plan.site
+    )
+    write_areas(transitions, plan.folder / TRANSITIONS_TABLE, ComponentTransition)
+    return [COMPONENTS_TABLE, TRANSITIONS_TABLE]
+
+
+def component_outlines(plan: SeriesPlan) -> Any | None:
+    """The polygons of all components; None without a component model."""
+    groups = planned_groups(plan)
+    if groups is None:
+        return None
+    maps = [
+        (year, group, classes, component_name(group, year))
+        for year in plan.years
+        for group, classes in groups.groups.items()
+    ]
+    years, names, classes, files = zip(*maps, strict=True) if maps else ((), (), (), ())
+    return component_polygons(
+        MapFiles(plan.folder, files),
+        years,
+        names,
+        classes,
+        plan.grid,
+        minimum_mapping_unit=plan.settings.minimum_mapping_unit,
+        site=plan.site,
+    )
+
+
+def _all_groups(plan: SeriesPlan, groups: LabelGroups) -> Iterator[NDArray[np.uint8]]:
+    """Rows of all maps (years, groups, rows, width); the total is the footprint."""
+    files = [
+        footprint_name(year) if group == groups.total else component_name(group, year)
+        for year in plan.years
+        for group in groups.names
+    ]
+    for block in row_blocks(plan.folder, files, plan.grid):
+        yield block.reshape(len(plan.years), len(groups.names), *block.shape[1:])

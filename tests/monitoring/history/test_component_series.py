@@ -1,0 +1,161 @@
+"""Series with a component model whose answers are known: maps, tables, polygons, refusals."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from euromine.modeling import SEGMENTATION, EuroMineImageProcessor
+from euromine.monitoring.mapping.loading import LoadedModel
+from euromine.support.errors import ArgumentError, DataError, RecordError
+
+from .site_images import read, series_of, write_image
+
+BANDS = ("B02", "B03", "B04", "B08")
+HIGH, LOW = 900, 100
+YEARS = [2019, 2021]
+# Rows of the site's 40: excavation, dumping ground, stockpile and any component. Ten rows of the pit are
+# filled by 2021, five of them also remain a pit; the heap disappears.
+ROWS = {
+    2019: [slice(0, 20), slice(0, 0), slice(24, 30), slice(0, 30)],
+    2021: [slice(0, 15), slice(10, 20), slice(0, 0), slice(0, 20)],
+}
+PIXEL_HA = 0.01
+
+
+@pytest.fixture(scope="session")
+def component_mapper(band_components) -> LoadedModel:
+    processor = EuroMineImageProcessor(bands=BANDS, do_normalize=False)
+    return LoadedModel("runs/components", SEGMENTATION, band_components(), processor)
+
+
+def write_pits(folder: Path) -> Path:
+    for year, rows in ROWS.items():
+        image = np.full((10, 40, 64), LOW, np.int16)
+        for band, where in zip((0, 1, 2, 6), rows, strict=True):  # the places of BANDS in the archive
+            image[band, where] = HIGH
+        write_image(folder / "image" / f"Year{year}.tif", image)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pits(tmp_path_factory) -> Path:
+    return write_pits(tmp_path_factory.mktemp("pits") / "Pit_3")
+
+
+@pytest.fixture(scope="session")
+def pit_series(component_mapper, pits, tmp_path_factory):
+    out = tmp_path_factory.mktemp("pit-series") / "out"
+    return series_of([component_mapper], pits, out, smoothing="none")
+
+
+def test_each_year_has_a_map_a_group_that_is_as_painted(pit_series) -> None:
+    for year, (pit, dump, heap, total) in ROWS.items():
+        ground, deposits, mined = (np.zeros((40, 64), np.uint8) for _ in range(3))
+        ground[pit] = 1
+        deposits[dump], deposits[heap] = 1, 2
+        mined[total] = 1
+        np.testing.assert_array_equal(pit_series.component_map("ground", year), ground)
+        np.testing.assert_array_equal(pit_series.component_map("deposits", year), deposits)
+        np.testing.assert_array_equal(pit_series.footprint(year), mined)
+        with rasterio.open(pit_series.path / f"components_deposits_{year}.tif") as dataset:
+            assert dataset.tags(1)["CLASS_2"] == "stockpile"
+        assert (pit_series.path / f"components_deposits_{year}.qml").exists()
+    with pytest.raises(DataError, match="found no map of water in 2019"):
+        pit_series.component_map("water", 2019)
+
+
+def test_areas_and_transitions_are_those_of_the_drawing(pit_series) -> None:
+    areas = {(row.component, row.year): row for row in pit_series.components.itertuples()}
+    rows = {key: row.pixels / 64 for key, row in areas.items()}
+    assert rows == {
+        ("excavation", 2019): 20,
+        ("excavation", 2021): 15,
+        ("dumping_ground", 2019): 0,
+        ("dumping_ground", 2021): 10,
+        ("stockpile", 2019): 6,
+        ("stockpile", 2021): 0,
+    }  # the total is in areas.csv
+    # UTM shrinks ground by up to 0.08 % near its central meridian.
+    assert areas["excavation", 2019].area_ha == pytest.approx(20 * 64 * PIXEL_HA, rel=1e-3)
+    assert np.isnan(areas["excavation", 2019].low_ha)  # no calibration: no interval
+    with (pit_series.path / "component_transitions.csv").open(newline="") as file:
+        found = {
+            (row["group"], row["from_component"], row["to_component"]): int(row["pixels"]) / 64
+            for row in csv.DictReader(file)
+        }
+    assert found == {
+        ("ground", "excavation", "excavation"): 15,
+        ("ground", "excavation", "none"): 5,
+        ("ground", "none", "none"): 20,
+        ("deposits", "none", "dumping_ground"): 10,
+        ("deposits", "stockpile", "none"): 6,
+        ("deposits", "none", "none"): 24,
+        ("transformed_area", "any component", "any component"): 20,
+        ("transformed_area", "any component", "none"): 10,
+        ("transformed_area", "none", "none"): 10,
+        ("visible component", "excavation", "excavation"): 10,
+        ("visible component", "excavation", "dumping_ground"): 10,
+        ("visible component", "stockpile", "none"): 6,
+        ("visible component", "none", "none"): 14,
+    }
+    assert len(pit_series.component_transitions) == len(found)
+
+
+def test_polygons_carry_the_class_and_what_footprints_feed_is_fed(pit_series) -> None:
+    polygons = pit_series.polygons("components")
+    found = sorted(zip(polygons.year, polygons.component, polygons.geometry.area / 6400, strict=True))
+    assert found == [
+        (2019, "excavation", 20),
+        (2019, "stockpile", 6),
+        (2021, "dumping_ground", 10),
+        (2021, "excavation", 15),
+    ]
+    assert (pit_series.path / "components.parquet").exists()
+    assert pit_series.changes.loss_ha[0] == pytest.approx(10 * 64 * PIXEL_HA, rel=1e-3)
+    assert pit_series.areas.pixels.tolist() == [30 * 64, 20 * 64]
+
+
+def test_the_same_run_again_makes_nothing_and_a_lost_map_is_made_again(
+    component_mapper, pits, tmp_path
+) -> None:
+    out = tmp_path / "out"
+    series_of([component_mapper], pits, out, smoothing="none")
+    before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    series_of([component_mapper], pits, out, smoothing="none")
+    assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
+    (out / "components_ground_2021.tif").unlink()
+    again = series_of([component_mapper], pits, out, smoothing="none")
+    assert (read(again.path / "components_ground_2021.tif") == 1).sum() == 15 * 64
+    assert (out / "components_ground_2019.tif").stat().st_mtime_ns == before["components_ground_2019.tif"]
+
+
+def test_a_model_of_other_groups_does_not_replace_a_folder(
+    component_mapper, band_components, pits, pit_series
+) -> None:
+    other = band_components({"heaps": ["stockpile"], "total": ["any component"]})
+    loaded = LoadedModel("runs/heaps", SEGMENTATION, other, component_mapper.image_processor)
+    with pytest.raises(
+        ArgumentError,
+        match=r"found components of the groups ground \(excavation\), deposits \(dumping_ground, "
+        r"stockpile\); expected heaps \(stockpile\), those of the model\. Choose another folder",
+    ):
+        series_of([loaded], pits, pit_series.path)
+
+
+def test_a_footprint_mapper_has_no_components(made) -> None:
+    assert made.component_groups is None
+    for ask in (lambda: made.components, lambda: made.polygons("components")):
+        with pytest.raises(DataError, match="expected a series with a component model"):
+            ask()
+
+
+def test_groups_without_a_meaning_in_a_manifest_are_refused(pit_series, tmp_path) -> None:
+    manifest = json.loads((pit_series.path / "series.json").read_text())
+    manifest["component_groups"] = {"../elsewhere": ["excavation"]}
+    (tmp_path / "series.json").write_text(json.dumps(manifest))
+    with pytest.raises(RecordError, match="found component groups that have no meaning"):
+        type(pit_series)(tmp_path)
