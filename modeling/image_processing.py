@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from transformers import BatchFeature
 from transformers.image_processing_utils import BaseImageProcessor
 
-from .bands import BANDS, checked_bands
+from .bands import BANDS, NO_BACKSCATTER, RADAR_BANDS, checked_bands
 from .presets import PRESETS, check_preset, known_preset, per_band, preset
 
 _LEVELS = ("L1C", "L2A", "mixed", None)
@@ -44,11 +44,12 @@ class EuroMineImageProcessor(BaseImageProcessor):
         source_bands: Names of the bands of the input images, in their order; must include `bands`.
         statistics: Preset of mean and std: "corrected" (the default) or "paper". Any other name only
             documents the source of given ones, by default "custom".
-        mean: Mean of each of `bands`, in digital numbers.
+        mean: Mean of each of `bands`, in digital numbers; of VV and VH in hundredths of a decibel.
         std: Standard deviation of each of `bands`.
         do_normalize: Whether to subtract the mean and divide by the standard deviation.
-        scale: Factor applied to the images first, if their units differ from those of the statistics.
-        offset: Added after scaling, such as the -1000 of Sentinel-2's processing baseline 04.00.
+        scale: Factor applied to the images first, if their units differ from those of the statistics; not to
+            VV and VH, which are no reflectance.
+        offset: Added after scaling, such as the -1000 of Sentinel-2's processing baseline 04.00; as above.
         level: Processing level of the images that the network was trained on, "L1C", "L2A" or "mixed"; None
             if unknown. It changes no number: programs warn of images of another level by it.
 
@@ -167,7 +168,7 @@ class EuroMineImageProcessor(BaseImageProcessor):
         labels: ArrayLike | Tensor | Sequence[ArrayLike | Tensor] | None = None,
         return_tensors: str | None = None,
     ) -> BatchFeature:
-        """Select the network's bands and normalise them.
+        """Select the network's bands and normalise them. VV and VH become 0 where there is no backscatter.
 
         Args:
             images: (..., channels, height, width), integers or floats in the units of the statistics, NumPy
@@ -262,17 +263,25 @@ class EuroMineImageProcessor(BaseImageProcessor):
             if center is not None and spread is not None:
                 values.sub_(torch.from_numpy(center).to(values.device))
                 values.div_(torch.from_numpy(spread).to(values.device))
-            return values
+            return self._with_known_radar(values, images)
         if center is None or spread is None:
             return images.astype(np.float32)
         array = np.subtract(images, center, dtype=np.float32)
-        return cast("NDArray[np.float32]", np.divide(array, spread, out=array))
+        return self._with_known_radar(np.divide(array, spread, out=array), images)
+
+    def _with_known_radar(self, values: Any, images: Any) -> Any:
+        """Normalised values with 0, the mean, where VV and VH have no backscatter."""
+        for place, band in enumerate(self.bands if self.do_normalize else ()):
+            if band in RADAR_BANDS:
+                values[..., place, :, :][images[..., place, :, :] == NO_BACKSCATTER] = 0
+        return values
 
     def _center_and_spread(self) -> tuple[NDArray[np.float32], NDArray[np.float32]] | tuple[None, None]:
         if not self.do_normalize and self.scale is None and self.offset is None:
             return None, None
-        factor = 1.0 if self.scale is None else self.scale
-        shift = 0.0 if self.offset is None else self.offset
+        is_radar = np.isin(self.bands, RADAR_BANDS)
+        factor = np.where(is_radar, 1.0, 1.0 if self.scale is None else self.scale)
+        shift = np.where(is_radar, 0.0, 0.0 if self.offset is None else self.offset)
         mean = np.asarray(self.mean if self.do_normalize else [0.0] * len(self.bands))
         std = np.asarray(self.std if self.do_normalize else [1.0] * len(self.bands))
         center, spread = (mean - shift) / factor, std / factor

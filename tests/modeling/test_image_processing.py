@@ -353,3 +353,22 @@ def test_a_saved_processor_works_where_the_package_is_not_installed(tmp_path: Pa
     )
     # B04 is the third of the ten bands, B8A the eighth.
     assert json.loads(done.stdout) == [(2 - 100) / 2, (7 - 200) / 4]
+
+
+@pytest.mark.parametrize("as_tensor", [False, True])
+def test_radar_is_in_decibels_and_zero_where_there_is_none(as_tensor: bool) -> None:
+    """Scale and offset are those of reflectance alone."""
+    processor = EuroMineImageProcessor(
+        bands=["B04", "VH", "VV"],
+        source_bands=[*BANDS, "VV", "VH"],
+        mean=[900.0, -1800.0, -1100.0],
+        std=[500.0, 400.0, 200.0],
+        scale=10_000.0,
+        offset=-1000.0,
+    )
+    values = np.zeros((12, 1, 2))
+    values[BANDS.index("B04")] = 0.29
+    values[10], values[11] = [[-900, -32_768]], [[-1600, -32_768]]
+    given = torch.from_numpy(values) if as_tensor else values
+    found = np.asarray(processor(given).pixel_values)
+    np.testing.assert_allclose(found[0, :, 0], [[2, 2], [0.5, 0], [1, 0]], rtol=1e-6)
