@@ -22,6 +22,7 @@ from euromine.support.errors import ArgumentError, EuroMineError, one_line
 from euromine.support.locks import lock_folder
 from euromine.support.workers import run_on_dask
 
+from .engines import EngineChoice, on_engine
 from .geotiffs import remove_work_folders
 from .loading import LoadedModel, load_model
 from .prediction import OVERLAP, WINDOW
@@ -59,6 +60,7 @@ def predict_scenes(
     window: int = WINDOW,
     overlap: int = OVERLAP,
     batch_size: int | None = None,
+    engine: EngineChoice | None = None,
     dask: str | None = None,
     progress: bool = False,
 ) -> list[Outcome]:
@@ -77,6 +79,7 @@ def predict_scenes(
         window: The largest side of a window in pixels, a multiple of 32.
         overlap: Pixels that neighbouring windows share.
         batch_size: Windows per call of the model; None for 1, or 8 on a GPU.
+        engine: The engine and the precision; None for the quickest that is exact.
         dask: The address of a Dask scheduler whose workers map the scenes; they must see the same files.
         progress: Whether to show progress bars.
 
@@ -88,7 +91,7 @@ def predict_scenes(
         ArgumentError: There is no scene, two scenes have one name, a setting is out of range, or the
             processes of `accelerate launch` cannot reach each other.
         BusyError: Another run is at work in the folder.
-        MissingExtraError: `dask` is given and Dask is not installed.
+        MissingExtraError: `dask` is given and Dask is not installed, or the engine is not.
         OSError: The folder cannot be written to, or the Hub or the scheduler cannot be reached.
     """
     scenes = distinct_scenes(paths)
@@ -96,7 +99,18 @@ def predict_scenes(
     folder = Path(out_dir).absolute()
     source = str(Path(model).absolute()) if Path(model).is_dir() else os.fspath(model)
     tasks = [
-        _Task(source, scene, str(folder), probability, options, threshold, window, overlap, batch_size)
+        _Task(
+            source,
+            scene,
+            str(folder),
+            probability,
+            options,
+            threshold,
+            window,
+            overlap,
+            batch_size,
+            engine or EngineChoice(),
+        )
         for scene in scenes
     ]
     processes = _Processes() if dask is not None else _processes()
@@ -122,6 +136,7 @@ class _Task:
     window: int
     overlap: int
     batch_size: int | None
+    engine: EngineChoice
 
 
 @dataclass(frozen=True)
@@ -161,7 +176,7 @@ def _mapped_here(tasks: Sequence[_Task], processes: _Processes, progress: bool) 
     share = tasks
     if processes.count > 1:
         share = sorted(tasks, key=_size, reverse=True)[processes.rank :: processes.count]
-    _load(tasks[0].model)  # a model that cannot be loaded is not the error of a scene
+    _load(tasks[0].model, tasks[0].engine)  # a model that cannot be loaded is not the error of a scene
     return processes.gather([_logged(_run(task, progress and processes.rank == 0)) for task in share])
 
 
@@ -176,7 +191,7 @@ def _mapped_on_dask(tasks: Sequence[_Task], address: str, progress: bool) -> lis
 
 
 def _run(task: _Task, progress: bool = False) -> Outcome:
-    loaded = _load(task.model)
+    loaded = _load(task.model, task.engine)
     try:
         footprint = predict_scene(
             loaded.model,
@@ -210,8 +225,8 @@ def _logged(outcome: Outcome) -> Outcome:
 
 
 @lru_cache(maxsize=1)
-def _load(source: str) -> LoadedModel:
-    return load_model(source, task=SEGMENTATION)
+def _load(source: str, engine: EngineChoice) -> LoadedModel:
+    return on_engine(load_model(source, task=SEGMENTATION), engine)
 
 
 def _size(task: _Task) -> int:

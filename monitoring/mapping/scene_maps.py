@@ -1,4 +1,4 @@
-"""The maps of one scene: footprint and probability as Cloud-Optimised GeoTIFFs."""
+"""The maps of one scene: footprint, probability and components as Cloud-Optimised GeoTIFFs."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from rasterio.windows import Window
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from euromine.dataset_script.label_groups import LabelGroups
 from euromine.modeling import EuroMineImageProcessor
 from euromine.monitoring.scenes.locations import locate
 from euromine.monitoring.scenes.scene import Scene, open_scene
@@ -27,11 +26,14 @@ from euromine.monitoring.scenes.scene_options import SceneOptions
 from euromine.support.errors import ArgumentError, SceneError
 from euromine.support.workers import prefetch
 
+from .component_groups import component_groups
+from .component_prediction import ComponentRows, predict_components, predict_footprint_rows
+from .engines import engine_record
 from .geotiffs import CogWriter, is_mapped, map_record
 from .loading import model_digest
-from .map_styles import FOOTPRINT, PROBABILITY, write_style
+from .map_styles import FOOTPRINT, PROBABILITY, MapStyle, component_style, write_style
 from .map_values import NODATA
-from .prediction import OVERLAP, WINDOW, predict_probability
+from .prediction import OVERLAP, WINDOW
 from .tiling import check_layout
 
 logger = logging.getLogger(__name__)
@@ -53,7 +55,10 @@ def predict_scene(
 ) -> Path:
     """Map the footprint in a scene: `<out_dir>/<scene>_footprint.tif`, and `<scene>_probability.tif`.
 
-    Both are Cloud-Optimised GeoTIFFs on the scene's grid, written completely or not at all. Maps that the
+    A component model also writes `<scene>_components_<group>.tif` for each of its groups: uint8, 0 none, n
+    the n-th class, 255 without data. Its footprint is the total, ground with any component.
+
+    All are Cloud-Optimised GeoTIFFs on the scene's grid, written completely or not at all. Maps that the
     same model made of the same file with the same options are kept if they are undamaged. A QGIS style (.qml)
     lies beside each, unless there is one of the user's. Only one process at a time may map a scene into a
     folder, which `predict_scenes` sees to.
@@ -83,6 +88,8 @@ def predict_scene(
     """
     check_map_settings(threshold, window, overlap)
     footprint_path, probability_path = output_paths(path, out_dir)
+    groups = component_groups(model)
+    components = component_paths(path, out_dir, groups)
     with open_scene(path, options) as scene:
         path = scene.location.shown
         if scene.path is not None and map_record(scene.tags) is not None:
@@ -97,20 +104,22 @@ def predict_scene(
             "threshold": threshold,
             "window": window,
             "overlap": overlap,
+            **engine_record(model),
         }
         record = json.loads(json.dumps(record))  # turns tuples into lists, as in a record that is read back
-        wanted = [footprint_path, *([probability_path] if probability else [])]
-        if all(is_mapped(each, record) for each in wanted):
+        styles = {footprint_path: FOOTPRINT, **({probability_path: PROBABILITY} if probability else {})}
+        if groups is not None:
+            styles |= {each: component_style(groups.groups[name]) for name, each in components.items()}
+        if all(is_mapped(each, record) for each in styles):
             logger.info("%s: mapped already, in %s", path, footprint_path)
-            _write_styles(footprint_path, probability_path if probability else None)
+            _write_styles(styles)
             return footprint_path
         logger.info("%s: %s", path, reflectance)
-        blocks = predict_probability(
-            model, image_processor, scene, window=window, overlap=overlap, batch_size=batch_size
-        )
-        outputs = (footprint_path, probability_path if probability else None)
+        predict = predict_footprint_rows if groups is None else predict_components
+        blocks = predict(model, image_processor, scene, window=window, overlap=overlap, batch_size=batch_size)
+        outputs = _Outputs(footprint_path, probability_path if probability else None, components, styles)
         _write_maps(scene, blocks, outputs, threshold, record, progress)
-        _write_styles(*outputs)
+        _write_styles(styles)
         if warning := level_warning(scene.level, image_processor.level):
             logger.warning("%s: %s", path, warning)
         if doubt := scene.doubt():
@@ -118,16 +127,24 @@ def predict_scene(
     return footprint_path
 
 
-def _write_styles(footprint: Path, probability: Path | None) -> None:
-    write_style(footprint, FOOTPRINT)
-    if probability is not None:
-        write_style(probability, PROBABILITY)
+def _write_styles(styles: Mapping[Path, MapStyle]) -> None:
+    for path, style in styles.items():
+        write_style(path, style)
 
 
 def output_paths(path: str | os.PathLike[str], out_dir: str | os.PathLike[str]) -> tuple[Path, Path]:
     """The paths of a scene's footprint and probability maps."""
     stem = locate(path).stem
     return Path(out_dir) / f"{stem}_footprint.tif", Path(out_dir) / f"{stem}_probability.tif"
+
+
+def component_paths(
+    path: str | os.PathLike[str], out_dir: str | os.PathLike[str], groups: LabelGroups | None
+) -> dict[str, Path]:
+    """The path of a scene's map of each group; none without groups."""
+    stem = locate(path).stem
+    names = [] if groups is None else groups.groups
+    return {name: Path(out_dir) / f"{stem}_components_{name}.tif" for name in names}
 
 
 def check_map_settings(threshold: float, window: int, overlap: int) -> None:
@@ -149,33 +166,54 @@ def _source_name(model: PreTrainedModel) -> str:
     return Path(source).name if Path(source).is_dir() else source
 
 
+@dataclass(frozen=True)
+class _Outputs:
+    """The maps to write.
+
+    Attributes:
+        footprint: The footprint.
+        probability: Its probability; None without.
+        components: The components by group.
+        styles: The style of each map.
+    """
+
+    footprint: Path
+    probability: Path | None
+    components: Mapping[str, Path]
+    styles: Mapping[Path, MapStyle]
+
+
 def _write_maps(
     scene: Scene,
-    blocks: Iterator[tuple[Window, NDArray[np.float32]]],
-    outputs: tuple[Path, Path | None],
+    blocks: Iterator[ComponentRows],
+    outputs: _Outputs,
     threshold: float,
     record: Mapping[str, Any],
     progress: bool,
 ) -> None:
-    """Write the maps while the model runs. The footprint is completed last, so that it stands for both."""
-    footprint_path, probability_path = outputs
+    """Write the maps while the model runs. The footprint is completed last, so that it stands for all."""
     has_data = False
     with ExitStack() as files:
-        footprints = files.enter_context(
-            CogWriter(
-                footprint_path,
-                scene.grid,
-                np.uint8,
-                NODATA,
-                resampling="mode",
-                description="mine",
-                style=FOOTPRINT,
-                record=record,
+
+        def classes(path: Path, description: str) -> CogWriter:
+            return files.enter_context(
+                CogWriter(
+                    path,
+                    scene.grid,
+                    np.uint8,
+                    NODATA,
+                    resampling="mode",
+                    description=description,
+                    style=outputs.styles[path],
+                    record=record,
+                )
             )
-        )
-        probabilities = probability_path and files.enter_context(
+
+        footprints = classes(outputs.footprint, "mine")
+        components = [classes(path, f"components: {name}") for name, path in outputs.components.items()]
+        probabilities = outputs.probability and files.enter_context(
             CogWriter(
-                probability_path,
+                outputs.probability,
                 scene.grid,
                 np.float32,
                 math.nan,
@@ -189,15 +227,17 @@ def _write_maps(
             tqdm(total=scene.grid.height, desc=scene.location.name, unit="row", disable=not progress)
         )
         prefetched = files.enter_context(closing(prefetch(blocks, 1)))
-        for _, rows in prefetched:
-            is_missing = np.isnan(rows)
+        for block in prefetched:
+            is_missing = np.isnan(block.probability)
             has_data = has_data or not is_missing.all()
-            footprint = (rows > threshold).astype(np.uint8)
+            footprint = (block.probability > threshold).astype(np.uint8)
             footprint[is_missing] = NODATA
             footprints.write(footprint)
+            for writer, rows in zip(components, block.maps, strict=True):
+                writer.write(rows)
             if probabilities:
-                probabilities.write(rows)
-            bar.update(len(rows))
+                probabilities.write(block.probability)
+            bar.update(len(footprint))
         scene.close()  # frees the memory of its blocks for the copies that the writers now make
         if not has_data:
             raise SceneError(

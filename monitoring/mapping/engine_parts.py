@@ -1,0 +1,227 @@
+"""Parts of a network that an engine runs: the whole of a mapper, a detector's encoder or decoder."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from euromine.support.errors import ModelError
+
+from .engine_cache import cached_program, is_cached
+from .engine_gains import OPENVINO_GAINS
+from .engine_programs import OPENVINO, Function, Program, load_program, program_versions, write_program
+from .quantised_programs import load_quantised
+
+logger = logging.getLogger(__name__)
+
+# Engines that sum in another order differ by this much of the largest number; with fresh weights, up to 8e-5
+# was measured over all networks.
+_ROUNDING = 2e-4
+# Seconds that it takes to load a converted program.
+_LOADING = 1.0
+
+Shapes = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class PartSettings:
+    """The settings that all parts of a network share.
+
+    Attributes:
+        name: The checkpoint, for messages and for its int8 export.
+        model_type: The network's architecture.
+        engine: "auto", "eager", "compile", "openvino" or "onnxruntime".
+        precision: "float32", "bfloat16" or "int8".
+        digest: Gives the checkpoint's digest.
+    """
+
+    name: str
+    model_type: str
+    engine: str
+    precision: str
+    digest: Callable[[], str]
+
+
+class EnginePart:
+    """A part of a network, called with tensors whose first dimension is the batch.
+
+    Args:
+        part: Its name: "forward", "encode", "decode" or "compare".
+        network: The network whose weights it reads.
+        function: The part, as PyTorch runs it.
+        settings: Of the network.
+    """
+
+    def __init__(self, part: str, network: nn.Module, function: Function, settings: PartSettings) -> None:
+        self._part, self._network, self._function, self._settings = part, network, function, settings
+        self._runs: dict[Shapes, Function] = {}
+        self._trials: dict[Shapes, _Trial] = {}
+        self._ahead = 0
+        self._converted: set[Shapes] = set()
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether another engine than PyTorch runs inputs of some size."""
+        return bool(self._converted)
+
+    def expect(self, calls: int) -> None:
+        """Add calls for a single window or pair to the work ahead."""
+        self._ahead = max(self._ahead, 0) + calls
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Run the part."""
+        self._ahead -= len(inputs[0])
+        shapes = tuple(tuple(each.shape[1:]) for each in inputs)
+        run = self._runs.get(shapes)
+        return run(*inputs) if run is not None else self._begin(shapes, inputs)
+
+    def _begin(self, shapes: Shapes, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Run inputs of shapes for which there is no program yet, and make one if it is time."""
+        engine = self._settings.engine
+        if engine == "auto":
+            return self._try(shapes, inputs)
+        if engine in ("eager", "compile"):
+            run = _in_bfloat16(self._function) if self._settings.precision == "bfloat16" else self._function
+            self._runs[shapes] = torch.compile(run, dynamic=False) if engine == "compile" else run
+            return self._runs[shapes](*inputs)
+        expected = self._function(*inputs)
+        found = self._programmed(engine, shapes)(*inputs)
+        if self._settings.precision == "float32" and (off := _difference(found, expected)) > _ROUNDING:
+            raise ModelError(
+                f"{self._settings.name}: found results of {engine} that differ from PyTorch's by {off:.1e} "
+                f"of the largest; expected at most {_ROUNDING:.0e}, float32 rounding. Use --engine eager."
+            )
+        return found
+
+    def _try(self, shapes: Shapes, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Run PyTorch, and change to OpenVINO once the work is worth its conversion."""
+        trial = self._trials.setdefault(shapes, _Trial())
+        found = trial.timed(self._function, inputs)
+        gain = OPENVINO_GAINS.get(self._settings.model_type)
+        if gain is None or gain.times <= 1:
+            self._stay(shapes)
+            return found
+        saved = (max(self._ahead, 0) + trial.count) * trial.seconds * (1 - 1 / gain.times)
+        # The conversion's cost is at least that of loading; whether it is cached is a look at the disk.
+        if saved <= _LOADING:
+            return found
+        cost = _LOADING if is_cached(self._made_of(OPENVINO, shapes)) else _LOADING + gain.conversion
+        if saved <= cost:
+            return found
+        try:
+            off = _difference(self._programmed(OPENVINO, shapes)(*inputs), found)
+        except ModelError as error:
+            logger.warning("%s PyTorch goes on.", error)
+            self._stay(shapes)
+            return found
+        if off > _ROUNDING:
+            logger.warning(
+                "%s: results of OpenVINO differ from PyTorch's by %.1e of the largest, so PyTorch goes on.",
+                self._settings.name,
+                off,
+            )
+            self._stay(shapes)
+        return found
+
+    def _stay(self, shapes: Shapes) -> None:
+        """Let PyTorch run all further inputs of these shapes."""
+        self._runs[shapes] = self._function
+        self._converted.discard(shapes)
+
+    def _programmed(self, engine: str, shapes: Shapes) -> Function:
+        """The part on an engine, kept for further inputs of these shapes."""
+        if self._settings.precision == "int8":
+            run = load_quantised(self._settings.name, self._settings.digest(), self._part, shapes)
+        else:
+            run = _item_by_item(self._program(engine, shapes))
+        self._runs[shapes] = run
+        self._converted.add(shapes)
+        return run
+
+    def _program(self, engine: str, shapes: Shapes) -> Program:
+        def write(folder: Path) -> None:
+            logger.info("%s: converting it for %s.", self._settings.name, engine)
+            write_program(engine, self._settings.name, self._network, self._function, shapes, folder)
+
+        precision = self._settings.precision
+        try:
+            folder = cached_program(self._made_of(engine, shapes), write)
+            return load_program(engine, self._settings.name, folder, precision)
+        except OSError as error:
+            logger.warning("The converted network cannot be kept for later runs (%s).", error)
+        with tempfile.TemporaryDirectory() as name:
+            write(Path(name))
+            return load_program(engine, self._settings.name, Path(name), precision)
+
+    def _made_of(self, engine: str, shapes: Shapes) -> dict[str, Any]:
+        return {
+            "model": self._settings.digest(),
+            "part": self._part,
+            "shapes": [list(shape) for shape in shapes],
+            "engine": engine,
+            "versions": program_versions(engine),
+        }
+
+
+class _Trial:
+    """Runs of PyTorch on inputs of one size.
+
+    Attributes:
+        count: Windows or pairs so far.
+        seconds: The shortest time of one; 0 until it is known.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.seconds = 0.0
+
+    def timed(self, function: Function, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        # Not by the clock, which other work on the same cores would lengthen.
+        started = time.process_time()
+        found = function(*inputs)
+        seconds = (time.process_time() - started) / (len(inputs[0]) * torch.get_num_threads())
+        if self.count:  # the first also allocates memory and chooses kernels
+            self.seconds = min(self.seconds or seconds, seconds)
+        self.count += len(inputs[0])
+        return found
+
+
+def _item_by_item(program: Program) -> Function:
+    def run(*inputs: Tensor) -> tuple[Tensor, ...]:
+        items = [program(*(each[i : i + 1].float() for each in inputs)) for i in range(len(inputs[0]))]
+        return items[0] if len(items) == 1 else tuple(torch.cat(each) for each in zip(*items, strict=True))
+
+    return run
+
+
+def _in_bfloat16(function: Function) -> Function:
+    """A function under bfloat16 autocast, on maps whose channels lie innermost, as its kernels take them."""
+
+    def run(*inputs: Tensor) -> tuple[Tensor, ...]:
+        innermost = (
+            each.contiguous(memory_format=torch.channels_last) if each.ndim == 4 else each for each in inputs
+        )
+        with torch.autocast(inputs[0].device.type, dtype=torch.bfloat16):
+            return function(*innermost)
+
+    return run
+
+
+def _difference(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+    """The largest difference relative to the largest number of each tensor; infinite for NaN alone in one."""
+    worst = 0.0
+    for ours, theirs in zip(found, expected, strict=True):
+        if not torch.isfinite(theirs).all():  # for the caller to report
+            continue
+        scale = max(float(theirs.abs().max()), torch.finfo(torch.float32).tiny)
+        off = float((ours - theirs).abs().max()) / scale
+        worst = max(worst, off if off == off else float("inf"))
+    return worst

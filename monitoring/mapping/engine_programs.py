@@ -1,0 +1,236 @@
+"""Programs: parts of a network for one input of fixed sides, converted for OpenVINO or ONNX Runtime.
+
+A program has no batch: on a CPU these engines run one window or pair as quickly as several at once.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from euromine.support.errors import ModelError, missing_extra, one_line
+
+OPENVINO, ONNXRUNTIME = "openvino", "onnxruntime"
+# Files of a program in its folder, by engine; the first is the one to load.
+PROGRAM_FILES = {OPENVINO: ("program.xml", "program.bin"), ONNXRUNTIME: ("program.onnx",)}
+_PACKAGES = {OPENVINO: ("openvino",), ONNXRUNTIME: ("onnxruntime", "onnx", "onnxscript")}
+
+# Takes and gives tensors whose first dimension is the batch.
+Function = Callable[..., tuple[Tensor, ...]]
+
+
+class Program(Protocol):
+    """A converted part of a network."""
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Run it on tensors (1, ...) of the sides that it was converted for."""
+        ...
+
+
+def is_installed(engine: str) -> bool:
+    """Whether the packages of "openvino" or "onnxruntime" are installed."""
+    return _missing_package(engine) is None
+
+
+def check_installed(engine: str) -> None:
+    """Refuse an engine whose packages are missing.
+
+    Raises:
+        MissingExtraError: They are.
+    """
+    if missing := _missing_package(engine):
+        raise missing_extra(engine, missing, "--engine")
+
+
+def _missing_package(engine: str) -> str | None:
+    return next((name for name in _PACKAGES[engine] if importlib.util.find_spec(name) is None), None)
+
+
+def program_versions(engine: str) -> dict[str, str]:
+    """The versions of the packages on which a program depends."""
+    return {name: version(name) for name in ("euromine", "torch", "transformers", *_PACKAGES[engine])}
+
+
+def export_function(
+    engine: str, name: str, network: nn.Module, function: Function, shapes: Sequence[Sequence[int]]
+) -> Any:
+    """Export a part of a network by `torch.export`.
+
+    Args:
+        engine: The engine that will run it, for the message.
+        name: The network, for the message.
+        network: The network whose weights the function reads.
+        function: The part.
+        shapes: The shapes of its inputs without the batch.
+
+    Raises:
+        ModelError: The network cannot be exported.
+    """
+    # Tensors made in inference mode cannot be traced.
+    with torch.inference_mode(False), torch.no_grad(), _refused_networks(engine, name):
+        examples = tuple(torch.rand(1, *shape) for shape in shapes)
+        return torch.export.export(_Part(network, function).eval(), examples, strict=False)
+
+
+def write_program(
+    engine: str,
+    name: str,
+    network: nn.Module,
+    function: Function,
+    shapes: Sequence[Sequence[int]],
+    folder: Path,
+) -> None:
+    """Convert a part of a network in float32, and write its program to a folder.
+
+    The arguments are those of `export_function`, and `folder` the folder of `PROGRAM_FILES`.
+
+    Raises:
+        ModelError: The engine cannot run this network.
+        OSError: The files cannot be written.
+    """
+    exported = export_function(engine, name, network, function, shapes)
+    path = folder / PROGRAM_FILES[engine][0]
+    with _refused_networks(engine, name):
+        if engine == OPENVINO:
+            save_openvino(converted_openvino(exported, shapes), path)
+        else:
+            program = torch.onnx.export(exported, dynamo=True, verbose=False)
+            if program is None:
+                raise RuntimeError("torch.onnx gave no program")
+            program.save(path, external_data=False)
+
+
+def converted_openvino(exported: Any, shapes: Sequence[Sequence[int]]) -> Any:
+    """An exported part of a network as `openvino.Model` for a single input."""
+    import openvino
+
+    model = openvino.convert_model(exported)
+    model.reshape({place: [1, *shape] for place, shape in enumerate(shapes)})
+    return model
+
+
+def save_openvino(model: Any, path: Path) -> None:
+    """Write an `openvino.Model`; the package's own default would round its weights to float16."""
+    import openvino
+
+    openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def load_program(engine: str, name: str, folder: Path, precision: str) -> Program:
+    """Load a program that `write_program` wrote.
+
+    Args:
+        engine: "openvino" or "onnxruntime".
+        name: The network, for the message.
+        folder: The program's folder.
+        precision: "float32", "bfloat16" or, of a program that was quantised, "int8".
+
+    Raises:
+        ModelError: The engine cannot run this network.
+    """
+    path = folder / PROGRAM_FILES[engine][0]
+    with _refused_networks(engine, name):
+        if engine == OPENVINO:
+            return _OpenVINOProgram(path, "bf16" if precision == "bfloat16" else "f32")
+        return _ONNXProgram(path)
+
+
+def openvino_has_bfloat16() -> bool:
+    """Whether OpenVINO computes in bfloat16 on this machine's CPU."""
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+class _OpenVINOProgram:
+    """A program on OpenVINO's CPU plugin."""
+
+    def __init__(self, path: Path, precision_hint: str) -> None:
+        import openvino
+
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            # Unset, it is bf16 on CPUs with AMX.
+            "INFERENCE_PRECISION_HINT": precision_hint,
+        }
+        self._compiled = openvino.Core().compile_model(path, "CPU", settings)
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        found = self._compiled([each.contiguous().numpy() for each in inputs], share_inputs=True)
+        return tuple(torch.from_numpy(found[output]) for output in self._compiled.outputs)
+
+
+class _ONNXProgram:
+    """A program on ONNX Runtime's CPU provider."""
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        # As our OpenMP threads: beside other work, waiting busily costs more than it saves.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                path.read_bytes(), options, providers=["CPUExecutionProvider"]
+            )
+        # The package's own errors share no base class but Exception.
+        except Exception as error:
+            if type(error).__module__.startswith("onnxruntime"):
+                raise RuntimeError(one_line(error)) from error
+            raise
+        self._names = [each.name for each in self._session.get_inputs()]
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        arrays = (np.ascontiguousarray(each.numpy()) for each in inputs)
+        found = self._session.run(None, dict(zip(self._names, arrays, strict=True)))
+        return tuple(torch.from_numpy(each) for each in found)
+
+
+class _Part(nn.Module):
+    """A part of a network as a module, as `torch.export` needs it."""
+
+    def __init__(self, network: nn.Module, function: Function) -> None:
+        super().__init__()
+        self.network = network
+        self._function = function
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return self._function(*inputs)
+
+
+@contextmanager
+def _refused_networks(engine: str, name: str) -> Iterator[None]:
+    """Report a converter's refusal of a network in one sentence, and hold its warnings back."""
+    refusals: tuple[type[Exception], ...] = (RuntimeError, NotImplementedError)
+    if engine == OPENVINO:
+        from openvino.frontend import OpConversionFailure
+
+        refusals = (*refusals, OpConversionFailure)
+    exporter = logging.getLogger("torch.onnx")
+    level = exporter.level
+    exporter.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except refusals as error:
+        reason = one_line(error)[:200].rstrip(". ")
+        raise ModelError(
+            f"{name}: found a network that {engine} cannot run ({reason}); expected one that it can. "
+            "Use --engine eager."
+        ) from error
+    finally:
+        exporter.setLevel(level)

@@ -1,0 +1,269 @@
+"""Engines: a network's arithmetic by PyTorch, compiled, or by OpenVINO or ONNX Runtime.
+
+`on_engine` gives a network that is called as before, by `forward` or `predict_series`, while an engine runs
+its parts. A change detector's encoder and decoder are parts of their own, so a year is still encoded once.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import SemanticSegmenterOutput
+
+from euromine.modeling.change_detection import ChangeDetector, SiameseChangeDetector
+from euromine.modeling.series_model import SeriesModel
+from euromine.support.errors import ArgumentError, ModelError
+
+from .engine_parts import EnginePart, PartSettings
+from .engine_programs import (
+    ONNXRUNTIME,
+    OPENVINO,
+    check_installed,
+    is_installed,
+    openvino_has_bfloat16,
+)
+from .loading import LoadedModel, model_digest
+from .precision_losses import check_precision_loss
+
+AUTO, EAGER, COMPILE = "auto", "eager", "compile"
+ENGINES = (AUTO, EAGER, COMPILE, OPENVINO, ONNXRUNTIME)
+FLOAT32, BFLOAT16, INT8 = "float32", "bfloat16", "int8"
+PRECISIONS = (FLOAT32, BFLOAT16, INT8)
+
+_PLACE = "_euromine_engine"
+_COMPILERS = ("c++", "g++", "clang++", "cl")
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """The user's choice of an engine and a precision.
+
+    Attributes:
+        engine: "auto", "eager" (PyTorch), "compile" (`torch.compile`), "openvino" or "onnxruntime". "auto"
+            takes the quickest that is exact: OpenVINO where it is installed and the work ahead is worth the
+            conversion, else PyTorch.
+        precision: "float32", "bfloat16" or "int8". Only float32 is exact.
+        force_precision: Whether to take a precision that was measured to lose more than half a point.
+
+    Raises:
+        ArgumentError: A name is unknown, or the engine does not have the precision.
+    """
+
+    engine: str = AUTO
+    precision: str = FLOAT32
+    force_precision: bool = False
+
+    def __post_init__(self) -> None:
+        for option, value, known in (
+            ("engine", self.engine, ENGINES),
+            ("precision", self.precision, PRECISIONS),
+        ):
+            if value not in known:
+                *others, last = known
+                raise ArgumentError(f"--{option}: found {value!r}; expected {', '.join(others)} or {last}.")
+        if self.precision == INT8 and self.engine not in (AUTO, OPENVINO):
+            raise ArgumentError(
+                f"--precision: found int8 with --engine {self.engine}; expected float32 or bfloat16. "
+                "Only --engine openvino runs int8."
+            )
+        if self.precision == BFLOAT16 and self.engine == ONNXRUNTIME:
+            raise ArgumentError(
+                "--precision: found bfloat16 with --engine onnxruntime, which has none on a CPU; expected "
+                "float32. Use --engine openvino or eager."
+            )
+
+
+@dataclass(frozen=True)
+class _Engine:
+    """The engine behind a network: its resolved choice and its parts by name."""
+
+    choice: EngineChoice
+    parts: dict[str, EnginePart]
+
+
+def on_engine(loaded: LoadedModel, choice: EngineChoice | None = None) -> LoadedModel:
+    """A loaded network that computes on an engine. Its weights are those of `loaded`, not copied.
+
+    Args:
+        loaded: A footprint mapper or change detector in evaluation mode.
+        choice: The engine and the precision; None for the quickest that is exact.
+
+    Raises:
+        MissingExtraError: The engine is not installed.
+        ArgumentError: The precision is not available on this machine, or loses too much with this network.
+        ModelError: The engine cannot run this network, or there is no int8 export of it.
+    """
+    resolved = _resolved(loaded, choice or EngineChoice())
+    if resolved.engine == EAGER and resolved.precision == FLOAT32:
+        return loaded
+    check_precision_loss(
+        loaded.source, loaded.model.config.model_type, resolved.precision, force=resolved.force_precision
+    )
+    # A shallow copy shares the weights.
+    model = copy.copy(loaded.model)
+    settings = PartSettings(
+        name=loaded.source,
+        model_type=loaded.model.config.model_type,
+        engine=resolved.engine,
+        precision=resolved.precision,
+        digest=_Digest(loaded),
+    )
+    object.__setattr__(model, _PLACE, _Engine(resolved, _replace_parts(model, loaded.model, settings)))
+    return replace(loaded, model=model)
+
+
+def expect_calls(model: PreTrainedModel, **calls: int) -> None:
+    """Tell a network's engine how much work is ahead, by which "auto" weighs the cost of a conversion.
+
+    Args:
+        model: Any network; without an engine, nothing happens.
+        **calls: The number of calls for a single window or pair by part: "forward", "encode", "decode" or
+            "compare"; others are ignored.
+    """
+    engine: _Engine | None = getattr(model, _PLACE, None)
+    if engine is not None:
+        for name, part in engine.parts.items():
+            part.expect(calls.get(name, 0))
+
+
+def engine_record(model: PreTrainedModel) -> dict[str, str]:
+    """The engine and precision of a network for the records of its maps; empty if its maps are exact.
+
+    Exact engines differ by float32 rounding, so a map that one began may be finished by another.
+    """
+    engine: _Engine | None = getattr(model, _PLACE, None)
+    if engine is None or engine.choice.precision == FLOAT32:
+        return {}
+    return {"engine": engine.choice.engine, "precision": engine.choice.precision}
+
+
+class _Digest:
+    """A checkpoint's digest, computed when it is first asked for."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self._loaded = loaded
+        self._digest: str | None = None
+
+    def __call__(self) -> str:
+        if self._digest is None:
+            self._digest = model_digest(self._loaded.model, self._loaded.image_processor)
+        return self._digest
+
+
+def _resolved(loaded: LoadedModel, choice: EngineChoice) -> EngineChoice:
+    """The choice with another engine in place of "auto" where that is settled without looking at the work."""
+    is_on_cpu = loaded.model.device.type == "cpu"
+    fits = is_on_cpu and not isinstance(loaded.model, SeriesModel)
+    engine = choice.engine
+    if engine == AUTO:
+        if choice.precision == INT8:
+            engine = OPENVINO
+        elif not fits or not is_installed(OPENVINO):
+            engine = EAGER
+        elif choice.precision == BFLOAT16:
+            engine = OPENVINO if openvino_has_bfloat16() else EAGER
+    if isinstance(loaded.model, SeriesModel) and (engine != EAGER or choice.precision != FLOAT32):
+        raise ModelError(
+            f"{loaded.source}: found a network for whole series, which runs on PyTorch in float32 alone; "
+            "expected a footprint mapper or a change detector. Leave --engine and --precision out."
+        )
+    if engine in (OPENVINO, ONNXRUNTIME):
+        check_installed(engine)
+        if not is_on_cpu:
+            raise ArgumentError(
+                f"--engine: found {engine} with a model on {loaded.model.device.type}; expected one on the "
+                "CPU. Pass --device cpu, or use --engine eager or compile."
+            )
+    if engine == COMPILE:
+        _check_compiler()
+    if choice.precision == BFLOAT16:
+        _check_bfloat16(engine, loaded.model.device)
+    return replace(choice, engine=engine)
+
+
+def _check_bfloat16(engine: str, device: torch.device) -> None:
+    if device.type == "cuda":
+        has = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif engine == OPENVINO:
+        has = openvino_has_bfloat16()
+    else:
+        has = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if not has:
+        raise ArgumentError(
+            "--precision: found bfloat16, which this machine does not compute in; expected float32. "
+            "CPUs with AVX-512 BF16 or AMX do."
+        )
+
+
+def _check_compiler() -> None:
+    compilers = (os.environ["CXX"],) if os.environ.get("CXX") else _COMPILERS
+    if not any(shutil.which(each) for each in compilers):
+        raise ArgumentError(
+            f"--engine: found compile without a C++ compiler ({', '.join(compilers)}); expected one on this "
+            "machine. Install g++, or use --engine eager or openvino."
+        )
+
+
+def _replace_parts(
+    model: PreTrainedModel, network: PreTrainedModel, settings: PartSettings
+) -> dict[str, EnginePart]:
+    """Let an engine run the parts of `model`, a shallow copy of `network`."""
+    if isinstance(network, SiameseChangeDetector):
+        return _replace_siamese(model, network, settings)
+    if isinstance(network, ChangeDetector):
+        compare = EnginePart("compare", network, lambda *images: (_main(network.compare(*images)),), settings)
+        object.__setattr__(model, "compare", lambda image_1, image_2: compare(image_1, image_2)[0])
+        return {"compare": compare}
+    forward = EnginePart(
+        "forward", network, lambda images: (cast("Any", network)(pixel_values=images).logits,), settings
+    )
+
+    def logits(pixel_values: Tensor) -> SemanticSegmenterOutput:
+        return SemanticSegmenterOutput(logits=forward(pixel_values)[0])
+
+    object.__setattr__(model, "forward", logits)
+    return {"forward": forward}
+
+
+def _replace_siamese(
+    model: PreTrainedModel, network: SiameseChangeDetector, settings: PartSettings
+) -> dict[str, EnginePart]:
+    # Known after the first call of the encoder, which precedes the decoder's.
+    is_single: list[bool] = []
+
+    def encoded(images: Tensor) -> tuple[Tensor, ...]:
+        features = network.encode(images)
+        is_single[:] = [isinstance(features, Tensor)]
+        return (features,) if isinstance(features, Tensor) else features
+
+    def decoded(*features: Tensor) -> tuple[Tensor, ...]:
+        half = len(features) // 2
+        dates = (features[:half], features[half:])
+        first, second = (date[0] if is_single[0] else date for date in dates)
+        return (network.decode_main(first, second),)
+
+    encode = EnginePart("encode", network, encoded, settings)
+    decode = EnginePart("decode", network, decoded, settings)
+
+    def as_features(images: Tensor) -> Tensor | tuple[Tensor, ...]:
+        features = encode(images)
+        return features[0] if is_single[0] else features
+
+    def decode_main(first: Any, second: Any) -> Tensor:
+        return decode(*((first, second) if is_single[0] else (*first, *second)))[0]
+
+    object.__setattr__(model, "encode", as_features)
+    object.__setattr__(model, "decode_main", decode_main)
+    object.__setattr__(model, "decode", decode_main)
+    return {"encode": encode, "decode": decode}
+
+
+def _main(maps: Tensor | tuple[Tensor, ...]) -> Tensor:
+    return maps if isinstance(maps, Tensor) else maps[0]

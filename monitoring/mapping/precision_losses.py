@@ -1,0 +1,48 @@
+"""Measured losses of the precisions below float32, by which a precision that loses much is refused.
+
+Points of OF1 of a footprint mapper, or of change F1 of a detector, on the simulated test split, by
+`benchmark/engine_speed.py` with trained weights (docs/benchmarks/engines.md).
+"""
+
+from __future__ import annotations
+
+import logging
+
+from euromine.support.errors import ArgumentError
+
+logger = logging.getLogger(__name__)
+
+# A precision that loses more is refused.
+LARGEST_LOSS = 0.5
+
+# By architecture and precision; positive numbers are losses.
+MEASURED_LOSSES: dict[tuple[str, str], float] = {}
+
+
+def check_precision_loss(name: str, model_type: str, precision: str, *, force: bool) -> None:
+    """Refuse a precision that loses too much with an architecture, and report one that was not measured.
+
+    Args:
+        name: The checkpoint, for the message.
+        model_type: Its architecture.
+        precision: "float32", "bfloat16" or "int8".
+        force: Whether to take it all the same.
+
+    Raises:
+        ArgumentError: It loses more than `LARGEST_LOSS`.
+    """
+    if precision == "float32":
+        return
+    loss = MEASURED_LOSSES.get((model_type, precision))
+    if loss is None:
+        logger.warning("%s: the loss of a %s in %s was not measured.", name, model_type, precision)
+    elif loss > LARGEST_LOSS and not force:
+        raise ArgumentError(
+            f"--precision: found {precision} with {name}, a {model_type}, which lost {loss:.1f} points of F1 "
+            f"on simulated sites; expected a loss of at most {LARGEST_LOSS}. Use float32, or insist with "
+            "--force-precision."
+        )
+    else:
+        logger.info(
+            "%s: a %s in %s lost %.2f points of F1 on simulated sites.", name, model_type, precision, loss
+        )
