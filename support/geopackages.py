@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from .errors import DataError, EuroMineError, missing_extra
+from .errors import DataError, EuroMineError, MissingExtraError, missing_extra
 
 # The application ID of a GeoPackage among SQLite files: "GPKG".
 _GEOPACKAGE = 0x47504B47
@@ -30,6 +30,15 @@ def require_geopandas(extra: str = "polygons") -> Any:
     except ImportError as error:
         raise missing_extra(extra, error.name or "geopandas") from None
     return geopandas
+
+
+def has_geopandas() -> bool:
+    """Whether polygons can be read and written."""
+    try:
+        require_geopandas()
+    except MissingExtraError:
+        return False
+    return True
 
 
 def check_is_geopackage(

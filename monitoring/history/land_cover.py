@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 
 from euromine.monitoring.mapping.map_values import NEVER, UNKNOWN_YEAR
 from euromine.monitoring.scenes.grids import Grid
-from euromine.support.csv_tables import csv_text
 from euromine.support.errors import ArgumentError, DataError, GridError
-from euromine.support.files import write_text
 from euromine.support.ground_areas import HECTARE, PixelAreas, pixel_areas
 from euromine.support.placements import check_placement
 from euromine.support.rasters import check_blocks, crs_name, gdal, gdal_errors, open_raster, read_raster
@@ -160,17 +158,6 @@ def land_taken(
         for (year, code, name), area in found.items()
     ]
     return sorted(rows_, key=lambda row: (row.first_year, -row.area_ha, row.code))
-
-
-def write_land_taken(rows: Sequence[LandTaken], path: Path) -> None:
-    """Write the rows as CSV, at once: hectares to a square metre.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
-    header = [field.name for field in fields(LandTaken)]
-    cells = ([f"{cell:.4f}" if isinstance(cell, float) else cell for cell in astuple(row)] for row in rows)
-    write_text(path, csv_text(header, cells))
 
 
 def _name(year: int, value: int | None, land_cover: LandCover) -> tuple[int, str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
 import tempfile
@@ -44,6 +45,16 @@ def write_polygons(frame: Any, path: str | os.PathLike[str]) -> None:
         _check_whole(part, target, len(frame))
         check_not_open(target)
         part.replace(target)
+
+
+def polygons_digest(frame: Any | None) -> str | None:
+    """A hash of a `geopandas.GeoDataFrame`, its polygons and columns; None without one."""
+    if frame is None:
+        return None
+    content = hashlib.sha256(frame.drop(columns=frame.geometry.name).to_csv(index=False).encode())
+    for outline in frame.geometry.to_wkb():
+        content.update(outline)
+    return content.hexdigest()
 
 
 def check_not_open(path: Path) -> None:

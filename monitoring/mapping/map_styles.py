@@ -92,6 +92,24 @@ PROBABILITY = MapStyle(
     ramp=((0.0, _OTHER_GROUND), *((share, _year(share)) for share in (0.25, 0.5, 0.75, 1.0)))
 )
 
+WATER = MapStyle(
+    (
+        MapClass(0, "no water, or outside the mine", _OTHER_GROUND, is_shown=False),
+        MapClass(1, "water within the mine", (30, 110, 200)),
+        MapClass(255, "no data", _NO_DATA, is_shown=False),
+    )
+)
+RECLAMATION = MapStyle(
+    (
+        MapClass(0, "mined, or never mined", _OTHER_GROUND, is_shown=False),
+        MapClass(1, "recovered", (27, 120, 55)),
+        MapClass(2, "recovering", (150, 205, 135)),
+        MapClass(3, "stalled", (178, 82, 43)),
+        MapClass(4, "undecided", (150, 150, 160)),
+        MapClass(255, "no data", _NO_DATA, is_shown=False),
+    )
+)
+
 
 def years_style(years: Iterable[int], *, never: int, unknown: int) -> MapStyle:
     """The style of a map of years, light to dark from the oldest to the newest.

@@ -64,6 +64,23 @@ class Grid:
         except GridError:
             return None
 
+    def pixel_sides(self) -> tuple[float, float]:
+        """Height and width of the middle pixel on the ground in m.
+
+        Raises:
+            GridError: The grid has no ground areas.
+        """
+        a, b, _, d, e, f = tuple(self.transform)[:6]
+        down, across = math.hypot(b, e), math.hypot(a, d)
+        if self.crs.is_geographic:
+            latitude = self.crs.units_factor[1] * (d * self.width / 2 + e * self.height / 2 + f)
+            across *= math.cos(latitude)
+        side = self.pixel_side()
+        if side is None:
+            raise GridError("grid: found no ground areas; expected a coordinate system on the Earth.")
+        scale = side / math.sqrt(down * across)
+        return down * scale, across * scale
+
     def shift(self, other: Grid) -> tuple[int, int] | None:
         """The offset of another grid in whole pixels of this one.
 

@@ -10,7 +10,8 @@ from rasterio import Affine
 from rasterio.crs import CRS
 from rasterio.warp import transform
 
-from euromine.monitoring.history.land_cover import LandTaken, land_taken, open_land_cover, write_land_taken
+from euromine.monitoring.history.area_series import write_areas
+from euromine.monitoring.history.land_cover import LandTaken, land_taken, open_land_cover
 from euromine.monitoring.history.land_cover_legends import CORINE, WORLDCOVER, read_legend
 from euromine.monitoring.scenes.grids import Grid
 from euromine.support.errors import ArgumentError, DataError
@@ -199,7 +200,7 @@ def test_land_cover_of_another_place_or_kind_is_refused(tmp_path):
 
 def test_rows_are_written_as_a_table(tmp_path):
     path = tmp_path / "land_cover.csv"
-    write_land_taken([LandTaken("Mine", 2018, "10", "=Tree", 1.25, 0.5, 2015)], path)
+    write_areas([LandTaken("Mine", 2018, "10", "=Tree", 1.25, 0.5, 2015)], path, LandTaken)
     assert path.read_text().splitlines() == [
         "site,first_year,code,land_cover,area_ha,share,land_cover_year",
         "Mine,2018,10,'=Tree,1.2500,0.5000,2015",

@@ -1,0 +1,271 @@
+"""Recovery of ground that was mined and is not any more, by year, polygon and map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from euromine.monitoring.mapping.geotiffs import CogWriter
+from euromine.monitoring.mapping.index_maps import decode_indices
+from euromine.monitoring.mapping.map_styles import RECLAMATION as STYLE
+from euromine.monitoring.mapping.map_values import NEVER, NODATA, UNKNOWN_YEAR
+from euromine.support.errors import DataError
+from euromine.support.geopackages import has_geopandas
+from euromine.support.ground_areas import HECTARE, PixelAreas, pixel_areas
+from euromine.support.rasters import crs_name, open_raster, read_raster
+
+from .file_names import FIRST_YEAR, LAST_YEAR, RECLAMATION_MAP, footprint_name, index_name
+from .impact_plan import START_YEAR
+from .impact_settings import RECOVERY_INDEX
+from .index_zones import OUTLINE, polygon_masks
+from .map_rows import ROWS_MEMORY, MapFiles
+from .polygons import footprint_polygons
+from .recovery import recovery, values_before
+from .recovery_sums import ReclamationRow, RecoveringGround, ZoneSums
+from .series_plan import SeriesPlan
+
+ALL, MAPPED = "all", "mapped"
+"""Zones: all ground that is not mined any more, and its polygons; a user's outlines are the third."""
+
+BEFORE_MINING, REFERENCE = "before mining", "reference ground"
+"""Targets of recovery."""
+
+SMALLEST_POLYGON = 0.5
+"""Hectares; smaller places count in the total only."""
+
+# Float32 of a pixel and year that are held at once: the index, and the metrics with what they are made of.
+_ARRAYS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """A window of the series: the years of mining, and NBR where it is asked for.
+
+    Attributes:
+        window: The window.
+        first: The first year mined; 0 never or unknown.
+        start: The first year without mining; 0 where there is none.
+        is_known: Where the footprint of the last year is known.
+        read: Reads NBR by year, (years, height, width), NaN without data.
+    """
+
+    window: Window
+    first: NDArray[np.int32]
+    start: NDArray[np.int32]
+    is_known: NDArray[np.bool_]
+    read: Callable[[], NDArray[np.float32]]
+
+    def values(self, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """NBR at some pixels, (years, pixels)."""
+        return self.read()[:, mask]
+
+
+def measure_reclamation(plan: SeriesPlan) -> tuple[list[ReclamationRow], Any]:
+    """Map the state of recovery in the last year, and measure it by zone and year.
+
+    Args:
+        plan: The series' plan; the folder holds its maps.
+
+    Returns:
+        The rows, and the polygons as a `geopandas.GeoDataFrame` with the attributes of the last year; None
+        where geopandas is not installed or there is no such ground.
+
+    Raises:
+        DataError: A map is damaged, or the reference ground has no plants.
+        OSError: The map cannot be written.
+    """
+    grid = plan.grid
+    areas = pixel_areas(crs_name(grid.crs), tuple(grid.transform)[:6], grid.height, grid.width)
+    reference = _reference_value(plan)
+    target = BEFORE_MINING if reference is None else REFERENCE
+    total = ZoneSums(plan.years)
+    with _map_writer(plan) as writer:
+        for block in _blocks(plan, Window(0, 0, grid.width, grid.height)):
+            state = np.where(block.is_known, 0, NODATA).astype(np.uint8)
+            if (mask := block.start > 0).any():
+                ground = _ground(plan, block, mask, block.start, reference, areas)
+                total.add(ground)
+                state[mask] = ground.recovery.state[-1]
+            writer.write(state)
+    rows = total.rows(plan.site, ALL, 0, target)
+    if not has_geopandas():
+        return rows, None
+    frame = _zones(plan)
+    for place, zone in enumerate(frame.itertuples()):
+        of_zone = _zone_sums(plan, zone.geometry, int(zone.start_year), reference, areas).rows(
+            plan.site, zone.zone, int(zone.polygon), target
+        )
+        rows += of_zone
+        for name in _ATTRIBUTES:
+            frame.loc[place, name] = getattr(of_zone[-1], name)
+    return rows, frame.drop(columns="start_year")
+
+
+def _zone_sums(
+    plan: SeriesPlan, geometry: Any, start_year: int, reference: float | None, areas: PixelAreas
+) -> ZoneSums:
+    """The sums over a polygon, all of which recovers from a year on where this is given."""
+    sums = ZoneSums(plan.years)
+    for block in _blocks(plan, _window_of(plan, geometry)):
+        start = np.full_like(block.start, start_year) if start_year else block.start
+        for _, inside in polygon_masks([geometry], plan.grid, block.window):
+            if (mask := inside & (start > 0)).any():
+                sums.add(_ground(plan, block, mask, start, reference, areas))
+    return sums
+
+
+_ATTRIBUTES = [
+    field.name for field in fields(ReclamationRow) if field.name not in ("site", "zone", "polygon")
+]
+
+
+def _zones(plan: SeriesPlan) -> Any:
+    """The polygons of ground that is not mined any more, and the user's outlines."""
+    import geopandas
+    import pandas
+
+    state = MapFiles(plan.folder, [RECLAMATION_MAP])[0]
+    ground = ((state > 0) & (state != NODATA)).astype(np.uint8)
+    smallest = max(SMALLEST_POLYGON, plan.settings.minimum_mapping_unit)
+    mapped = footprint_polygons(
+        ground[None], plan.years[-1:], plan.grid, minimum_mapping_unit=smallest, site=plan.site
+    )
+    frames = [_zone_frame(plan, mapped.geometry, MAPPED, [""] * len(mapped), [0] * len(mapped))]
+    if (outlines := plan.impact.outlines) is not None:
+        named = next((column for column in outlines.columns if str(column).lower() == "name"), None)
+        names = [""] * len(outlines) if named is None else outlines[named].fillna("").astype(str).tolist()
+        starts = outlines[START_YEAR] if START_YEAR in outlines.columns else [math.nan] * len(outlines)
+        years = [0 if pandas.isna(year) or year == "" else int(float(year)) for year in starts]
+        frames.append(_zone_frame(plan, outlines.geometry, OUTLINE, names, years))
+    joined = pandas.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
+    return geopandas.GeoDataFrame(joined, geometry="geometry", crs=crs_name(plan.grid.crs))
+
+
+def _zone_frame(plan: SeriesPlan, geometry: Any, zone: str, names: list[str], starts: list[int]) -> Any:
+    import geopandas
+
+    columns = {
+        "site": [plan.site] * len(names),
+        "zone": [zone] * len(names),
+        "polygon": np.arange(1, len(names) + 1, dtype=np.int32),
+        "name": names,
+        "start_year": np.array(starts, np.int32),
+    }
+    return geopandas.GeoDataFrame(columns, geometry=list(geometry), crs=crs_name(plan.grid.crs))
+
+
+def _ground(
+    plan: SeriesPlan,
+    block: _Block,
+    mask: NDArray[np.bool_],
+    start: NDArray[np.int32],
+    reference: float | None,
+    areas: PixelAreas,
+) -> RecoveringGround:
+    """The ground of a mask in a window."""
+    values = block.values(mask)
+    if reference is None:
+        target = values_before(values, plan.years, block.first[mask])
+    else:
+        target = np.full(values.shape[1], reference, np.float32)
+    top, left = int(block.window.row_off), int(block.window.col_off)
+    strips = np.searchsorted(areas.starts, np.arange(left, left + mask.shape[1]), "right") - 1
+    hectares = areas.rows(top, mask.shape[0])[:, strips][mask] / HECTARE
+    return RecoveringGround(values, target, recovery(values, plan.years, start[mask], target), hectares)
+
+
+def _blocks(plan: SeriesPlan, window: Window) -> Iterator[_Block]:
+    """The rows of a window, as many at once as memory allows."""
+    years, last_year = plan.years, plan.years[-1]
+    following = dict(zip(years, [*years[1:], 0], strict=True))
+    left, width = int(window.col_off), int(window.width)
+    step = max(1, ROWS_MEMORY // (4 * _ARRAYS * len(years) * width))
+    names = [FIRST_YEAR, LAST_YEAR, footprint_name(last_year)]
+    with ExitStack() as files:
+        maps = [open_raster(str(plan.folder / name), files, DataError) for name in names]
+        images = [open_raster(str(plan.folder / index_name(year)), files, DataError) for year in years]
+        band = plan.impact.indices.index(RECOVERY_INDEX) + 1
+        bottom = int(window.row_off) + int(window.height)
+        for top in range(int(window.row_off), bottom, step):
+            rows = min(step, bottom - top)
+            span = ((top, top + rows), (left, left + width))
+            first, last, footprint = (
+                read_raster(dataset, str(plan.folder / name), span, DataError)[0]
+                for dataset, name in zip(maps, names, strict=True)
+            )
+            start = np.zeros(last.shape, np.int32)
+            for year, after in following.items():
+                start[(last == year) & (footprint == 0)] = after
+            mined = np.where((first == NEVER) | (first == UNKNOWN_YEAR), 0, first).astype(np.int32)
+            read = partial(_read_index, plan, images, band, span)
+            yield _Block(Window(left, top, width, rows), mined, start, footprint != NODATA, read)
+
+
+def _read_index(
+    plan: SeriesPlan, images: Sequence[Any], band: int, span: tuple[tuple[int, int], tuple[int, int]]
+) -> NDArray[np.float32]:
+    """A band of the indices of all years, (years, height, width)."""
+    found = []
+    for dataset, year in zip(images, plan.years, strict=True):
+        path = str(plan.folder / index_name(year))
+        found.append(decode_indices(read_raster(dataset, path, span, DataError, indexes=[band])[0]))
+    return np.stack(found)
+
+
+def _window_of(plan: SeriesPlan, geometry: Any) -> Window:
+    """The pixels of the grid around a polygon that meets it."""
+    a, b, c, d, e, f = tuple(~plan.grid.transform)[:6]
+    left, bottom, right, top = geometry.bounds
+    corners = [(x, y) for x in (left, right) for y in (bottom, top)]
+    columns = [a * x + b * y + c for x, y in corners]
+    rows = [d * x + e * y + f for x, y in corners]
+    first_row, first_column = max(0, math.floor(min(rows))), max(0, math.floor(min(columns)))
+    end_row = min(plan.grid.height, math.ceil(max(rows)))
+    end_column = min(plan.grid.width, math.ceil(max(columns)))
+    return Window(first_column, first_row, max(1, end_column - first_column), max(1, end_row - first_row))
+
+
+def _reference_value(plan: SeriesPlan) -> float | None:
+    """The mean over reference ground and all years; None without it.
+
+    Raises:
+        DataError: It has no data, or is not above 0.
+    """
+    if plan.impact.reference is None:
+        return None
+    total, count = 0.0, 0
+    for geometry in plan.impact.reference.geometry:
+        for block in _blocks(plan, _window_of(plan, geometry)):
+            for _, mask in polygon_masks([geometry], plan.grid, block.window):
+                inside = block.values(mask & (block.first == 0)).astype(np.float64)
+                total += float(np.nansum(inside))
+                count += int((~np.isnan(inside)).sum())
+    value = total / count if count else math.nan
+    if not value > 0:
+        found = f"a mean NBR of {value:.2f}" if count else "no pixel with data that was never mined"
+        raise DataError(
+            f"{plan.impact.settings.reference}: found {found} in it; expected ground with plants, above 0. "
+            "Give other ground with --reference."
+        )
+    return value
+
+
+def _map_writer(plan: SeriesPlan) -> CogWriter:
+    return CogWriter(
+        plan.folder / RECLAMATION_MAP,
+        plan.grid,
+        np.uint8,
+        NODATA,
+        resampling="mode",
+        description=f"state of recovery in {plan.years[-1]}",
+        style=STYLE,
+        record={"recovery": plan.years[-1]},
+    )
