@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from euromine.modeling.tasks import SEGMENTATION
+from euromine.modeling.tasks import CHANGE_DETECTION, SEGMENTATION, SERIES
 from euromine.monitoring.mapping.checkpoint_files import checkpoint_file
 from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.support.errors import RecordError
@@ -14,10 +14,11 @@ from euromine.support.records import read_record
 from euromine.support.run_records import RESULTS_FILE, RunResults
 
 from .calibration import CALIBRATION_NAME, Calibration
-from .manifest import CHANGES, FOOTPRINTS, ModelRecord
+from .manifest import CHANGES, FOOTPRINTS, FOOTPRINTS_AND_CHANGES, ModelRecord
 
 logger = logging.getLogger(__name__)
 
+_TASKS = {SEGMENTATION: FOOTPRINTS, CHANGE_DETECTION: CHANGES, SERIES: FOOTPRINTS_AND_CHANGES}
 _SHOWN_SCORES = ("of1", "of1_pooled", "gca_tiou")
 
 
@@ -54,16 +55,16 @@ def model_record(loaded: LoadedModel, digest: str, calibration: Calibration | No
         digest: Its `model_digest`.
         calibration: The footprint mapper's calibration, if it has one.
     """
-    is_mapper = loaded.task == SEGMENTATION
+    task = _TASKS[loaded.task]
     results = _results(loaded)
     protocol = results.protocol if results else None
     split = results.scored_split if results else None
     simulated = protocol.simulated if protocol else None
-    if calibration is not None and is_mapper:
+    if calibration is not None and task != CHANGES:
         simulated = bool(simulated) or calibration.simulated
     scores = results.scores[split] if results and split else {}
     return ModelRecord(
-        task=FOOTPRINTS if is_mapper else CHANGES,
+        task=task,
         source=Path(loaded.source).name if Path(loaded.source).is_dir() else loaded.source,
         architecture=results.architecture if results else loaded.model.config.model_type,
         parameters=sum(parameter.numel() for parameter in loaded.model.parameters()),

@@ -56,7 +56,7 @@ def detect_changes(plan: SeriesPlan, detector: LoadedModel, *, progress: bool = 
         OSError: A map cannot be written.
     """
     missing = missing_pairs(plan)
-    tiling = Tiling.of(plan.grid.height, plan.grid.width, plan.settings.window, plan.settings.overlap)
+    tiling = Tiling.of(plan.grid.height, plan.grid.width, plan.window, plan.settings.overlap)
     strip = 5 * tiling.rows.size * (tiling.columns.stride * tiling.columns.count + tiling.columns.overlap)
     at_once = max(1, BLENDING_MEMORY // strip)
     for start in range(0, len(missing), at_once):

@@ -17,7 +17,7 @@ FORMAT = "euromine-series"
 VERSION = 1
 
 # Tasks in a manifest.
-FOOTPRINTS, CHANGES = "footprints", "changes"
+FOOTPRINTS, CHANGES, FOOTPRINTS_AND_CHANGES = "footprints", "changes", "footprints and changes"
 
 _ADVICE = "Run `euromine series` again."
 
@@ -45,6 +45,7 @@ class _Settings:
     smoothing: str = "none"
     rates: _Rates | None = None
     change_by: str = "footprints"
+    joins_years: bool = False
     threshold: float = 0.5
     smallest_mapping_unit: float = 0.0
     permits: str | None = None
@@ -57,7 +58,7 @@ class ModelRecord:
     """A model that a series was made with.
 
     Attributes:
-        task: "footprints" or "changes".
+        task: "footprints", "changes", or "footprints and changes" for a network that sees all years at once.
         source: The Hub repository, or the name of the folder that it was loaded from.
         architecture: Its architecture.
         parameters: Number of its parameters.
@@ -147,9 +148,12 @@ class Manifest:
         height: Rows.
         models: The models.
         scenes: The years' images.
-        settings: Smoothing, switch rates, threshold, minimum mapping unit, permits, window and overlap.
+        settings: Smoothing, switch rates, threshold, minimum mapping unit, permits, window and overlap, and
+            whether one network sees all years at once, so that a year more remakes all maps (`joins_years`).
         confusion: Pixels of the calibration's sites by mapped and by labelled class, other before mine; None
             where the model has no calibration that applies.
+        component_groups: The components of a component model by group, apart from the total.
+        component_total: The name of its total; None without one.
         missing_years: Years that were asked for and have no image.
         cut: A sentence on the ground that the smallest years cut from all maps; "" if hardly any.
         simulated: Whether the images are simulated.
@@ -173,6 +177,8 @@ class Manifest:
     scenes: list[SceneRecord]
     settings: dict[str, Any]
     confusion: list[list[float]] | None = None
+    component_groups: dict[str, list[str]] = field(default_factory=dict)
+    component_total: str | None = None
     missing_years: list[int] = field(default_factory=list)
     cut: str = ""
     simulated: bool = False
@@ -185,8 +191,13 @@ class Manifest:
 
     @property
     def maps_footprints(self) -> bool:
-        """Whether a footprint mapper is among the models."""
-        return any(model.task == FOOTPRINTS for model in self.models)
+        """Whether a footprint mapper or a network for series is among the models."""
+        return any(model.task != CHANGES for model in self.models)
+
+    @property
+    def joins_years(self) -> bool:
+        """Whether one network saw all years at once."""
+        return any(model.task == FOOTPRINTS_AND_CHANGES for model in self.models)
 
     def write(self, folder: Path) -> None:
         """Write `series.json`, at once."""

@@ -15,12 +15,26 @@ from euromine.support.rasters import crs_name
 from .series_plan import SeriesPlan
 
 
-def probability_record(plan: SeriesPlan, year: int) -> dict[str, Any]:
-    """The inputs to a year's map of probability."""
+def evidence_record(plan: SeriesPlan) -> dict[str, Any]:
+    """The inputs to the evidence that a network for series finds in the images of all years."""
     return _record(
         plan,
         model=plan.digests[SEGMENTATION],
-        window=plan.settings.window,
+        window=plan.window,
+        overlap=plan.settings.overlap,
+        years=plan.years,
+        scenes=[_scene(plan, year) for year in plan.years],
+    )
+
+
+def probability_record(plan: SeriesPlan, year: int) -> dict[str, Any]:
+    """The inputs to a year's map of probability."""
+    if plan.joins_years:
+        return _record(plan, evidence=_digest(evidence_record(plan)), year=year)
+    return _record(
+        plan,
+        model=plan.digests[SEGMENTATION],
+        window=plan.window,
         overlap=plan.settings.overlap,
         **_scene(plan, year),
     )
@@ -46,10 +60,12 @@ def change_record(plan: SeriesPlan, pair: tuple[int, int]) -> dict[str, Any]:
     if plan.detector is not None:
         made_of |= {
             "model": plan.digests[CHANGE_DETECTION],
-            "window": plan.settings.window,
+            "window": plan.window,
             "overlap": plan.settings.overlap,
             "scenes": [_scene(plan, year) for year in pair],
         }
+    elif plan.joins_years:
+        made_of["change_by"] = plan.change_by
     elif plan.is_posterior:
         assert plan.rates is not None
         made_of["rates"] = asdict(plan.rates)

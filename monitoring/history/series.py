@@ -18,8 +18,12 @@ from euromine.monitoring.scenes.scene_options import SceneOptions
 from euromine.support.files import explain_full_disk
 from euromine.support.locks import lock_folder
 
+from .chain_maps import map_all_years
 from .compared_changes import compare_years
+from .component_maps import check_same_groups, map_components, planned_groups
+from .component_tables import tabulate_components
 from .detected_changes import detect_changes, known_shares_of_changes
+from .evidence_store import remove_evidence
 from .file_names import AREAS, CHANGES_TABLE
 from .folder import SeriesFolder
 from .level_caveats import level_caveats
@@ -54,7 +58,7 @@ def make_series(
     """Map a site over its years.
 
     Args:
-        models: A footprint mapper, a change detector, or one of each.
+        models: A footprint mapper, a change detector or one of each; or a network for series.
         scenes: An image per year.
         out: The folder to create or to complete.
         settings: How the series is made.
@@ -77,6 +81,7 @@ def make_series(
             int(year): files.enter_context(open_scene(path, options)) for year, path in sorted(scenes.items())
         }
         plan = plan_series(models, opened, folder, settings or SeriesSettings(), tuple(missing_years))
+        check_same_groups(folder, planned_groups(plan))
         manifest = planned_manifest(plan)
         if is_finished(plan, manifest):
             logger.info("%s holds this series already.", folder)
@@ -96,8 +101,12 @@ def _make(plan: SeriesPlan, *, progress: bool) -> Findings:
     known_shares: Mapping[int, float] = {}
     copy_permits(plan)
     if plan.mapper is not None:
-        for year in plan.years:
-            map_probability(plan, plan.mapper, year, progress=progress)
+        if plan.joins_years:
+            map_all_years(plan, plan.mapper, progress=progress)
+        else:
+            map_year = map_probability if planned_groups(plan) is None else map_components
+            for year in plan.years:
+                map_year(plan, plan.mapper, year, progress=progress)
         known_shares = map_footprints(plan, progress=progress)
     if plan.detector is not None:
         detect_changes(plan, plan.detector, progress=progress)
@@ -107,10 +116,12 @@ def _make(plan: SeriesPlan, *, progress: bool) -> Findings:
         known_shares = known_shares_of_changes(plan)
     draw_quicklooks(plan, progress=progress)
     caveats = tabulate_areas(plan)
-    written = [*map_names(plan), *write_styles(plan), CHANGES_TABLE, *outline(plan, progress=progress)]
+    written = [*map_names(plan), *write_styles(plan), CHANGES_TABLE, *tabulate_components(plan)]
+    written += outline(plan, progress=progress)
     if plan.mapper is not None:
         written.append(AREAS)
     remove_leftovers(plan, written)
+    remove_evidence(plan.folder)
     # Whether a year's numbers are doubtful shows in what was read of it, by now all of it.
     doubts = {year: aligned.scene.doubt() for year, aligned in plan.scenes.items()}
     return Findings(known_shares, doubts, caveats, written)

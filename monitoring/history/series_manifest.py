@@ -11,18 +11,20 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from euromine.support.errors import MissingExtraError, RecordError
-from euromine.support.geopackages import require_geopandas
+from euromine.support.errors import RecordError
+from euromine.support.geopackages import has_geopandas
 from euromine.support.rasters import crs_name
 
 from .acquired_images import composite_record
 from .area_estimation import Confusion
+from .component_maps import planned_groups
 from .folder import SeriesFolder
 from .manifest import Manifest, SceneRecord
 from .map_records import change_record, footprint_record
 from .output_files import damaged_files, digests, listed_files
 from .series_outputs import output_names, quicklook_bands
 from .series_plan import SeriesPlan
+from .vector_files import polygons_digest
 
 _LIBRARIES = ("euromine", "torch", "transformers", "rasterio", "numpy")
 
@@ -48,7 +50,7 @@ def planned_manifest(plan: SeriesPlan) -> Manifest:
     """The manifest before the first map."""
     grid = plan.grid
     a, b, c, d, e, f = (float(value) for value in grid.transform[:6])
-    confusion = plan.footprint_confusion
+    confusion, groups = plan.footprint_confusion, planned_groups(plan)
     return Manifest(
         site=plan.site,
         years=plan.years,
@@ -61,6 +63,10 @@ def planned_manifest(plan: SeriesPlan) -> Manifest:
         scenes=[_scene_record(plan, year) for year in plan.years],
         settings=_settings(plan),
         confusion=confusion.pooled().tolist() if confusion is not None else None,
+        component_groups={}
+        if groups is None
+        else {name: list(classes) for name, classes in groups.groups.items()},
+        component_total=None if groups is None else groups.total,
         missing_years=list(plan.missing_years),
         cut=plan.cut,
         simulated=plan.simulated,
@@ -111,9 +117,13 @@ def is_finished(plan: SeriesPlan, planned: Manifest) -> bool:
 
 def _fingerprint(plan: SeriesPlan) -> str:
     """A hash of everything that makes a series, by content."""
-    settings = asdict(plan.settings)
+    settings = asdict(plan.settings) | {
+        "smoothing": plan.smoothing,
+        "change_by": plan.change_by,
+        "window": plan.window,
+    }
     # Permits by their content; the size of batches makes no difference.
-    for name in ("permits", "permit_layers", "batch_size"):
+    for name in ("permits", "permit_layers", "batch_size", "impact"):
         del settings[name]
     made_of = {
         "settings": settings,
@@ -127,8 +137,9 @@ def _fingerprint(plan: SeriesPlan) -> str:
         "change_confusion": {
             interval: _as_json(confusion) for interval, confusion in (plan.change_confusion or {}).items()
         },
-        "permits": None if plan.permits is None else _digest_of_polygons(plan.permits),
-        "polygons": _has_geopandas(),
+        "permits": polygons_digest(plan.permits),
+        "impact": plan.impact.fingerprint(),
+        "polygons": has_geopandas(),
     }
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
@@ -137,23 +148,6 @@ def _as_json(confusion: Confusion | None) -> Any:
     if confusion is None:
         return None
     return [confusion.classes, confusion.sites, confusion.counts.tolist()]
-
-
-def _digest_of_polygons(frame: Any) -> str:
-    """A hash of polygons and their columns."""
-    columns = frame.drop(columns=frame.geometry.name)
-    content = hashlib.sha256(columns.to_csv(index=False).encode())
-    for outline in frame.geometry.to_wkb():
-        content.update(outline)
-    return content.hexdigest()
-
-
-def _has_geopandas() -> bool:
-    try:
-        require_geopandas()
-    except MissingExtraError:
-        return False
-    return True
 
 
 def _scene_record(plan: SeriesPlan, year: int) -> SceneRecord:
@@ -177,14 +171,16 @@ def _scene_record(plan: SeriesPlan, year: int) -> SceneRecord:
 
 def _settings(plan: SeriesPlan) -> dict[str, Any]:
     settings = plan.settings
-    uses_rates = plan.smoothing == "viterbi" or settings.change_by == "posterior"
+    uses_rates = plan.smoothing == "viterbi" or plan.is_posterior
     return {
         "smoothing": plan.smoothing,
         "rates": asdict(plan.rates) if plan.rates and uses_rates else None,
-        "change_by": "detector" if plan.detector else settings.change_by,
+        "change_by": plan.change_by,
+        "joins_years": plan.joins_years,
         "threshold": settings.threshold,
         "smallest_mapping_unit": settings.minimum_mapping_unit,
         "permits": settings.permits.name if settings.permits else None,
-        "window": settings.window,
+        "window": plan.window,
         "overlap": settings.overlap,
+        "impact": plan.impact.record(),
     }

@@ -12,9 +12,10 @@ import numpy as np
 from rasterio.windows import Window
 
 from euromine.dataset_script.archive import is_simulated_image
-from euromine.modeling.tasks import CHANGE_DETECTION, SEGMENTATION
+from euromine.modeling.tasks import CHANGE_DETECTION, SEGMENTATION, SERIES
 from euromine.monitoring.mapping.geotiffs import map_record
 from euromine.monitoring.mapping.loading import LoadedModel, model_digest
+from euromine.monitoring.mapping.prediction import WINDOW
 from euromine.monitoring.scenes.alignment import AlignedScene, covered_shares, series_grid
 from euromine.monitoring.scenes.grids import Grid
 from euromine.monitoring.scenes.locations import Location
@@ -28,9 +29,10 @@ from .area_estimation import Confusion
 from .area_series import areas_by_year
 from .calibration import Calibration
 from .checkpoint_records import load_calibration, model_record
+from .impact_plan import ImpactPlan, plan_impact
 from .manifest import ModelRecord
 from .permit_outlines import read_permits
-from .series_settings import SeriesSettings
+from .series_settings import SeriesSettings, joint_window
 from .smoothing import Method
 from .switch_rates import SwitchRates
 from .yearly_images import IMAGE_FOLDERS
@@ -56,15 +58,18 @@ class SeriesPlan:
         grid: The grid of all maps.
         scenes: The images on this grid by year, in ascending order.
         reflectances: How each year's numbers become reflectance.
-        mapper: The footprint mapper, if there is one.
+        mapper: The footprint mapper or the network for series, if there is one.
         detector: The change detector, if there is one.
-        digests: Digests of the models by task.
+        digests: Digests of the models by task, "segmentation" for a network for series.
         model_records: The models' entries in the manifest.
         smoothing: The method of smoothing.
+        change_by: "detector", "footprints" or "posterior", as in the settings.
+        window: The largest side of a window in pixels.
         rates: The switch rates, if they are known.
         footprint_confusion: The mapper's errors on footprints made in the same way; None if unknown.
         change_confusion: Its errors on changes by interval in years; None if unknown.
         permits: The permitted outlines as a `geopandas.GeoDataFrame` on the grid's coordinate system.
+        impact: Spectral indices, reclamation and land cover.
     """
 
     folder: Path
@@ -83,10 +88,13 @@ class SeriesPlan:
     digests: Mapping[str, str]
     model_records: list[ModelRecord]
     smoothing: Method
+    change_by: str
+    window: int
     rates: SwitchRates | None
     footprint_confusion: Confusion | None
     change_confusion: Mapping[int, Confusion] | None
     permits: Any | None
+    impact: ImpactPlan
 
     @property
     def years(self) -> list[int]:
@@ -95,8 +103,13 @@ class SeriesPlan:
 
     @property
     def is_posterior(self) -> bool:
-        """Whether changes are inferred from the probabilities of all years."""
-        return self.detector is None and self.settings.change_by == "posterior"
+        """Whether changes are inferred from the images of all years."""
+        return self.change_by == "posterior"
+
+    @property
+    def joins_years(self) -> bool:
+        """Whether one network sees all years at once."""
+        return self.mapper is not None and self.mapper.task == SERIES
 
 
 def plan_series(
@@ -109,7 +122,7 @@ def plan_series(
     """Check everything that can be checked before the first map, and decide the rest.
 
     Args:
-        models: A footprint mapper, a change detector, or one of each.
+        models: A footprint mapper, a change detector or one of each; or a network for series.
         scenes: An open image per year, in ascending order.
         folder: The folder to fill.
         settings: The user's settings.
@@ -131,12 +144,18 @@ def plan_series(
     reflectances = {year: _reflectance(scene, bands) for year, scene in scenes.items()}
     grid = series_grid(list(scenes.values()), settings.extent)
     _check_measurable(grid)
-    digests = {loaded.task: model_digest(loaded.model, loaded.image_processor) for loaded in used}
+    digests = {
+        CHANGE_DETECTION if loaded is detector else SEGMENTATION: model_digest(
+            loaded.model, loaded.image_processor
+        )
+        for loaded in used
+    }
     calibration = None if mapper is None else load_calibration(mapper, digests[SEGMENTATION])
-    rates = _rates(settings, calibration)
+    change_by = _change_by(settings, mapper, detector)
+    rates = _rates(settings, mapper, calibration, change_by)
     smoothing = _smoothing(settings, mapper, len(years), rates)
     fitting = calibration if _fits(calibration, smoothing, settings) else None
-    compares_footprints = detector is None and settings.change_by == "footprints"
+    calibrated_changes = "posterior" if _is_for_series(mapper) else "footprints"
     first = next(iter(scenes.values())).location
     return SeriesPlan(
         folder=folder,
@@ -153,12 +172,20 @@ def plan_series(
         mapper=mapper,
         detector=detector,
         digests=digests,
-        model_records=[model_record(loaded, digests[loaded.task], calibration) for loaded in used],
+        model_records=[
+            model_record(loaded, digest, calibration)
+            for loaded, digest in zip(used, digests.values(), strict=True)
+        ],
         smoothing=smoothing,
+        change_by=change_by,
+        window=_window(settings, mapper, len(years)),
         rates=rates,
         footprint_confusion=fitting.footprints.get(smoothing) if fitting else None,
-        change_confusion=fitting.changes.get(smoothing) if fitting and compares_footprints else None,
+        change_confusion=fitting.changes.get(smoothing)
+        if fitting and change_by == calibrated_changes
+        else None,
         permits=_permits(settings, grid),
+        impact=plan_impact(settings.impact, scenes, grid, has_footprints=mapper is not None),
     )
 
 
@@ -178,18 +205,32 @@ def choose_pairs(years: Sequence[int], which: str) -> list[tuple[int, int]]:
 
 
 def _by_task(models: Sequence[LoadedModel]) -> tuple[LoadedModel | None, LoadedModel | None]:
-    """The footprint mapper and the change detector among one or two models."""
+    """The footprint mapper, or the network for series, and the change detector among the models."""
     if not models:
         raise ModelError("models: found none; expected a footprint mapper, a change detector or one of each.")
+    for_series = [loaded for loaded in models if _is_for_series(loaded)]
+    if for_series and len(models) > 1:
+        sources = " and ".join(loaded.source for loaded in models)
+        raise ModelError(
+            f"models: found {sources}, of which {for_series[0].source} maps footprints and changes of all "
+            "years at once; expected it alone. Leave the change model out."
+        )
     found: list[LoadedModel | None] = []
-    for task, name in ((SEGMENTATION, "footprint mapper"), (CHANGE_DETECTION, "change detector")):
-        of_task = [loaded for loaded in models if loaded.task == task]
+    for tasks, name in (
+        ((SEGMENTATION, SERIES), "footprint mapper"),
+        ((CHANGE_DETECTION,), "change detector"),
+    ):
+        of_task = [loaded for loaded in models if loaded.task in tasks]
         if len(of_task) > 1:
             sources = " and ".join(loaded.source for loaded in of_task)
             raise ModelError(f"models: found {len(of_task)} {name}s, {sources}; expected one at most.")
         found.append(of_task[0] if of_task else None)
     mapper, detector = found
     return mapper, detector
+
+
+def _is_for_series(loaded: LoadedModel | None) -> bool:
+    return loaded is not None and loaded.task == SERIES
 
 
 def _check_together(
@@ -205,6 +246,18 @@ def _check_together(
         raise ArgumentError("permits: found a change detector alone; expected a footprint mapper as well.")
     if settings.permits is not None or settings.minimum_mapping_unit:
         require_geopandas()
+
+
+def _change_by(settings: SeriesSettings, mapper: LoadedModel | None, detector: LoadedModel | None) -> str:
+    if detector is not None:
+        return "detector"
+    return settings.change_by or ("posterior" if _is_for_series(mapper) else "footprints")
+
+
+def _window(settings: SeriesSettings, mapper: LoadedModel | None, years: int) -> int:
+    if settings.window is not None:
+        return settings.window
+    return joint_window(years) if _is_for_series(mapper) else WINDOW
 
 
 def _cut(scenes: Mapping[int, Scene]) -> str:
@@ -241,9 +294,18 @@ def _reflectance(scene: Scene, bands: Sequence[str]) -> Reflectance:
     return scene.reflectance(bands)
 
 
-def _rates(settings: SeriesSettings, calibration: Calibration | None) -> SwitchRates | None:
+def _rates(
+    settings: SeriesSettings, mapper: LoadedModel | None, calibration: Calibration | None, change_by: str
+) -> SwitchRates | None:
+    if mapper is not None and _is_for_series(mapper):
+        if settings.rates is not None:
+            raise ArgumentError(
+                f"rates: found switch rates beside {mapper.source}, a network for series, which estimates "
+                "its own; expected none. Leave --rates out."
+            )
+        return None
     rates = settings.rates or (calibration.rates if calibration else None)
-    if settings.change_by == "posterior" and rates is None:
+    if change_by == "posterior" and rates is None:
         raise ArgumentError(
             "change_by: found 'posterior' without switch rates; expected a calibrated model or rates. "
             "`euromine calibrate` counts them, --rates reads them from a file."
@@ -259,6 +321,13 @@ def _smoothing(
             "smoothing: found 'viterbi' without a footprint mapper; expected one, as only footprints are "
             "smoothed. Leave --smooth out, or map with a footprint mapper, too."
         )
+    if mapper is not None and _is_for_series(mapper):
+        if settings.smoothing not in (None, "none"):
+            raise ArgumentError(
+                f"smoothing: found {settings.smoothing!r} with {mapper.source}, a network for series, whose "
+                "maps of a year take all years into account; expected none. Leave --smooth out."
+            )
+        return "none"
     if mapper is None or years < 2:
         return "none"
     if settings.smoothing == "viterbi" and rates is None:
@@ -267,7 +336,7 @@ def _smoothing(
             "model or rates. `euromine calibrate` counts them, --rates reads them from a file, and "
             "--smooth median needs none."
         )
-    return settings.smoothing
+    return settings.smoothing or "median"
 
 
 def _fits(calibration: Calibration | None, smoothing: Method, settings: SeriesSettings) -> bool:

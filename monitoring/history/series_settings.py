@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from euromine.monitoring.mapping.prediction import OVERLAP, WINDOW
 from euromine.monitoring.mapping.tiling import check_layout
 from euromine.support.errors import ArgumentError
 
+from .impact_settings import ImpactSettings
 from .smoothing import METHODS, Method
 from .switch_rates import SwitchRates
 
@@ -16,17 +18,24 @@ PAIRS = ("all", "consecutive", "first-last")
 CHANGE_BY = ("footprints", "posterior")
 EXTENTS = ("intersection", "union")
 
+# Pixels of all years that a network for series sees at once: euromine-series-b0 takes 0.8 GB for them.
+_PIXELS_AT_ONCE = 10 * 384**2
+_LEAST_JOINT_WINDOW = 128
+
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesSettings:
     """How a series is made.
 
     Attributes:
-        smoothing: "viterbi", "median" or "none". The median improves every score that was measured
-            (docs/benchmarks/smoothing.md); viterbi loses most changes of weak mappers.
+        smoothing: "viterbi", "median" or "none"; None for the median, which improves every score that was
+            measured (docs/benchmarks/smoothing.md), and for "none" with a network for series. Viterbi loses
+            most changes of weak mappers.
         rates: Switch rates that replace those of the calibration.
         change_by: "footprints" compares the footprints of two years; "posterior" takes the change that is
-            more likely than not given all years, which needs switch rates. A change detector replaces both.
+            more likely than not given all years, which needs switch rates unless a network for series gives
+            its own. A change detector replaces both. None for "posterior" with a network for series, else
+            "footprints".
         pairs: The pairs of years to compare: "all", "consecutive" or "first-last".
         extent: "intersection" maps the ground that every year covers; "union" that of all years together,
             with no data where a year does not reach.
@@ -37,17 +46,19 @@ class SeriesSettings:
         site: The site's name; None for that of the image folder.
         simulated: Whether the images are simulated; None to look for the note that `euromine simulate` leaves
             in its archive.
-        window: The largest side of a window in pixels, a multiple of 32.
+        window: The largest side of a window in pixels, a multiple of 32; None for 512, or, with a network for
+            series, for what its memory allows with so many years.
         overlap: Pixels that neighbouring windows share.
         batch_size: Windows per call of the footprint mapper; None for 1, or 8 on a GPU.
+        impact: Spectral indices, reclamation and land cover; nothing by default.
 
     Raises:
         ArgumentError: A setting is out of range.
     """
 
-    smoothing: Method = "median"
+    smoothing: Method | None = None
     rates: SwitchRates | None = None
-    change_by: str = "footprints"
+    change_by: str | None = None
     pairs: str = "all"
     extent: str = "intersection"
     threshold: float = 0.5
@@ -56,19 +67,20 @@ class SeriesSettings:
     permit_layers: tuple[str, ...] = ()
     site: str | None = None
     simulated: bool | None = None
-    window: int = WINDOW
+    window: int | None = None
     overlap: int = OVERLAP
     batch_size: int | None = None
+    impact: ImpactSettings = ImpactSettings()
 
     def __post_init__(self) -> None:
         for name, value, known in (
-            ("smoothing", self.smoothing, METHODS),
-            ("change_by", self.change_by, CHANGE_BY),
+            ("smoothing", self.smoothing, (*METHODS, None)),
+            ("change_by", self.change_by, (*CHANGE_BY, None)),
             ("pairs", self.pairs, PAIRS),
             ("extent", self.extent, EXTENTS),
         ):
             if value not in known:
-                *others, last = known
+                *others, last = (each for each in known if each is not None)
                 raise ArgumentError(f"{name}: found {value!r}; expected {', '.join(others)} or {last}.")
         if not 0 <= self.threshold < 1:
             raise ArgumentError(
@@ -82,4 +94,10 @@ class SeriesSettings:
             raise ArgumentError(
                 f"batch_size: found {self.batch_size}; expected a whole number of at least 1."
             )
-        check_layout(self.window, self.overlap)
+        check_layout(WINDOW if self.window is None else self.window, self.overlap)
+
+
+def joint_window(years: int) -> int:
+    """The default side of windows in pixels, a multiple of 32, of which a network sees all years at once."""
+    side = math.isqrt(_PIXELS_AT_ONCE // years) // 32 * 32
+    return min(WINDOW, max(_LEAST_JOINT_WINDOW, side))

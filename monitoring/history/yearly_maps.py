@@ -35,30 +35,20 @@ def map_probability(plan: SeriesPlan, mapper: LoadedModel, year: int, *, progres
         SceneError: The image cannot be read, or has no data.
         OSError: The map cannot be written.
     """
-    path, record = plan.folder / probability_name(year), probability_record(plan, year)
-    if read_map_record(path) == record:
+    if read_map_record(plan.folder / probability_name(year)) == probability_record(plan, year):
         return
     aligned = plan.scenes[year]
     blocks = predict_probability(
         mapper.model,
         mapper.image_processor,
         aligned,
-        window=plan.settings.window,
+        window=plan.window,
         overlap=plan.settings.overlap,
         batch_size=plan.settings.batch_size,
     )
     has_data = False
     with (
-        CogWriter(
-            path,
-            plan.grid,
-            np.float32,
-            math.nan,
-            resampling="average",
-            description="probability of a mine",
-            style=PROBABILITY,
-            record=record,
-        ) as writer,
+        probability_writer(plan, year) as writer,
         tqdm(total=plan.grid.height, desc=f"map {year}", unit="row", disable=not progress) as bar,
         closing(prefetch(blocks, 1)) as prefetched,
     ):
@@ -70,6 +60,20 @@ def map_probability(plan: SeriesPlan, mapper: LoadedModel, year: int, *, progres
             raise no_data(aligned.shown)
     if doubt := aligned.scene.doubt():
         logger.warning("%s: %s", aligned.shown, doubt)
+
+
+def probability_writer(plan: SeriesPlan, year: int) -> CogWriter:
+    """The file of a year's probability, to be entered as a context and written from the top."""
+    return CogWriter(
+        plan.folder / probability_name(year),
+        plan.grid,
+        np.float32,
+        math.nan,
+        resampling="average",
+        description="probability of a mine",
+        style=PROBABILITY,
+        record=probability_record(plan, year),
+    )
 
 
 def no_data(image: str) -> SceneError:
@@ -86,11 +90,10 @@ def map_footprints(plan: SeriesPlan, *, progress: bool = False) -> dict[int, flo
     Returns:
         The share of the grid with data by year.
     """
-    record, seen = footprint_record(plan), np.zeros(len(plan.years), np.int64)
-    names = [*map(footprint_name, plan.years), FIRST_YEAR, LAST_YEAR]
-    is_there = all(read_map_record(plan.folder / name) == record for name in names)
+    names, seen = footprint_names(plan), np.zeros(len(plan.years), np.int64)
+    is_there = are_footprints_made(plan)
     with ExitStack() as files:
-        writers = [] if is_there else [files.enter_context(_writer(plan, name, record)) for name in names]
+        writers = [] if is_there else [files.enter_context(footprint_writer(plan, name)) for name in names]
         bar = files.enter_context(
             tqdm(total=plan.grid.height, desc="footprints", unit="row", disable=not progress)
         )
@@ -112,7 +115,19 @@ def map_footprints(plan: SeriesPlan, *, progress: bool = False) -> dict[int, flo
     return {year: count / pixels for year, count in zip(plan.years, seen.tolist(), strict=True)}
 
 
-def _writer(plan: SeriesPlan, name: str, record: dict[str, object]) -> CogWriter:
+def footprint_names(plan: SeriesPlan) -> list[str]:
+    """The maps that are made of the footprints of all years: those, and the first and last years."""
+    return [*map(footprint_name, plan.years), FIRST_YEAR, LAST_YEAR]
+
+
+def are_footprints_made(plan: SeriesPlan) -> bool:
+    """Whether the folder holds all maps of `footprint_names`."""
+    record = footprint_record(plan)
+    return all(read_map_record(plan.folder / name) == record for name in footprint_names(plan))
+
+
+def footprint_writer(plan: SeriesPlan, name: str) -> CogWriter:
+    """The file of one of `footprint_names`, to be entered as a context and written from the top."""
     holds_years = name in (FIRST_YEAR, LAST_YEAR)
     return CogWriter(
         plan.folder / name,
@@ -122,7 +137,7 @@ def _writer(plan: SeriesPlan, name: str, record: dict[str, object]) -> CogWriter
         resampling="mode",
         description=Path(name).stem.replace("_", " "),
         style=years_style(plan.years, never=NEVER, unknown=UNKNOWN_YEAR) if holds_years else FOOTPRINT,
-        record=record,
+        record=footprint_record(plan),
     )
 
 

@@ -44,6 +44,10 @@ _NOT_SMOOTHED = (
     "Each year was mapped on its own, so part of the gains and losses from one year to the next is noise. "
     "Longer intervals are less affected."
 )
+_JOINED = (
+    "One network mapped all years together. A change that lasts a single year may be missing, and a real "
+    "change may be dated to a neighbouring year."
+)
 _VISIBLE_GROUND = (
     "The maps show ground that is visibly mined from above: pits, dumps, ponds and plants. They do not show "
     "concessions or legal boundaries."
@@ -151,5 +155,7 @@ def _clouds(manifest: Manifest) -> str:
 def _smoothing_caveats(data: ReportData) -> list[str]:
     if not data.has_footprints:
         return []
+    if data.manifest.joins_years:
+        return [_JOINED]
     is_smoothed = data.manifest.settings.get("smoothing", "none") != "none"
     return [_SMOOTHED if is_smoothed else _NOT_SMOOTHED]

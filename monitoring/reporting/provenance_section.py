@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from euromine.monitoring.history.level_caveats import level_words
 from euromine.monitoring.history.manifest import (
     CHANGES,
     FOOTPRINTS,
+    FOOTPRINTS_AND_CHANGES,
     CompositeRecord,
     Manifest,
     ModelRecord,
@@ -19,6 +19,11 @@ from euromine.support.processing_levels import MEANINGS
 from .formatting import TIMES, counted, crs_name, listed, percent
 from .report_data import ReportData, model_name, score_words
 
+_TASKS = {
+    FOOTPRINTS: "Footprint mapper",
+    CHANGES: "Change detector",
+    FOOTPRINTS_AND_CHANGES: "Network for the series",
+}
 # Of an image's pixels.
 _LEAST_SHOWN = 0.001
 
@@ -78,8 +83,10 @@ def provenance_section(data: ReportData) -> ProvenanceSection:
 
 
 def _model(record: ModelRecord) -> Model:
-    task = "Footprint mapper" if record.task == FOOTPRINTS else "Change detector"
-    rows = [
+    rows = []
+    if record.task == FOOTPRINTS_AND_CHANGES:
+        rows.append(("Maps", "footprints and changes of all years, from one network for the series"))
+    rows += [
         ("Checkpoint", record.source),
         ("Architecture", f"{record.architecture}, {record.parameters / 1e6:.1f} million parameters"),
         ("Bands", ", ".join(record.bands)),
@@ -87,7 +94,7 @@ def _model(record: ModelRecord) -> Model:
         ("Scores", score_words(record) or "none recorded in the checkpoint"),
         ("Fingerprint", record.digest),
     ]
-    return Model(f"{task}: {model_name(record)}", rows)
+    return Model(f"{_TASKS.get(record.task, record.task)}: {model_name(record)}", rows)
 
 
 def _training_data(record: ModelRecord) -> str:
@@ -102,7 +109,7 @@ def _settings(manifest: Manifest) -> list[Row]:
     grid = f"{manifest.width} {TIMES} {manifest.height} pixels, {crs_name(manifest.crs)}"
     rows = [("Grid", grid), ("Change", _change_words(manifest))]
     if manifest.maps_footprints:
-        rows.append(("Smoothing", _smoothing_words(settings)))
+        rows.append(("Smoothing", _smoothing_words(manifest)))
         rows.append(("Threshold", _threshold_words(manifest)))
     unit = settings.get("smallest_mapping_unit", 0)
     rows.append(("Minimum mapping unit", f"{unit:g} ha, applied to polygons" if unit else "none"))
@@ -126,14 +133,20 @@ def _change_words(manifest: Manifest) -> str:
             return "located by a change detector; the footprints of both years give the direction"
         return "located by a change detector, without direction"
     if manifest.settings.get("change_by") == "posterior":
+        if manifest.joins_years:
+            return (
+                "where the footprints of the two years differ and the network finds a change more likely than "
+                "not, given the images of all years"
+            )
         return "where change between the two years is more likely than not, given the images of all years"
     return "footprints of the two years compared (post-classification)"
 
 
-def _smoothing_words(settings: dict[str, Any]) -> str:
+def _smoothing_words(manifest: Manifest) -> str:
+    settings = manifest.settings
     method = settings.get("smoothing", "none")
     if method == "none":
-        return "none"
+        return "none needed: the network sees all years together" if manifest.joins_years else "none"
     if method == "median":
         return "median of each year and its neighbours"
     words = "most probable history of each pixel (two-state hidden Markov model, Viterbi algorithm)"

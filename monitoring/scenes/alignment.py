@@ -70,9 +70,9 @@ class AlignedScene:
             return f"resampled bilinearly from {_short(crs_name(self.scene.grid.crs))}"
         return "resampled bilinearly from other pixels of the same coordinate system"
 
-    def cache_rows(self, rows: int) -> None:
+    def cache_rows(self, rows: int, largest: int | None = None) -> None:
         """Reserve memory as `Scene.cache_rows`, twice as much where windows may lie askew to the rows."""
-        self.scene.cache_rows(rows if not self.is_resampled else 2 * rows)
+        self.scene.cache_rows(rows if not self.is_resampled else 2 * rows, largest)
 
     def read(self, window: Window, bands: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Read a window of some bands. There is no data outside the scene.

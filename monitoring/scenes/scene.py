@@ -237,14 +237,15 @@ class Scene:
             )
         return " ".join(doubt for doubt in doubts if doubt) or None
 
-    def cache_rows(self, rows: int) -> None:
+    def cache_rows(self, rows: int, largest: int | None = None) -> None:
         """Reserve memory, until the scene is closed, for the blocks that windows of this height touch.
 
-        Windows read from left to right, then from top to bottom, decode each block once.
+        Windows read from left to right, then from top to bottom, decode each block once, unless they need more
+        than `largest` bytes, 2 GiB by default.
         """
         needed = sum(blocks.touched_bytes(rows) for blocks in self._raster.blocks)
         self._cache.close()
-        self._cache.enter_context(gdal_cache(min(max(needed, _SMALLEST_CACHE), _LARGEST_CACHE)))
+        self._cache.enter_context(gdal_cache(min(max(needed, _SMALLEST_CACHE), largest or _LARGEST_CACHE)))
 
     def fingerprint(self) -> dict[str, Any]:
         """The state of the scene's files, with its bands and nodata, by which later runs notice changes."""

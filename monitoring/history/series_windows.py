@@ -1,0 +1,173 @@
+"""Windows of all years through a network for series, each year of a window encoded once.
+
+Evidence is blended where windows overlap, and probabilities are computed from the blend: means of logits and
+of transition probabilities are a chain again, so that maps and changes agree there as well. Means of the
+probabilities themselves would not be those of any chain.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from typing import NamedTuple, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from euromine.modeling.series_model import SeriesModel
+from euromine.monitoring.mapping.loading import LoadedModel
+from euromine.monitoring.mapping.prediction import cut_window, fill_nodata
+from euromine.monitoring.mapping.tiling import Block, BlockBlender
+from euromine.support.errors import ModelError
+from euromine.support.workers import prefetch
+
+from .evidence_store import EvidenceStore
+from .series_plan import SeriesPlan
+
+logger = logging.getLogger(__name__)
+
+# Bytes of GDAL's cache for the decoded blocks of all years together.
+_CACHE = 2**30
+
+
+def number_of_maps(years: int) -> int:
+    """The maps of evidence: a logit of mine each year, a gain and a loss for each step between two years."""
+    return 3 * years - 2
+
+
+def gather_evidence(plan: SeriesPlan, network: LoadedModel, store: EvidenceStore, *, progress: bool) -> None:
+    """Run the network over the windows whose evidence is missing.
+
+    A store's maps are the logit of mine in each year, NaN where the year has no data, the probability of a
+    gain in each step from a year to the next, and that of a loss.
+
+    Raises:
+        SceneError: An image cannot be read.
+        ModelError: The network gives NaN.
+        OSError: A block cannot be written.
+    """
+    tiling, complete = store.tiling, store.complete_rows
+    if complete == tiling.rows.count:
+        return
+    # Overlaps are blended anew from the last complete row of windows.
+    places = [place for place in tiling if place[0] >= complete - 1]
+    for aligned in plan.scenes.values():
+        aligned.cache_rows(tiling.rows.size, largest=max(1, _CACHE // len(plan.years)))
+    blender = BlockBlender(tiling, store.maps)
+    with ExitStack() as files:
+        windows = files.enter_context(closing(prefetch(_windows(plan, network, store, places), 1)))
+        bar = files.enter_context(
+            tqdm(
+                total=len(tiling),
+                initial=len(tiling) - len(places),
+                desc="all years",
+                unit="window",
+                disable=not progress,
+            )
+        )
+        for row, column, images, valid in windows:
+            blended = blender.add(row, column, _evidence(network, images, valid, plan.years))
+            if row >= complete:
+                known = valid[:, *Block.of(tiling, row, column).inside]
+                blended[: len(known)][~known] = np.nan
+                store.write(row, column, blended)
+            bar.update()
+    for aligned in plan.scenes.values():
+        if doubt := aligned.scene.doubt():
+            logger.warning("%s: %s", aligned.shown, doubt)
+
+
+class _Windows(NamedTuple):
+    """One window of all years.
+
+    Attributes:
+        row: Its row in the tiling.
+        column: Its column.
+        images: (years, bands, height, width) float32 digital numbers.
+        valid: Where each year has data, (years, height, width).
+    """
+
+    row: int
+    column: int
+    images: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+
+
+def _windows(
+    plan: SeriesPlan, network: LoadedModel, store: EvidenceStore, places: Sequence[tuple[int, int]]
+) -> Iterator[_Windows]:
+    bands = tuple(network.image_processor.bands)
+    for row, column in places:
+        rows, columns = store.tiling.rows.inside(row), store.tiling.columns.inside(column)
+        images = np.empty((len(plan.years), len(bands), len(rows), len(columns)), np.float32)
+        valid = np.empty((len(plan.years), len(rows), len(columns)), bool)
+        for place, year in enumerate(plan.years):
+            images[place], valid[place] = cut_window(plan.scenes[year], bands, rows, columns)
+        yield _Windows(row, column, fill_gaps(images, valid, plan.years), valid)
+
+
+def fill_gaps(
+    images: NDArray[np.float32], valid: NDArray[np.bool_], years: Sequence[int]
+) -> NDArray[np.float32]:
+    """Fill the gaps of years that have some data, so that no edge of the data shows in other years' maps.
+
+    A pixel is filled from the nearest year that has data there, the earlier of two; where no year has, from
+    the nearest pixel.
+
+    Args:
+        images: (years, bands, height, width).
+        valid: Where each year has data, (years, height, width).
+        years: The calendar years.
+
+    Returns:
+        (years, bands, height, width); years without any data are unchanged.
+    """
+    if valid.all():
+        return images
+    filled = images.copy()
+    for place, year in enumerate(years):
+        if not valid[place].any():
+            continue
+        known = valid[place].copy()
+        for other in sorted(range(len(years)), key=lambda each: (abs(years[each] - year), each)):
+            found = valid[other] & ~known
+            filled[place][:, found] = images[other][:, found]
+            known |= found
+        if not known.all():
+            filled[place] = fill_nodata(filled[place], known)
+    return filled
+
+
+@torch.inference_mode()
+def _evidence(
+    network: LoadedModel, images: NDArray[np.float32], valid: NDArray[np.bool_], years: Sequence[int]
+) -> NDArray[np.float32]:
+    """The evidence in a window, (maps, height, width).
+
+    Years without data in it are masked. In a window without data in any year, all states are equally likely.
+    """
+    count, height, width = valid.shape
+    present = valid.any(axis=(1, 2))
+    if not present.any():
+        nothing = np.full((number_of_maps(count), height, width), 0.5, np.float32)
+        nothing[:count] = 0
+        return nothing
+    model, processor = cast("SeriesModel", network.model), network.image_processor
+    pixel_values = processor.preprocess(
+        images, bands=tuple(processor.bands), return_tensors="pt"
+    ).pixel_values
+    calendar = torch.tensor([list(years)], device=model.device)
+    mask = None if present.all() else torch.from_numpy(present)[None].to(model.device)
+    found = model.evidence(pixel_values[None].to(model.device, model.dtype), calendar, mask)
+    logits = found.potentials[0, :, 1] - found.potentials[0, :, 0]
+    steps = found.transitions[0].exp()
+    evidence: NDArray[np.float32] = torch.cat([logits, steps[:, 0, 1], steps[:, 1, 0]]).cpu().numpy()
+    if np.isnan(evidence).any():
+        raise ModelError(
+            f"{network.source}: found NaN in its logits; expected numbers. Check its weights and the "
+            "statistics of its image processor."
+        )
+    return evidence
