@@ -62,6 +62,8 @@ class YearRecord:
         filled_share: The share of pixels that no pass shows clearly, filled from the clearest with data.
         empty_share: The share of pixels without data.
         refused: Sentences on items that were found but could not be used.
+        unread: Names of those whose files could not be read, as they may be later.
+        pixels: A hash of the pixels; "" in older records.
         sha256: Of the image's file; "" in its own tag.
     """
 
@@ -73,6 +75,8 @@ class YearRecord:
     filled_share: float = 0.0
     empty_share: float = 0.0
     refused: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    pixels: str = ""
     sha256: str = ""
 
     @property
@@ -110,6 +114,7 @@ class AcquisitionRecord:
         site: The site's name.
         settings: Shared by all years.
         grid: The grid of all images.
+        catalogue: The catalogue that the latest run searched first.
         years: The images, by year.
         missing_years: Requested years without a scene.
         radar_orbit: The relative orbit of all images of radar; None without any.
@@ -119,6 +124,7 @@ class AcquisitionRecord:
     site: str
     settings: SiteSettings
     grid: SiteGrid
+    catalogue: str | None = None
     years: dict[str, YearRecord] = field(default_factory=dict)
     missing_years: tuple[int, ...] = ()
     radar_orbit: int | None = None
@@ -132,6 +138,13 @@ class AcquisitionRecord:
             return replace(self, radar_years=known)
         missing = tuple(each for each in self.missing_years if each != year.year)
         return replace(self, years=known, missing_years=missing)
+
+    def without_image(self, year: int, radar: bool) -> AcquisitionRecord:
+        """The record without an image, which is about to be replaced."""
+        known = {
+            key: each for key, each in (self.radar_years if radar else self.years).items() if key != str(year)
+        }
+        return replace(self, radar_years=known) if radar else replace(self, years=known)
 
     def without_year(self, year: int) -> AcquisitionRecord:
         """The record with a year among the missing ones."""
@@ -211,10 +224,12 @@ def check_settings(found: SiteSettings, asked: SiteSettings, path: Path) -> None
                 else f"{option} {_words(before)} in earlier years and {_words(now)} now"
             )
             raise RecordError(
-                f"{path}: found {words}; expected the same for all years of a site. Give the same, or "
-                "another --site."
+                f"{path}: found {words}; expected the same for all years of a site. Leave the option "
+                "out, or give another --site."
             )
 
 
 def _words(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else f"{value}"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else f"{value}"

@@ -20,7 +20,7 @@ from .cog_writing import image_draft
 from .composites import mean_power
 from .remote_rasters import RemoteFile, read_on_grid
 from .scene_items import POLARISATIONS, SceneItem, passes
-from .scene_reading import CACHE_BYTES, PART, read_ahead, without_refused
+from .scene_reading import CACHE_BYTES, PART, Refusals, read_ahead, without_refused
 from .site_grids import SiteGrid
 from .site_plans import SitePlan
 from .year_images import Progress
@@ -47,7 +47,7 @@ def _made(
     path: Path,
     progress: Progress,
     items: Sequence[SceneItem],
-    refused: tuple[str, ...],
+    refused: Refusals,
 ) -> YearRecord | None:
     if not items:
         return None
@@ -77,7 +77,9 @@ def _made(
             level=None,
             passes=used,
             empty_share=round(empty / (grid.height * grid.width), 6),
-            refused=refused,
+            refused=refused.sentences,
+            unread=refused.unread,
+            pixels=draft.digest(),
         )
         draft.describe(POLARISATIONS, year_tags(record), 0.01)
     return replace(record, sha256=file_digest(path))

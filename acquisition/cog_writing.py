@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ from .site_grids import SiteGrid
 DRAFT_SUFFIX = ".draft"
 
 _BLOCK = 256
+# Rows hashed at once; digests depend on it.
+_HASHED_ROWS = 256
 _STORAGE: dict[str, Any] = {
     "compress": "deflate",
     "predictor": "yes",
@@ -39,6 +42,10 @@ class ImageDraft:
         """Write a window of a band, counted from 0."""
         height, width = pixels.shape
         self._dataset.write(pixels, band + 1, window=((top, top + height), (left, left + width)))
+
+    def digest(self) -> str:
+        """A hash of the pixels written."""
+        return pixel_digest(self._dataset)
 
     def describe(self, names: Sequence[str], tags: Mapping[str, str], scale: float) -> None:
         """Set the bands' names and scale, and the image's tags."""
@@ -81,7 +88,7 @@ def image_draft(path: Path, grid: SiteGrid, bands: int, nodata: int) -> Iterator
     }
     try:
         with _full_disks_explained(path):
-            dataset = rasterio.open(draft, "w", **profile)
+            dataset = rasterio.open(draft, "w+", **profile)
         try:
             yield ImageDraft(dataset)
         finally:
@@ -91,6 +98,19 @@ def image_draft(path: Path, grid: SiteGrid, bands: int, nodata: int) -> Iterator
             _finish(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def pixel_digest(dataset: Any) -> str:
+    """A hash of the pixels of an open image of int16, whatever its compression and its blocks.
+
+    Raises:
+        rasterio.errors.RasterioIOError: A block is damaged.
+    """
+    digest = hashlib.sha256()
+    for top in range(0, dataset.height, _HASHED_ROWS):
+        rows = (top, min(top + _HASHED_ROWS, dataset.height))
+        digest.update(dataset.read(window=(rows, (0, dataset.width))).astype("<i2", copy=False).tobytes())
+    return digest.hexdigest()[:32]
 
 
 def _finish(draft: Path, path: Path) -> None:

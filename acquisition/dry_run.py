@@ -15,10 +15,10 @@ from .acquisition_options import AcquisitionOptions
 from .backscatter import spread_passes
 from .remote_rasters import RemoteFile, window_bytes
 from .scene_items import POLARISATIONS, SceneItem, passes
-from .scene_reading import SeenPass, choose_passes, read_ahead, see_passes, without_refused
+from .scene_reading import Refusals, SeenPass, choose_passes, read_ahead, see_passes, without_refused
 from .site_acquisition import planned_site, site_folder
 from .site_grids import PIXEL, SiteGrid
-from .site_plans import SitePlan
+from .site_plans import SitePlan, renewal_reasons
 
 _HEADER = ("year", "day", "scene", "baseline", "offset", "clear", "MB")
 
@@ -51,8 +51,12 @@ def describe_acquisition(
     total = 0
     notes = plan.all_notes
     for year in sorted(options.years):
-        if str(year) in record.years:
-            notes.append(f"{year}: is complete and will be kept.")
+        known = record.years.get(str(year))
+        reasons = renewal_reasons(known, plan.items[year]) if known and plan.items[year] else []
+        notes += [f"{year}: {reason}." for reason in reasons]
+        if known and not (reasons and options.renew):
+            advice = " --renew composes it again." if reasons else ""
+            notes.append(f"{year}: is complete and will be kept.{advice}")
         elif plan.items[year]:
             added, size = _year_rows(plan, plan.grid, year, notes)
             rows += added
@@ -74,7 +78,7 @@ def describe_acquisition(
 def _year_rows(
     plan: SitePlan, grid: SiteGrid, year: int, notes: list[str]
 ) -> tuple[list[tuple[str, ...]], int]:
-    def choose(items: list[SceneItem], _: tuple[str, ...]) -> tuple[list[SeenPass], list[int]]:
+    def choose(items: list[SceneItem], _: Refusals) -> tuple[list[SeenPass], list[int]]:
         seen = see_passes(passes(items), grid, plan.area, plan.settings.level, lambda _: None)
         chosen = choose_passes(seen, plan.settings.scenes, plan.settings.fill == "least-cloudy")
         return chosen, _sizes([one.items for one in chosen], BANDS, grid)

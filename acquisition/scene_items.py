@@ -36,11 +36,13 @@ class RefusedItemError(SceneError):
 
     Attributes:
         item: Its name.
+        is_unread: Whether its files could not be read, as they may be later.
     """
 
-    def __init__(self, message: str, *, item: str = "") -> None:
+    def __init__(self, message: str, *, item: str = "", is_unread: bool = True) -> None:
         super().__init__(message)
         self.item = item
+        self.is_unread = is_unread
 
 
 @dataclass(frozen=True, kw_only=True)

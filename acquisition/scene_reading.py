@@ -208,25 +208,43 @@ def compose(
     return counts
 
 
+@dataclass(frozen=True)
+class Refusals:
+    """Items that turned out to be unusable.
+
+    Attributes:
+        sentences: The reason of each.
+        unread: The names of those whose files could not be read.
+    """
+
+    sentences: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+
+    def with_item(self, error: RefusedItemError) -> Refusals:
+        """These and a further one."""
+        unread = (*self.unread, error.item) if error.is_unread else self.unread
+        return Refusals((*self.sentences, str(error)), unread)
+
+
 def without_refused(
     items: Iterable[SceneItem],
-    work: Callable[[list[SceneItem], tuple[str, ...]], Result],
+    work: Callable[[list[SceneItem], Refusals], Result],
     warn: Callable[[str], None],
 ) -> Result:
     """Work on items, again without each that turns out to be unusable.
 
     Args:
         items: Scenes, or frames of radar.
-        work: Called with the remaining items and the reasons for refusing the others.
+        work: Called with the remaining items and the refusals of the others.
         warn: Called with each reason.
     """
-    remaining, reasons = list(items), list[str]()
+    remaining, refusals = list(items), Refusals()
     while True:
         try:
-            return work(remaining, tuple(reasons))
+            return work(remaining, refusals)
         except RefusedItemError as error:
-            reasons.append(str(error))
-            warn(reasons[-1])
+            refusals = refusals.with_item(error)
+            warn(str(error))
             remaining = [item for item in remaining if item.id != error.item]
 
 
@@ -314,6 +332,7 @@ def _check_offsets(
                     f"{item.id}: found numbers that contradict its offset of {item.offset} ({doubt}); "
                     f"expected what processing baseline {item.baseline} and its flags say.",
                     item=item.id,
+                    is_unread=False,
                 )
 
 

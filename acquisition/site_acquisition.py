@@ -8,33 +8,30 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from euromine.support.errors import ArchiveError, ArgumentError, SceneError
 from euromine.support.files import explain_full_disk, part_of
 from euromine.support.interrupts import resumable
 from euromine.support.locks import lock_folder
-from euromine.support.rasters import gdal, gdal_errors
 from euromine.support.records import write_record
 
 from .acquisition_options import AcquisitionOptions
 from .acquisition_record import (
     RECORD_FILE,
     AcquisitionRecord,
-    SiteSettings,
     YearRecord,
     check_settings,
     file_digest,
     read_acquisition,
-    year_digest,
-    year_of_tags,
 )
+from .adopted_images import adopted_image
 from .backscatter import make_radar_year
 from .cog_writing import DRAFT_SUFFIX
 from .scene_items import SceneItem
 from .site_grids import SiteGrid
-from .site_outlines import box_outline, check_site_name, read_outline, require_shapely
-from .site_plans import SitePlan, plan_scenes, reprocessed, site_settings
+from .site_outlines import box_outline, check_site_name, read_outline, require_shapely, site_key
+from .site_plans import SitePlan, plan_scenes, renewal_reasons, site_settings
 from .year_images import Progress, make_year
 
 logger = logging.getLogger(__name__)
@@ -46,6 +43,8 @@ _FOLDERS = {False: "image", True: "radar"}
 _WORDS = {False: "scene", True: "backscatter"}
 _REPORTED_SHARE = 0.01
 
+Outcome = Literal["made", "kept", "missing"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class AcquiredSite:
@@ -56,6 +55,7 @@ class AcquiredSite:
         folder: OUT/EuroMineNet/NAME, with `image/Year2021.tif` and so on, and `acquisition.json`.
         made: The years that this run composed.
         kept: The years that were complete before.
+        renewable: Those of the kept years that would be others today, and that `renew` composes again.
         missing: Requested years without a scene.
         radar: The years with backscatter.
         notes: Sentences on unusable items, gaps and reprocessed items, also logged as warnings.
@@ -65,6 +65,7 @@ class AcquiredSite:
     folder: Path
     made: tuple[int, ...]
     kept: tuple[int, ...]
+    renewable: tuple[int, ...]
     missing: tuple[int, ...]
     radar: tuple[int, ...]
     notes: tuple[str, ...]
@@ -82,7 +83,7 @@ def acquire_site(
     """Acquire yearly composites of a site into an archive.
 
     Complete years are kept unchanged, so the same call resumes a killed run, and later years join the same
-    grid.
+    grid. `AcquisitionOptions.renew` composes those again whose scenes could not be read or were reprocessed.
 
     Args:
         out: The folder that holds, or will hold, the archive `EuroMineNet/`.
@@ -152,14 +153,28 @@ def acquire_outline(
             _shown_progress(name, progress) as shown,
         ):
             # Another run may have acquired years while this one searched the catalogues.
-            record = read_acquisition(folder) or record
+            record = replace(read_acquisition(folder) or record, catalogue=plan.catalogue)
             _remove_leftovers(folder)
-            return _Acquisition(folder, plan, record, notes, shown).run(sorted(options.years), options.radar)
+            acquisition = _Acquisition(folder, plan, record, notes, shown, renew=options.renew)
+            return acquisition.run(sorted(options.years), options.radar)
 
 
 def site_folder(out: str | os.PathLike[str], name: str) -> Path:
-    """The folder of a site in the archive of an output folder."""
-    return Path(out) / ARCHIVE_FOLDER / check_site_name(name)
+    """The folder of a site in the archive of an output folder.
+
+    Raises:
+        ArgumentError: No folder can have the name, or only upper and lower case tell it from another's.
+    """
+    folder = Path(out) / ARCHIVE_FOLDER / check_site_name(name)
+    there = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
+    alike = [other for other in there if other != name and site_key(other) == site_key(name)]
+    if alike and name not in there:
+        raise ArgumentError(
+            f"site: found {name!r} beside {alike[0]!r} in {folder.parent}; expected names that differ in "
+            "more than upper and lower case, as many disks take these for one. Give the name that is there, "
+            "or another."
+        )
+    return folder
 
 
 def planned_site(
@@ -173,6 +188,7 @@ def planned_site(
         OSError: A catalogue does not answer.
     """
     record = read_acquisition(folder)
+    complete = options.completed(record)
     if outline is None:
         if record is None:
             raise ArgumentError(
@@ -180,41 +196,50 @@ def planned_site(
                 "before."
             )
         outline = require_shapely().geometry.shape(record.settings.outline)
-        settings = replace(site_settings(outline, options), outline=record.settings.outline)
+        settings = replace(site_settings(outline, complete), outline=record.settings.outline)
     else:
-        settings = site_settings(outline, options)
+        settings = site_settings(outline, complete)
     if record is not None:
         check_settings(record.settings, settings, folder / RECORD_FILE)
-    plan = plan_scenes(name, settings, options, record)
+    plan = plan_scenes(name, settings, complete.catalogue, options, record)
     if record is None:
         # Nothing is recorded of a plan without a grid.
         grid = plan.grid or SiteGrid("", 0, 0, 0, 0)
         record = AcquisitionRecord(site=name, settings=settings, grid=grid)
-    return plan, record
+    return plan, replace(record, catalogue=complete.catalogue)
 
 
 class _Acquisition:
     """A run in a site's folder."""
 
     def __init__(
-        self, folder: Path, plan: SitePlan, record: AcquisitionRecord, notes: list[str], progress: Progress
+        self,
+        folder: Path,
+        plan: SitePlan,
+        record: AcquisitionRecord,
+        notes: list[str],
+        progress: Progress,
+        *,
+        renew: bool,
     ) -> None:
         self._folder = folder
         self._plan = plan
         self._record = record
         self._notes = notes
         self._progress = progress
+        self._renew = renew
+        self._renewable: set[int] = set()
 
     def run(self, years: Sequence[int], radar: bool) -> AcquiredSite:
-        made, kept, missing = [], [], []
+        found: dict[Outcome, list[int]] = {"made": [], "kept": [], "missing": []}
         for year in years:
-            if self._is_kept(year, radar=False):
-                kept.append(year)
-            elif self._make(year, radar=False):
-                made.append(year)
-            else:
-                missing.append(year)
-        with_radar = [year for year in years if radar and self._has_radar(year)]
+            found[self._outcome(year, radar=False)].append(year)
+        made, kept, missing = found.values()
+        with_radar = [year for year in years if radar and self._outcome(year, radar=True) != "missing"]
+        if self._renewable:
+            self._warn(
+                f"{_listed(sorted(self._renewable))}: kept as they are. --renew composes these years again."
+            )
         if not made and not kept:
             or_fill = ", or --fill least-cloudy" if self._plan.settings.fill == "nodata" else ""
             raise SceneError(
@@ -226,14 +251,14 @@ class _Acquisition:
             folder=self._folder,
             made=tuple(made),
             kept=tuple(kept),
+            renewable=tuple(sorted(self._renewable)),
             missing=tuple(missing),
             radar=tuple(with_radar),
             notes=tuple(self._notes),
         )
 
-    def _has_radar(self, year: int) -> bool:
-        """Whether a year's backscatter is kept, or can be made."""
-        return self._is_kept(year, radar=True) or self._make(year, radar=True)
+    def _outcome(self, year: int, radar: bool) -> Outcome:
+        return "kept" if self._is_kept(year, radar) else self._make(year, radar)
 
     def _path(self, year: int, radar: bool) -> Path:
         return self._folder / _FOLDERS[radar] / f"Year{year}.tif"
@@ -242,31 +267,30 @@ class _Acquisition:
         return (self._plan.radar_items if radar else self._plan.items).get(year, [])
 
     def _is_kept(self, year: int, radar: bool) -> bool:
-        """Whether a year's image is complete. Refuse one that has changed since."""
+        """Whether a year's image is complete and not to be renewed. Refuse one that has changed since."""
         path = self._path(year, radar)
         known = (self._record.radar_years if radar else self._record.years).get(str(year))
         if not path.exists():
             return False
         if known is None:
-            known = _adopted(path, self._record, year, radar)
+            known = adopted_image(path, self._record, year, _FOLDERS[radar])
             self._keep(known, radar)
         elif file_digest(path) != known.sha256:
             raise ArchiveError(
                 f"{path}: found a file that has changed since it was acquired; expected the one that "
                 f"{RECORD_FILE} records. Move it away to acquire the year again."
             )
-        self._warn_of_reprocessed(known, radar)
-        return True
+        reasons = renewal_reasons(known, self._items(year, radar))
+        for reason in reasons:
+            self._warn(f"{year}: {reason}.")
+        if not reasons or not self._items(year, radar):
+            return True
+        if not self._renew:
+            self._renewable.add(year)
+        return not self._renew
 
-    def _warn_of_reprocessed(self, known: YearRecord, radar: bool) -> None:
-        for sentence in reprocessed(known.items, self._items(known.year, radar)):
-            self._warn(
-                f"{known.year}: {sentence}. The image is kept; delete {_FOLDERS[radar]}/Year{known.year}.tif "
-                "to compose it anew."
-            )
-
-    def _make(self, year: int, radar: bool) -> bool:
-        """Make a year's image; False where there is no scene."""
+    def _make(self, year: int, radar: bool) -> Outcome:
+        """Make a year's image, where there is a scene."""
         if not self._items(year, radar):
             return self._lacks(year, radar)
         path = self._path(year, radar)
@@ -276,12 +300,18 @@ class _Acquisition:
         try:
             found = make(self._plan, year, part, self._progress)
             if found is not None:
-                self._write()  # the record of the grid comes before the first image on it
+                # The record of the grid comes before the first image on it, and none of an image that is
+                # about to be replaced: a killed run would leave a record of another file.
+                self._record = self._record.without_image(year, radar)
+                self._write()
                 part.replace(path)
         finally:
             part.unlink(missing_ok=True)
             with suppress(OSError):  # not empty
                 path.parent.rmdir()
+        if found is None and path.exists():
+            self._warn(f"{year}: no {_WORDS[radar]} shows the site any more; the image is kept.")
+            return "kept"
         if found is None:
             self._warn(f"{year}: no {_WORDS[radar]} shows the site; the year is left out.")
             return self._lacks(year, radar)
@@ -289,7 +319,7 @@ class _Acquisition:
         self._notes += [note for note in refused if note not in self._notes]
         self._warn_of_gaps(found, radar)
         self._keep(found, radar)
-        return True
+        return "made"
 
     def _warn_of_gaps(self, found: YearRecord, radar: bool) -> None:
         """Warn of the parts of an image without data or without a clear day."""
@@ -301,12 +331,12 @@ class _Acquisition:
                 "cloudy one, clouds included."
             )
 
-    def _lacks(self, year: int, radar: bool) -> bool:
+    def _lacks(self, year: int, radar: bool) -> Outcome:
         if not radar:
             self._record = self._record.without_year(year)
             if self._record.years:
                 self._write()
-        return False
+        return "missing"
 
     def _keep(self, found: YearRecord, radar: bool) -> None:
         if radar:
@@ -329,38 +359,6 @@ def _remove_leftovers(folder: Path) -> None:
         for pattern in (part, part.with_suffix(DRAFT_SUFFIX)):
             for path in pattern.parent.glob(pattern.name):
                 path.unlink()
-
-
-def _adopted(path: Path, record: AcquisitionRecord, year: int, radar: bool) -> YearRecord:
-    """The record of an image that a killed run wrote but did not record.
-
-    Raises:
-        ArchiveError: The image comes from elsewhere, or lies on another grid.
-    """
-    import rasterio
-
-    try:
-        with gdal(), rasterio.open(path, driver="GTiff") as dataset:
-            found = year_of_tags(dataset.tags(), path)
-            place = (dataset.crs.to_string() if dataset.crs else "", *dataset.transform[:6], dataset.shape)
-    except gdal_errors() as error:
-        raise ArchiveError(
-            f"{path}: found a file that is damaged or no GeoTIFF; expected an acquired image, or none. Move "
-            "it away."
-        ) from error
-    grid, settings = record.grid, record.settings
-    expected = (grid.crs, *grid.transform, (grid.height, grid.width))
-    if found is None or found.year != year or place != expected or not _fits(found, grid, settings, radar):
-        raise ArchiveError(
-            f"{path}: found an image that was not acquired for this site; expected none. Move it away, or "
-            "give another --site."
-        )
-    return replace(found, sha256=file_digest(path))
-
-
-def _fits(found: YearRecord, grid: SiteGrid, settings: SiteSettings, radar: bool) -> bool:
-    kind = _FOLDERS[radar]
-    return found.digest == year_digest(grid, settings, kind, [one.items for one in found.passes])
 
 
 @contextmanager

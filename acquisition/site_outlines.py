@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -105,6 +106,13 @@ def read_site_outlines(path: str | os.PathLike[str], name_column: str | None = N
     for name, count in Counter(names).items():
         if count > 1:
             raise DataError(f"{path}: found the site {name!r} more than once; expected each name once.")
+    alike: dict[str, str] = {}
+    for name in names:
+        if (other := alike.setdefault(site_key(name), name)) != name:
+            raise DataError(
+                f"{path}: found the sites {other!r} and {name!r}; expected names that differ in more than "
+                "upper and lower case, as many disks take these for one."
+            )
     return dict(zip(names, geometry, strict=True))
 
 
@@ -117,6 +125,11 @@ def check_site_name(name: str, argument: str = "site") -> str:
     if is_ignored(name) or Path(name).name != name or not name.isprintable() or set(name) & set('\\/:*?"<>|'):
         raise ArgumentError(f"{argument}: found {name!r}; expected the name of a folder, such as Germany_12.")
     return name
+
+
+def site_key(name: str) -> str:
+    """A name as disks compare it that do not tell upper and lower case apart."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _outlines_in_degrees(source: Path) -> tuple[list[Any], Any]:

@@ -10,8 +10,8 @@ from typing import Any
 
 from euromine.support.errors import SceneError, one_line
 
-from .acquisition_options import AcquisitionOptions
-from .acquisition_record import AcquisitionRecord, SiteSettings, UsedItem
+from .acquisition_options import AcquisitionOptions, CompleteOptions
+from .acquisition_record import AcquisitionRecord, SiteSettings, UsedItem, YearRecord
 from .catalogue_search import search_items
 from .catalogues import Catalogue, optical_catalogues, radar_catalogue
 from .scene_items import SceneItem, optical_item, radar_item, without_duplicates
@@ -27,6 +27,7 @@ class SitePlan:
     Attributes:
         name: The site's name.
         settings: Shared by all its years.
+        catalogue: The catalogue that was searched first, as in `AcquisitionOptions`.
         area: The site with its margin, a shapely geometry in degrees.
         grid: The grid of its images; None where no catalogue has a scene.
         items: The scenes of each year, without duplicates.
@@ -38,6 +39,7 @@ class SitePlan:
 
     name: str
     settings: SiteSettings
+    catalogue: str
     area: Any
     grid: SiteGrid | None
     items: Mapping[int, list[SceneItem]]
@@ -52,36 +54,41 @@ class SitePlan:
         return [note for year in sorted(self.notes) for note in self.notes[year]]
 
 
-def site_settings(outline: Any, options: AcquisitionOptions) -> SiteSettings:
+def site_settings(outline: Any, options: CompleteOptions) -> SiteSettings:
     """The settings shared by all years of a site.
 
     Args:
         outline: A shapely geometry in degrees.
-        options: The user's.
+        options: The user's, and those of earlier years.
     """
     import shapely
 
     # Rounded to a hundredth of a metre, so that the same file gives the same outline everywhere.
     plain = shapely.normalize(shapely.set_precision(outline, 1e-7))
     return SiteSettings(
-        level=options.product_level,
-        months=tuple(sorted(set(options.months))),
+        level=options.level,
+        months=options.months,
         scenes=options.scenes,
-        fill="least-cloudy" if options.fill == "least-cloudy" else "nodata",
-        margin=float(options.margin),
+        fill=options.fill,
+        margin=options.margin,
         outline=json.loads(json.dumps(shapely.geometry.mapping(plain))),  # lists for tuples, as in the record
     )
 
 
 def plan_scenes(
-    name: str, settings: SiteSettings, options: AcquisitionOptions, record: AcquisitionRecord | None
+    name: str,
+    settings: SiteSettings,
+    catalogue: str,
+    options: AcquisitionOptions,
+    record: AcquisitionRecord | None,
 ) -> SitePlan:
     """Search the catalogues for the scenes of each year.
 
     Args:
         name: The site's name.
         settings: The site's settings.
-        options: The years and catalogues.
+        catalogue: As in `AcquisitionOptions`.
+        options: The years, and whether to acquire radar.
         record: The record of an earlier run, whose grid and radar orbit stay.
 
     Raises:
@@ -93,11 +100,14 @@ def plan_scenes(
 
     outline = shapely.geometry.shape(settings.outline)
     area = search_area(outline, settings.margin)
-    catalogues = optical_catalogues(options.catalogue, settings.level)
+    catalogues = optical_catalogues(catalogue, settings.level)
     notes: dict[int, tuple[str, ...]] = {}
     items, refused = {}, {}
     for year in sorted(options.years):
         items[year], refused[year], fallback = _year_items(catalogues, settings, area, year)
+        if not items[year]:
+            is_kept = record is not None and str(year) in record.years
+            fallback = [f"{fallback[0]} {'its image is kept' if is_kept else 'the year is left out'}."]
         notes[year] = (*_left_out(year, refused[year]), *fallback)
     grid = None if record is None else record.grid
     if grid is None and any(items.values()):
@@ -108,11 +118,12 @@ def plan_scenes(
     if options.radar and grid is not None:
         earlier = None if record is None else record.radar_orbit
         orbit, frames = _radar_items(
-            radar_catalogue(options.catalogue), settings, area, options.years, earlier, notes
+            radar_catalogue(catalogue), settings, area, options.years, earlier, notes
         )
     return SitePlan(
         name=name,
         settings=settings,
+        catalogue=catalogue,
         area=area,
         grid=grid,
         items=items,
@@ -121,6 +132,18 @@ def plan_scenes(
         refused=refused,
         notes=notes,
     )
+
+
+def renewal_reasons(known: YearRecord, items: Sequence[SceneItem]) -> list[str]:
+    """Sentences on the scenes with which an image would be another today.
+
+    Args:
+        known: The image's record.
+        items: The year's scenes in the catalogue.
+    """
+    there = {item.id for item in items}
+    unread = [f"{name} could not be read then" for name in known.unread if name in there]
+    return unread + reprocessed(known.items, items)
 
 
 def reprocessed(used: Sequence[UsedItem], items: Sequence[SceneItem]) -> list[str]:
@@ -155,7 +178,7 @@ def _year_items(
             return items, tuple(refused), [note] if place else []
     names = " or ".join(catalogue.name for catalogue in catalogues)
     months = ",".join(map(str, settings.months))
-    return [], tuple(refused), [f"{year}: no scene of months {months} in {names}; the year is left out."]
+    return [], tuple(refused), [f"{year}: no scene of months {months} in {names};"]
 
 
 def _left_out(year: int, refused: Sequence[str]) -> list[str]:

@@ -28,6 +28,7 @@ from .scene_reading import (
     CACHE_BYTES,
     PART,
     PixelCounts,
+    Refusals,
     SeenPass,
     choose_passes,
     compose,
@@ -73,7 +74,7 @@ def _made(
     path: Path,
     progress: Progress,
     items: Sequence[SceneItem],
-    refused: tuple[str, ...],
+    refused: Refusals,
 ) -> YearRecord | None:
     grid, settings = plan.grid, plan.settings
     assert grid is not None, "years without scenes are not made"
@@ -87,7 +88,12 @@ def _made(
     total += len(chosen) * len(BANDS) * sum(1 for _ in grid.parts(PART))
     with gdal_cache(CACHE_BYTES), image_draft(path, grid, len(BANDS), nodata=0) as draft:
         counts = compose(chosen, grid, settings.level, fill, draft.write, lambda text: progress(text, total))
-        record = _record(settings, grid, year, chosen, counts, (*plan.refused.get(year, ()), *refused))
+        record = replace(
+            _record(settings, grid, year, chosen, counts),
+            refused=(*plan.refused.get(year, ()), *refused.sentences),
+            unread=refused.unread,
+            pixels=draft.digest(),
+        )
         draft.describe(BANDS, {LEVEL_TAG: settings.level, **year_tags(record)}, 1 / DIGITAL_NUMBERS)
     return replace(record, sha256=file_digest(path))
 
@@ -98,7 +104,6 @@ def _record(
     year: int,
     chosen: Sequence[SeenPass],
     counts: PixelCounts,
-    refused: tuple[str, ...],
 ) -> YearRecord:
     used = tuple(
         UsedPass(items=tuple(map(UsedItem.of, one.items)), clear_share=round(one.share, 4)) for one in chosen
@@ -111,5 +116,4 @@ def _record(
         clear_counts={str(number): counts.by_scenes[number] for number in sorted(counts.by_scenes)},
         filled_share=round(counts.filled / counts.total, 6),
         empty_share=round(counts.empty / counts.total, 6),
-        refused=refused,
     )

@@ -13,13 +13,18 @@ from .place_options import (
     AcquiredLevel,
     BBox,
     Catalogue,
+    Dask,
     DryRun,
     Fill,
     Geometry,
     Margin,
     Months,
+    NameColumn,
     Radar,
+    Renew,
     Scenes,
+    SitesFile,
+    Workers,
     acquisition_options,
     parse_bbox,
 )
@@ -35,27 +40,19 @@ def acquire(
     site: Annotated[str | None, typer.Option(help="The site's name, such as Austria_4.")] = None,
     bbox: BBox = None,
     geometry: Geometry = None,
-    sites: Annotated[
-        Path | None, typer.Option(help="A vector file with one site per feature, instead of --site.")
-    ] = None,
-    name_column: Annotated[
-        str | None, typer.Option(help="The column with the names in --sites; by default site, name or id.")
-    ] = None,
-    months: Months = "6-8",
-    catalogue: Catalogue = "earth-search",
-    level: AcquiredLevel = "l2a",
-    scenes: Scenes = 8,
-    fill: Fill = "least-cloudy",
-    margin: Margin = 500.0,
+    sites: SitesFile = None,
+    name_column: NameColumn = None,
+    months: Months = None,
+    catalogue: Catalogue = None,
+    level: AcquiredLevel = None,
+    scenes: Scenes = None,
+    fill: Fill = None,
+    margin: Margin = None,
     radar: Radar = False,
+    renew: Renew = False,
     dry_run: DryRun = False,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Number of processes for --sites; by default one per core.")
-    ] = None,
-    dask: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="Acquire --sites on the Dask cluster there."),
-    ] = None,
+    workers: Workers = None,
+    dask: Dask = None,
 ) -> None:
     """Acquire yearly cloud-free composites of a place from open catalogues.
 
@@ -71,6 +68,7 @@ def acquire(
         fill=fill,
         margin=margin,
         radar=radar,
+        renew=renew,
     )
     box = None if bbox is None else parse_bbox(bbox)
     if (site is None) == (sites is None):

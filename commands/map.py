@@ -15,6 +15,7 @@ from .place_options import (
     Margin,
     Months,
     Radar,
+    Renew,
     Scenes,
     acquisition_options,
     parse_bbox,
@@ -23,11 +24,14 @@ from .series_options import (
     MODEL_HELP,
     ChangeModel,
     Device,
+    Engine,
+    ForcePrecision,
     Layers,
     MinimumMappingUnit,
     Overlap,
     Pairs,
     Permits,
+    Precision,
     Smooth,
     Threshold,
     Window,
@@ -44,13 +48,14 @@ def map_place(
     out: Annotated[Path, typer.Option(help="The folder to create or to complete.")],
     bbox: BBox = None,
     geometry: Geometry = None,
-    months: Months = "6-8",
-    catalogue: Catalogue = "earth-search",
-    level: AcquiredLevel = "l2a",
-    scenes: Scenes = 8,
-    fill: Fill = "least-cloudy",
-    margin: Margin = 500.0,
+    months: Months = None,
+    catalogue: Catalogue = None,
+    level: AcquiredLevel = None,
+    scenes: Scenes = None,
+    fill: Fill = None,
+    margin: Margin = None,
     radar: Radar = False,
+    renew: Renew = False,
     change_model: ChangeModel = None,
     smooth: Smooth = "median",
     pairs: Pairs = "all",
@@ -61,6 +66,9 @@ def map_place(
     window: Window = 512,
     overlap: Overlap = 64,
     device: Device = None,
+    engine: Engine = "auto",
+    precision: Precision = "float32",
+    force_precision: ForcePrecision = False,
     pdf: Annotated[
         bool, typer.Option("--pdf", help="Write the report as a PDF (needs euromine\\[pdf]).")
     ] = False,
@@ -83,10 +91,12 @@ def map_place(
         fill=fill,
         margin=margin,
         radar=radar,
+        renew=renew,
     )
     # Imported here, because torch and rasterio take seconds.
     from euromine.monitoring import place_history
     from euromine.monitoring.history.series_settings import SeriesSettings
+    from euromine.monitoring.mapping.engines import EngineChoice
     from euromine.monitoring.monitor import MineMonitor
 
     settings = SeriesSettings(
@@ -109,7 +119,9 @@ def map_place(
         typer.echo(f"Composites go to {folder}, the maps of {model} and the report to {maps}.")
         return
     # A model that cannot be loaded fails before hours of downloads.
-    monitor = MineMonitor.from_pretrained(model, change_model, device)
+    monitor = MineMonitor.from_pretrained(
+        model, change_model, device, engine=EngineChoice(engine, precision, force_precision)
+    )
     result = place_history.map_place(
         name,
         monitor,

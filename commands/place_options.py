@@ -15,6 +15,8 @@ from euromine.support.processing_levels import parse_level
 if TYPE_CHECKING:
     from euromine.acquisition import AcquisitionOptions
 
+_EARLIER = " Later years keep it."
+
 BBox = Annotated[
     str | None,
     typer.Option(
@@ -26,30 +28,67 @@ Geometry = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="A vector file with the site's outline, instead of its bounds."),
 ]
-Months = Annotated[str, typer.Option(metavar="6-8", help="Months to take scenes from: 6-8, or 4,6-9.")]
+# None stands for the setting of the site's earlier years, else for the default in the help.
+Months = Annotated[
+    str | None,
+    typer.Option(metavar="6-8", help="Months to take scenes from, such as 4,6-9; by default 6-8." + _EARLIER),
+]
 Catalogue = Annotated[
-    str,
+    str | None,
     typer.Option(
-        metavar="earth-search|planetary-computer|URL", help="The STAC catalogue to take the scenes from."
+        metavar="earth-search|planetary-computer|URL",
+        help="The STAC catalogue to take the scenes from; by default earth-search." + _EARLIER,
     ),
 ]
 AcquiredLevel = Annotated[
-    str,
+    str | None,
     typer.Option(
-        "--level", metavar="l2a|l1c", help="Reflectance at the surface, or at the top of the atmosphere."
+        "--level",
+        metavar="l2a|l1c",
+        help="Reflectance at the surface, or at the top of the atmosphere; by default l2a." + _EARLIER,
     ),
 ]
 Scenes = Annotated[
-    int, typer.Option(min=1, help="Number of satellite passes to compose each year from, the clearest.")
-]
-Fill = Annotated[
-    str,
+    int | None,
     typer.Option(
-        metavar="least-cloudy|nodata",
-        help="Fill ground without a clear day from the least cloudy pass, or leave it without data.",
+        min=1,
+        help="Number of satellite passes to compose each year from, the clearest; by default 8." + _EARLIER,
     ),
 ]
-Margin = Annotated[float, typer.Option(min=0, metavar="METRES", help="Ground to add around the site.")]
+Fill = Annotated[
+    str | None,
+    typer.Option(
+        metavar="least-cloudy|nodata",
+        help="Fill ground without a clear day from the least cloudy pass (the default), or leave it without "
+        "data." + _EARLIER,
+    ),
+]
+Margin = Annotated[
+    float | None,
+    typer.Option(min=0, metavar="METRES", help="Ground to add around the site; by default 500." + _EARLIER),
+]
+Renew = Annotated[
+    bool,
+    typer.Option(
+        "--renew",
+        help="Compose complete years again if scenes could not be read then, or were reprocessed since.",
+    ),
+]
+SitesFile = Annotated[
+    Path | None,
+    typer.Option("--sites", metavar="FILE", help="A vector file with one site per feature, instead."),
+]
+NameColumn = Annotated[
+    str | None,
+    typer.Option(help="The column with the names in --sites; by default site, name or id."),
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Number of processes for --sites; by default one per core.")
+]
+Dask = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Acquire --sites on the Dask cluster there."),
+]
 Radar = Annotated[bool, typer.Option("--radar", help="Acquire Sentinel-1 backscatter, VV and VH, too.")]
 DryRun = Annotated[
     bool,
@@ -60,31 +99,34 @@ DryRun = Annotated[
 def acquisition_options(
     years: list[int],
     *,
-    months: str,
-    catalogue: str,
-    level: str,
-    scenes: int,
-    fill: str,
-    margin: float,
+    months: str | None,
+    catalogue: str | None,
+    level: str | None,
+    scenes: int | None,
+    fill: str | None,
+    margin: float | None,
     radar: bool,
+    renew: bool,
 ) -> AcquisitionOptions:
     """The options of an acquisition from those of a command.
 
     Raises:
         ArgumentError: One is out of range, or unknown.
     """
-    parsed_months, parsed_level = parse_months(months), parse_level(level, "--level")
+    parsed_months = None if months is None else parse_months(months)
+    parsed_level = None if level is None else parse_level(level, "--level").lower()
     from euromine.acquisition import AcquisitionOptions  # rasterio takes a moment to import
 
     return AcquisitionOptions(
         years=tuple(years),
         months=parsed_months,
         catalogue=catalogue,
-        level=parsed_level.lower(),
+        level=parsed_level,
         scenes=scenes,
         fill=fill,
         margin=margin,
         radar=radar,
+        renew=renew,
     )
 
 

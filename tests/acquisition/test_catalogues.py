@@ -52,7 +52,7 @@ def test_the_newer_collection_comes_first_then_the_older_then_the_other_provider
 )
 def test_options_that_do_not_fit_are_refused_at_once(changes, message):
     with pytest.raises(ArgumentError, match=message):
-        AcquisitionOptions(**{"years": (2021,)} | changes)
+        AcquisitionOptions(**{"years": (2021,)} | changes).completed(None)
 
 
 def test_a_year_that_one_provider_lacks_comes_from_the_next_with_a_note(world, serve, monkeypatch):
@@ -64,7 +64,8 @@ def test_a_year_that_one_provider_lacks_comes_from_the_next_with_a_note(world, s
     ]
     monkeypatch.setattr("euromine.acquisition.site_plans.optical_catalogues", lambda *_: chain)
     options = Options(years=(2021, 2022), catalogue=first.address, margin=0)
-    plan = plan_scenes("Pit_1", site_settings(shapely.box(*BOX), options), options, None)
+    settings = site_settings(shapely.box(*BOX), options.completed(None))
+    plan = plan_scenes("Pit_1", settings, first.address, options, None)
     assert [item.catalogue for item in plan.items[2021]] == ["second"]
     assert plan.notes[2021] == ("2021: no scene in first; those of second are taken.",)
     assert plan.items[2022] == []
