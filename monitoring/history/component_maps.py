@@ -23,6 +23,7 @@ from .file_names import component_name, probability_name
 from .manifest import read_manifest
 from .map_records import probability_record
 from .series_plan import SeriesPlan
+from .yearly_indices import indexed_year
 from .yearly_maps import no_data, probability_writer
 
 logger = logging.getLogger(__name__)
@@ -77,16 +78,16 @@ def map_components(plan: SeriesPlan, mapper: LoadedModel, year: int, *, progress
     if all(read_map_record(plan.folder / name) == record for name in [probability_name(year), *names]):
         return
     aligned = plan.scenes[year]
-    blocks = predict_components(
-        mapper.model,
-        mapper.image_processor,
-        aligned,
-        window=plan.window,
-        overlap=plan.settings.overlap,
-        batch_size=plan.settings.batch_size,
-    )
     has_data = False
     with ExitStack() as files:
+        blocks = predict_components(
+            mapper.model,
+            mapper.image_processor,
+            files.enter_context(indexed_year(plan, year)),
+            window=plan.window,
+            overlap=plan.settings.overlap,
+            batch_size=plan.settings.batch_size,
+        )
         probabilities = files.enter_context(probability_writer(plan, year))
         writers = [
             files.enter_context(

@@ -26,6 +26,7 @@ from .detected_changes import detect_changes, known_shares_of_changes
 from .evidence_store import remove_evidence
 from .file_names import AREAS, CHANGES_TABLE
 from .folder import SeriesFolder
+from .impact_outputs import make_impact
 from .level_caveats import level_caveats
 from .output_files import check_outputs, listed_files, remove_damaged, remove_work_files
 from .series_manifest import Findings, finished_manifest, is_finished, planned_manifest
@@ -118,6 +119,7 @@ def _make(plan: SeriesPlan, *, progress: bool) -> Findings:
     caveats = tabulate_areas(plan)
     written = [*map_names(plan), *write_styles(plan), CHANGES_TABLE, *tabulate_components(plan)]
     written += outline(plan, progress=progress)
+    written += make_impact(plan, progress=progress)
     if plan.mapper is not None:
         written.append(AREAS)
     remove_leftovers(plan, written)
@@ -130,4 +132,4 @@ def _make(plan: SeriesPlan, *, progress: bool) -> Findings:
 def _inputs(plan: SeriesPlan) -> list[Path]:
     permits = plan.settings.permits
     images = [path for aligned in plan.scenes.values() if (path := aligned.scene.path)]
-    return [*images, *([] if permits is None else [permits])]
+    return [*images, *([] if permits is None else [permits]), *plan.impact.inputs]

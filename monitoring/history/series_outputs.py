@@ -46,6 +46,7 @@ from .file_names import (
     probability_name,
     quicklook_name,
 )
+from .impact_outputs import impact_names, impact_styles
 from .manifest import NAME
 from .map_rows import MapFiles, row_blocks
 from .output_files import listed_files
@@ -71,7 +72,8 @@ def map_names(plan: SeriesPlan) -> list[str]:
 
 def _styles(plan: SeriesPlan) -> dict[str, MapStyle]:
     """The style of each map by the map's name."""
-    styles = {change_name(*pair): CHANGE for pair in plan.pairs} | component_styles(plan)
+    styles = {change_name(*pair): CHANGE for pair in plan.pairs}
+    styles |= component_styles(plan) | impact_styles(plan)
     if plan.mapper is not None:
         years = years_style(plan.years, never=NEVER, unknown=UNKNOWN_YEAR)
         styles |= {probability_name(year): PROBABILITY for year in plan.years}
@@ -103,7 +105,7 @@ def output_names(plan: SeriesPlan) -> list[str]:
         names += [COMPONENTS_TABLE, TRANSITIONS_TABLE, *_both_formats("components")]
     if plan.permits is not None:
         names += [PERMITS_TABLE, PERMITS_POLYGONS, PERMIT_OUTLINES]
-    return names
+    return [*names, *impact_names(plan)]
 
 
 def quicklook_bands(plan: SeriesPlan, scene: Scene) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from euromine.monitoring.mapping.prediction import OVERLAP, WINDOW
@@ -70,7 +70,7 @@ class SeriesSettings:
     window: int | None = None
     overlap: int = OVERLAP
     batch_size: int | None = None
-    impact: ImpactSettings = ImpactSettings()
+    impact: ImpactSettings = field(default_factory=ImpactSettings)
 
     def __post_init__(self) -> None:
         for name, value, known in (

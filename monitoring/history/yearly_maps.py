@@ -24,6 +24,7 @@ from .map_records import footprint_record, probability_record
 from .map_rows import row_blocks
 from .series_plan import SeriesPlan
 from .smoothing import smooth
+from .yearly_indices import indexed_year
 
 logger = logging.getLogger(__name__)
 
@@ -38,21 +39,22 @@ def map_probability(plan: SeriesPlan, mapper: LoadedModel, year: int, *, progres
     if read_map_record(plan.folder / probability_name(year)) == probability_record(plan, year):
         return
     aligned = plan.scenes[year]
-    blocks = predict_probability(
-        mapper.model,
-        mapper.image_processor,
-        aligned,
-        window=plan.window,
-        overlap=plan.settings.overlap,
-        batch_size=plan.settings.batch_size,
-    )
     has_data = False
-    with (
-        probability_writer(plan, year) as writer,
-        tqdm(total=plan.grid.height, desc=f"map {year}", unit="row", disable=not progress) as bar,
-        closing(prefetch(blocks, 1)) as prefetched,
-    ):
-        for _, rows in prefetched:
+    with ExitStack() as files:
+        image = files.enter_context(indexed_year(plan, year))
+        blocks = predict_probability(
+            mapper.model,
+            mapper.image_processor,
+            image,
+            window=plan.window,
+            overlap=plan.settings.overlap,
+            batch_size=plan.settings.batch_size,
+        )
+        writer = files.enter_context(probability_writer(plan, year))
+        bar = files.enter_context(
+            tqdm(total=plan.grid.height, desc=f"map {year}", unit="row", disable=not progress)
+        )
+        for _, rows in files.enter_context(closing(prefetch(blocks, 1))):
             has_data = has_data or not np.isnan(rows).all()
             writer.write(rows)
             bar.update(len(rows))
