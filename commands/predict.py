@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .series_options import KeepClouds, Override
+from .series_options import Engine, ForcePrecision, KeepClouds, Override, Precision
 
 
 def predict(
@@ -70,6 +70,9 @@ def predict(
         int | None,
         typer.Option(min=1, help="Windows per call of the model. By default 1, or 8 on a GPU."),
     ] = None,
+    engine: Engine = "auto",
+    precision: Precision = "float32",
+    force_precision: ForcePrecision = False,
     dask: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS", help="Map the scenes on the Dask cluster with this scheduler."),
@@ -81,6 +84,7 @@ def predict(
     others. `accelerate launch -m euromine.commands predict ...` shares many scenes between processes.
     """
     # Imported here, because torch and transformers take seconds.
+    from euromine.monitoring.mapping.engines import EngineChoice
     from euromine.monitoring.mapping.many_scenes import predict_scenes
     from euromine.monitoring.scenes.band_names import as_band_names
     from euromine.monitoring.scenes.locations import locate
@@ -104,6 +108,7 @@ def predict(
         window=window,
         overlap=overlap,
         batch_size=batch_size,
+        engine=EngineChoice(engine, precision, force_precision),
         dask=dask,
         progress=True,
     )

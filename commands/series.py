@@ -12,6 +12,8 @@ from .series_options import (
     MODEL_HELP,
     ChangeModel,
     Device,
+    Engine,
+    ForcePrecision,
     KeepClouds,
     Layers,
     MinimumMappingUnit,
@@ -19,6 +21,7 @@ from .series_options import (
     Override,
     Pairs,
     Permits,
+    Precision,
     Smooth,
     Threshold,
     Window,
@@ -49,17 +52,18 @@ def series(
         ),
     ] = None,
     change_model: ChangeModel = None,
-    smooth: Smooth = "median",
+    smooth: Smooth = None,
     rates: Annotated[
         Path | None, typer.Option(help="A file with switch rates to use instead of the calibration's.")
     ] = None,
     change_by: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="footprints|posterior",
-            help="Where two footprints differ, or where a change is more likely than not given all years.",
+            help="Where two footprints differ, or where a change is more likely than not given all years. By "
+            "default footprints, and posterior with a network for series.",
         ),
-    ] = "footprints",
+    ] = None,
     pairs: Pairs = "all",
     extent: Annotated[
         str,
@@ -95,9 +99,12 @@ def series(
     ] = None,
     override: Override = False,
     keep_clouds: KeepClouds = False,
-    window: Window = 512,
+    window: Window = None,
     overlap: Overlap = 64,
     device: Device = None,
+    engine: Engine = "auto",
+    precision: Precision = "float32",
+    force_precision: ForcePrecision = False,
 ) -> None:
     """Map a site over its years: footprints, gains and losses between any two years, areas, polygons.
 
@@ -113,9 +120,12 @@ def series(
     years_of = dict(_year_of(text) for text in year_of or ())
     smoothing = parse_smoothing(smooth)
     from euromine.monitoring.history.switch_rates import SwitchRates
+    from euromine.monitoring.mapping.engines import EngineChoice
     from euromine.monitoring.monitor import MineMonitor  # torch and rasterio take seconds to import
 
-    monitor = MineMonitor.from_pretrained(model, change_model, device)
+    monitor = MineMonitor.from_pretrained(
+        model, change_model, device, engine=EngineChoice(engine, precision, force_precision)
+    )
     result = monitor.series(
         images[0] if len(images) == 1 else images,
         out,

@@ -13,17 +13,18 @@ if TYPE_CHECKING:
 
 _SMOOTHING = ("viterbi", "median", "none")
 
-MODEL_HELP = "A footprint mapper or a change detector: a folder or a Hub repository."
+MODEL_HELP = "A footprint mapper, a change detector or a network for series: a folder or a Hub repository."
 
 ChangeModel = Annotated[
     str | None,
     typer.Option(help="A change detector to locate changes; the footprint mapper gives their direction."),
 ]
 Smooth = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="viterbi|median|none",
-        help="Smoothing over the years; viterbi, the steadiest, needs a calibration and misses changes.",
+        help="Smoothing over the years; viterbi, the steadiest, needs a calibration and misses changes. By "
+        "default median, and none with a network for series.",
     ),
 ]
 Pairs = Annotated[
@@ -61,23 +62,47 @@ KeepClouds = Annotated[
     bool,
     typer.Option("--keep-clouds", help="Map clouds, too, where a Sentinel-2 product has a mask of them."),
 ]
-Window = Annotated[int, typer.Option(help="Largest side of a window in pixels, a multiple of 32.")]
+Window = Annotated[
+    int | None,
+    typer.Option(
+        help="Largest side of a window in pixels, a multiple of 32. By default 512, and less with a network "
+        "for series and many years.",
+    ),
+]
 Overlap = Annotated[int, typer.Option(help="Pixels that neighbouring windows share.")]
 Device = Annotated[
     str | None,
     typer.Option(help='Device of the models, such as "cpu"; by default a GPU if there is one.'),
 ]
+Engine = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|eager|compile|openvino|onnxruntime",
+        help="What runs the network. auto: the quickest of PyTorch and OpenVINO that is exact.",
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        metavar="float32|bfloat16|int8",
+        help="Only float32 is exact; docs/benchmarks/engines.md has the losses of the others.",
+    ),
+]
+ForcePrecision = Annotated[
+    bool,
+    typer.Option("--force-precision", help="Take a precision that loses more than half a point of F1."),
+]
 
 
-def parse_smoothing(text: str) -> "Method":
-    """The method of smoothing.
+def parse_smoothing(text: str | None) -> "Method | None":
+    """The method of smoothing; None for the default.
 
     Raises:
         ArgumentError: There is no such method.
     """
-    if text not in _SMOOTHING:
+    if text is not None and text not in _SMOOTHING:
         raise ArgumentError(f"--smooth: found {text!r}; expected viterbi, median or none.")
-    return cast("Method", text)
+    return cast("Method | None", text)
 
 
 def series_summary(result: "SeriesResult") -> list[str]:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from euromine.modeling.tasks import SEGMENTATION
+from euromine.modeling.tasks import SEGMENTATION, SERIES
 from euromine.support.errors import ModelError
 
 from .history.series import make_series
@@ -20,6 +20,7 @@ from .history.series_settings import SeriesSettings
 from .history.smoothing import Method
 from .history.switch_rates import SwitchRates
 from .history.yearly_images import ScenePath, find_scenes, scenes_by_year
+from .mapping.engines import EngineChoice, on_engine
 from .mapping.loading import LoadedModel, load_model
 from .mapping.prediction import OVERLAP, WINDOW, predict_probability
 from .result import SeriesResult
@@ -34,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 class MineMonitor:
-    """A footprint mapper, a change detector or one of each, ready for a user's own images.
+    """A footprint mapper, a change detector, one of each or a network for series, ready for a user's images.
 
     Attributes:
         models: The loaded models.
@@ -54,19 +55,25 @@ class MineMonitor:
         model: str | os.PathLike[str],
         change_model: str | os.PathLike[str] | None = None,
         device: str | torch.device | None = None,
+        *,
+        engine: EngineChoice | None = None,
     ) -> MineMonitor:
         """Load one model or two.
 
         Args:
-            model: A footprint mapper or a change detector: a folder or a Hub repository.
+            model: A footprint mapper, a change detector or a network for series: a folder or a Hub
+                repository.
             change_model: A change detector beside a footprint mapper.
             device: Where the models run; by default a GPU if there is one.
+            engine: The engine and the precision of both; None for the quickest that is exact.
 
         Raises:
-            ModelError: A model cannot be loaded.
+            ModelError: A model cannot be loaded, or not run by the engine.
+            MissingExtraError: The engine is not installed.
+            ArgumentError: The precision is not available here, or loses much with a model.
         """
         sources = [model] if change_model is None else [model, change_model]
-        return cls([load_model(source, device=device) for source in sources])
+        return cls([on_engine(load_model(source, device=device), engine) for source in sources])
 
     def __repr__(self) -> str:
         return f"MineMonitor({', '.join(loaded.source for loaded in self.models)})"
@@ -87,7 +94,7 @@ class MineMonitor:
         batch_size: int | None = None,
         progress: bool = False,
     ) -> NDArray[np.float32]:
-        """The probability of a mine in each pixel of one scene.
+        """The probability of a mine in each pixel of one scene. A network for series sees it alone.
 
         For scenes that do not fit in memory, `euromine predict` and `predict_scenes` write maps instead.
 
@@ -115,7 +122,7 @@ class MineMonitor:
             ModelError: There is no footprint mapper.
             ArgumentError: An option is out of range.
         """
-        mapper = next((loaded for loaded in self.models if loaded.task == SEGMENTATION), None)
+        mapper = next((loaded for loaded in self.models if loaded.task in (SEGMENTATION, SERIES)), None)
         if mapper is None:
             raise ModelError(f"{self}: found no footprint mapper; expected one to predict a scene.")
         options = SceneOptions(as_band_names(bands), scale, offset, nodata, override, level, keep_clouds)
@@ -144,9 +151,9 @@ class MineMonitor:
         *,
         years: Iterable[int] | None = None,
         year_of: Mapping[str, int] | None = None,
-        smoothing: Method = "median",
+        smoothing: Method | None = None,
         rates: SwitchRates | None = None,
-        change_by: str = "footprints",
+        change_by: str | None = None,
         pairs: str = "all",
         extent: str = "intersection",
         threshold: float = 0.5,
@@ -162,7 +169,7 @@ class MineMonitor:
         level: str | None = None,
         override: bool = False,
         keep_clouds: bool = False,
-        window: int = WINDOW,
+        window: int | None = None,
         overlap: int = OVERLAP,
         batch_size: int | None = None,
         progress: bool = False,
@@ -176,9 +183,10 @@ class MineMonitor:
             out: The folder to create or to complete.
             years: The years of interest; default all.
             year_of: The years of images whose names have none or several, by name.
-            smoothing: "viterbi", "median" or "none". `SeriesSettings` documents this and the next ten.
+            smoothing: "viterbi", "median" or "none"; default the model's. `SeriesSettings` documents this and
+                the next ten.
             rates: Switch rates that replace those of the calibration.
-            change_by: "footprints" or "posterior".
+            change_by: "footprints" or "posterior"; default the model's.
             pairs: "all", "consecutive" or "first-last".
             extent: "intersection" or "union".
             threshold: The probability above which a pixel is mined.
@@ -194,7 +202,7 @@ class MineMonitor:
             level: As for `predict`.
             override: As for `predict`.
             keep_clouds: As for `predict`.
-            window: As for `predict`.
+            window: As for `predict`; default 512, less for a network for series and many years.
             overlap: As for `predict`.
             batch_size: As for `predict`.
             progress: Whether to show progress bars.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from euromine.support.errors import ArgumentError, ModelError, RecordError
+from euromine.support.errors import ArgumentError, ModelError, RecordError, with_advice
 from euromine.support.records import read_record
 
 from .checkpoint_files import checkpoint_file
@@ -40,8 +40,11 @@ def load_quantised(name: str, digest: str, part: str, shapes: Sequence[Sequence[
     folder, record = _found_export(name, part)
     if record.made_of.get("model") != digest or not is_whole_program(folder, record.made_of):
         raise ModelError(
-            f"{name}: found an int8 export in {INT8_FOLDER} that is damaged or of other weights; expected "
-            f"one of this checkpoint. {_make_it(name)}"
+            with_advice(
+                f"{name}: found an int8 export in {INT8_FOLDER} that is damaged or of other weights; "
+                "expected one of this checkpoint.",
+                _make_it(name),
+            )
         )
     sizes = [tuple(shape[-2:]) for shape in record.made_of["shapes"]]
     for shape, (height, width) in zip(shapes, sizes, strict=True):
@@ -62,13 +65,17 @@ def _found_export(name: str, part: str) -> tuple[Path, ProgramRecord]:
     ]
     record = found[0]
     if record is None or None in found:
-        raise ModelError(f"{name}: found no int8 export; expected one in {INT8_FOLDER}. {_make_it(name)}")
+        raise ModelError(
+            with_advice(f"{name}: found no int8 export; expected one in {INT8_FOLDER}.", _make_it(name))
+        )
     try:
         return record.parent, read_record(ProgramRecord, record)
     except RecordError as error:
         raise ModelError(
-            f"{name}: found an int8 export that cannot be read ({error}); expected one of euromine. "
-            f"{_make_it(name)}"
+            with_advice(
+                f"{name}: found an int8 export that cannot be read ({error}); expected one of euromine.",
+                _make_it(name),
+            )
         ) from error
 
 

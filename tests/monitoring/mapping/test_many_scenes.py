@@ -59,7 +59,7 @@ def test_user_errors_become_outcomes_and_bugs_surface(
         "b": SceneError("b.tif: found nothing; expected a scene."),
         "c": OSError(28, "no space left"),
     }
-    monkeypatch.setattr(many_scenes, "_load", lambda source: Loaded)
+    monkeypatch.setattr(many_scenes, "_load", lambda *_: Loaded)
     monkeypatch.setattr(many_scenes, "predict_scene", map_scene)
     scenes = [tmp_path / f"{name}.tif" for name in "abc"]
     outcomes = predict_scenes("model", scenes, tmp_path)
@@ -89,7 +89,7 @@ def test_every_launcher_of_several_processes_is_noticed(
     monkeypatch.setattr("accelerate.PartialState", Second)
     monkeypatch.setattr("accelerate.utils.gather_object", lambda outcomes: outcomes)
     monkeypatch.setattr(many_scenes.torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(many_scenes, "_load", lambda source: None)
+    monkeypatch.setattr(many_scenes, "_load", lambda *_: None)
     monkeypatch.setattr(many_scenes, "_run", lambda task, progress: Outcome(task.path))
     for name in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
@@ -121,7 +121,7 @@ def test_processes_that_cannot_reach_each_other_are_a_sentence(
 def test_a_second_run_into_one_folder_is_refused_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(many_scenes, "_load", lambda source: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(many_scenes, "_load", lambda *_: pytest.fail("a model was loaded"))
     with lock_folder(tmp_path / "maps"), pytest.raises(BusyError, match="maps: found another run at work"):
         predict_scenes("model", [tmp_path / "a.tif"], tmp_path / "maps")
 
@@ -138,7 +138,7 @@ def test_the_first_process_locks_for_all(tmp_path: Path, monkeypatch: pytest.Mon
 def test_what_a_killed_run_left_is_cleared_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(many_scenes, "_load", lambda source: None)
+    monkeypatch.setattr(many_scenes, "_load", lambda *_: None)
     monkeypatch.setattr(many_scenes, "_run", lambda task, progress: Outcome(task.path))
     kept = (".cache/rows.tif", ".photos.tif.partial/holiday.jpg", "a.tif.partial/rows.tif")
     for name in (".b_footprint.tif.partial/rows.tif", ".a_probability.tif.partial/copy.tif", *kept):
