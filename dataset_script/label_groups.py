@@ -44,10 +44,10 @@ COMPONENT_COLOURS = {
     "stockpile": "#37474f",
     "settling_pond": "#29b6f6",
     "infrastructure": "#e040fb",
-    "dam": "#ffeb3b",
+    "dam": "#1a237e",
     "tailings_storage_facility": "#80cbc4",
     "outcrop": "#6b8e23",
-    "overburden": "#c6a664",
+    "overburden": "#ffa000",
     "production_slope": "#ff8a65",
     "transport_slope": "#c6ff00",
 }

@@ -5,7 +5,7 @@ class, so that charts follow light and dark mode. Coordinates are rounded to kee
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from euromine.monitoring.mapping import colours
@@ -69,6 +69,36 @@ def area_curve(
             f'<circle class="dot" cx="{_short(x(year))}" cy="{_short(y(value))}" r="3.4" fill="{_INK}">'
             f"<title>{year}: {hectares(value)} ha</title></circle>"
         )
+    return _drawing(parts, title)
+
+
+def class_curves(
+    years: Sequence[int],
+    areas: Mapping[str, Sequence[float]],
+    class_colours: Mapping[str, str],
+    *,
+    title: str = "",
+) -> str:
+    """The area of several classes by year, a curve in the colour of each.
+
+    Args:
+        years: The years, sorted.
+        areas: Hectares of each class in each year, by its name.
+        class_colours: Colours such as "#c1440e" by name.
+        title: The text alternative for screen readers.
+    """
+    ticks = nice_ticks(0, max([1e-9, *(value for values in areas.values() for value in values)]), 4)
+    x, y = _year_scale(years), _linear(0, ticks[-1], _HEIGHT - _BOTTOM, _TOP)
+    parts = [*_value_axis(ticks, y, "ha"), *_year_axis(years, x)]
+    for name, values in areas.items():
+        colour = class_colours[name]
+        line = "L".join(_points(years, values, x, y))
+        parts.append(f'<path d="M{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts += [
+            f'<circle cx="{_short(x(year))}" cy="{_short(y(value))}" r="3" fill="{colour}">'
+            f"<title>{escape(name)}, {year}: {hectares(value)} ha</title></circle>"
+            for year, value in zip(years, values, strict=True)
+        ]
     return _drawing(parts, title)
 
 

@@ -1,4 +1,4 @@
-"""Maps drawn in colours over the latest image in pale grey: first mined years, or changes."""
+"""Maps drawn in colours over the latest image in pale grey: first mined years, changes, or components."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from euromine.monitoring.history.file_names import FIRST_YEAR, LAST_YEAR, change_name
+from euromine.dataset_script.label_groups import LabelGroups
+from euromine.monitoring.history.component_transitions import visible_components, visible_names
+from euromine.monitoring.history.file_names import FIRST_YEAR, LAST_YEAR, change_name, component_name
 from euromine.monitoring.mapping import colours
+from euromine.monitoring.mapping.map_styles import component_colour
 from euromine.monitoring.mapping.map_values import GAIN, LOSS, NEVER, UNDIRECTED, UNKNOWN_YEAR
 
 from .pictures import data_uri, quicklook, thinned_map
@@ -107,6 +110,33 @@ def change_map(data: ReportData, size: tuple[int, int]) -> ColouredMap | None:
         alt=f"Ground {words}",
         legend=[LegendEntry(colours.hex_colour(colours.UNDIRECTED), f"changed {data.period}")],
         caption=f"Ground {words}.",
+    )
+
+
+def component_map(data: ReportData, groups: LabelGroups, size: tuple[int, int]) -> ColouredMap:
+    """The visible component of each part of the mine in the last year.
+
+    Args:
+        data: A series with components.
+        groups: Their groups.
+        size: Columns and rows of the map.
+    """
+    last = data.last_year
+    maps = np.stack([thinned_map(data, component_name(group, last), size) for group in groups.groups])
+    visible = visible_components(maps, LabelGroups(groups.groups))
+    picture = _pale_image(data, size)
+    legend = []
+    for value, name in enumerate(visible_names(groups)[1:], 1):
+        here, colour = visible == value, component_colour(name)
+        if here.any():
+            picture[here] = 0.15 * picture[here] + 0.85 * np.asarray(colour)
+            legend.append(LegendEntry(colours.hex_colour(colour), name.replace("_", " ")))
+    names = ", ".join(entry.name for entry in legend) or "none"
+    return ColouredMap(
+        picture=_png(picture),
+        alt=f"Components of the mine in {last}: {names}",
+        legend=legend,
+        caption=f"Components in {last}. Where two lie on the same ground, the map shows the one on top.",
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from .area_section import area_section
 from .caveat_section import caveat_section
 from .change_section import change_section
+from .component_section import component_section
 from .map_section import map_section
 from .permit_section import permit_section
 from .provenance_section import provenance_section
@@ -44,6 +45,7 @@ SECTIONS = (
     Section("years", "Years in pictures", "years_section.html.jinja", years_section),
     Section("areas", "Areas by year", "area_section.html.jinja", area_section),
     Section("changes", "Change between any two years", "change_section.html.jinja", change_section),
+    Section("components", "Components", "component_section.html.jinja", component_section),
     Section("permits", "Outside the permits", "permit_section.html.jinja", permit_section),
     Section("made", "How it was made", "provenance_section.html.jinja", provenance_section),
     Section("caveats", "Limitations", "caveat_section.html.jinja", caveat_section),

@@ -27,7 +27,9 @@ def component_network(
         bands: At least as many as classes.
     """
     count = len(bands)
-    model = create_model("unet", bands=bands, widths=(count,) * 5, label_groups=groups).eval()
+    model = create_model(
+        "unet", bands=bands, widths=(count, *[count + count % 2] * 4), label_groups=groups
+    ).eval()
     unet = model.segmenter
     with torch.no_grad():
         for module in unet.modules():

@@ -1,0 +1,300 @@
+"""Components: a map, the area of each by year, and the transitions between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas
+from markupsafe import Markup
+
+from euromine.dataset_script.label_groups import LabelGroups
+from euromine.monitoring.history.component_areas import NO_COMPONENT
+from euromine.monitoring.history.component_transitions import VISIBLE, visible_names
+from euromine.monitoring.history.file_names import COMPONENTS_TABLE, TRANSITIONS_TABLE
+from euromine.monitoring.mapping.colours import hex_colour
+from euromine.monitoring.mapping.map_styles import component_colour
+from euromine.support.errors import DataError
+
+from .area_section import Chart
+from .charts import class_curves
+from .coloured_maps import ColouredMap, LegendEntry, component_map
+from .flow_charts import flow_chart
+from .formatting import hectare_range, hectares, listed
+from .map_section import Surround, surround
+from .pictures import thinned_size
+from .report_data import ReportData
+
+_LONGEST_SIDE = 1024
+_NOTHING = "no component"
+_NO_COLOUR = "#9aa3ae"
+_AREA_COLUMNS = ("year", "group", "component", "area_ha", "adjusted_ha", "low_ha", "high_ha")
+_TRANSITION_COLUMNS = ("year_1", "year_2", "group", "from_component", "to_component", "area_ha")
+
+
+@dataclass(frozen=True)
+class ComponentRow:
+    """A component of the table of areas, as text."""
+
+    name: str
+    colour: str
+    cells: list[str]
+
+
+@dataclass(frozen=True)
+class ComponentGroupRows:
+    """The components of a group in the table of areas."""
+
+    group: str
+    rows: list[ComponentRow]
+
+
+@dataclass(frozen=True)
+class TransitionTable:
+    """Hectares from the component of each row to that of each column.
+
+    Attributes:
+        names: The components.
+        rows: Their rows: the component in the earlier year, and its cells.
+        years: The two years.
+        caption: The caption.
+    """
+
+    names: list[str]
+    rows: list[tuple[str, list[str]]]
+    years: tuple[int, int]
+    caption: str
+
+
+@dataclass(frozen=True)
+class ComponentSection:
+    """Content of the section.
+
+    Attributes:
+        surround: Of the map.
+        coloured: The map of the last year.
+        curves: The area of each component by year; None for a single year.
+        legend: The colours of the curves.
+        years: The years.
+        groups: The table of areas.
+        caption: Its caption.
+        flow: The flow between the years of the table of transitions; None where no years were compared.
+        transitions: The table.
+    """
+
+    surround: Surround
+    coloured: ColouredMap
+    curves: Chart | None
+    legend: list[LegendEntry]
+    years: Sequence[int]
+    groups: list[ComponentGroupRows]
+    caption: str
+    flow: Chart | None
+    transitions: TransitionTable | None
+
+
+def component_section(data: ReportData) -> ComponentSection | None:
+    """Map, areas and transitions of components; None without a component model."""
+    groups = data.folder.component_groups
+    if groups is None or not groups.groups:
+        return None
+    areas = _checked(data.folder.components, data.folder.path / COMPONENTS_TABLE, _AREA_COLUMNS)
+    found = {
+        (row.group, row.component, int(row.year)): row for row in areas.itertuples(index=False, name="Row")
+    }
+    _check_complete(data, groups, found)
+    flows, pair = _flows(data, groups)
+    return ComponentSection(
+        surround=surround(data.frame),
+        coloured=component_map(data, groups, thinned_size(data, _LONGEST_SIDE)),
+        curves=_curves(data, groups, found),
+        legend=[LegendEntry(_colour(name), _plain(name)) for name in _present(data, groups, found)],
+        years=data.years,
+        groups=[
+            ComponentGroupRows(
+                _plain(group), [_row(data, group, component, found) for component in components]
+            )
+            for group, components in groups.groups.items()
+        ],
+        caption=_area_caption(any(pandas.notna(row.low_ha) for row in found.values())),
+        flow=None if pair is None else _flow(groups, flows, pair),
+        transitions=None if pair is None else _table(groups, flows, pair),
+    )
+
+
+def _checked(table: pandas.DataFrame, path: Path, names: Sequence[str]) -> pandas.DataFrame:
+    """A table with these columns, of which those of years and hectares are numbers."""
+    missing = [name for name in names if name not in table.columns]
+    if missing:
+        raise DataError(
+            f"{path}: found no column {listed(missing)}; expected the columns {listed(names)}. "
+            "Run `euromine series` again."
+        )
+    for name in names:
+        if name.startswith("year") or name.endswith("_ha"):
+            try:
+                table[name] = table[name].astype(float)
+            except ValueError as error:
+                raise DataError(
+                    f"{path}: found text among the numbers ({error}); expected numbers alone. "
+                    "Run `euromine series` again."
+                ) from None
+    return table
+
+
+def _check_complete(data: ReportData, groups: LabelGroups, found: Mapping[tuple[str, str, int], Any]) -> None:
+    for group, components in groups.groups.items():
+        for component in components:
+            for year in data.years:
+                if (group, component, year) not in found:
+                    raise DataError(
+                        f"{data.folder.path / COMPONENTS_TABLE}: found no row for {component} in {year}; "
+                        "expected one for each component and year. Run `euromine series` again."
+                    )
+
+
+def _present(
+    data: ReportData, groups: LabelGroups, found: Mapping[tuple[str, str, int], Any]
+) -> dict[str, list[float]]:
+    """Hectares by year of each component that any year has."""
+    by_name = {
+        component: [float(found[group, component, year].area_ha) for year in data.years]
+        for group, components in groups.groups.items()
+        for component in components
+    }
+    return {name: areas for name, areas in by_name.items() if any(areas)}
+
+
+def _curves(data: ReportData, groups: LabelGroups, found: Mapping[tuple[str, str, int], Any]) -> Chart | None:
+    present = _present(data, groups, found)
+    if len(data.years) < 2 or not present:
+        return None
+    last = data.last_year
+    spoken = ", ".join(
+        f"{_plain(name)} {hectares(areas[-1])} ha in {last}" for name, areas in present.items()
+    )
+    svg = class_curves(
+        data.years,
+        {_plain(name): areas for name, areas in present.items()},
+        {_plain(name): _colour(name) for name in present},
+        title=f"Area of each component by year. {spoken}",
+    )
+    return Chart(Markup(svg), "Area of each component as mapped.")  # escaped where it is drawn
+
+
+def _row(
+    data: ReportData, group: str, component: str, found: Mapping[tuple[str, str, int], Any]
+) -> ComponentRow:
+    cells = []
+    for year in data.years:
+        row = found[group, component, year]
+        cell = hectares(row.area_ha)
+        if pandas.notna(row.low_ha) and pandas.notna(row.high_ha):
+            cell = f"{cell} ({hectare_range(row.low_ha, row.high_ha)})"
+        cells.append(cell)
+    return ComponentRow(_plain(component), _colour(component), cells)
+
+
+def _area_caption(has_intervals: bool) -> str:
+    sentences = [
+        "Hectares of each component as mapped, each year on its own. Components of different groups may lie "
+        "on the same ground, so their areas do not add up to the mined area."
+    ]
+    if has_intervals:
+        sentences.append(
+            "In brackets: the 95% interval of the area corrected for the model's errors at its validation "
+            "sites."
+        )
+    else:
+        sentences.append("They have no interval, because the model's errors on components were not counted.")
+    return " ".join(sentences)
+
+
+def _flows(
+    data: ReportData, groups: LabelGroups
+) -> tuple[dict[tuple[str, str], float], tuple[int, int] | None]:
+    """Hectares by visible component in two years: the first and the last, else those farthest apart."""
+    pairs = sorted(data.manifest.pairs, key=lambda pair: (pair[1] - pair[0], pair[0]))
+    if not pairs:
+        return {}, None
+    path = data.folder.path / TRANSITIONS_TABLE
+    table = _checked(data.folder.component_transitions, path, _TRANSITION_COLUMNS)
+    chosen = table[
+        (table["year_1"] == pairs[-1][0]) & (table["year_2"] == pairs[-1][1]) & (table["group"] == VISIBLE)
+    ]
+    flows = {
+        (str(before), str(after)): float(area)
+        for before, after, area in chosen[["from_component", "to_component", "area_ha"]].to_numpy()
+    }
+    if unknown := {name for pair in flows for name in pair} - {*visible_names(groups)}:
+        raise DataError(
+            f"{path}: found the component {min(unknown)!r}; expected those of the series. "
+            "Run `euromine series` again."
+        )
+    # Ground that never had a component is most of the scene, and not of the mine.
+    flows.pop((NO_COMPONENT, NO_COMPONENT), None)
+    return flows, pairs[-1]
+
+
+def _order(groups: LabelGroups) -> list[str]:
+    """The components, and last none of them."""
+    return [*visible_names(groups)[1:], NO_COMPONENT]
+
+
+def _flow(groups: LabelGroups, flows: Mapping[tuple[str, str], float], pair: tuple[int, int]) -> Chart | None:
+    if not flows:
+        return None
+    moved = sorted(
+        ((area, pair) for pair, area in flows.items() if pair[0] != pair[1]), reverse=True, key=lambda x: x[0]
+    )
+    spoken = ", ".join(
+        f"{hectares(area)} ha from {_name(before)} to {_name(after)}" for area, (before, after) in moved[:6]
+    )
+    order = _order(groups)
+    svg = flow_chart(
+        {(_name(before), _name(after)): area for (before, after), area in flows.items()},
+        [_name(name) for name in order],
+        {_name(name): _NO_COLOUR if name == NO_COMPONENT else _colour(name) for name in order},
+        pair,
+        title=f"Flow of ground between components from {pair[0]} to {pair[1]}: {spoken or 'none'}",
+    )
+    caption = (
+        f"Ground by its component in {pair[0]} (left) and in {pair[1]} (right), the one on top where "
+        "there are several. Bands are as wide as areas; pale ones stayed as they were."
+    )
+    return Chart(Markup(svg), caption)  # escaped where it is drawn
+
+
+def _table(
+    groups: LabelGroups, flows: Mapping[tuple[str, str], float], pair: tuple[int, int]
+) -> TransitionTable | None:
+    names = [name for name in _order(groups) if any(name in each for each in flows)]
+    if not names:
+        return None
+    rows = [
+        (
+            _name(before),
+            [hectares(flows[before, after]) if (before, after) in flows else "" for after in names],
+        )
+        for before in names
+    ]
+    caption = (
+        f"Hectares that were the row's component in {pair[0]} and the column's in {pair[1]}. Errors of both "
+        "maps add up here: small transitions may be noise. Other years, and each group on its own, are in "
+        f"{TRANSITIONS_TABLE}."
+    )
+    return TransitionTable([_name(name) for name in names], rows, pair, caption)
+
+
+def _colour(name: str) -> str:
+    return hex_colour(component_colour(name))
+
+
+def _name(name: str) -> str:
+    return _NOTHING if name == NO_COMPONENT else _plain(name)
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
