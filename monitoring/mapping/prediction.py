@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,18 +17,21 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from euromine.modeling import EuroMineImageProcessor
+from euromine.modeling.component_segmenter import ComponentSegmenter
 from euromine.modeling.series_model import SeriesModel
 from euromine.monitoring.scenes.alignment import ReadsWindows
 from euromine.support.errors import ModelError
 from euromine.support.workers import prefetch
 
+from .component_groups import component_groups, component_probabilities
+from .engines import expect_calls
 from .tiling import Blender, Tiling
 
 WINDOW, OVERLAP = 512, 64
 
 _GPU_BATCH = 8
 # Rows yielded at once, so that rows on their way to a file take little memory.
-_ROWS = 64
+ROWS = 64
 
 
 @torch.inference_mode()
@@ -35,7 +39,8 @@ def mine_probability(model: PreTrainedModel, pixel_values: Tensor) -> Tensor:
     """The probability of a mine in each pixel of a batch of windows.
 
     Args:
-        model: A footprint mapper, or a network for series, to which each window is a series of one year.
+        model: A footprint mapper, or a network for series, to which each window is a series of one year, or
+            one for components, of which any is a mine.
         pixel_values: (batch, channels, height, width), on the model's device.
 
     Returns:
@@ -45,6 +50,8 @@ def mine_probability(model: PreTrainedModel, pixel_values: Tensor) -> Tensor:
     Raises:
         ModelError: The model has no mine class.
     """
+    if (groups := component_groups(model)) is not None:
+        return component_probabilities(cast("ComponentSegmenter", model), groups, pixel_values)[:, 0]
     mine = _mine_class(model)
     pixel_values = pixel_values.to(model.dtype)
     if isinstance(model, SeriesModel):
@@ -90,29 +97,68 @@ def predict_probability(
         ModelError: The model has no mine class, or gives NaN.
     """
     tiling = Tiling.of(scene.grid.height, scene.grid.width, window, overlap)
+    blender = Blender(tiling)
+    network = partial(mine_probability, model)
+    windows = window_maps(model, network, image_processor, scene, tiling, batch_size=batch_size)
+    for row, column, values, valid in windows:
+        complete = blender.add(row, column, values, valid)
+        if complete is not None:
+            top, rows = complete
+            for begin in range(0, len(rows), ROWS):
+                part = rows[begin : begin + ROWS].copy()
+                yield Window(0, top + begin, rows.shape[1], len(part)), part
+
+
+def window_maps(
+    model: PreTrainedModel,
+    network: Callable[[Tensor], Tensor],
+    image_processor: EuroMineImageProcessor,
+    scene: ReadsWindows,
+    tiling: Tiling,
+    *,
+    batch_size: int | None = None,
+    maps: tuple[int, ...] = (),
+) -> Iterator[tuple[int, int, NDArray[np.float32], NDArray[np.bool_] | None]]:
+    """A network's maps of each window of a scene, in the order of the tiling.
+
+    Args:
+        model: The network itself.
+        network: Maps (batch, *maps, height, width) float32 of pixel values (batch, channels, height, width)
+            on the model's device.
+        image_processor: Its image processor.
+        scene: An open scene.
+        tiling: The windows.
+        batch_size: Windows per call of the model; None for 1, or 8 on a GPU.
+        maps: The number of maps, if there are several.
+
+    Yields:
+        The window's row and column, its maps (*maps, height, width), zeros in a window without data, and a
+        mask (height, width) of the pixels with data; None for all.
+
+    Raises:
+        SceneError: As for `predict_probability`.
+        ModelError: The network gives NaN.
+    """
     is_on_gpu = model.device.type == "cuda"
     if batch_size is None:
         batch_size = _GPU_BATCH if is_on_gpu else 1
     scene.cache_rows(tiling.rows.size)
-    blender = Blender(tiling)
+    expect_calls(model, forward=len(tiling))
     batches = prefetch(window_batches(scene, image_processor, tiling, batch_size, pinned=is_on_gpu), 1)
     with closing(batches):
-        for batch, probability in window_answers(partial(mine_probability, model), batches, model.device):
-            slots = iter(probability)
-            skipped = np.zeros((tiling.rows.size, tiling.columns.size), np.float32)
+        for batch, answers in window_answers(network, batches, model.device):
+            slots = iter(answers)
             for (row, column), valid in zip(batch.places, batch.valid, strict=True):
-                values = next(slots) if valid is None or valid.any() else skipped
+                if valid is None or valid.any():
+                    values = next(slots)
+                else:
+                    values = np.zeros((*maps, tiling.rows.size, tiling.columns.size), np.float32)
                 if np.isnan(values).any():
                     raise ModelError(
                         f"model: found NaN in its probabilities at window {row}, {column}; expected numbers. "
                         "Check its weights and the statistics of its image processor."
                     )
-                complete = blender.add(row, column, values, valid)
-                if complete is not None:
-                    top, rows = complete
-                    for begin in range(0, len(rows), _ROWS):
-                        part = rows[begin : begin + _ROWS].copy()
-                        yield Window(0, top + begin, rows.shape[1], len(part)), part
+                yield row, column, values, valid
 
 
 @dataclass(frozen=True)
