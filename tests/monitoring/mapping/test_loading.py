@@ -103,7 +103,32 @@ def test_each_answer_of_the_hub_has_a_sentence(
 
     monkeypatch.setattr(loading, "hf_hub_download", download)
     monkeypatch.setattr(loading, "is_offline_mode", lambda: offline)
+    monkeypatch.setattr(loading.HfApi, "model_info", lambda *_, **__: None)
     with pytest.raises(kind, match=f"^org/model: .*{message}"):
+        load_model("org/model")
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "message"),
+    [
+        (http_error(RepositoryNotFoundError, 404), ModelError, "found no such folder, nor such a repository"),
+        (httpx.ConnectError("no route"), OSError, r"there is no such folder, and .* \(no route\)"),
+    ],
+)
+def test_the_hub_is_asked_once_for_a_model_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, answer: Exception, kind: type[Exception], message: str
+) -> None:
+    def ask(api: object, name: str, *, timeout: float) -> None:
+        assert (name, timeout) == ("org/model", 10)
+        raise answer
+
+    def download(*_: str) -> str:
+        raise AssertionError("downloads are tried again for half a minute")
+
+    monkeypatch.setattr(loading, "hf_hub_download", download)
+    monkeypatch.setattr(loading, "is_offline_mode", lambda: False)
+    monkeypatch.setattr(loading.HfApi, "model_info", ask)
+    with pytest.raises(kind, match=f"^org/model: {message}"):
         load_model("org/model")
 
 
