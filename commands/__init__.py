@@ -27,6 +27,7 @@ from . import (
     series,
     simulate,
     tables,
+    watch,
 )
 from .map import map_place
 
@@ -43,6 +44,7 @@ _RESUMABLE = (
     "series",
     "simulate",
     "unlink",
+    "watch",
 )
 
 
@@ -80,6 +82,7 @@ app.command("report")(report.report)
 app.command("series")(series.series)
 app.command("simulate")(simulate.simulate)
 app.command("tables")(tables.tables)
+app.add_typer(watch.app, name="watch")
 app.command("unlink")(link.unlink)
 
 

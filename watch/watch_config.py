@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from euromine.support.errors import ConfigError, missing_extra
+from euromine.support.errors import ConfigError, missing_extra, one_line
 from euromine.support.files import read_bytes
 
 try:
@@ -137,9 +137,9 @@ class Acquisition(_Part):
     """A source of yearly composites, as for `euromine acquire`."""
 
     bbox: tuple[float, float, float, float] | None = Field(
-        None, description="West, south, east and north in degrees."
+        default=None, description="West, south, east and north in degrees."
     )
-    geometry: Path | None = Field(None, description="A vector file with the site's outline.")
+    geometry: Path | None = Field(default=None, description="A vector file with the site's outline.")
     since: int = Field(ge=2015, le=2999, description="The first year.")
     months: tuple[Annotated[int, Field(ge=1, le=12)], ...] = Field((6, 7, 8), min_length=1)
     catalogue: str = "earth-search"
@@ -161,16 +161,20 @@ class Site(_Part):
 
     name: str = Field(min_length=1, max_length=100)
     images: Path | None = Field(
-        None, description="A folder with one image per year, such as a site of an archive."
+        default=None, description="A folder with one image per year, such as a site of an archive."
     )
     acquire: Acquisition | None = None
-    model: str | None = Field(None, description="A folder or Hub repository, instead of the common one.")
+    model: str | None = Field(
+        default=None, description="A folder or Hub repository, instead of the common one."
+    )
     change_model: str | None = None
-    permits: Path | None = Field(None, description="A vector file with the outlines of permits.")
+    permits: Path | None = Field(default=None, description="A vector file with the outlines of permits.")
     permit_layers: tuple[str, ...] = ()
     minimum_mapping_unit: float = Field(0.1, ge=0, description="Hectares; smaller polygons are left out.")
     rules: Rules | None = None
-    recipients: tuple[str, ...] | None = Field(None, description="Names of recipients; by default all.")
+    recipients: tuple[str, ...] | None = Field(
+        default=None, description="Names of recipients; by default all."
+    )
 
     @field_validator("name")
     @classmethod
@@ -225,10 +229,11 @@ class Mail(_Part):
 class Webhook(_Part):
     """A webhook: CloudEvents by POST, signed if there is a secret."""
 
-    url: str | None = Field(None, description="Its address, if it holds no secret.")
+    url: str | None = Field(default=None, description="Its address, if it holds no secret.")
     url_env: Variable | None = None
-    secret_env: Variable | None = Field(None, description="The variable with the key of the signature.")
-    private: bool = Field(False, description="Allow an address in a private network.")
+    secret_env: Variable | None = Field(
+        default=None, description="The variable with the key of the signature."
+    )
     timeout: float = Field(30.0, gt=0, le=600, description="Seconds.")
 
     @model_validator(mode="after")
@@ -261,14 +266,14 @@ class Feed(_Part):
     """The Atom feed of all alerts."""
 
     title: str = "Alerts of mining sites"
-    link: str | None = Field(None, description="The address at which the folder is published.")
+    link: str | None = Field(default=None, description="The address at which the folder is published.")
 
 
 class WatchConfig(_Part):
     """The configuration of a watch."""
 
     folder: Path = Field(Path("watch"), description="State, maps, pictures and feeds.")
-    model: str | None = Field(None, description="A footprint mapper: a folder or a Hub repository.")
+    model: str | None = Field(default=None, description="A footprint mapper: a folder or a Hub repository.")
     change_model: str | None = None
     rules: Rules = Rules()
     sites: tuple[Site, ...] = Field(min_length=1)
@@ -314,8 +319,9 @@ def address_problem(url: str) -> str | None:
         parts.port  # noqa: B018 - raises on a port that is no number
     except ValueError as error:
         return f"found no address ({error}); expected https://..."
-    if parts.scheme not in ("https", "http") or not parts.hostname:
-        return f"found {parts.scheme or 'no scheme'}; expected https://..."
+    local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if not parts.hostname or parts.scheme not in (("https", "http") if local else ("https",)):
+        return f"found {parts.scheme or 'no scheme'}; expected https://..., or http:// of this machine"
     if parts.username or parts.password or parts.query:
         return "found a password or parameters in the address; expected url_env, as they are secrets"
     return None
@@ -335,7 +341,7 @@ def read_config(path: str | os.PathLike[str]) -> WatchConfig:
         document = yaml.safe_load(read_bytes(source, _LARGEST_FILE, ConfigError))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(
-            f"{source}: found no YAML ({' '.join(str(error).split())}); expected the configuration of a watch."
+            f"{source}: found no YAML ({one_line(error)}); expected the configuration of a watch."
         ) from None
     if not isinstance(document, Mapping):
         raise ConfigError(f"{source}: found no fields; expected sites and a model, such as in docs/watch.md.")

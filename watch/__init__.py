@@ -1,0 +1,43 @@
+"""Scheduled checks of mining sites: new images, rules, alerts and their delivery."""
+
+from typing import TYPE_CHECKING
+
+from euromine.support.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .alerts import Alert as Alert
+    from .alerts import AlertEvent as AlertEvent
+    from .watch_config import WatchConfig as WatchConfig
+    from .watch_config import read_config as read_config
+    from .watch_runs import WatchRun as WatchRun
+    from .watch_runs import run_watch as run_watch
+    from .watch_state import WatchState as WatchState
+    from .watch_status import review_alert as review_alert
+    from .watch_status import watch_status as watch_status
+
+__all__ = [
+    "Alert",
+    "AlertEvent",
+    "WatchConfig",
+    "WatchRun",
+    "WatchState",
+    "read_config",
+    "review_alert",
+    "run_watch",
+    "watch_status",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Alert": ".alerts",
+        "AlertEvent": ".alerts",
+        "WatchConfig": ".watch_config",
+        "WatchRun": ".watch_runs",
+        "WatchState": ".watch_state",
+        "read_config": ".watch_config",
+        "review_alert": ".watch_status",
+        "run_watch": ".watch_runs",
+        "watch_status": ".watch_status",
+    },
+)

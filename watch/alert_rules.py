@@ -1,0 +1,269 @@
+"""The rules of a watch: from the alerts before an image to those after it.
+
+Each rule is a function of a site's facts, a year and the rule's alerts so far. It returns findings; alerts
+without one are closed, unless the image does not show their ground.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .alerts import CONFIRMED, SUSPECTED, Alert, AlertEvent, alert_id
+from .site_facts import SiteFacts
+from .watch_config import Growth, OutsidePermit, Rules
+
+# An image must show this share of an alert's ground to say that it is gone, and as much as mined to keep it.
+_HALF = 0.5
+_EDGE = "half a pixel along the edge"
+_CALIBRATED = "95 %, from the model's errors on other sites"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A finding of a rule in an image.
+
+    Attributes:
+        sentence: The finding in words.
+        place: The place or year that makes the identity of a new alert.
+        known: The alert that it continues; None for a new one.
+        shown: Whether the image itself shows it. False keeps an alert whose ground the image does not show.
+        geometry: A shapely geometry in the series' coordinate system, or None.
+        area_ha: Its area; None where it has none.
+        low_ha: Lower end of the interval.
+        high_ha: Upper end.
+        interval: The meaning of the interval.
+    """
+
+    sentence: str
+    place: str = ""
+    known: Alert | None = None
+    shown: bool = True
+    geometry: Any = None
+    area_ha: float | None = None
+    low_ha: float | None = None
+    high_ha: float | None = None
+    interval: str = ""
+
+
+Rule = Callable[[SiteFacts, int, Any, Sequence[Alert]], Iterator[Finding]]
+
+
+def advance(
+    facts: SiteFacts, year: int, rules: Rules, alerts: Mapping[str, Alert]
+) -> tuple[dict[str, Alert], list[AlertEvent]]:
+    """Apply the rules to a year's image.
+
+    Applying them to the same image again changes nothing.
+
+    Args:
+        facts: The site's facts.
+        year: The image's year.
+        rules: The site's rules.
+        alerts: All alerts of the site so far, by id.
+
+    Returns:
+        All alerts, and the events.
+    """
+    found, events = dict(alerts), list[AlertEvent]()
+    for name, rule in RULES.items():
+        settings = getattr(rules, name)
+        if settings is None:
+            continue
+        known = [alert for alert in alerts.values() if alert.rule == name]
+        continued = set()
+        for finding in rule(facts, year, settings, known):
+            before = finding.known or found.get(alert_id(facts.site, name, finding.place))
+            alert = _alert(facts, year, name, finding, before)
+            continued.add(alert.id)
+            found[alert.id] = alert
+            step = getattr(settings, "hectares", None)
+            if (event := _event(alert, before, step)) is not None:
+                found[alert.id] = replace(alert, reported_ha=alert.area_ha)
+                events.append(AlertEvent(event, found[alert.id]))
+        for alert in known:
+            if alert.is_active and alert.id not in continued and alert.year <= year:
+                found[alert.id] = alert.resolved()
+                events.append(AlertEvent("resolved", found[alert.id]))
+    return found, events
+
+
+def _event(alert: Alert, before: Alert | None, step: float | None) -> Any:
+    """The event between two states of an alert; None where there is none."""
+    if before is None or not before.is_active:
+        return alert.status
+    if alert.status != before.status:
+        return alert.status
+    if step is not None and alert.area_ha is not None and alert.area_ha >= (before.reported_ha or 0) + step:
+        return "grown"
+    return None
+
+
+def _alert(facts: SiteFacts, year: int, rule: str, finding: Finding, before: Alert | None) -> Alert:
+    """The alert after a finding."""
+    if before is not None and not finding.shown:
+        return before
+    image = facts.images[year]
+    reopened = before is None or not before.is_active
+    images = [image] if before is None or reopened else sorted({*before.images, image})
+    place = _place(facts, finding.geometry)
+    values = {
+        "status": CONFIRMED if len(images) > 1 else SUSPECTED,
+        "last_year": year,
+        "sentence": finding.sentence,
+        "area_ha": finding.area_ha,
+        "low_ha": finding.low_ha,
+        "high_ha": finding.high_ha,
+        "interval": finding.interval,
+        "images": images,
+        "models": facts.models,
+        "permits": facts.permits if rule == "outside_permit" else "",
+        "simulated": facts.series.manifest.simulated,
+        **place,
+    }
+    if before is not None:
+        again = {"year": year, "before_year": facts.before(year), "reported_ha": None} if reopened else {}
+        return replace(before, **{**values, **again})
+    return Alert(
+        id=alert_id(facts.site, rule, finding.place),
+        site=facts.site,
+        rule=rule,
+        year=year,
+        before_year=facts.before(year),
+        **values,
+    )
+
+
+def _place(facts: SiteFacts, geometry: Any) -> dict[str, Any]:
+    if geometry is None:
+        return {}
+    import shapely
+
+    outline = facts.degrees(geometry)
+    point = outline.representative_point()
+    return {
+        "longitude": round(point.x, 6),
+        "latitude": round(point.y, 6),
+        "geometry": shapely.geometry.mapping(outline),
+    }
+
+
+def _outside_permit(
+    facts: SiteFacts, year: int, rule: OutsidePermit, known: Sequence[Alert]
+) -> Iterator[Finding]:
+    """New parts of mines outside all outlines given, and the earlier ones that are still mined."""
+    parts = facts.new_outside(year)
+    # Parts belong to an alert that they touch, edges that a pixel separates included.
+    reach = 1.5 * facts.pixel_size
+    earlier = {
+        alert.id: facts.projected(alert.geometry)
+        for alert in known
+        if alert.geometry is not None and alert.year <= year
+    }
+    taken: dict[str, list[Any]] = {}
+    fresh = []
+    for part in parts:
+        near = [alert for alert in known if alert.id in earlier and part.distance(earlier[alert.id]) <= reach]
+        # An active alert goes on before a closed one is opened again.
+        near.sort(key=lambda alert: (not alert.is_active, alert.year, alert.id))
+        if near:
+            taken.setdefault(near[0].id, []).append(part)
+        else:
+            fresh.append(part)
+    for alert in known:
+        if alert.id in earlier:
+            yield from _continued(facts, year, rule, alert, earlier[alert.id], taken.get(alert.id, []))
+    for part in fresh:
+        if facts.hectares(part) >= rule.hectares:
+            point = facts.degrees(part).representative_point()
+            yield _outside_finding(facts, year, part, place=f"{point.x:.5f} {point.y:.5f}")
+
+
+def _continued(
+    facts: SiteFacts, year: int, rule: OutsidePermit, alert: Alert, before: Any, parts: Sequence[Any]
+) -> Iterator[Finding]:
+    import shapely
+
+    if not alert.is_active:
+        if (together := _union(parts)) is not None and facts.hectares(together) >= rule.hectares:
+            yield _outside_finding(facts, year, together, known=alert)
+        return
+    state = facts.persistence(before, year)
+    if parts or state.mined >= _HALF:
+        # A resampled outline in degrees differs by far less than a pixel.
+        together = before if not parts else shapely.union_all([before, *parts])
+        yield _outside_finding(facts, year, together, known=alert)
+    elif state.known < _HALF:
+        yield Finding(alert.sentence, known=alert, shown=False)
+
+
+def _union(parts: Sequence[Any]) -> Any:
+    import shapely
+
+    return shapely.union_all(list(parts)) if parts else None
+
+
+def _outside_finding(
+    facts: SiteFacts, year: int, geometry: Any, *, place: str = "", known: Alert | None = None
+) -> Finding:
+    area = facts.hectares(geometry)
+    low, high = (facts.hectares(geometry.buffer(sign * facts.pixel_size / 2)) for sign in (-1, 1))
+    since = known.before_year if known is not None and known.is_active else facts.before(year)
+    words = "" if since is None else f" since {since}"
+    return Finding(
+        f"Mined ground of {area:.2f} ha outside the outlines given is new{words} (image of {year}).",
+        place=place,
+        known=known,
+        geometry=geometry,
+        area_ha=area,
+        low_ha=low,
+        high_ha=high,
+        interval=_EDGE,
+    )
+
+
+def _growth(facts: SiteFacts, year: int, rule: Growth, known: Sequence[Alert]) -> Iterator[Finding]:
+    """The gain since the image before, and earlier gains until a second image has confirmed them."""
+    for alert in known:
+        if alert.is_active and alert.year < year:
+            yield from _still_grown(facts, year, alert)
+    before = facts.before(year)
+    gain = None if before is None else facts.gain(before, year)
+    if gain is None or gain.area_ha < rule.hectares or (gain.low_ha is not None and gain.low_ha <= 0):
+        return
+    spread = "" if gain.low_ha is None else f" ({gain.low_ha:.2f} to {gain.high_ha:.2f} ha)"
+    yield Finding(
+        f"Mined area grew by {gain.area_ha:.2f} ha{spread} from {before} to {year}.",
+        place=str(year),
+        geometry=gain.geometry,
+        area_ha=gain.area_ha,
+        low_ha=gain.low_ha,
+        high_ha=gain.high_ha,
+        interval=_CALIBRATED if gain.low_ha is not None else "",
+    )
+
+
+def _still_grown(facts: SiteFacts, year: int, alert: Alert) -> Iterator[Finding]:
+    """An earlier gain: as it was, confirmed where a later image shows its ground as mined."""
+    if alert.status == CONFIRMED or alert.geometry is None:
+        yield Finding(alert.sentence, known=alert, shown=False)
+        return
+    geometry = facts.projected(alert.geometry)
+    state = facts.persistence(geometry, year)
+    if state.known < _HALF:
+        yield Finding(alert.sentence, known=alert, shown=False)
+    elif state.mined >= _HALF:
+        yield Finding(
+            alert.sentence,
+            known=alert,
+            geometry=geometry,
+            area_ha=alert.area_ha,
+            low_ha=alert.low_ha,
+            high_ha=alert.high_ha,
+            interval=alert.interval,
+        )
+
+
+RULES: dict[str, Rule] = {"outside_permit": _outside_permit, "growth": _growth}
+"""The rules on maps, by their names in the configuration."""

@@ -1,0 +1,142 @@
+"""Alerts: what a rule found at a place, from the first image that shows it until it is gone."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from euromine.support.records import record_from
+
+Status = Literal["suspected", "confirmed", "resolved"]
+EventKind = Literal["suspected", "confirmed", "grown", "resolved"]
+
+SUSPECTED, CONFIRMED, RESOLVED, GROWN = "suspected", "confirmed", "resolved", "grown"
+ACTIVE = (SUSPECTED, CONFIRMED)
+
+RULE_TITLES = {
+    "outside_permit": "New mining outside the outlines given",
+    "growth": "Mined area has grown",
+    "water_growth": "Water within the mine has grown",
+    "reclamation_stalled": "Recovery has stalled",
+    "no_data": "No usable image",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """An alert.
+
+    Attributes:
+        id: Hash of site, rule and place. Growth of the area leaves it unchanged.
+        site: The site's name.
+        rule: "outside_permit", "growth", "water_growth", "reclamation_stalled" or "no_data".
+        status: "suspected" in one image, "confirmed" in a second, or "resolved".
+        year: The year of the first image that shows it.
+        last_year: The year of the latest image that shows it.
+        before_year: The year of the image before the first; None without one.
+        sentence: The finding in words.
+        area_ha: Its area in hectares; None where it has none.
+        low_ha: Lower end of the area's interval.
+        high_ha: Upper end.
+        interval: The meaning of the interval in words; "" without one.
+        longitude: Of a point in it, in degrees; None without a place.
+        latitude: Of the same point.
+        geometry: Its outline as GeoJSON in degrees; None without one.
+        images: The images that show it, by name and the beginning of their SHA-256.
+        models: The models' names and the beginning of their digests.
+        permits: The file of the outlines given and the beginning of its SHA-256; "" without one.
+        reported_ha: The area in the latest event.
+        simulated: Whether the images are simulated.
+    """
+
+    id: str
+    site: str
+    rule: str
+    status: Status
+    year: int
+    last_year: int
+    before_year: int | None
+    sentence: str
+    area_ha: float | None = None
+    low_ha: float | None = None
+    high_ha: float | None = None
+    interval: str = ""
+    longitude: float | None = None
+    latitude: float | None = None
+    geometry: dict[str, Any] | None = None
+    images: list[str] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
+    permits: str = ""
+    reported_ha: float | None = None
+    simulated: bool = False
+
+    @property
+    def title(self) -> str:
+        """The rule and the site in words."""
+        return f"{RULE_TITLES[self.rule]}: {self.site}"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it is suspected or confirmed."""
+        return self.status in ACTIVE
+
+    def resolved(self) -> Alert:
+        """The alert, closed."""
+        return replace(self, status="resolved")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its fields as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], source: str) -> Alert:
+        """The alert of `to_dict`.
+
+        Raises:
+            RecordError: A field is missing or of a wrong type.
+        """
+        return record_from(cls, values, source)
+
+
+@dataclass(frozen=True)
+class AlertEvent:
+    """A change of an alert that recipients may want to know.
+
+    Attributes:
+        kind: "suspected", "confirmed", "grown" or "resolved".
+        alert: The alert after it.
+    """
+
+    kind: EventKind
+    alert: Alert
+
+
+def alert_id(site: str, rule: str, place: str) -> str:
+    """The identity of an alert.
+
+    Args:
+        site: The site's name.
+        rule: The rule.
+        place: Coordinates, or a year for rules without a place.
+    """
+    return hashlib.sha256("\n".join((site, rule, place)).encode()).hexdigest()[:16]
+
+
+def feature(alert: Alert, **properties: Any) -> dict[str, Any]:
+    """An alert as a GeoJSON feature (RFC 7946).
+
+    Args:
+        alert: The alert.
+        **properties: Further properties.
+    """
+    values = alert.to_dict()
+    geometry = values.pop("geometry")
+    if geometry is None and alert.longitude is not None:
+        geometry = {"type": "Point", "coordinates": [alert.longitude, alert.latitude]}
+    return {
+        "type": "Feature",
+        "id": alert.id,
+        "geometry": geometry,
+        "properties": {"title": alert.title, **values, **properties},
+    }

@@ -1,0 +1,172 @@
+"""The facts of a site's series that the rules ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from euromine.monitoring.history.file_names import PERMITS_POLYGONS
+from euromine.monitoring.history.folder import SeriesFolder
+from euromine.monitoring.history.permits import NEW
+from euromine.monitoring.mapping.map_values import NODATA
+from euromine.support.polygon_measures import polygon_areas
+
+# Corners of outlines in alerts, in degrees: a centimetre.
+_DECIMALS = 7
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Mined ground that an earlier year did not have, in hectares.
+
+    Attributes:
+        area_ha: The estimate: adjusted by the model's known errors, or else as mapped.
+        low_ha: Lower end of its 95 % interval; None where there is none.
+        high_ha: Upper end.
+        geometry: A shapely multipolygon in the series' coordinate system, or None.
+    """
+
+    area_ha: float
+    low_ha: float | None
+    high_ha: float | None
+    geometry: Any
+
+
+@dataclass(frozen=True)
+class Persistence:
+    """How much of a piece of ground an image shows, and how much of that as mined, from 0 to 1."""
+
+    known: float
+    mined: float
+
+
+@dataclass(frozen=True)
+class SiteFacts:
+    """The facts of a site's series.
+
+    Attributes:
+        site: The site's name.
+        series: Its maps, tables and polygons.
+        images: Each year's image by name and the beginning of its SHA-256.
+        permits: The file of the outlines given and the beginning of its SHA-256; "" without one.
+    """
+
+    site: str
+    series: SeriesFolder
+    images: dict[int, str]
+    permits: str = ""
+    _maps: dict[int, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def years(self) -> list[int]:
+        """The years, sorted."""
+        return self.series.years
+
+    def before(self, year: int) -> int | None:
+        """The year before among those of the series."""
+        return max((other for other in self.years if other < year), default=None)
+
+    @cached_property
+    def crs(self) -> Any:
+        """The coordinate system of the series, a `pyproj.CRS`."""
+        from pyproj import CRS
+
+        return CRS.from_user_input(self.series.manifest.crs)
+
+    @property
+    def pixel_size(self) -> float:
+        """The side of a pixel in units of the coordinate system."""
+        a, b, _, d, e, _ = self.series.manifest.transform
+        return float(np.sqrt(abs(a * e - b * d)))
+
+    @property
+    def models(self) -> list[str]:
+        """The models' names and the beginnings of their digests."""
+        return [f"{model.source}@{model.digest[:12]}" for model in self.series.manifest.models]
+
+    @cached_property
+    def _outside(self) -> Any:
+        if not (self.series.path / PERMITS_POLYGONS).exists():
+            return None
+        return self.series.read_polygons(PERMITS_POLYGONS)
+
+    @cached_property
+    def _gains(self) -> Any:
+        frame = self.series.polygons("changes")
+        return frame[frame["kind"] == "gain"]
+
+    def new_outside(self, year: int) -> list[Any]:
+        """New parts of mines in a year outside all permits, the largest first; none without permits."""
+        if self._outside is None:
+            return []
+        frame = self._outside
+        return list(frame[(frame["year"] == year) & (frame["kind"] == NEW)].geometry)
+
+    def gain(self, year_1: int, year_2: int) -> Gain | None:
+        """The gain between two years; None where they were not compared."""
+        import shapely
+
+        table = self.series.changes
+        rows = table[(table["year_1"] == year_1) & (table["year_2"] == year_2)]
+        if rows.empty:
+            return None
+        row = rows.iloc[0]
+        low, high = (_number(row[name]) for name in ("gain_low_ha", "gain_high_ha"))
+        adjusted = _number(row["gain_adjusted_ha"])
+        gains = self._gains
+        parts = gains[(gains["year_1"] == year_1) & (gains["year_2"] == year_2)].geometry
+        geometry = shapely.union_all(np.asarray(parts.array, dtype=object)) if len(parts) else None
+        return Gain(float(row["gain_ha"]) if adjusted is None else adjusted, low, high, geometry)
+
+    def persistence(self, geometry: Any, year: int) -> Persistence:
+        """The state of a piece of ground in a year's footprint."""
+        from rasterio.features import geometry_mask
+        from rasterio.transform import Affine
+
+        if year not in self._maps:
+            self._maps.clear()  # years are asked for one after the other
+            self._maps[year] = self.series.footprint(year)
+        footprint = self._maps[year]
+        inside = geometry_mask(
+            [geometry], footprint.shape, Affine(*self.series.manifest.transform), invert=True
+        )
+        values = footprint[inside]
+        known = values != NODATA
+        if not known.any():
+            return Persistence(0.0, 0.0)
+        return Persistence(float(known.mean()), float((values[known] == 1).mean()))
+
+    def hectares(self, geometry: Any) -> float:
+        """The area of a geometry on the ground."""
+        return float(polygon_areas([geometry], self.crs)[0]) / 1e4
+
+    def degrees(self, geometry: Any) -> Any:
+        """A geometry in longitude and latitude, its corners rounded to a centimetre."""
+        import geopandas
+        import shapely
+
+        moved = geopandas.GeoSeries([geometry], crs=self.crs).to_crs("EPSG:4326").iloc[0]
+        return shapely.transform(moved, lambda corners: np.round(corners, _DECIMALS))
+
+    def projected(self, geometry: dict[str, Any]) -> Any:
+        """A GeoJSON geometry in degrees, in the coordinate system of the series."""
+        import geopandas
+        import shapely
+
+        shape = shapely.make_valid(shapely.geometry.shape(geometry))
+        return geopandas.GeoSeries([shape], crs="EPSG:4326").to_crs(self.crs).iloc[0]
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or np.isnan(value) else float(value)
+
+
+def permits_id(path: Path | None) -> str:
+    """A file of outlines by name and the beginning of its SHA-256; "" for none."""
+    from .site_images import file_id
+
+    return "" if path is None else file_id(path)

@@ -1,0 +1,136 @@
+"""Runs of a watch: check every site, record alerts, write feeds and deliver."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from euromine.support.files import explain_full_disk
+from euromine.support.interrupts import resumable
+from euromine.support.locks import lock_folder
+from euromine.support.workers import in_processes, run_on_dask
+
+from .alerts import Alert, AlertEvent
+from .deliveries import DeliveryCounts, deliver, entries
+from .feeds import write_feeds
+from .site_checks import PICTURES, SiteCheck, SiteTask, check_site
+from .watch_config import Site, WatchConfig
+from .watch_state import WatchState
+
+logger = logging.getLogger(__name__)
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True)
+class WatchRun:
+    """The outcome of a run.
+
+    Attributes:
+        sites: The number of sites that were checked.
+        events: Kind and alert of each event.
+        deliveries: Outcomes of the tries to deliver.
+        failures: A sentence for each site that could not be checked.
+    """
+
+    sites: int
+    events: list[AlertEvent] = field(default_factory=list)
+    deliveries: DeliveryCounts = field(default_factory=DeliveryCounts)
+    failures: list[str] = field(default_factory=list)
+
+
+def utc_now() -> datetime:
+    """The time in UTC."""
+    return datetime.now(UTC)
+
+
+def run_watch(
+    config: WatchConfig,
+    *,
+    workers: int = 1,
+    dask: str | None = None,
+    clock: Clock = utc_now,
+) -> WatchRun:
+    """Check all sites once, and deliver what is due.
+
+    The same call again does and sends nothing. After a kill at any point, the next call completes the run: a
+    site's alerts and their deliveries are recorded together or not at all.
+
+    Args:
+        config: The configuration.
+        workers: The number of processes for sites. Spawned, so a calling script needs
+            `if __name__ == "__main__":`.
+        dask: The address of a Dask scheduler whose workers reach the folder, instead of processes.
+        clock: The time, in a time zone.
+
+    Raises:
+        BusyError: Another run is at work in the folder.
+        RecordError: The state is damaged, or of a newer version.
+        OSError: The folder cannot be written to, a process was killed, or no Dask scheduler answers.
+    """
+    folder = config.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        resumable(),
+        lock_folder(folder),
+        explain_full_disk(folder, "the watch"),
+        WatchState(folder) as state,
+    ):
+        now = state.begin_run(clock())
+        events: list[AlertEvent] = []
+        failures: list[str] = []
+        sites = {site.name: site for site in config.sites}
+        with closing(_outcomes(_tasks(config, state, now), workers, dask)) as outcomes:
+            for check in outcomes:
+                if check.failure:
+                    logger.warning("%s: not checked. %s", check.name, check.failure)
+                    failures.append(f"{check.name}: {check.failure}")
+                    continue
+                events += _record(config, state, sites[check.name], check, now)
+        pictures = folder / PICTURES
+        write_feeds(state.alerts(), config.feed, folder, pictures)
+        recipients = {recipient.name: recipient for recipient in config.recipients}
+        counts = deliver(state, recipients, pictures, now)
+        state.end_run(now, max(clock(), now), failures)
+    return WatchRun(len(config.sites), events, counts, failures)
+
+
+def _tasks(config: WatchConfig, state: WatchState, now: datetime) -> list[SiteTask]:
+    return [
+        SiteTask(
+            site,
+            str(config.folder),
+            now,
+            tuple(stored.alert.to_dict() for stored in state.alerts(site.name)),
+            frozenset(state.images(site.name)),
+            not state.is_known(site.name),
+        )
+        for site in config.sites
+    ]
+
+
+def _outcomes(tasks: Sequence[SiteTask], workers: int, dask: str | None) -> Generator[SiteCheck, None, None]:
+    if dask is not None:
+        return run_on_dask(check_site, tasks, dask)
+    return in_processes(check_site, tasks, workers, "checked a site")
+
+
+def _record(
+    config: WatchConfig, state: WatchState, site: Site, check: SiteCheck, now: datetime
+) -> list[AlertEvent]:
+    """Record a site's alerts and the deliveries of its events, together."""
+    source = str(Path(config.folder))
+    events = [AlertEvent(kind, Alert.from_dict(alert, source)) for kind, alert in check.events]  # type: ignore[arg-type]
+    rejected = {stored.alert.id for stored in state.alerts(site.name) if stored.is_rejected}
+    with state.transaction():
+        for alert in check.alerts:
+            state.put_alert(Alert.from_dict(alert, source), now)
+        wanted = [event for event in events if event.alert.id not in rejected]
+        for delivery in entries(wanted, site, config.recipients, now):
+            state.put_delivery(delivery)
+        state.note_site(site.name, check.images, now)
+    return events

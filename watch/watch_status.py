@@ -1,0 +1,124 @@
+"""The status of a watch for people and programs, and people's verdicts on alerts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, cast
+
+from euromine.support.errors import ArgumentError, RecordError
+from euromine.support.locks import lock_folder
+
+from .alert_pictures import picture_paths
+from .feeds import write_feeds
+from .site_checks import PICTURES
+from .watch_config import WatchConfig
+from .watch_runs import Clock, utc_now
+from .watch_state import STATE_FILE, Verdict, WatchState
+
+_VERDICTS = ("confirmed", "rejected")
+
+
+def watch_status(config: WatchConfig) -> dict[str, Any]:
+    """The latest run, the sites, the open alerts and the outbox.
+
+    Raises:
+        RecordError: There has been no run, or the state is damaged.
+    """
+    with _opened(config) as state:
+        alerts = state.alerts()
+        deliveries = state.deliveries()
+        checked = state.sites()
+        return {
+            "run": state.latest_run(),
+            "sites": {site.name: checked.get(site.name) for site in config.sites},
+            "alerts": [
+                {
+                    "id": each.alert.id,
+                    "title": each.alert.title,
+                    "status": "rejected" if each.is_rejected else each.alert.status,
+                    "sentence": each.alert.sentence,
+                    "opened": each.opened,
+                    "changed": each.changed,
+                    "pictures": [
+                        str(path) for path in picture_paths(config.folder / PICTURES, each.alert).values()
+                    ],
+                }
+                for each in alerts
+                if each.alert.is_active
+            ],
+            "closed_alerts": sum(not each.alert.is_active for each in alerts),
+            "deliveries": dict(Counter(delivery.state for delivery in deliveries)),
+            "problems": [
+                f"{delivery.recipient}, {delivery.alert}: {delivery.problem}"
+                for delivery in deliveries
+                if delivery.problem
+            ],
+        }
+
+
+def status_text(status: Mapping[str, Any]) -> str:
+    """The result of `watch_status` as text."""
+    run = status["run"]
+    ended = "interrupted" if run["finished"] is None else f"finished {_minute(run['finished'])}"
+    lines = [f"Latest run: started {_minute(run['started'])}, {ended}."]
+    lines += [f"  failed: {failure}" for failure in run["failures"]]
+    lines.append("Sites:")
+    lines += [
+        f"  {name}: {'never checked' if checked is None else f'checked {_minute(checked)}'}"
+        for name, checked in status["sites"].items()
+    ]
+    lines.append(f"Alerts: {len(status['alerts'])} open, {status['closed_alerts']} closed.")
+    lines += [
+        f"  {alert['id']} {alert['status']} {alert['title']}. {alert['sentence']}"
+        for alert in status["alerts"]
+    ]
+    counts = ", ".join(f"{number} {state}" for state, number in sorted(status["deliveries"].items()))
+    lines.append(f"Deliveries: {counts or 'none'}.")
+    lines += [f"  {problem}" for problem in status["problems"]]
+    return "\n".join(lines)
+
+
+def review_alert(
+    config: WatchConfig, alert: str, verdict: str, name: str, comment: str, clock: Clock = utc_now
+) -> None:
+    """Record a person's verdict on an alert.
+
+    Args:
+        config: The configuration.
+        alert: The alert's id, or its beginning.
+        verdict: "confirmed" or "rejected".
+        name: The person's name.
+        comment: The reason.
+        clock: The time.
+
+    Raises:
+        ArgumentError: There is no such alert or verdict, or no name.
+        BusyError: A run is at work.
+    """
+    if verdict not in _VERDICTS:
+        raise ArgumentError(f"verdict: found {verdict!r}; expected {' or '.join(_VERDICTS)}.")
+    if not name.strip():
+        raise ArgumentError("--name: found no name; expected that of the person who decides.")
+    with lock_folder(config.folder), _opened(config) as state:
+        found = [each.alert.id for each in state.alerts() if each.alert.id.startswith(alert)]
+        if len(found) != 1 or not alert:
+            many = f"{len(found)} alerts" if found else "no alert"
+            raise ArgumentError(
+                f"alert: found {many} with the id {alert!r}; expected one of `euromine watch status`."
+            )
+        state.review(found[0], cast("Verdict", verdict), name.strip(), comment, clock())
+        write_feeds(state.alerts(), config.feed, config.folder, config.folder / PICTURES)
+
+
+def _opened(config: WatchConfig) -> WatchState:
+    if not (config.folder / STATE_FILE).exists():
+        raise RecordError(
+            f"{config.folder}: found no {STATE_FILE}; expected that of an earlier run. Run `euromine watch` "
+            "first."
+        )
+    return WatchState(config.folder)
+
+
+def _minute(time: str) -> str:
+    return f"{time[:16].replace('T', ' ')} UTC"
