@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from euromine.modeling.change_detection import ChangeDetector
+from euromine.monitoring.mapping.engines import expect_calls
 from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.monitoring.mapping.map_values import GAIN, LOSS, NO_CHANGE, NODATA, UNDIRECTED
 from euromine.monitoring.mapping.prediction import cut_window, fill_nodata
@@ -99,6 +100,12 @@ def _detect_pairs(
     blenders = [Blender(tiling) for _ in pairs]
     nothing = np.zeros((tiling.rows.size, tiling.columns.size), np.float32)
     top = 0
+    expect_calls(
+        detector.model,
+        encode=len(years) * len(tiling),
+        decode=len(pairs) * len(tiling),
+        compare=len(pairs) * len(tiling),
+    )
     with ExitStack() as files:
         writers = [files.enter_context(change_writer(plan, pair)) for pair in pairs]
         windows = files.enter_context(closing(prefetch(_windows(plan, detector, years, tiling), 1)))

@@ -10,6 +10,8 @@ from importlib.metadata import version
 from typing import Any, cast
 
 from euromine.modeling.tasks import CHANGE_DETECTION, SEGMENTATION
+from euromine.monitoring.mapping.engines import engine_record
+from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.support.rasters import crs_name
 
 from .series_plan import SeriesPlan
@@ -36,6 +38,7 @@ def probability_record(plan: SeriesPlan, year: int) -> dict[str, Any]:
         model=plan.digests[SEGMENTATION],
         window=plan.window,
         overlap=plan.settings.overlap,
+        **_engine(plan.mapper),
         **_scene(plan, year),
     )
 
@@ -63,6 +66,7 @@ def change_record(plan: SeriesPlan, pair: tuple[int, int]) -> dict[str, Any]:
             "window": plan.window,
             "overlap": plan.settings.overlap,
             "scenes": [_scene(plan, year) for year in pair],
+            **_engine(plan.detector),
         }
     elif plan.joins_years:
         made_of["change_by"] = plan.change_by
@@ -81,6 +85,12 @@ def _record(plan: SeriesPlan, **made_of: Any) -> dict[str, Any]:
         **made_of,
     }
     return cast("dict[str, Any]", json.loads(json.dumps(record)))
+
+
+def _engine(loaded: LoadedModel | None) -> dict[str, Any]:
+    """The engine and precision of an inexact map; exact engines may resume each other's."""
+    record = {} if loaded is None else engine_record(loaded.model)
+    return {"engine": record} if record else {}
 
 
 def _scene(plan: SeriesPlan, year: int) -> dict[str, Any]:

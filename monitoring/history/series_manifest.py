@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+from euromine.monitoring.mapping.engines import engine_record
 from euromine.support.errors import RecordError
 from euromine.support.geopackages import has_geopandas
 from euromine.support.rasters import crs_name
@@ -183,4 +184,12 @@ def _settings(plan: SeriesPlan) -> dict[str, Any]:
         "window": plan.window,
         "overlap": settings.overlap,
         "impact": plan.impact.record(),
+        **_engines(plan),
     }
+
+
+def _engines(plan: SeriesPlan) -> dict[str, Any]:
+    """The engine and precision of each model that is not exact, by the model's task."""
+    records = {each.task: engine_record(each.model) for each in (plan.mapper, plan.detector) if each}
+    inexact = {task: record for task, record in records.items() if record}
+    return {"engines": inexact} if inexact else {}

@@ -9,6 +9,8 @@ from rasterio import Affine
 from rasterio.warp import transform
 
 from euromine.monitoring.history import compared_changes, series_outputs, yearly_maps
+from euromine.monitoring.mapping.engines import EngineChoice, on_engine
+from euromine.monitoring.mapping.geotiffs import read_map_record
 from euromine.monitoring.result import SeriesResult
 from euromine.support.errors import ArgumentError, BusyError, RecordError, SceneError
 from euromine.support.locks import lock_folder
@@ -195,6 +197,20 @@ def test_a_finished_series_is_not_made_again(place, mapper, tmp_path, monkeypatc
     monkeypatch.setattr(yearly_maps, "predict_probability", None)
     series_of([mapper], place, tmp_path, **settings)
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+def test_another_precision_is_another_making_and_is_noted(place, mapper, made, tmp_path):
+    loaded = on_engine(mapper, EngineChoice("eager", "bfloat16"))
+    result = series_of([loaded], place, tmp_path, smoothing="none", **PLAIN)
+    used = {"engine": "eager", "precision": "bfloat16"}
+    assert result.manifest.settings["engines"] == {"segmentation": used}
+    assert read_map_record(tmp_path / "probability_2016.tif")["engine"] == used
+    assert "engines" not in made.manifest.settings
+    before = read(tmp_path / "probability_2016.tif")
+    series_of([mapper], place, tmp_path, smoothing="none", **PLAIN)
+    after, exact = read(tmp_path / "probability_2016.tif"), read(made.path / "probability_2016.tif")
+    assert not np.array_equal(before, after)
+    np.testing.assert_array_equal(after, exact)
 
 
 def test_another_threshold_maps_anew_but_asks_the_network_nothing(place, mapper, tmp_path, monkeypatch):
