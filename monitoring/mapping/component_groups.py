@@ -26,8 +26,8 @@ def component_groups(model: PreTrainedModel) -> LabelGroups | None:
         return LabelGroups({name: classes for name, classes in groups.items() if name != total}, total)
     except DataError as error:
         raise ModelError(
-            f"{model.name_or_path or 'model'}: found label groups that have no meaning here ({error}) "
-            "Train it with --label_groups."
+            f"{model.name_or_path or 'model'}: found other label groups ({str(error).rstrip('.')}); expected "
+            "groups of component classes. Train it with --label_groups."
         ) from error
 
 
