@@ -16,14 +16,18 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.windows import Window
-from transformers import AutoModelForSemanticSegmentation, Pipeline
+from transformers import AutoModelForSemanticSegmentation, Pipeline, PreTrainedModel
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from euromine.modeling.auto import AutoModelForSeries
 from euromine.modeling.image_processing import EuroMineImageProcessor
+from euromine.modeling.tasks import SEGMENTATION
 from euromine.support.errors import ArgumentError, ModelError, SceneError
 from euromine.support.processing_levels import Level, parse_level
 
 from .history.area_series import areas_by_year
+from .mapping.engines import AUTO, FLOAT32, EngineChoice, on_engine
+from .mapping.loading import LoadedModel
 from .mapping.map_values import NODATA
 from .mapping.prediction import OVERLAP, WINDOW, predict_probability
 from .scenes.alignment import ReadsWindows
@@ -38,7 +42,7 @@ logger = logging.getLogger(__name__)
 TASK = "mine-footprint"
 
 _SCENE = ("bands", "scale", "offset", "nodata", "level", "override", "keep_clouds")
-_FORWARD = ("window", "overlap")
+_FORWARD = ("window", "overlap", "engine", "precision", "force_precision")
 
 
 class ArrayScene:
@@ -86,15 +90,15 @@ class ArrayScene:
 
 
 class MineFootprintPipeline(Pipeline):
-    """Maps the mine footprint in a scene.
+    """Maps the mine footprint in a scene; a network for series takes it for a series of one year.
 
     Takes a scene's path or address, a rasterio dataset or `Scene` that is open, or an array (bands, height,
     width) of digital numbers (reflectance times 10,000); or a list of those. The bands of an array are the
     processor's `source_bands` unless `bands` names them.
 
-    Options: `threshold` (0.5); `window` and `overlap` in pixels; and, where a file's own metadata do not
-    apply, `bands`, `scale`, `offset`, `nodata`, `level`, `override` and `keep_clouds` as for
-    `euromine predict`.
+    Options: `threshold` (0.5); `window` and `overlap` in pixels; `engine`, `precision` and `force_precision`
+    as for `EngineChoice`; and, where a file's own metadata do not apply, `bands`, `scale`, `offset`,
+    `nodata`, `level`, `override` and `keep_clouds` as for `euromine predict`.
 
     Returns a dictionary: `mask` uint8 (height, width), 1 mine, 0 other, 255 without data; `probability`
     float32 (height, width), NaN without data; `area_ha`, the mined area on the ground, None for an array.
@@ -111,6 +115,7 @@ class MineFootprintPipeline(Pipeline):
     _load_video_processor = False  # type: ignore[assignment]
     _load_feature_extractor = False  # type: ignore[assignment]
     _load_tokenizer = False  # type: ignore[assignment]
+    _engine: tuple[EngineChoice, PreTrainedModel] | None = None
 
     def _sanitize_parameters(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         known = {*_SCENE, *_FORWARD, "threshold"}
@@ -156,11 +161,18 @@ class MineFootprintPipeline(Pipeline):
         return {"scene": opened, "is_ours": True}
 
     def _forward(  # type: ignore[override]
-        self, input_tensors: dict[str, Any], window: int = WINDOW, overlap: int = OVERLAP
+        self,
+        input_tensors: dict[str, Any],
+        window: int = WINDOW,
+        overlap: int = OVERLAP,
+        engine: str = AUTO,
+        precision: str = FLOAT32,
+        force_precision: bool = False,
     ) -> dict[str, Any]:
         scene: ReadsWindows = input_tensors["scene"]
         try:
-            blocks = predict_probability(self.model, self._processor(), scene, window=window, overlap=overlap)
+            model = self._on_engine(EngineChoice(engine, precision, force_precision))
+            blocks = predict_probability(model, self._processor(), scene, window=window, overlap=overlap)
             probability = np.concatenate([rows for _, rows in blocks])
         finally:
             if input_tensors["is_ours"]:
@@ -186,6 +198,14 @@ class MineFootprintPipeline(Pipeline):
         if warning := level_warning(level, self._processor().level):
             logger.warning("%s: %s", image, warning)
 
+    def _on_engine(self, choice: EngineChoice) -> PreTrainedModel:
+        """The network on an engine, kept for further scenes."""
+        if self._engine is None or self._engine[0] != choice:
+            source = self.model.name_or_path or "model"
+            loaded = LoadedModel(source, SEGMENTATION, self.model, self._processor())
+            self._engine = choice, on_engine(loaded, choice).model
+        return self._engine[1]
+
     def _processor(self) -> EuroMineImageProcessor:
         if not isinstance(self.image_processor, EuroMineImageProcessor):
             raise ModelError(
@@ -201,7 +221,7 @@ def register() -> None:
         PIPELINE_REGISTRY.register_pipeline(
             TASK,
             pipeline_class=MineFootprintPipeline,
-            pt_model=AutoModelForSemanticSegmentation,
+            pt_model=(AutoModelForSemanticSegmentation, AutoModelForSeries),
             type="image",
         )
 
