@@ -47,12 +47,12 @@ _ARRAYS = 12
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """A window of the series: the years of mining, and NBR where it is asked for.
+    """A window of the series: the years of mining, and NBR where it is needed.
 
     Attributes:
         window: The window.
         first: The first year mined; 0 never or unknown.
-        start: The first year without mining; 0 where there is none.
+        start: The year after the last year mined; 0 where there is none.
         is_known: Where the footprint of the last year is known.
         read: Reads NBR by year, (years, height, width), NaN without data.
     """
@@ -90,10 +90,10 @@ def measure_reclamation(plan: SeriesPlan) -> tuple[list[ReclamationRow], Any]:
     with _map_writer(plan) as writer:
         for block in _blocks(plan, Window(0, 0, grid.width, grid.height)):
             state = np.where(block.is_known, 0, NODATA).astype(np.uint8)
-            if (mask := block.start > 0).any():
-                ground = _ground(plan, block, mask, block.start, reference, areas)
+            ground = _ground(plan, block, block.start > 0, reference, areas)
+            if ground is not None:
                 total.add(ground)
-                state[mask] = ground.recovery.state[-1]
+                state[ground.mask] = ground.recovery.state[-1]
             writer.write(state)
     rows = total.rows(plan.site, ALL, 0, target)
     if not has_geopandas():
@@ -115,10 +115,11 @@ def _zone_sums(
     """The sums over a polygon, all of which recovers from a year on where this is given."""
     sums = ZoneSums(plan.years)
     for block in _blocks(plan, _window_of(plan, geometry)):
-        start = np.full_like(block.start, start_year) if start_year else block.start
         for _, inside in polygon_masks([geometry], plan.grid, block.window):
-            if (mask := inside & (start > 0)).any():
-                sums.add(_ground(plan, block, mask, start, reference, areas))
+            mask = inside if start_year else inside & (block.start > 0)
+            ground = _ground(plan, block, mask, reference, areas, start_year)
+            if ground is not None:
+                sums.add(ground)
     return sums
 
 
@@ -166,12 +167,25 @@ def _ground(
     plan: SeriesPlan,
     block: _Block,
     mask: NDArray[np.bool_],
-    start: NDArray[np.int32],
     reference: float | None,
     areas: PixelAreas,
-) -> RecoveringGround:
-    """The ground of a mask in a window."""
+    start_year: int = 0,
+) -> RecoveringGround | None:
+    """The ground of a mask in a window; None without any.
+
+    Unless the first year of recovery is given, a later image has to have data: ground in clouds ever since it
+    was mined may still be mined.
+    """
+    if not mask.any():
+        return None
     values = block.values(mask)
+    start = np.full(values.shape[1], start_year, np.int32) if start_year else block.start[mask]
+    if not start_year:
+        later = np.asarray(plan.years)[:, None] >= start
+        seen = (later & ~np.isnan(values)).any(axis=0)
+        mask = mask.copy()
+        mask[mask] = seen
+        values, start = values[:, seen], start[seen]
     if reference is None:
         target = values_before(values, plan.years, block.first[mask])
     else:
@@ -179,7 +193,7 @@ def _ground(
     top, left = int(block.window.row_off), int(block.window.col_off)
     strips = np.searchsorted(areas.starts, np.arange(left, left + mask.shape[1]), "right") - 1
     hectares = areas.rows(top, mask.shape[0])[:, strips][mask] / HECTARE
-    return RecoveringGround(values, target, recovery(values, plan.years, start[mask], target), hectares)
+    return RecoveringGround(mask, values, target, recovery(values, plan.years, start, target), hectares)
 
 
 def _blocks(plan: SeriesPlan, window: Window) -> Iterator[_Block]:
@@ -203,7 +217,7 @@ def _blocks(plan: SeriesPlan, window: Window) -> Iterator[_Block]:
             )
             start = np.zeros(last.shape, np.int32)
             for year, after in following.items():
-                start[(last == year) & (footprint == 0)] = after
+                start[(last == year) & (footprint != 1)] = after
             mined = np.where((first == NEVER) | (first == UNKNOWN_YEAR), 0, first).astype(np.int32)
             read = partial(_read_index, plan, images, band, span)
             yield _Block(Window(left, top, width, rows), mined, start, footprint != NODATA, read)

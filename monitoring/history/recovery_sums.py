@@ -68,12 +68,14 @@ class RecoveringGround:
     """Pixels of ground that is not mined any more, (..., pixels).
 
     Attributes:
+        mask: Where they lie in their window, (height, width).
         values: NBR by year.
         target: The target.
         recovery: The recovery.
         hectares: Of each pixel.
     """
 
+    mask: NDArray[np.bool_]
     values: NDArray[np.float32]
     target: NDArray[np.float32]
     recovery: Recovery

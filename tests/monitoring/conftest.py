@@ -63,7 +63,7 @@ class Pointwise(PreTrainedModel):
         return SemanticSegmenterOutput(logits=torch.stack([torch.zeros_like(logit), logit], 1))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def network() -> Callable[[Callable[[Tensor], Tensor]], Pointwise]:
     """A network from a function of pixel values to logits (batch, height, width)."""
     return lambda answer: Pointwise(answer).eval()
