@@ -8,6 +8,15 @@ import typer
 
 from euromine.support.errors import ArgumentError
 
+from .impact_options import (
+    Indices,
+    LandCover,
+    LandCoverLegend,
+    LandCoverYear,
+    Reclamation,
+    Reference,
+    Surroundings,
+)
 from .series_options import (
     MODEL_HELP,
     ChangeModel,
@@ -76,6 +85,13 @@ def series(
     minimum_mapping_unit: MinimumMappingUnit = 0.0,
     permits: Permits = None,
     layer: Layers = None,
+    indices: Indices = None,
+    surroundings: Surroundings = 1000.0,
+    reclamation: Reclamation = None,
+    reference: Reference = None,
+    land_cover: LandCover = None,
+    land_cover_legend: LandCoverLegend = None,
+    land_cover_year: LandCoverYear = None,
     site: Annotated[str | None, typer.Option(help="The site's name; by default that of the folder.")] = None,
     bands: Annotated[
         str | None,
@@ -119,10 +135,21 @@ def series(
             )
     years_of = dict(_year_of(text) for text in year_of or ())
     smoothing = parse_smoothing(smooth)
+    from euromine.monitoring.history.impact_settings import ImpactSettings
     from euromine.monitoring.history.switch_rates import SwitchRates
     from euromine.monitoring.mapping.engines import EngineChoice
     from euromine.monitoring.monitor import MineMonitor  # torch and rasterio take seconds to import
+    from euromine.monitoring.scenes.spectral_indices import parse_indices
 
+    impact = ImpactSettings(
+        indices=parse_indices(indices, "--indices") if indices is not None else (),
+        surroundings=surroundings,
+        reclamation=reclamation,
+        reference=reference,
+        land_cover=land_cover,
+        land_cover_legend=land_cover_legend,
+        land_cover_year=land_cover_year,
+    )
     monitor = MineMonitor.from_pretrained(
         model, change_model, device, engine=EngineChoice(engine, precision, force_precision)
     )
@@ -141,6 +168,7 @@ def series(
         minimum_mapping_unit=minimum_mapping_unit,
         permits=permits,
         permit_layers=tuple(layer or ()),
+        impact=impact,
         site=site,
         bands=bands,
         scale=scale,

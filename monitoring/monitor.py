@@ -15,6 +15,7 @@ from tqdm import tqdm
 from euromine.modeling.tasks import SEGMENTATION, SERIES
 from euromine.support.errors import ModelError
 
+from .history.impact_settings import ImpactSettings
 from .history.series import make_series
 from .history.series_settings import SeriesSettings
 from .history.smoothing import Method
@@ -160,6 +161,7 @@ class MineMonitor:
         minimum_mapping_unit: float = 0.0,
         permits: str | os.PathLike[str] | None = None,
         permit_layers: Sequence[str] = (),
+        impact: ImpactSettings | None = None,
         site: str | None = None,
         simulated: bool | None = None,
         bands: str | Sequence[str] | None = None,
@@ -193,6 +195,7 @@ class MineMonitor:
             minimum_mapping_unit: Hectares; smaller polygons are left out.
             permits: A vector file of permitted outlines.
             permit_layers: Its layers to read, where several have outlines.
+            impact: Spectral indices, reclamation and land cover; nothing by default.
             site: The site's name; None for that of the image folder.
             simulated: Whether the images are simulated; None to look for the note of `euromine simulate`.
             bands: Names of the files' bands in order, as for `predict`.
@@ -222,6 +225,7 @@ class MineMonitor:
             minimum_mapping_unit=minimum_mapping_unit,
             permits=None if permits is None else Path(permits),
             permit_layers=tuple(permit_layers),
+            impact=impact or ImpactSettings(),
             site=site,
             simulated=simulated,
             window=window,
