@@ -27,10 +27,11 @@ from numpy.typing import NDArray
 from euromine.dataset_script.archive import Archive
 from euromine.dataset_script.archive_bands import BANDS
 from euromine.dataset_script.archive_writing import write_site
+from euromine.dataset_script.parquet_writing import COMPRESSION_LEVEL
 from euromine.dataset_script.patch_rows import rows_of
 from euromine.dataset_script.scene_windows import read_images, read_labels
 from euromine.dataset_script.shards import SHARD_BYTES
-from euromine.dataset_script.site_shards import COMPRESSION_LEVEL, SiteTask, build_site
+from euromine.dataset_script.site_shards import SiteTask, build_site
 from euromine.simulation.simulated_archive import simulate_archive
 
 SITE = "Germany_1"

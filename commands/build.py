@@ -26,6 +26,12 @@ def build(
             "--skip-unlabelled", help="Leave out sites and years without labels instead of refusing them."
         ),
     ] = False,
+    skip_components: Annotated[
+        bool,
+        typer.Option(
+            "--skip-components", help="Leave out the component classes of sites, and radar with them."
+        ),
+    ] = False,
     level: Annotated[
         str | None,
         typer.Option(
@@ -53,6 +59,7 @@ def build(
         splits=splits,
         years=None if years is None else parse_years(years),
         skip_unlabelled=skip_unlabelled,
+        skip_components=skip_components,
         level=level,
         workers=workers,
         dask=dask,

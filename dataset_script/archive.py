@@ -2,7 +2,8 @@
 
 The published layout is `EuroMineNet/{Site}/image/Year{YYYY}.tif` and `EuroMineNet/{Site}/label/...` (RODARE
 record 4656, doi 10.14278/rodare.4656). An archive of other mines in this layout reads the same. Its sites may
-lack labels, of some years or of all, and may have backscatter in `EuroMineNet/{Site}/radar/Year{YYYY}.tif`.
+lack labels, of some years or of all, and may have backscatter in `EuroMineNet/{Site}/radar/Year{YYYY}.tif`,
+classes of components in `EuroMineNet/{Site}/components/Year{YYYY}.tif`, and `EuroMineNet/{Site}/site.json`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from euromine.support.rasters import shown
 from euromine.support.sidecars import sidecar_paths
 
 from .archive_listing import YEAR_NAME, Listing, join_path, list_folder, list_zip
+from .site_facts import SITE_FILE, SiteFacts, read_site_facts
 from .site_scene import Site
 
 SIMULATION_FILE = "simulation.json"
@@ -32,6 +34,8 @@ _IMAGE_FOLDERS = frozenset({"image", "images"})
 _LABEL_FOLDERS = frozenset({"label", "labels"})
 
 _RADAR_FOLDERS = frozenset({"radar"})
+
+_COMPONENT_FOLDERS = frozenset({"components"})
 
 _MISSPELLED_COUNTRIES = {"Portuga": "Portugal"}
 
@@ -71,7 +75,7 @@ class Archive:
             # The braces mark the end of the zip's name for GDAL.
             listing, prefix = list_zip(self.path), f"/vsizip/{{{self.path.absolute().as_posix()}}}"
         root = _site_root(listing, self.path)
-        sites = (_site(listing, prefix, root, name) for name in listing(root)[0])
+        sites = (_site(listing, prefix, root, name, self.path) for name in listing(root)[0])
         self.sites = {site.name: site for site in sorted(sites, key=lambda site: site.name)}
         self.simulated = _holds_simulation(listing, root) or _lies_beside_simulation(self.path, root)
 
@@ -134,7 +138,7 @@ def _lies_beside_simulation(path: Path, root: str) -> bool:
     return named and (path.absolute().parent / SIMULATION_FILE).is_file()
 
 
-def _site(listing: Listing, prefix: str, root: str, name: str) -> Site:
+def _site(listing: Listing, prefix: str, root: str, name: str, archive: Path) -> Site:
     folder = join_path(root, name)
     images = _year_paths(listing, prefix, folder, _IMAGE_FOLDERS)
     labels = _year_paths(listing, prefix, folder, _LABEL_FOLDERS)
@@ -143,13 +147,21 @@ def _site(listing: Listing, prefix: str, root: str, name: str) -> Site:
             f"{shown(join_path(prefix, folder))}: found no image; expected a site with "
             "image/Year2015.tif, or no such folder."
         )
-    for year in sorted(set(labels) - set(images)):
-        raise ArchiveError(
-            f"{shown(labels[year])}: found no image of the same year; expected {name}/image/Year{year}.tif."
-        )
-    radar = _year_paths(listing, prefix, folder, _RADAR_FOLDERS, others_allowed=True)
-    country = re.sub(r"_\d+$", "", name)
-    return Site(name, _MISSPELLED_COUNTRIES.get(country, country), images, labels, radar)
+    radar, components = (
+        _year_paths(listing, prefix, folder, folders, others_allowed=True)
+        for folders in (_RADAR_FOLDERS, _COMPONENT_FOLDERS)
+    )
+    for paths in (labels, components):
+        for year in sorted(set(paths) - set(images)):
+            raise ArchiveError(
+                f"{shown(paths[year])}: found no image of the same year; expected "
+                f"{name}/image/Year{year}.tif."
+            )
+    facts = SiteFacts()
+    if SITE_FILE in listing(folder)[1]:
+        facts = read_site_facts(archive, join_path(folder, SITE_FILE))
+    country = _MISSPELLED_COUNTRIES.get(country := re.sub(r"_\d+$", "", name), country)
+    return Site(name, country, images, labels, radar, components, facts)
 
 
 def _year_paths(
@@ -201,7 +213,7 @@ def archive_fingerprint(archive: Archive, assignment: Mapping[str, Sequence[str]
 def files_state(archive: Archive, site: Site) -> list[tuple[str, int, int]]:
     """Name, size in bytes and modification time (ns) of each file of a site, or of the zip.
 
-    STAC items and GDAL's auxiliary files beside its images count, too.
+    STAC items and GDAL's auxiliary files beside its images count, too, and with components radar and facts.
     """
     if archive.path.is_file():
         paths = [archive.path]
@@ -209,6 +221,9 @@ def files_state(archive: Archive, site: Site) -> list[tuple[str, int, int]]:
         paths = [Path(path) for years in (site.image_paths, site.label_paths) for path in years.values()]
         images = [Path(path) for path in site.image_paths.values()]
         beside = [each for path in images for each in (*sidecar_paths(path), auxiliary_file(str(path)))]
+        if site.component_paths:  # only then are these part of a dataset
+            beside += [Path(path) for path in (*site.component_paths.values(), *site.radar_paths.values())]
+            beside.append(images[0].parents[1] / SITE_FILE)
         paths += [path for path in beside if path.is_file()]
     states = ((path, path.stat()) for path in sorted(paths))
     return [(f"{path.parent.name}/{path.name}", state.st_size, state.st_mtime_ns) for path, state in states]

@@ -11,11 +11,12 @@ import pyarrow as pa
 from datasets.builder import Key
 
 from .archive import Archive, archive_fingerprint
+from .component_layers import ComponentLayers
+from .component_shards import component_tables
 from .dataset_card import CITATION, DESCRIPTION, HOMEPAGE, LICENSE
-from .labelled_sites import archive_of_years, labelled_archive
+from .labelled_sites import archive_of_years, labelled_archive, with_labels_of_components
 from .patch_rows import CONFIGS, FEATURES, annual_table, pair_rows, series_row
-from .patches import patch_grid
-from .scene_windows import read_images, read_labels
+from .scene_windows import first_rows, read_images, read_labels
 from .site_scene import Scene, Site
 from .splits import sites_of_splits
 
@@ -32,7 +33,7 @@ class EuroMine(datasets.ArrowBasedBuilder):
     A split without sites is absent.
 
     Args:
-        config_name: `annual` (default), `series` or `pairs`.
+        config_name: `annual` (default), `series`, `pairs` or `components`.
         archive: The published archive, a folder or the zip.
         splits: `corrected`, `official` or a JSON file, as for `split_sites`.
         years: The years to read; by default all.
@@ -60,7 +61,7 @@ class EuroMine(datasets.ArrowBasedBuilder):
         skip_unlabelled: bool = False,
         **arguments: Any,
     ) -> None:
-        chosen = archive_of_years(Archive(archive), years)
+        chosen = with_labels_of_components(archive_of_years(Archive(archive), years))
         self._archive = labelled_archive(chosen, skip_unlabelled=skip_unlabelled)
         self._sites = sites_of_splits(self._archive, splits)
         fingerprint = archive_fingerprint(self._archive, self._sites)
@@ -90,23 +91,22 @@ class EuroMine(datasets.ArrowBasedBuilder):
     def _split_rows(self, names: Sequence[str]) -> tuple[list[Site], list[int]]:
         """The sites of a split, and the annual row at which each begins."""
         sites = [self._archive.sites[name] for name in names]
-        first_rows = [0] * len(sites)
-        if self.config.name != "annual":
-            for position, site in enumerate(sites[:-1]):
-                with site.open() as scene:
-                    rows = len(patch_grid(scene.height, scene.width)) * len(scene.years)
-                first_rows[position + 1] = first_rows[position] + rows
-        return sites, first_rows
+        return sites, [0] * len(sites) if self.config.name == "annual" else first_rows(sites)
 
     def _generate_tables(self, sites: list[Site], first_rows: list[int]) -> Iterator[tuple[Key, pa.Table]]:
         """One table per patch."""
         for number, (site, first_row) in enumerate(zip(sites, first_rows, strict=True)):
             with site.open() as scene:
-                for position, table in enumerate(self._tables(scene, first_row)):
+                for position, table in enumerate(self._tables(site, scene, first_row)):
                     yield Key(number, position), table
 
-    def _tables(self, scene: Scene, first_row: int) -> Iterator[pa.Table]:
+    def _tables(self, site: Site, scene: Scene, first_row: int) -> Iterator[pa.Table]:
         """The rows of each patch, of this builder's config."""
+        if self.config.name == "components":
+            if site.component_paths:
+                with ComponentLayers(site, scene) as layers:
+                    yield from component_tables(scene, layers, first_row)
+            return
         if self.config.name == "annual":
             for patch_labels, images in zip(read_labels(scene), read_images(scene), strict=True):
                 yield annual_table(scene, patch_labels, images)

@@ -284,6 +284,19 @@ def decode_labels(chunk: pa.Array) -> Sequence[NDArray[np.uint8]]:
     return LazyColumn(decode_label, list(cells))
 
 
+def decode_component_cells(chunk: pa.Array) -> Sequence[NDArray[np.uint16]]:
+    """Decode the components of a chunk, each on access."""
+    return LazyColumn(decode_components, list(_cells_of(chunk.field("bytes"))))
+
+
+def decode_radar_cells(chunk: pa.Array) -> Sequence[NDArray[np.int16]]:
+    """Decode the radar of a chunk, each on access; years without radar have no backscatter."""
+    cells: list[Any] = list(_cells_of(chunk))
+    if chunk.null_count:
+        cells = [cell if is_there else None for cell, is_there in zip(cells, chunk.is_valid(), strict=True)]
+    return LazyColumn(decode_radar, cells)
+
+
 def _cells_of(chunk: pa.Array) -> NDArray[np.uint8] | list[NDArray[np.uint8]]:
     """The bytes of each cell: uint8 (cells, bytes) where all are of one size, else a list."""
     _, offsets, data = chunk.buffers()

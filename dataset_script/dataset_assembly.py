@@ -19,10 +19,12 @@ from euromine.support.records import read_values
 
 from .archive_bands import BANDS
 from .cells import decode_label
+from .component_statistics import component_statistics
 from .dataset_card import CARD_NAME, PICTURE_NAME, draw_picture, write_card
 from .level_summary import LevelSummary
+from .parquet_writing import write_table
 from .patch_rows import CONFIGS
-from .site_shards import SiteRecord, write_table
+from .site_shards import SiteRecord
 from .statistics import BandSums
 
 STATISTICS_FILE = "statistics.json"
@@ -56,16 +58,20 @@ def assemble(
     parts = work / "parts"
     files: dict[str, list[str]] = {config: [] for config in CONFIGS}
     for split, names in sites.items():
-        shards = [
-            parts / name / f"annual-{number:05d}.parquet"
-            for name in names
-            for number in range(records[name].shards)
-        ]
-        for number, shard in enumerate(shards):
-            path = dataset / "data" / "annual" / _shard_name(split, number, len(shards))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            link_or_copy(shard, path)
-        files["annual"].append(split)
+        configs = ["annual"]
+        if any(counts.rows for name in names if (counts := records[name].components) is not None):
+            configs.append("components")
+        for config in configs:
+            shards = [
+                parts / name / f"{config}-{number:05d}.parquet"
+                for name in names
+                for number in range(records[name].shards)
+            ]
+            for number, shard in enumerate(shards):
+                path = dataset / "data" / config / _shard_name(split, number, len(shards))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                link_or_copy(shard, path)
+            files[config].append(split)
         for config in ("series", "pairs"):
             table = _small_table(
                 config, [parts / name for name in names], [records[name].rows for name in names]
@@ -168,6 +174,7 @@ def _statistics(
         "level_source": levels.source,
         "unlabelled_years": {site: list(skipped) for site, skipped in unlabelled.items()},
         "band_statistics": sum(train_sums, BandSums()).statistics().to_dict() if "train" in splits else None,
+        **component_statistics(splits),
     }
 
 

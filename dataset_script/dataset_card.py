@@ -15,6 +15,8 @@ from PIL import Image, ImageDraw
 from euromine.support.markdown import escaped
 from euromine.support.processing_levels import MEANINGS
 
+from .label_groups import COMPONENT_CLASSES
+from .site_facts import MATERIALS, MINE_TYPES
 from .splits import sites_beyond_release
 
 DESCRIPTION = (
@@ -85,9 +87,28 @@ def write_card(
         picture=PICTURE_NAME,
         images=images,
         size_category=_size_category(images),
+        **(_component_entries(statistics["components"]) if "components" in statistics else {}),
         **statistics,
     )
     path.write_text(text, encoding="utf-8")
+
+
+def _component_entries(components: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of the template about components that `statistics.json` does not hold."""
+    together = components["together"]
+    overlaps: dict[str, list[str]] = {}
+    for first, name in enumerate(COMPONENT_CLASSES):
+        overlaps[name] = []
+        for second, other in enumerate(COMPONENT_CLASSES):
+            rarer = min(together[first][first], together[second][second])
+            if first != second and together[first][second]:
+                overlaps[name].append(f"{other} ({100 * together[first][second] / rarer:.1f} %)")
+    return {
+        "component_overlaps": overlaps,
+        "total_component_pixels": sum(each["total_pixels"] for each in components["splits"].values()),
+        "mine_types_named": ", ".join(MINE_TYPES),
+        "materials_named": ", ".join(MATERIALS),
+    }
 
 
 def draw_picture(

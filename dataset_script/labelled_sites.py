@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from euromine.support.errors import ArchiveError, ArgumentError
@@ -28,9 +29,7 @@ def archive_of_years(archive: Archive, years: Collection[int] | None) -> Archive
     Raises:
         ArgumentError: No site has an image of any of them.
     """
-    chosen = copy.copy(archive)
-    chosen.sites = sites_of_years(archive.sites, years, archive.path)
-    return chosen
+    return _with_sites(archive, sites_of_years(archive.sites, years, archive.path))
 
 
 def sites_of_years(sites: Mapping[str, Site], years: Collection[int] | None, source: Path) -> dict[str, Site]:
@@ -58,6 +57,26 @@ def sites_of_years(sites: Mapping[str, Site], years: Collection[int] | None, sou
     return {name: site for name, site in chosen.items() if site.image_paths}
 
 
+def with_labels_of_components(archive: Archive) -> Archive:
+    """The archive whose years without a label take that of their components; see `annual_label`."""
+    return _with_sites(
+        archive, {name: site.with_labels_of_components() for name, site in archive.sites.items()}
+    )
+
+
+def without_components(archive: Archive) -> Archive:
+    """The archive without the components of its sites."""
+    return _with_sites(
+        archive, {name: replace(site, component_paths={}) for name, site in archive.sites.items()}
+    )
+
+
+def _with_sites(archive: Archive, sites: dict[str, Site]) -> Archive:
+    changed = copy.copy(archive)
+    changed.sites = sites
+    return changed
+
+
 def labelled_archive(archive: Archive, *, skip_unlabelled: bool = False) -> Archive:
     """The archive with only the labelled years of its sites.
 
@@ -83,9 +102,7 @@ def labelled_archive(archive: Archive, *, skip_unlabelled: bool = False) -> Arch
             "expected a label of each image. Leave these images out with --skip-unlabelled, or draw labels, "
             "which `euromine annotate` imports."
         )
-    labelled = copy.copy(archive)
-    labelled.sites = sites
-    return labelled
+    return _with_sites(archive, sites)
 
 
 def _listed(years: Collection[int]) -> str:

@@ -10,14 +10,15 @@ import pyarrow as pa
 from datasets import Features, Image, List, Value
 from numpy.typing import NDArray
 
-from .cells import encode_label, encode_quicklook
+from .cells import encode_components, encode_label, encode_quicklook
+from .component_layers import ComponentLayers
 from .label_changes import change_counts
 from .patches import owned_mask
-from .scene_windows import PatchLabels, read_images, read_labels
+from .scene_windows import PatchLabels, PatchWindow, read_images, read_labels
 from .site_scene import Scene
 
-CONFIGS = ("annual", "series", "pairs")
-"""The configs of the dataset; the first is the default."""
+CONFIGS = ("annual", "series", "pairs", "components")
+"""The configs of the dataset; the first is the default. The last is there where a site has components."""
 
 _WINDOW = {"top": Value("int32"), "left": Value("int32"), "own": List(Value("int32"))}
 
@@ -60,8 +61,21 @@ FEATURES: Mapping[str, Features] = {
             **_WINDOW,
         }
     ),
+    "components": Features(
+        {
+            **_WHO,
+            "year": Value("int32"),
+            "row": Value("int64"),
+            "components": Image(),
+            "radar": Value("binary"),
+            "mine_type": Value("string"),
+            "material": Value("string"),
+            "annotated": List(Value("string")),
+            **_WINDOW,
+        }
+    ),
 }
-"""The columns of each config. Only `annual` holds pixels; the others refer to its rows in the same split."""
+"""The columns of each config. Images and labels are in `annual` alone; others refer to its rows by number."""
 
 
 def rows_of(scene: Scene) -> Iterator[dict[str, Any]]:
@@ -150,11 +164,46 @@ def pair_rows(scene: Scene, patch_labels: PatchLabels, first_row: int) -> Iterat
             }
 
 
-def _place(scene: Scene, patch_labels: PatchLabels) -> dict[str, Any]:
+def component_table(
+    scene: Scene,
+    layers: ComponentLayers,
+    window: PatchWindow,
+    components: NDArray[np.uint16],
+    radar: NDArray[np.int16],
+    first_row: int,
+) -> pa.Table:
+    """The `components` rows of one window, one for each year with components.
+
+    Args:
+        scene: The scene it lies in.
+        layers: The site's components and radar.
+        window: The window.
+        components: `(years, 160, 160)` uint16 of the years of `layers`.
+        radar: `(years, 2, 160, 160)` int16 of the years of `layers`.
+        first_row: The row of the window's first year in the `annual` split.
+    """
+    place = {name: value for name, value in _place(scene, window).items() if name not in _SCENE}
+    rows = [
+        {
+            **place,
+            "year": year,
+            "row": first_row + scene.years.index(year),
+            "components": {"bytes": encode_components(bits), "path": None},
+            "radar": backscatter.astype("<i2").tobytes() if year in layers.radar_years else None,
+            "mine_type": layers.facts.mine_type,
+            "material": layers.facts.material,
+            "annotated": list(layers.annotated(year)),
+        }
+        for year, bits, backscatter in zip(layers.years, components, radar, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, schema=FEATURES["components"].arrow_schema)
+
+
+def _place(scene: Scene, window: PatchWindow) -> dict[str, Any]:
     """The columns that identify and place a patch."""
-    patch = patch_labels.patch
+    patch = window.patch
     return {
-        "patch_id": patch_labels.patch_id,
+        "patch_id": window.patch_id,
         "site": scene.site,
         "country": scene.country,
         "top": patch.top,

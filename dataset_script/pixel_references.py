@@ -15,10 +15,16 @@ from numpy.typing import NDArray
 
 from euromine.support.errors import DatasetError
 
-_SINGLE = ("image", "label")
-"""Pixels of one annual row; the others are of several."""
+_SINGLE = ("image", "label", "components", "radar")
+"""Pixels of one row; the others are of several."""
 
-_DIMENSIONS = {"image": 3, "label": 2, "images": 4, "labels": 3, "change": 2}
+_DIMENSIONS = {"image": 3, "label": 2, "images": 4, "labels": 3, "change": 2, "components": 2, "radar": 3}
+
+_TYPES = {
+    **dict.fromkeys(("image", "images", "radar"), pa.int16()),
+    **dict.fromkeys(("label", "labels", "change"), pa.uint8()),
+    "components": pa.uint16(),
+}
 
 # Splits by their number in references. They are memory maps, and stay open.
 _open_splits: dict[int, Any] = {}
@@ -44,7 +50,7 @@ class PixelFeature:
     """The feature of a column of pixels.
 
     Attributes:
-        pixels: The kind of pixels: `image`, `label`, `images`, `labels` or `change`.
+        pixels: The kind of pixels: `image`, `label`, `images`, `labels`, `change`, `components` or `radar`.
         streamed: Whether the cells are the pixels themselves. Otherwise they are references: a split's
             number, and the row or rows in it.
     """
@@ -59,7 +65,7 @@ class PixelFeature:
     def __call__(self) -> pa.DataType:
         """The type of the cells in Arrow."""
         if self.streamed:
-            cells = pa.int16() if self.pixels in ("image", "images") else pa.uint8()
+            cells = _TYPES[self.pixels]
             for _ in range(_DIMENSIONS[self.pixels]):
                 cells = pa.list_(cells)
             return cells

@@ -61,6 +61,8 @@ def read_dataset(
     - series: `images` int16 (years, 10, 160, 160) and `labels` uint8 (years, 160, 160);
     - pairs: `images` int16 (2, 10, 160, 160), `labels` uint8 (2, 160, 160) and `change` uint8 (160, 160):
       0 unchanged, 1 changed, 255 unknown in either year;
+    - components: as annual, with `components` uint16 (160, 160), bit i for class i of `COMPONENT_CLASSES`,
+      and `radar` int16 (2, 160, 160), VV and VH in dB x 100, -32768 where there is none;
 
     besides the other columns of `FEATURES[config]`, except the quicklook and the row numbers.
     Labels are 0 other, 1 mine, 255 unknown. The result is an ordinary dataset to filter, shuffle, select,
@@ -70,7 +72,7 @@ def read_dataset(
 
     Args:
         source: A folder written by `euromine build`, a Hub repository, or the bare name of either.
-        config: `annual`, `series` or `pairs`.
+        config: `annual`, `series` or `pairs`; `components` where a site has components.
         split: `train`, `validation`, `test`, or a part as in `train[:100]`; by default all splits.
         years: Restrict annual rows, each series, and pairs to these years.
         columns: Restrict rows to these entries; fewer are faster.
@@ -95,6 +97,8 @@ def read_dataset(
     whole_splits = split
     if config != "annual" and split is not None:
         whole_splits = _split_name(split, config)
+    if config == "components":
+        _check_components(source)
     load = _Loader(source, revision, streaming)
     annual = load("annual", split if config == "annual" else whole_splits)
     if streaming:
@@ -102,8 +106,12 @@ def read_dataset(
             raise ArgumentError(
                 f"split: found {split!r}; expected the name of a whole split when streaming {config}."
             )
+        own = load(config, whole_splits) if config == "components" else None
         return _for_each_split(
-            annual, lambda name: stream_rows(_of_split(annual, name), config, years, wanted)
+            annual if own is None else own,
+            lambda name: stream_rows(
+                _of_split(annual, name), config, years, wanted, None if own is None else _of_split(own, name)
+            ),
         )
     index = annual if config == "annual" else load(config, split)
     return _for_each_split(
@@ -236,6 +244,16 @@ def _check_source(source: str | os.PathLike[str], revision: str | None) -> None:
         raise FileNotFoundError(f"{path}: there is no such folder. `euromine build` writes one.")
     else:
         _check_repository(source, revision)
+
+
+def _check_components(source: str | os.PathLike[str]) -> None:
+    """Refuse a folder without components before its pixels are loaded."""
+    path = Path(source)
+    if path.is_dir() and not (path / "data" / "components").is_dir():
+        raise DatasetError(
+            f"{path}: found no data/components; expected a dataset whose archive has components. Draw them "
+            "with `euromine annotate import --classes`, and build again."
+        )
 
 
 def _check_repository(name: str, revision: str | None) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 import datasets
 import numpy as np
 
-from .cells import decode_image, decode_label
+from euromine.support.errors import DatasetError
+
+from .cells import decode_components, decode_image, decode_label, decode_radar
 from .label_changes import change_between, change_counts
 from .patch_rows import FEATURES
 from .pixel_references import PixelFeature
@@ -17,14 +19,37 @@ from .row_views import PIXEL_COLUMNS
 
 
 def stream_rows(
-    annual: datasets.IterableDataset, config: str, years: frozenset[int] | None, wanted: tuple[str, ...]
+    annual: datasets.IterableDataset,
+    config: str,
+    years: frozenset[int] | None,
+    wanted: tuple[str, ...],
+    own: datasets.IterableDataset | None = None,
 ) -> datasets.IterableDataset:
-    """Rows of any config from a stream of annual rows, file by file."""
+    """Rows of any config from a stream of annual rows, file by file.
+
+    Args:
+        annual: The annual rows of a split.
+        config: The config.
+        years: As for `read_dataset`.
+        wanted: Entries of the rows.
+        own: The rows of the config `components`, whose files go with those of `annual` one to one.
+
+    Raises:
+        DatasetError: They do not.
+    """
     annual = annual.remove_columns("quicklook").cast_column("label", datasets.Image(decode=False))
+    if own is not None:
+        own = own.cast_column("components", datasets.Image(decode=False))
+        if own.num_shards != annual.num_shards:
+            raise DatasetError(
+                f"{config}: found {own.num_shards} files in split '{annual.split}'; expected "
+                f"{annual.num_shards}, as of annual."
+            )
     return datasets.IterableDataset.from_generator(
         _stream_rows,
         gen_kwargs={
             "annual": annual,
+            "own": own,
             "shards": list(range(annual.num_shards)),  # `datasets` divides lists among workers
             "config": config,
             "years": years,
@@ -41,12 +66,21 @@ def _feature(name: str, config: str) -> Any:
 
 def _stream_rows(
     annual: datasets.IterableDataset,
+    own: datasets.IterableDataset | None,
     shards: Sequence[int],
     config: str,
     years: frozenset[int] | None,
     wanted: Sequence[str],
 ) -> Iterator[dict[str, Any]]:
     """The rows of some files of a split. A patch's years are neighbours, and never in two files."""
+    if own is not None:
+        for shard in shards:
+            annual_rows, own_rows = (
+                _every_row(each.shard(num_shards=each.num_shards, index=shard)) for each in (annual, own)
+            )
+            for row in _components_of(annual_rows, own_rows, years):
+                yield {name: row[name] for name in wanted}
+        return
     make = {"annual": _annual_of, "series": _series_of, "pairs": _pairs_of}[config]
     for shard in shards:
         rows = (
@@ -72,6 +106,27 @@ def _annual_of(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The decoded rows of one patch."""
     for row in rows:
         yield {**row, "image": decode_image(row["image"]), "label": decode_label(row["label"]["bytes"])}
+
+
+def _components_of(
+    annual: Iterator[dict[str, Any]], own: Iterator[dict[str, Any]], years: frozenset[int] | None
+) -> Iterator[dict[str, Any]]:
+    """The decoded component rows of one file; the annual rows of its patches are in the same order."""
+    for row in own:
+        place = row["patch_id"], row["year"]
+        of_year = next((each for each in annual if (each["patch_id"], each["year"]) == place), None)
+        if of_year is None:
+            raise DatasetError(
+                f"components: found {place[0]} in {place[1]} in another file than in annual; expected "
+                "configs of one build."
+            )
+        if years is None or row["year"] in years:
+            yield {
+                **next(_annual_of([of_year])),
+                **row,
+                "components": decode_components(row["components"]["bytes"]),
+                "radar": decode_radar(row["radar"]),
+            }
 
 
 def _series_of(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -16,20 +16,32 @@ from numpy.typing import NDArray
 
 from euromine.support.errors import ArgumentError, DatasetError
 
-from .cells import CellColumn, LazyColumn, decode_images, decode_labels
+from .cells import (
+    CellColumn,
+    LazyColumn,
+    decode_component_cells,
+    decode_images,
+    decode_labels,
+    decode_radar_cells,
+)
 from .label_changes import change_between
 from .pixel_references import PixelFeature, PixelReference, open_split, read_references
 
-BLOB_COLUMNS = ("image", "label", "quicklook")
+BLOB_COLUMNS = ("image", "label", "quicklook", "components", "radar")
 
 PIXEL_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "annual": ("image", "label"),
     "series": ("images", "labels"),
     "pairs": ("images", "labels", "change"),
+    "components": ("image", "label", "components", "radar"),
 }
 
+# Pixels that a config stores itself; the others are those of its annual rows.
+_OWN_PIXELS = frozenset({"components", "radar"})
+
 _DTYPES: Mapping[str, Any] = {
-    **dict.fromkeys(("image", "images"), np.int16),
+    **dict.fromkeys(("image", "images", "radar"), np.int16),
+    "components": np.uint16,
     **dict.fromkeys(("label", "labels", "change"), np.uint8),
 }
 
@@ -37,7 +49,12 @@ ROW_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "annual": ("row",),
     "series": ("rows",),
     "pairs": ("row_1", "row_2"),
+    "components": ("row",),
 }
+
+
+# Rows of the config itself.
+_OWN_ROW = "own_row"
 
 
 def decoded_view(
@@ -49,22 +66,29 @@ def decoded_view(
 ) -> datasets.Dataset:
     """The small columns of `index`, decoded by a transform that reads the pixels of `annual`."""
     table = index.data.table
+    numbers = pa.array(np.arange(len(table)), pa.int64())
     if config == "annual":
-        table = table.append_column("row", pa.array(np.arange(len(table)), pa.int64()))
+        table = table.append_column("row", numbers)
+    elif config == "components":
+        table = table.append_column(_OWN_ROW, numbers)
     kept = [name for name in table.column_names if name not in BLOB_COLUMNS]
     table = table.select(kept).combine_chunks()
     if config != "annual":
         _check_rows(table, annual, config)
     if years is not None:
         table = _of_years(table, config, years, index.split)
-    source = open_split(annual._fingerprint, Pixels(annual))
-    references = _references(table, config, source)
-    small = [name for name in kept if name in wanted and name not in ROW_COLUMNS[config]]
+    references = _references(table, config, open_split(annual._fingerprint, Pixels(annual)))
+    own_references = references
+    if config == "components":
+        own = open_split(index._fingerprint, ComponentPixels(index))
+        own_references = _references_to(table.column(_OWN_ROW).combine_chunks(), own)
+    hidden = {*ROW_COLUMNS[config], _OWN_ROW}
+    small = [name for name in kept if name in wanted and name not in hidden]
     table = table.select(small)
     features = datasets.Features.from_arrow_schema(table.schema)
     for name in PIXEL_COLUMNS[config]:
         if name in wanted:
-            table = table.append_column(name, references)
+            table = table.append_column(name, own_references if name in _OWN_PIXELS else references)
             features[name] = PixelFeature(name)
     asked = (index._fingerprint, annual._fingerprint, config, sorted(years or ()), wanted)
     rows = datasets.Dataset(
@@ -78,7 +102,7 @@ def decoded_view(
 
 def _references(table: pa.Table, config: str, source: int) -> pa.Array:
     """The cells of a column of pixels: the annual split and the row or rows in it."""
-    if config == "annual":
+    if config in ("annual", "components"):
         rows = table.column("row").combine_chunks()
     elif config == "series":
         lists = table.column("rows").combine_chunks()
@@ -88,7 +112,11 @@ def _references(table: pa.Table, config: str, source: int) -> pa.Array:
         rows = pa.ListArray.from_arrays(
             pa.array(np.arange(0, ends.size + 1, 2), pa.int32()), pa.array(ends.ravel(), pa.int64())
         )
-    sources = pa.array(np.full(len(table), source), pa.int64())
+    return _references_to(rows, source)
+
+
+def _references_to(rows: pa.Array, source: int) -> pa.Array:
+    sources = pa.array(np.full(len(rows), source), pa.int64())
     return pa.StructArray.from_arrays([sources, rows], names=["source", "rows"])
 
 
@@ -118,7 +146,7 @@ def _of_years(table: pa.Table, config: str, years: frozenset[int], split: Any) -
         restricted = _series_of_years(table, chosen)
     else:
         restricted = table
-        for name in ("year",) if config == "annual" else ("year_1", "year_2"):
+        for name in ("year_1", "year_2") if config == "pairs" else ("year",):
             restricted = restricted.filter(pc.is_in(restricted.column(name), chosen))
     if len(table) and not len(restricted):
         raise ArgumentError(
@@ -204,6 +232,30 @@ class Pixels:
     def change(self, rows: Sequence[Sequence[int]]) -> LazyColumn:
         """One (160, 160) per pair of annual rows."""
         return LazyColumn(lambda years: change_between(*self._labels[years]), rows)
+
+
+class ComponentPixels:
+    """Components and radar of one `components` split by rows."""
+
+    def __init__(self, split: datasets.Dataset) -> None:
+        self._split = split
+        self._components = CellColumn(_filled_chunks(split, "components"), decode_component_cells)
+        self._radar = CellColumn(_filled_chunks(split, "radar"), decode_radar_cells)
+
+    def __reduce__(self) -> tuple[type[ComponentPixels], tuple[datasets.Dataset]]:
+        # As of `Pixels`.
+        return type(self), (self._split,)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ComponentPixels:
+        return self
+
+    def components(self, rows: Sequence[int]) -> list[NDArray[np.uint16]]:
+        """One (160, 160) per row."""
+        return self._components[rows]
+
+    def radar(self, rows: Sequence[int]) -> list[NDArray[np.int16]]:
+        """One (2, 160, 160) per row."""
+        return self._radar[rows]
 
 
 def _as_pixels(cell: Any, dtype: Any) -> NDArray[Any]:

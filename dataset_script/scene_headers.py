@@ -34,7 +34,7 @@ def check_image(dataset: Any, path: str) -> None:
     if not set(types) <= {"int16", "uint16"}:
         kind = "reflectance as " if types[0].startswith("float") else ""
         raise ArchiveError(f"{shown(path)}: found {kind}{', '.join(types)}; expected {expected}.")
-    _check_size(dataset, path)
+    check_size(dataset, path)
     size = (dataset.height, dataset.width)
     check_placement(dataset.crs, tuple(dataset.transform), size, shown(path), ArchiveError)
 
@@ -50,11 +50,15 @@ def check_label(dataset: Any, path: str) -> None:
         raise ArchiveError(f"{shown(path)}: found {counted(dataset.count, 'band')}; expected {expected}.")
     if np.dtype(dataset.dtypes[0]).kind not in "iu":
         raise ArchiveError(f"{shown(path)}: found {dataset.dtypes[0]}; expected {expected}.")
-    _check_size(dataset, path)
+    check_size(dataset, path)
 
 
-def _check_size(dataset: Any, path: str) -> None:
-    """Refuse absurd sizes in a header before reading anything."""
+def check_size(dataset: Any, path: str) -> None:
+    """Refuse an absurd size in a header before anything is read.
+
+    Raises:
+        ArchiveError: It is one.
+    """
     if dataset.height * dataset.width > _LARGEST_SCENE:
         raise ArchiveError(
             f"{shown(path)}: found a header of {dataset.height} x {dataset.width} pixels; expected "

@@ -25,8 +25,16 @@ from euromine.support.workers import in_processes, run_on_dask, usable_cores
 from .archive import Archive, files_state
 from .build_record import BUILD_FILE, BuildRecord, read_build_record, write_build_record
 from .dataset_assembly import assemble, check_unchanged, hash_of
-from .labelled_sites import archive_of_years, labelled_archive, sites_and_years, unlabelled_years
+from .labelled_sites import (
+    archive_of_years,
+    labelled_archive,
+    sites_and_years,
+    unlabelled_years,
+    with_labels_of_components,
+    without_components,
+)
 from .level_summary import summarise_levels
+from .scene_windows import first_rows
 from .site_shards import SHARD_MARGIN, SiteRecord, SiteTask, build_site, finished_record
 from .splits import sites_of_splits
 
@@ -51,6 +59,7 @@ def build_dataset(
     splits: str | os.PathLike[str] = "corrected",
     years: Collection[int] | None = None,
     skip_unlabelled: bool = False,
+    skip_components: bool = False,
     level: str | None = None,
     workers: int | None = None,
     dask: str | None = None,
@@ -67,12 +76,16 @@ def build_dataset(
     Pixels that an image marks as without data are 0 in all bands and 255 in the label, belong to no
     statistics, and are reported by site and year.
 
+    Where a site has components, the config `components` holds them, radar and the facts of `site.json`. A
+    year with components and without a label takes their label; see `annual_label`.
+
     Args:
         archive: The published archive, a folder or the zip.
         out: The folder to make: new, empty, or holding this very dataset already.
         splits: `corrected`, `official` or a JSON file, as for `split_sites`.
         years: The years to build; by default all. Sites without any of them are left out.
         skip_unlabelled: Whether to leave out sites and years without labels, instead of refusing them.
+        skip_components: Whether to leave out the config `components`, also where sites have components.
         level: The processing level of the images, "l1c" or "l2a", where their headers do not give it.
         workers: Number of processes, by default one per core. A script that calls this with more than one
             needs `if __name__ == "__main__":`, because processes are spawned.
@@ -100,6 +113,7 @@ def build_dataset(
         raise ArgumentError(f"shard_bytes: found {shard_bytes}; expected more than {2 * SHARD_MARGIN}.")
     stated = None if level is None else parse_level(level)
     found = archive_of_years(Archive(Path(archive).absolute()), years)
+    found = without_components(found) if skip_components else with_labels_of_components(found)
     source = labelled_archive(found, skip_unlabelled=skip_unlabelled)
     unlabelled = unlabelled_years(found)
     if unlabelled:
@@ -213,16 +227,34 @@ def _tasks(
     """The sites of all splits, by name."""
     parts = work / "parts"
     parts.mkdir(exist_ok=True)
+    firsts = _first_rows(archive, sites)
     # Shards also depend on the libraries that write them.
     tools: tuple[Any, ...] = (FORMAT, shard_bytes, pa.__version__, PIL.__version__, np.__version__)
     if years is not None:  # a zip has one state for all of its years
         tools = (*tools, sorted(set(years)))
     return [
-        SiteTask(site, str(parts), shard_bytes, hash_of([files_state(archive, site), tools]))
+        SiteTask(
+            site,
+            str(parts),
+            shard_bytes,
+            hash_of([files_state(archive, site), tools, *([firsts[site.name]] if firsts else [])]),
+            first_row=firsts.get(site.name),
+        )
         for site in sorted(
             (archive.sites[name] for names in sites.values() for name in names), key=lambda site: site.name
         )
     ]
+
+
+def _first_rows(archive: Archive, sites: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """The annual row of its split at which each site begins; empty without components."""
+    if not any(archive.sites[name].component_paths for names in sites.values() for name in names):
+        return {}
+    return {
+        name: first
+        for names in sites.values()
+        for name, first in zip(names, first_rows([archive.sites[name] for name in names]), strict=True)
+    }
 
 
 def _build_sites(

@@ -16,9 +16,12 @@ from euromine.support.image_headers import valid_pixels
 from euromine.support.processing_levels import Level
 from euromine.support.rasters import crs_name, open_raster, read_mask, read_raster, shown
 
+from .component_files import ComponentEncoding, component_encoding
 from .image_layouts import image_layout
+from .label_groups import annual_label
 from .label_headers import IGNORED_TAG, MARKED, MINE, check_marked
-from .scene_headers import check_image, check_label, check_same_place
+from .scene_headers import check_image, check_label, check_same_place, check_size
+from .site_facts import SiteFacts
 
 Transform = tuple[float, float, float, float, float, float]
 
@@ -40,6 +43,8 @@ class Site:
         image_paths: Year -> GDAL path of the image (`/vsizip/...` in a zip).
         label_paths: Year -> GDAL path of the label, for years with one.
         radar_paths: Year -> GDAL path of VV and VH backscatter, dB times 100; not opened with the scene.
+        component_paths: Year -> GDAL path of component classes; not opened with the scene.
+        facts: The type of its mine, its material and its annotated classes, from `site.json`.
     """
 
     name: str
@@ -47,6 +52,8 @@ class Site:
     image_paths: dict[int, str]
     label_paths: dict[int, str]
     radar_paths: dict[int, str] = field(default_factory=dict)
+    component_paths: dict[int, str] = field(default_factory=dict)
+    facts: SiteFacts = field(default_factory=SiteFacts)
 
     @property
     def years(self) -> tuple[int, ...]:
@@ -69,11 +76,17 @@ class Site:
 
     def of_years(self, years: Collection[int]) -> Site:
         """The site with only some of its years."""
-        images, labels, radar = (
-            {year: path for year, path in paths.items() if year in years}
-            for paths in (self.image_paths, self.label_paths, self.radar_paths)
-        )
-        return replace(self, image_paths=images, label_paths=labels, radar_paths=radar)
+        names = ("image_paths", "label_paths", "radar_paths", "component_paths")
+        paths: dict[str, dict[int, str]] = {name: getattr(self, name) for name in names}
+        chosen: dict[str, Any] = {
+            name: {year: path for year, path in of_years.items() if year in years}
+            for name, of_years in paths.items()
+        }
+        return replace(self, **chosen)
+
+    def with_labels_of_components(self) -> Site:
+        """The site whose years without a label take that of their components, by `annual_label`."""
+        return replace(self, label_paths=dict(sorted({**self.component_paths, **self.label_paths}.items())))
 
     def open(self) -> Scene:
         """Open the site's files; use the scene in a `with` statement.
@@ -99,6 +112,7 @@ class Scene:
         levels: The processing level of each year's image, "L1C" or "L2A"; None where its header gives none.
         marked_years: The years whose image marks pixels without data, by a nodata value or a mask. They are 0
             in all bands when read, as in Sentinel-2 products, and 255 in the label.
+        derived_years: The years whose label is derived from components.
         height: Rows.
         width: Columns.
         crs: `EPSG:4326` where the coordinate system has a code, else its WKT.
@@ -112,6 +126,7 @@ class Scene:
     labelled_years: tuple[int, ...]
     levels: dict[int, Level | None]
     marked_years: frozenset[int]
+    derived_years: frozenset[int]
     height: int
     width: int
     crs: str
@@ -126,8 +141,13 @@ class Scene:
         self.site, self.country = site.name, site.country
         self.years, self.labelled_years = site.years, site.labelled_years
         self._image_paths, self._label_paths = dict(site.image_paths), dict(site.label_paths)
+        self._annotated = site.facts.annotated
+        self.derived_years = frozenset(
+            year for year, path in site.label_paths.items() if path == site.component_paths.get(year)
+        )
         self._label_values: dict[int, frozenset[int]] = {}
         self._closed = False
+        self._encodings: dict[int, ComponentEncoding] = {}
         with ExitStack() as files:
             self._images = {
                 year: open_raster(self._image_paths[year], files, ArchiveError) for year in self.years
@@ -242,14 +262,25 @@ class Scene:
                 f"{shown(self._image_paths[year])}: found no label of the same year; expected "
                 f"{self.site}/label/Year{year}.tif."
             )
-        values = self._values_of_label(year)
         label = read_raster(self._labels[year], self._label_paths[year], window, ArchiveError)[0]
+        if year in self.derived_years:
+            encoding = self._encodings[year]
+            label = annual_label(encoding.bits(label), self._annotated or encoding.classes)
+            return self._without_gaps(label, year, window)
+        values = self._values_of_label(year)
         if MINE in values or self._is_tagged(year):
             label = label.astype(np.uint8, copy=False)
         else:
             label = (label == MARKED).astype(np.uint8)
+        return self._without_gaps(label, year, window)
+
+    def _without_gaps(
+        self, label: NDArray[np.uint8], year: int, window: tuple[tuple[int, int], tuple[int, int]]
+    ) -> NDArray[np.uint8]:
+        """A window of a label with 255 where the image has no data."""
         if year in self.marked_years:
-            label[self.read_gaps(year, top, left, height, width)] = MARKED
+            (top, bottom), (left, right) = window
+            label[self.read_gaps(year, top, left, bottom - top, right - left)] = MARKED
         return label
 
     def read_gaps(
@@ -279,7 +310,11 @@ class Scene:
             check_same_place(image, path, first, first_path)
         for year in self.labelled_years:
             path, label = self._label_paths[year], self._labels[year]
-            check_label(label, path)
+            if year in self.derived_years:
+                check_size(label, path)
+                self._encodings[year] = component_encoding(label, path)
+            else:
+                check_label(label, path)
             check_same_place(label, path, first, first_path)
 
     def _clear_gaps(

@@ -23,20 +23,15 @@ from euromine.support.records import read_record
 from euromine.support.workers import prefetch
 
 from .archive_bands import BANDS
+from .component_layers import ComponentLayers
+from .component_shards import ComponentCounts, write_component_shards
 from .label_changes import change_counts
+from .parquet_writing import ROWS_PER_GROUP, parquet_writer, write_table
 from .patch_rows import FEATURES, annual_table, pair_rows, series_row
 from .patches import PATCH_SIZE
 from .scene_windows import PatchLabels, read_images, read_labels
 from .site_scene import Scene, Site, pixels_without_data
 from .statistics import BandSums
-
-ROWS_PER_GROUP = 16
-"""Annual rows per row group, which streaming fetches and decompresses for its first row."""
-
-COMPRESSION_LEVEL = 3
-
-# Blobs differ from cell to cell: dictionaries and statistics would only store them a second time.
-_BLOBS = {"image", "label", "quicklook"}
 
 # Parquet's page headers and footer around the cells of a shard, generously.
 SHARD_MARGIN = 4_000_000
@@ -45,8 +40,6 @@ SHARD_MARGIN = 4_000_000
 _AHEAD_BYTES = 64 * 2**20
 
 _PATCH_BYTES = 2 * len(BANDS) * PATCH_SIZE * PATCH_SIZE
-
-_PAGE_BYTES = 2**18
 
 _ROWS_PER_TABLE = 1000
 
@@ -73,6 +66,7 @@ class SiteRecord:
         showcase_score: How many of its pixels change, and how many are mine in the last year.
         fingerprint: Hash of the site's files and of the libraries that wrote the shards.
         levels: Per year, the processing level in the image's header.
+        components: Counts of its components; None in a dataset without the config.
     """
 
     site: str
@@ -89,6 +83,7 @@ class SiteRecord:
     showcase_score: tuple[int, int] = (-1, -1)
     fingerprint: str = ""
     levels: list[Level | None] = field(default_factory=list)
+    components: ComponentCounts | None = None
 
     @property
     def rows(self) -> int:
@@ -105,12 +100,15 @@ class SiteTask:
         parts: Folder in which its folder of shards is made.
         shard_bytes: Largest size of a parquet file.
         fingerprint: Hash of everything that the shards depend on.
+        first_row: The row of the site's first patch and year in its split, for its components; None in a
+            dataset without the config.
     """
 
     site: Site
     parts: str
     shard_bytes: int
     fingerprint: str
+    first_row: int | None = None
 
     @property
     def folder(self) -> Path:
@@ -128,7 +126,7 @@ def finished_record(task: SiteTask) -> SiteRecord | None:
 
 
 def build_site(task: SiteTask) -> SiteRecord:
-    """Write one site's rows of all three configs and its record, or nothing.
+    """Write one site's rows of all configs and its record, or nothing.
 
     Args:
         task: What to build.
@@ -143,7 +141,7 @@ def build_site(task: SiteTask) -> SiteRecord:
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=task.parts))
     try:
         with task.site.open() as scene:
-            record = _write_site(scene, unfinished, task.shard_bytes)
+            record = _write_site(scene, unfinished, task)
         record.fingerprint = task.fingerprint
         (unfinished / _SITE_RECORD).write_text(json.dumps(asdict(record)), encoding="utf-8")
         if task.folder.exists():
@@ -155,7 +153,7 @@ def build_site(task: SiteTask) -> SiteRecord:
     return record
 
 
-def _write_site(scene: Scene, folder: Path, shard_bytes: int) -> SiteRecord:
+def _write_site(scene: Scene, folder: Path, task: SiteTask) -> SiteRecord:
     """The shards of an open scene, and its numbers."""
     record = SiteRecord(
         scene.site,
@@ -166,7 +164,10 @@ def _write_site(scene: Scene, folder: Path, shard_bytes: int) -> SiteRecord:
     )
     counts = _Counts(scene)
     series, pairs = _SmallRows("series"), _SmallRows("pairs")
-    with contextlib.closing(_tables(scene, counts)) as tables, _AnnualWriter(folder, shard_bytes) as annual:
+    with (
+        contextlib.closing(_tables(scene, counts)) as tables,
+        _AnnualWriter(folder, task.shard_bytes) as annual,
+    ):
         for patch_labels, rows_of_patch in tables:
             annual.write(rows_of_patch)
             series.add([series_row(scene, patch_labels, record.rows)])
@@ -174,8 +175,13 @@ def _write_site(scene: Scene, folder: Path, shard_bytes: int) -> SiteRecord:
             record.patches += 1
     for rows in (series, pairs):
         write_table(folder / f"{rows.config}.parquet", rows.table())
-    record.shards = annual.shards
+    record.shards = len(annual.patches)
     counts.fill(record)
+    if task.first_row is not None:
+        with contextlib.ExitStack() as files:
+            has_components = bool(task.site.component_paths)
+            layers = files.enter_context(ComponentLayers(task.site, scene)) if has_components else None
+            record.components = write_component_shards(scene, layers, task.first_row, annual.patches, folder)
     return record
 
 
@@ -224,10 +230,10 @@ def _table(config: str, rows: list[dict[str, Any]]) -> pa.Table:
 
 
 class _AnnualWriter:
-    """Annual rows to parquet files of a limited size."""
+    """Annual rows to parquet files of a limited size; `patches` counts those of each file."""
 
     def __init__(self, folder: Path, shard_bytes: int) -> None:
-        self.shards = 0
+        self.patches: list[int] = []
         self._folder = folder
         self._limit = shard_bytes - SHARD_MARGIN
         self._waiting = FEATURES["annual"].arrow_schema.empty_table()
@@ -255,9 +261,10 @@ class _AnnualWriter:
         if self._sink is not None and self._sink.tell() + self._waiting.nbytes + rows.nbytes > self._limit:
             self._finish()
         if self._sink is None:
-            self._sink = pa.OSFile(str(self._folder / f"annual-{self.shards:05d}.parquet"), "wb")
-            self._writer = _parquet_writer(self._sink, FEATURES["annual"].arrow_schema)
-            self.shards += 1
+            self._sink = pa.OSFile(str(self._folder / f"annual-{len(self.patches):05d}.parquet"), "wb")
+            self._writer = parquet_writer(self._sink, FEATURES["annual"].arrow_schema)
+            self.patches.append(0)
+        self.patches[-1] += 1
         self._waiting = pa.concat_tables([self._waiting, rows])
         while len(self._waiting) >= ROWS_PER_GROUP:
             self._write_group()
@@ -276,28 +283,6 @@ class _AnnualWriter:
         self._writer.close()
         self._sink.close()
         self._writer = self._sink = None
-
-
-def _parquet_writer(sink: pa.NativeFile, schema: pa.Schema) -> pq.ParquetWriter:
-    small = [name for name in schema.names if name not in _BLOBS]
-    return pq.ParquetWriter(
-        sink,
-        schema,
-        compression="zstd",
-        compression_level=COMPRESSION_LEVEL,
-        use_dictionary=small,
-        write_statistics=small,
-        # One image per page, because the limit is checked after each batch: zstd is faster on pieces that
-        # fit into the processor's cache, and a reader decompresses less for one row.
-        data_page_size=_PAGE_BYTES,
-        write_batch_size=1 if _BLOBS.intersection(schema.names) else None,
-    )
-
-
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write a table as one file."""
-    with pa.OSFile(str(path), "wb") as sink, _parquet_writer(sink, table.schema) as writer:
-        writer.write_table(table)
 
 
 class _Counts:
