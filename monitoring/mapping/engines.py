@@ -10,14 +10,14 @@ import copy
 import os
 import shutil
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
-from euromine.modeling.change_detection import ChangeDetector, SiameseChangeDetector
+from euromine.modeling.change_detection import Features
 from euromine.modeling.series_model import SeriesModel
 from euromine.support.errors import ArgumentError, ModelError
 
@@ -30,6 +30,7 @@ from .engine_programs import (
     openvino_has_bfloat16,
 )
 from .loading import LoadedModel, model_digest
+from .network_parts import joined_features, listed_features, network_parts
 from .precision_losses import check_precision_loss
 
 AUTO, EAGER, COMPILE = "auto", "eager", "compile"
@@ -215,55 +216,26 @@ def _replace_parts(
     model: PreTrainedModel, network: PreTrainedModel, settings: PartSettings
 ) -> dict[str, EnginePart]:
     """Let an engine run the parts of `model`, a shallow copy of `network`."""
-    if isinstance(network, SiameseChangeDetector):
-        return _replace_siamese(model, network, settings)
-    if isinstance(network, ChangeDetector):
-        compare = EnginePart("compare", network, lambda *images: (_main(network.compare(*images)),), settings)
-        object.__setattr__(model, "compare", lambda image_1, image_2: compare(image_1, image_2)[0])
-        return {"compare": compare}
-    forward = EnginePart(
-        "forward", network, lambda images: (cast("Any", network)(pixel_values=images).logits,), settings
-    )
+    functions = network_parts(network)
+    parts = {name: EnginePart(name, network, each, settings) for name, each in functions.items()}
 
-    def logits(pixel_values: Tensor) -> SemanticSegmenterOutput:
-        return SemanticSegmenterOutput(logits=forward(pixel_values)[0])
+    def forward(pixel_values: Tensor) -> SemanticSegmenterOutput:
+        return SemanticSegmenterOutput(logits=parts["forward"](pixel_values)[0])
 
-    object.__setattr__(model, "forward", logits)
-    return {"forward": forward}
+    def compare(image_1: Tensor, image_2: Tensor) -> Tensor:
+        return parts["compare"](image_1, image_2)[0]
 
+    def encode(images: Tensor) -> Features:
+        return joined_features(parts["encode"](images))
 
-def _replace_siamese(
-    model: PreTrainedModel, network: SiameseChangeDetector, settings: PartSettings
-) -> dict[str, EnginePart]:
-    # Known after the first call of the encoder, which precedes the decoder's.
-    is_single: list[bool] = []
+    def decode(first: Features, second: Features) -> Tensor:
+        return parts["decode"](*listed_features(first), *listed_features(second))[0]
 
-    def encoded(images: Tensor) -> tuple[Tensor, ...]:
-        features = network.encode(images)
-        is_single[:] = [isinstance(features, Tensor)]
-        return (features,) if isinstance(features, Tensor) else features
-
-    def decoded(*features: Tensor) -> tuple[Tensor, ...]:
-        half = len(features) // 2
-        dates = (features[:half], features[half:])
-        first, second = (date[0] if is_single[0] else date for date in dates)
-        return (network.decode_main(first, second),)
-
-    encode = EnginePart("encode", network, encoded, settings)
-    decode = EnginePart("decode", network, decoded, settings)
-
-    def as_features(images: Tensor) -> Tensor | tuple[Tensor, ...]:
-        features = encode(images)
-        return features[0] if is_single[0] else features
-
-    def decode_main(first: Any, second: Any) -> Tensor:
-        return decode(*((first, second) if is_single[0] else (*first, *second)))[0]
-
-    object.__setattr__(model, "encode", as_features)
-    object.__setattr__(model, "decode_main", decode_main)
-    object.__setattr__(model, "decode", decode_main)
-    return {"encode": encode, "decode": decode}
-
-
-def _main(maps: Tensor | tuple[Tensor, ...]) -> Tensor:
-    return maps if isinstance(maps, Tensor) else maps[0]
+    replaced: dict[str, Any] = {"forward": forward}
+    if "encode" in parts:
+        replaced = {"encode": encode, "decode": decode, "decode_main": decode}
+    elif "compare" in parts:
+        replaced = {"compare": compare}
+    for name, function in replaced.items():
+        object.__setattr__(model, name, function)
+    return parts

@@ -1,0 +1,48 @@
+"""Parts of a network that are converted apart, as functions of tensors whose first dimension is the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from euromine.modeling.change_detection import ChangeDetector, ChangeMaps, Features, SiameseChangeDetector
+
+from .engine_programs import Function
+
+
+def network_parts(network: PreTrainedModel) -> dict[str, Function]:
+    """The parts of a network by name.
+
+    "encode" and "decode" of a detector that encodes each year on its own, "compare" of another detector, and
+    "forward" of any other network. All take and give tensors; a detector's give its change logits alone.
+    """
+    if isinstance(network, SiameseChangeDetector):
+        return {
+            "encode": lambda images: listed_features(network.encode(images)),
+            "decode": lambda *features: (_decoded(network, features),),
+        }
+    if isinstance(network, ChangeDetector):
+        return {"compare": lambda first, second: (_main(network.compare(first, second)),)}
+    return {"forward": lambda images: (cast("Any", network)(pixel_values=images).logits,)}
+
+
+def listed_features(features: Features) -> tuple[Tensor, ...]:
+    """One year's features as a tuple."""
+    return (features,) if isinstance(features, Tensor) else tuple(features)
+
+
+def joined_features(features: Sequence[Tensor]) -> Features:
+    """One year's features in the form that its encoder gives: a single tensor is no tuple there."""
+    return features[0] if len(features) == 1 else tuple(features)
+
+
+def _decoded(network: SiameseChangeDetector, features: Sequence[Tensor]) -> Tensor:
+    half = len(features) // 2
+    return network.decode_main(joined_features(features[:half]), joined_features(features[half:]))
+
+
+def _main(maps: ChangeMaps) -> Tensor:
+    return maps if isinstance(maps, Tensor) else maps[0]
