@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -29,8 +29,14 @@ class _Task:
 
 
 @dataclass(frozen=True)
-class _Outcome:
-    """An acquired site, or the reason of its failure."""
+class SiteOutcome:
+    """An acquired site, or the reason of its failure.
+
+    Attributes:
+        name: The site's name.
+        site: None if it failed.
+        reason: "" if it did not.
+    """
 
     name: str
     site: AcquiredSite | None
@@ -70,12 +76,31 @@ def acquire_sites(
         MissingExtraError: An extra is not installed.
         OSError: A process was killed, or no Dask scheduler answers.
     """
+    found = site_outcomes(
+        out, sites, options, name_column=name_column, workers=workers, dask=dask, progress=progress
+    )
+    failed = [outcome for outcome in found if outcome.site is None]
+    if failed:
+        raise failed_sites(sites, failed, len(found), "acquired")
+    return [outcome.site for outcome in found if outcome.site is not None]
+
+
+def site_outcomes(
+    out: str | os.PathLike[str],
+    sites: str | os.PathLike[str],
+    options: AcquisitionOptions,
+    *,
+    name_column: str | None = None,
+    workers: int | None = None,
+    dask: str | None = None,
+    progress: bool = False,
+) -> list[SiteOutcome]:
+    """As `acquire_sites`, with the sites that failed among the others."""
     from tqdm import tqdm
 
     outlines = read_site_outlines(sites, name_column)
     tasks = [_Task(os.fspath(out), name, outline, options) for name, outline in sorted(outlines.items())]
-    done: list[AcquiredSite] = []
-    failed: list[_Outcome] = []
+    found: list[SiteOutcome] = []
     with (
         closing(_outcomes(tasks, workers, dask)) as outcomes,
         tqdm(total=len(tasks), disable=not progress, unit="site") as bar,
@@ -85,29 +110,41 @@ def acquire_sites(
             bar.update()
             if outcome.site is None:
                 logger.warning("%s: not acquired. %s", outcome.name, outcome.reason)
-                failed.append(outcome)
-            else:
-                done.append(outcome.site)
-    if failed:
-        names = ", ".join(sorted(outcome.name for outcome in failed))
-        raise DataError(
-            f"{sites}: found {len(failed)} of {len(tasks)} sites that could not be acquired ({names}); "
-            f"expected all. The first: {failed[0].reason} Run the same command again to resume."
-        )
-    return sorted(done, key=lambda site: site.name)
+            found.append(outcome)
+    return sorted(found, key=lambda outcome: outcome.name)
 
 
-def _outcomes(tasks: list[_Task], workers: int | None, dask: str | None) -> Generator[_Outcome, None, None]:
+def failed_sites(
+    sites: str | os.PathLike[str], failed: Sequence[SiteOutcome], total: int, verb: str
+) -> DataError:
+    """The error of a file of sites of which some failed.
+
+    Args:
+        sites: The file.
+        failed: Those that failed, at least one.
+        total: The number of all.
+        verb: The work, in its past form.
+    """
+    names = ", ".join(sorted(outcome.name for outcome in failed))
+    return DataError(
+        f"{sites}: found {len(failed)} of {total} sites that could not be {verb} ({names}); "
+        f"expected all. The first: {failed[0].reason} Run the same command again to resume."
+    )
+
+
+def _outcomes(
+    tasks: list[_Task], workers: int | None, dask: str | None
+) -> Generator[SiteOutcome, None, None]:
     if dask is not None:
         return run_on_dask(_acquire, tasks, dask)
     return in_processes(_acquire, tasks, workers or usable_cores(), "acquired a site")
 
 
-def _acquire(task: _Task) -> _Outcome:
+def _acquire(task: _Task) -> SiteOutcome:
     try:
-        return _Outcome(task.name, acquire_outline(task.out, task.name, task.options, task.outline))
+        return SiteOutcome(task.name, acquire_outline(task.out, task.name, task.options, task.outline))
     except (EuroMineError, OSError) as error:
-        return _Outcome(task.name, None, one_line(error))
+        return SiteOutcome(task.name, None, one_line(error))
 
 
 def described_sites(

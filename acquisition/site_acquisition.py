@@ -65,7 +65,7 @@ class AcquiredSite:
     folder: Path
     made: tuple[int, ...]
     kept: tuple[int, ...]
-    renewable: tuple[int, ...]
+    renewable: tuple[int, ...] = ()
     missing: tuple[int, ...]
     radar: tuple[int, ...]
     notes: tuple[str, ...]

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from euromine.support.errors import ArgumentError
-
 from .place_options import (
     AcquiredLevel,
     BBox,
@@ -26,6 +24,7 @@ from .place_options import (
     SitesFile,
     Workers,
     acquisition_options,
+    check_place,
     parse_bbox,
 )
 from .simulate import parse_years
@@ -71,11 +70,7 @@ def acquire(
         renew=renew,
     )
     box = None if bbox is None else parse_bbox(bbox)
-    if (site is None) == (sites is None):
-        found = "neither" if site is None else "both"
-        raise ArgumentError(f"--site: found {found} of --site and --sites; expected one of them.")
-    if sites is not None and (box is not None or geometry is not None):
-        raise ArgumentError("--sites: found --bbox or --geometry, too; expected the areas in the file alone.")
+    check_place(site, "--site", sites, has_area=box is not None or geometry is not None)
     from euromine.acquisition.many_sites import acquire_sites, described_sites
     from euromine.acquisition.site_acquisition import acquire_outline, site_outline
 

@@ -1,7 +1,9 @@
 """`euromine map`: from a place to the report on its mine, in one command."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,15 +11,20 @@ from .place_options import (
     AcquiredLevel,
     BBox,
     Catalogue,
+    Dask,
     DryRun,
     Fill,
     Geometry,
     Margin,
     Months,
+    NameColumn,
     Radar,
     Renew,
     Scenes,
+    SitesFile,
+    Workers,
     acquisition_options,
+    check_place,
     parse_bbox,
 )
 from .series_options import (
@@ -40,14 +47,21 @@ from .series_options import (
 )
 from .simulate import parse_years
 
+if TYPE_CHECKING:
+    from euromine.acquisition import AcquisitionOptions
+
 
 def map_place(
-    name: Annotated[str, typer.Argument(help="The site's name, such as Bogdanka.")],
     years: Annotated[str, typer.Option(help="Years: 2017-2025, or 2017,2021,2025.")],
     model: Annotated[str, typer.Option(help=MODEL_HELP)],
     out: Annotated[Path, typer.Option(help="The folder to create or to complete.")],
+    name: Annotated[
+        str | None, typer.Argument(help="The site's name, such as Bogdanka; not with --sites.")
+    ] = None,
     bbox: BBox = None,
     geometry: Geometry = None,
+    sites: SitesFile = None,
+    name_column: NameColumn = None,
     months: Months = None,
     catalogue: Catalogue = None,
     level: AcquiredLevel = None,
@@ -56,6 +70,8 @@ def map_place(
     margin: Margin = None,
     radar: Radar = False,
     renew: Renew = False,
+    workers: Workers = None,
+    dask: Dask = None,
     change_model: ChangeModel = None,
     smooth: Smooth = None,
     pairs: Pairs = "all",
@@ -76,11 +92,13 @@ def map_place(
 ) -> None:
     """Map a place over the years: acquire composites, map the mine, and write the report.
 
-    The composites go to OUT/EuroMineNet/NAME, maps, tables and the report to OUT/maps/NAME. Run the same
-    command again to resume an interrupted run, or with more years to add them: complete years are kept.
+    The composites go to OUT/EuroMineNet/NAME, maps, tables and the report to OUT/maps/NAME; with --sites, for
+    each feature of a file. Run the same command again to resume an interrupted run, or with more years to add
+    them: complete years are kept.
     """
     chosen = parse_years(years)
     bounds = None if bbox is None else parse_bbox(bbox)
+    check_place(name, "NAME", sites, has_area=bounds is not None or geometry is not None)
     smoothing = parse_smoothing(smooth)
     options = acquisition_options(
         chosen,
@@ -111,28 +129,39 @@ def map_place(
         overlap=overlap,
     )
     if dry_run:
-        from euromine.acquisition.dry_run import describe_acquisition
-        from euromine.acquisition.site_acquisition import site_outline
-
-        typer.echo(describe_acquisition(out, name, options, site_outline(bounds, geometry)))
-        folder, maps = place_history.site_folders(out, name)
-        typer.echo(f"Composites go to {folder}, the maps of {model} and the report to {maps}.")
+        typer.echo(_described(out, name, sites, options, bounds, geometry, name_column))
+        typer.echo(f"Maps of {model} and the reports go to {out / place_history.MAPS}.")
         return
     # A model that cannot be loaded fails before hours of downloads.
     monitor = MineMonitor.from_pretrained(
         model, change_model, device, engine=EngineChoice(engine, precision, force_precision)
     )
-    result = place_history.map_place(
-        name,
-        monitor,
-        out,
-        options,
-        bbox=bounds,
-        geometry=geometry,
-        settings=settings,
-        pdf=pdf,
-        progress=True,
-        announce=typer.echo,
-    )
-    for line in series_summary(result.series):
-        typer.echo(line)
+    common: dict[str, Any] = {"settings": settings, "pdf": pdf, "progress": True, "announce": typer.echo}
+    if sites is not None:
+        shared: dict[str, Any] = {"name_column": name_column, "workers": workers, "dask": dask}
+        places = place_history.map_places(sites, monitor, out, options, **shared, **common)
+    else:
+        place: dict[str, Any] = {"bbox": bounds, "geometry": geometry}
+        places = [place_history.map_place(str(name), monitor, out, options, **place, **common)]
+    for result in places:
+        for line in series_summary(result.series):
+            typer.echo(line)
+
+
+def _described(
+    out: Path,
+    name: str | None,
+    sites: Path | None,
+    options: AcquisitionOptions,
+    bounds: tuple[float, float, float, float] | None,
+    geometry: Path | None,
+    name_column: str | None,
+) -> str:
+    """The acquisition of a site, or of each site of a file, as text."""
+    from euromine.acquisition.dry_run import describe_acquisition
+    from euromine.acquisition.many_sites import described_sites
+    from euromine.acquisition.site_acquisition import site_outline
+
+    if sites is not None:
+        return described_sites(out, sites, options, name_column=name_column)
+    return describe_acquisition(out, str(name), options, site_outline(bounds, geometry))

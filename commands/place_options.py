@@ -130,6 +130,25 @@ def acquisition_options(
     )
 
 
+def check_place(name: str | None, argument: str, sites: Path | None, *, has_area: bool) -> None:
+    """Refuse both a site and a file of sites, or neither, and an area beside a file of sites.
+
+    Args:
+        name: The site's name.
+        argument: The argument or option that gives it.
+        sites: The file.
+        has_area: Whether --bbox or --geometry is given.
+
+    Raises:
+        ArgumentError: They do not fit together.
+    """
+    if (name is None) == (sites is None):
+        found = "neither" if name is None else "both"
+        raise ArgumentError(f"{argument}: found {found} of {argument} and --sites; expected one of them.")
+    if sites is not None and has_area:
+        raise ArgumentError("--sites: found --bbox or --geometry, too; expected the areas in the file alone.")
+
+
 def parse_bbox(text: str) -> tuple[float, float, float, float]:
     """`"18.3,53.1,18.5,53.2"` -> west, south, east, north.
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .monitor import MineMonitor as MineMonitor
     from .place_history import PlaceHistory as PlaceHistory
     from .place_history import map_place as map_place
+    from .place_history import map_places as map_places
     from .result import SeriesResult as SeriesResult
     from .scenes.scene import open_scene as open_scene
     from .scenes.scene_options import SceneOptions as SceneOptions
@@ -33,6 +34,7 @@ __all__ = [
     "change_probability",
     "load_model",
     "map_place",
+    "map_places",
     "open_scene",
     "posterior",
     "predict_scene",
@@ -53,6 +55,7 @@ __getattr__, __dir__ = lazy_names(
         "change_probability": ".history.markov",
         "load_model": ".mapping.loading",
         "map_place": ".place_history",
+        "map_places": ".place_history",
         "open_scene": ".scenes.scene",
         "posterior": ".history.markov",
         "predict_scene": ".mapping.scene_maps",

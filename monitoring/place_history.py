@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from euromine.acquisition import AcquiredSite, AcquisitionOptions, acquire_site, read_acquisition
+from euromine.acquisition.many_sites import SiteOutcome, failed_sites, site_outcomes
 from euromine.acquisition.site_acquisition import site_folder
+from euromine.support.errors import EuroMineError, one_line
 from euromine.support.geopackages import require_geopandas
 
 from .history.series import make_series
@@ -84,6 +86,83 @@ def map_place(
     announce(f"1 of 3: composites of {years_in_words(options.years)}, into {folder}")
     acquired = acquire_site(out, name, options, bbox=bbox, geometry=geometry, progress=progress)
     announce(f"        {_acquired_words(acquired)}")
+    return _mapped(acquired, monitor, maps, settings, pdf=pdf, progress=progress, announce=announce)
+
+
+def map_places(
+    sites: str | os.PathLike[str],
+    monitor: MineMonitor,
+    out: str | os.PathLike[str],
+    options: AcquisitionOptions,
+    *,
+    name_column: str | None = None,
+    workers: int | None = None,
+    dask: str | None = None,
+    settings: SeriesSettings | None = None,
+    pdf: bool = False,
+    progress: bool = False,
+    announce: Callable[[str], None] = logger.info,
+) -> list[PlaceHistory]:
+    """Map each place of a vector file, as `map_place` maps one. One that fails does not stop the others.
+
+    Composites are acquired in parallel, then maps and reports are made one place after the other.
+
+    Args:
+        sites: A vector file with one site per feature.
+        monitor: As for `map_place`.
+        out: The folder to create or to complete.
+        options: The years, and how to compose them.
+        name_column: The column with the names of the sites; by default site, name or id.
+        workers: The number of processes that acquire; by default one per core.
+        dask: The address of a Dask scheduler whose workers acquire instead; they must reach `out`.
+        settings: How to map the years; the site's name is added.
+        pdf: As for `map_place`.
+        progress: As for `map_place`.
+        announce: As for `map_place`.
+
+    Returns:
+        The places in the order of their names.
+
+    Raises:
+        DataError: As for `map_place`, or some places failed; the others are complete.
+        EuroMineError, OSError: As for `map_place`.
+    """
+    settings = settings or SeriesSettings()
+    _check_permits(settings)
+    announce(f"1 of 3: composites of {years_in_words(options.years)}, for each site of {sites}")
+    outcomes = site_outcomes(
+        out, sites, options, name_column=name_column, workers=workers, dask=dask, progress=progress
+    )
+    done: list[PlaceHistory] = []
+    failed = [outcome for outcome in outcomes if outcome.site is None]
+    for acquired in (outcome.site for outcome in outcomes if outcome.site is not None):
+        announce(f"{acquired.name}: {_acquired_words(acquired)}")
+        try:
+            _, maps = site_folders(out, acquired.name)
+            check_report(maps, pdf=pdf)
+            own = replace(settings, site=acquired.name)
+            place = _mapped(acquired, monitor, maps, own, pdf=pdf, progress=progress, announce=announce)
+        except (EuroMineError, OSError) as error:
+            logger.warning("%s: not mapped. %s", acquired.name, one_line(error))
+            failed.append(SiteOutcome(acquired.name, None, one_line(error)))
+        else:
+            done.append(place)
+    if failed:
+        raise failed_sites(sites, failed, len(outcomes), "mapped")
+    return done
+
+
+def _mapped(
+    acquired: AcquiredSite,
+    monitor: MineMonitor,
+    maps: Path,
+    settings: SeriesSettings,
+    *,
+    pdf: bool,
+    progress: bool,
+    announce: Callable[[str], None],
+) -> PlaceHistory:
+    """The second and third step of `map_place`."""
     scenes = find_scenes(acquired.folder / "image")
     announce(f"2 of 3: maps of {years_in_words(scenes)}, into {maps}")
     made = make_series(

@@ -3,13 +3,16 @@
 import math
 from pathlib import Path
 
+import geopandas
 import pytest
+import shapely
 from rasterio.warp import transform_bounds
 from typer.testing import CliRunner
 
 from euromine.commands import app
 from euromine.modeling import EuroMineImageProcessor, create_model
 from euromine.monitoring import SeriesResult
+from euromine.support.errors import DataError
 
 from .small_world import box_of
 
@@ -57,3 +60,35 @@ def test_a_place_in_a_catalogue_becomes_a_report(world, serve, checkpoint, tmp_p
     again = CliRunner().invoke(app, ["map", "Pit_1", *arguments[-6:]])
     assert "2019 and 2021 kept from an earlier run; 2020 without scenes" in again.stdout, again.output
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.tif")} == files
+
+
+def test_each_place_of_a_file_becomes_a_report_and_one_that_fails_stops_no_other(
+    world, serve, checkpoint, tmp_path
+) -> None:
+    world.add("20190703")
+    boxes = {"North_2": box_of(96, 96, 64, 48), "Elsewhere_1": (9.0, 50.0, 9.01, 50.01)}
+    frame = geopandas.GeoDataFrame(
+        {"name": list(boxes)}, geometry=[shapely.box(*box) for box in boxes.values()], crs=4326
+    )
+    frame.to_file(tmp_path / "sites.geojson")
+    out, catalogue = tmp_path / "out", serve(world.items)
+    arguments = ["map", "--sites", str(tmp_path / "sites.geojson"), "--margin", "0", "--workers", "1"]
+    arguments += ["--catalogue", catalogue.address, "--years", "2019"]
+    arguments += ["--model", str(checkpoint), "--out", str(out)]
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, DataError), result.output
+    assert "sites.geojson: found 1 of 2 sites that could not be mapped (Elsewhere_1); expected all." in str(
+        result.exception
+    )
+    assert "North_2: 2019 made" in result.stdout
+    assert [path.relative_to(out).as_posix() for path in out.rglob("report.html")] == [
+        "maps/North_2/report.html"
+    ]
+    assert SeriesResult(out / "maps" / "North_2").manifest.site == "North_2"
+
+    for words, message in (
+        (["map", *arguments[3:]], "NAME: found neither of NAME and --sites"),
+        (["map", "Pit_1", *arguments[1:]], "NAME: found both of NAME and --sites"),
+        ([*arguments, "--bbox", "1,2,2,3"], "--sites: found --bbox or --geometry, too"),
+    ):
+        assert message in str(CliRunner().invoke(app, words).exception)

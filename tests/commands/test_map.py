@@ -23,7 +23,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
         raise KeyboardInterrupt  # as a user may do
 
     monkeypatch.setattr(place_history, "map_place", map_place)
-    monkeypatch.setattr(monitor.MineMonitor, "from_pretrained", lambda *arguments: arguments)
+    monkeypatch.setattr(monitor.MineMonitor, "from_pretrained", lambda *arguments, **_: arguments)
     return found
 
 
