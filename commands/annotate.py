@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -98,19 +100,35 @@ def _mapped_by(model: str, maps: Path, archive: Path) -> Callable[[Site, int], A
         raise ArgumentError(f"{archive}: found a zip with --model; expected a folder. Unpack it.")
     import rasterio
 
+    from euromine.monitoring.mapping import scene_maps
     from euromine.monitoring.mapping.loading import load_model
-    from euromine.monitoring.mapping.scene_maps import predict_scene
 
     loaded = load_model(model, task="segmentation")
 
     def footprint(site: Site, year: int) -> Any:
+        with site.open() as scene:
+            if scene.read_gaps(year).all():  # which predict_scene refuses
+                return None
         folder = maps / site.name
         folder.mkdir(exist_ok=True)
-        path = predict_scene(loaded.model, loaded.image_processor, site.image_paths[year], folder)
+        with _only_warnings(scene_maps.logger):  # a line for each map beside the progress bar
+            path = scene_maps.predict_scene(
+                loaded.model, loaded.image_processor, site.image_paths[year], folder
+            )
         with rasterio.open(path, driver="GTiff") as dataset:
             return dataset.read(1)
 
     return footprint
+
+
+@contextmanager
+def _only_warnings(logger: logging.Logger) -> Iterator[None]:
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _labels_of(site: Site, year: int) -> Any:

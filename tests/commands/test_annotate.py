@@ -84,10 +84,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_model_draws_first(model, archive, tmp_path):
+def test_a_model_draws_first(model, archive, tmp_path, caplog):
     """Uncorrected, the model's map becomes the label."""
+    with rasterio.open(archive / "Kiruna" / "image" / "Year2020.tif", "r+") as dataset:
+        dataset.nodata = 0
+        dataset.write(np.zeros((10, 40, 50), np.int16))
     result = run("tasks", archive, "--out", tmp_path / "tasks", "--model", model)
     assert result.exit_code == 0, result.output
+    assert not [each for each in caplog.records if each.name.endswith("scene_maps")]
     result = run("import", tmp_path / "tasks" / "prelabels_coco.json", archive)
     assert result.exit_code == 0, result.output
     maps = typer.testing.CliRunner().invoke(
