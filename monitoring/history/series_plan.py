@@ -19,6 +19,7 @@ from euromine.monitoring.mapping.prediction import WINDOW
 from euromine.monitoring.scenes.alignment import AlignedScene, covered_shares, series_grid
 from euromine.monitoring.scenes.grids import Grid
 from euromine.monitoring.scenes.locations import Location
+from euromine.monitoring.scenes.radar_images import allow_missing_radar
 from euromine.monitoring.scenes.reflectance import Reflectance
 from euromine.monitoring.scenes.scene import Scene
 from euromine.support.errors import ArgumentError, GridError, ModelError, SceneError
@@ -141,6 +142,7 @@ def plan_series(
     _check_together(settings, mapper, detector, years)
     used = [loaded for loaded in (mapper, detector) if loaded is not None]
     bands = tuple(dict.fromkeys(band for loaded in used for band in loaded.image_processor.bands))
+    allow_missing_radar({year: scene.radar for year, scene in scenes.items() if scene.divided(bands)[1]})
     reflectances = {year: _reflectance(scene, bands) for year, scene in scenes.items()}
     grid = series_grid(list(scenes.values()), settings.extent)
     _check_measurable(grid)

@@ -17,6 +17,7 @@ from euromine.support.errors import SceneError
 from euromine.support.rasters import crs_name, gdal, gdal_errors
 
 from .grids import Grid
+from .radar_images import restore_missing
 from .scene import Scene
 
 # Extra source pixels read around a window for its resampling.
@@ -102,7 +103,9 @@ class AlignedScene:
             rows, columns = slice(top, top + known.shape[0]), slice(left, left + known.shape[1])
             image[:, rows, columns], valid[rows, columns] = values, known
             return image, valid
-        return self._resample(values, known, source, window, image)
+        image, valid = self._resample(values, known, source, window, image)
+        restore_missing(image, bands)
+        return image, valid
 
     def _source_window(self, window: Window) -> Window | None:
         """The window of the scene that covers a window of the grid; None if they do not overlap."""

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from euromine.dataset_script.archive_bands import RADAR_BANDS
 from euromine.support.errors import SceneError
 from euromine.support.image_headers import DIGITAL_NUMBERS
 from euromine.support.sidecars import Sidecar, number_or_none, told_offset
@@ -41,6 +43,21 @@ class Reflectance:
             for values in (scales, offsets)
         ]
         return f"scale {numbers[0]}, offset {numbers[1]} ({self.source})"
+
+    def joined(self, own: Sequence[str], bands: Sequence[str], source: str) -> Reflectance:
+        """With those of bands of another file among them, whose numbers are taken as they are.
+
+        Args:
+            own: The bands of this reflectance.
+            bands: All bands.
+            source: The other file, for the user.
+        """
+        scale, offset = dict(zip(own, self.scale, strict=True)), dict(zip(own, self.offset, strict=True))
+        return Reflectance(
+            tuple(scale.get(band, 1 / DIGITAL_NUMBERS) for band in bands),
+            tuple(offset.get(band, 0.0) for band in bands),
+            f"{self.source}; {source}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +98,8 @@ def scene_reflectance(
     the offset the processing baseline in a STAC item, in the product's metadata or in its name, or the layout
     of the published archive, which has no offset.
 
-    Radar and terrain keep the units that the model was trained in.
+    Terrain keeps its units, and radar becomes backscatter in dB x 100: floats and numbers with a scale are
+    decibels, whole numbers without one hundredths.
 
     Args:
         metadata: Of the scene.
@@ -101,7 +119,7 @@ def scene_reflectance(
             )
     if not any(optical):
         others = Reflectance(
-            tuple(scale / DIGITAL_NUMBERS for scale in scales),
+            tuple(_other_scale(band, scale, metadata) for band, scale in zip(bands, scales, strict=True)),
             tuple(offset / scale for scale, offset in zip(scales, offsets, strict=True)),
             "as GDAL gives them",
         )
@@ -111,10 +129,38 @@ def scene_reflectance(
     offset, offset_source = _offset(metadata, scales, offsets, scale, is_scaled or any(offsets))
     for place, is_optical in enumerate(optical):
         if not is_optical:
-            scale[place] = scales[place] / DIGITAL_NUMBERS
+            scale[place] = _other_scale(bands[place], scales[place], metadata)
             offset[place] = offsets[place] / scales[place]
     found = Reflectance(tuple(scale), tuple(offset), f"scale: {scale_source}; offset: {offset_source}")
     return _checked(found, metadata, bands, optical)
+
+
+def _other_scale(band: str, scale: float, metadata: ReflectanceMetadata) -> float:
+    """The scale of a band of radar or terrain."""
+    is_decibels = band in RADAR_BANDS and (scale != 1 or metadata.dtype.kind == "f")
+    return scale * (100 if is_decibels else 1) / DIGITAL_NUMBERS
+
+
+def digital_numbers(raw: NDArray[Any], reflectance: Reflectance) -> NDArray[np.float32]:
+    """The digital numbers of a file's numbers.
+
+    Args:
+        raw: (bands, height, width) of the file.
+        reflectance: Of these bands.
+
+    Returns:
+        float32 of the same shape, reflectance times 10,000; 0 where they are not finite.
+    """
+    image = raw.astype(np.float32)
+    factors = [scale * DIGITAL_NUMBERS for scale in reflectance.scale]
+    shifts = [offset * factor for offset, factor in zip(reflectance.offset, factors, strict=True)]
+    if any(factor != 1 for factor in factors):
+        image *= np.asarray(factors, np.float32)[:, None, None]
+    if any(shifts):
+        image += np.asarray(shifts, np.float32)[:, None, None]
+    if raw.dtype.kind == "f":
+        image[~np.isfinite(image)] = 0
+    return image
 
 
 def _checked(

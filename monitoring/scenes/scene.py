@@ -21,7 +21,7 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from euromine.dataset_script.archive import is_archive_image
-from euromine.dataset_script.archive_bands import BANDS
+from euromine.dataset_script.archive_bands import BANDS, RADAR_BANDS
 from euromine.support.errors import SceneError
 from euromine.support.image_headers import (
     DIGITAL_NUMBERS,
@@ -35,13 +35,15 @@ from euromine.support.placements import check_placement
 from euromine.support.rasters import gdal_cache, read_raster
 from euromine.support.sentinel2_products import year_of_timestamp, years_in_name
 from euromine.support.sidecars import Sidecar, read_sidecar, sidecar_paths
+from euromine.support.wording import counted
 
 from .band_names import REFLECTANCE_BANDS, canonical_band
 from .grids import Grid
 from .locations import locate
 from .offset_doubts import count_reflectances, offset_doubt
 from .product_files import file_state
-from .reflectance import Reflectance, ReflectanceMetadata, scene_reflectance
+from .radar_images import RadarBeside
+from .reflectance import Reflectance, ReflectanceMetadata, digital_numbers, scene_reflectance
 from .scene_formats import open_scene_raster
 from .scene_level import scene_level
 from .scene_masks import SceneMasks
@@ -73,6 +75,7 @@ class Scene:
         possible_years: Those in its name.
         nodata: The number that marks pixels without data, None if there is none.
         level: The processing level, None if unknown.
+        radar: The radar image beside it, for bands that the file lacks.
         tags: The metadata of the file by upper-case key.
     """
 
@@ -109,6 +112,7 @@ class Scene:
                 alpha=alpha if alpha and self.bands[alpha - 1] is None else None,
                 keep_clouds=options.keep_clouds,
             )
+            self.radar = files.enter_context(RadarBeside(self.location, self.grid))
             self._cache = files.enter_context(ExitStack())
             self._files = files.pop_all()
         self._offset_check = OffsetCheck()
@@ -158,11 +162,11 @@ class Scene:
         named = [name for name in self.bands if name]
         if not named:
             raise SceneError(
-                f"{self._shown}: found {_counted(len(self.bands), 'band')} without names; expected "
+                f"{self._shown}: found {counted(len(self.bands), 'band')} without names; expected "
                 f"{', '.join(bands)}. Name the bands in their order with --bands."
             )
         unnamed = len(self.bands) - len(named)
-        others = f" and {_counted(unnamed, 'other')} without a known name" if unnamed else ""
+        others = f" and {counted(unnamed, 'other')} without a known name" if unnamed else ""
         folder = "Give the folder with a file per band, or name" if len(self.bands) == 1 else "Name"
         raise SceneError(
             f"{self._shown}: found no band {', '.join(missing)} (it has {', '.join(named)}{others}); "
@@ -186,7 +190,12 @@ class Scene:
             options=self.options,
             is_archive_image=self._is_archive_image(),
         )
-        return scene_reflectance(metadata, bands, self.indexes(bands))
+        own, beside = self.divided(bands)
+        found = scene_reflectance(metadata, own, self.indexes(own))
+        if beside:
+            self.radar.open(beside)
+            found = found.joined(own, bands, self.radar.source)
+        return found
 
     def read(self, window: Window, bands: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Read a window of some bands.
@@ -210,16 +219,26 @@ class Scene:
                 f"window: found rows {top} to {bottom} and columns {left} to {right}; expected a window that "
                 f"is not empty and inside the {self.grid.height} x {self.grid.width} pixels of {self._shown}."
             )
-        indexes, reflectance = self.indexes(bands), self.reflectance(bands)
+        own, beside = self.divided(bands)
+        indexes, reflectance = self.indexes(own), self.reflectance(own)
         span = ((top, bottom), (left, right))
         with self._lock:
-            raw = read_raster(self._dataset, self._shown, span, SceneError, indexes=indexes)
+            raw = read_raster(self._dataset, self._shown, span, SceneError, indexes=indexes or [1])
             valid = valid_pixels(raw, self.nodata, has_mask=self._masks.marks_pixels)
             self._masks.leave(valid, span)
-        image = _digital_numbers(raw, reflectance)
-        self._has_impossible |= _drop_impossible(image, valid, bands)
-        count_reflectances(self._offset_check, image, valid, bands)
+            radar = self.radar.read(window, beside) if beside else None
+        image = digital_numbers(raw[: len(own)], reflectance)
+        self._has_impossible |= _drop_impossible(image, valid, own)
+        count_reflectances(self._offset_check, image, valid, own)
+        if radar is not None:
+            places = [(*own, *beside).index(band) for band in bands]
+            image = np.concatenate([image, radar])[places]
         return image, valid
+
+    def divided(self, bands: Sequence[str]) -> tuple[list[str], list[str]]:
+        """The bands of the file itself, and those of the radar image beside it."""
+        beside = [band for band in bands if band in RADAR_BANDS and band not in self.bands]
+        return [band for band in bands if band not in beside], beside
 
     def doubt(self) -> str | None:
         """A warning if pixels read so far are no reflectance, or make the offset look wrong; else None."""
@@ -240,8 +259,8 @@ class Scene:
     def cache_rows(self, rows: int, largest: int | None = None) -> None:
         """Reserve memory, until the scene is closed, for the blocks that windows of this height touch.
 
-        Windows read from left to right, then from top to bottom, decode each block once, unless they need more
-        than `largest` bytes, 2 GiB by default.
+        Windows read from left to right, then from top to bottom, decode each block once, unless they need
+        more than `largest` bytes, 2 GiB by default.
         """
         needed = sum(blocks.touched_bytes(rows) for blocks in self._raster.blocks)
         self._cache.close()
@@ -256,6 +275,7 @@ class Scene:
             "bands": list(self.bands),
             "nodata": self.nodata,
             **({"keep_clouds": self.options.keep_clouds} if self._raster.clouds else {}),
+            **self.radar.fingerprint,
         }
 
     def _checked_band_names(self) -> tuple[str | None, ...]:
@@ -282,8 +302,8 @@ class Scene:
         if given is not None:
             if len(given) != dataset.count:
                 raise SceneError(
-                    f"{self._shown}: found {_counted(dataset.count, 'band')} but "
-                    f"{_counted(len(given), 'name')} in --bands; expected one name per band."
+                    f"{self._shown}: found {counted(dataset.count, 'band')} but "
+                    f"{counted(len(given), 'name')} in --bands; expected one name per band."
                 )
             asked = tuple(map(canonical_band, given))
             pairs = zip(names, asked, strict=True)
@@ -390,21 +410,3 @@ def _drop_impossible(image: NDArray[np.float32], valid: NDArray[np.bool_], bands
                 found = True
                 valid &= ~impossible
     return found
-
-
-def _digital_numbers(raw: NDArray[Any], reflectance: Reflectance) -> NDArray[np.float32]:
-    """(bands, height, width) numbers of the file -> float32 digital numbers, 0 where they are not finite."""
-    image = raw.astype(np.float32)
-    factors = [scale * DIGITAL_NUMBERS for scale in reflectance.scale]
-    shifts = [offset * factor for offset, factor in zip(reflectance.offset, factors, strict=True)]
-    if any(factor != 1 for factor in factors):
-        image *= np.asarray(factors, np.float32)[:, None, None]
-    if any(shifts):
-        image += np.asarray(shifts, np.float32)[:, None, None]
-    if raw.dtype.kind == "f":
-        image[~np.isfinite(image)] = 0
-    return image
-
-
-def _counted(count: int, thing: str) -> str:
-    return f"1 {thing}" if count == 1 else f"{count} {thing}s"

@@ -10,7 +10,7 @@ import rasterio
 
 from euromine.modeling import SEGMENTATION, EuroMineImageProcessor
 from euromine.monitoring.mapping.loading import LoadedModel
-from euromine.support.errors import ArgumentError, DataError, RecordError
+from euromine.support.errors import ArgumentError, DataError, RecordError, SceneError
 
 from .site_images import read, series_of, write_image
 
@@ -159,3 +159,26 @@ def test_groups_without_a_meaning_in_a_manifest_are_refused(pit_series, tmp_path
     (tmp_path / "series.json").write_text(json.dumps(manifest))
     with pytest.raises(RecordError, match="found component groups that have no meaning"):
         type(pit_series)(tmp_path)
+
+
+def test_a_model_that_reads_radar_finds_it_beside_the_images(band_components, tmp_path, caplog) -> None:
+    pits = write_pits(tmp_path / "Pit_3")
+    processor = EuroMineImageProcessor(bands=("B02", "VV"), do_normalize=False)
+    model = band_components({"ground": ["excavation"], "total": ["any component"]}, ("B02", "VV"))
+    loaded = LoadedModel("runs/fusion", SEGMENTATION, model, processor)
+    with pytest.raises(
+        SceneError, match=r"Year2019.tif: found no radar image beside it; expected one with VV"
+    ):
+        series_of([loaded], pits, tmp_path / "out", smoothing="none")
+    backscatter = np.full((2, 40, 64), -1200, np.int16)
+    backscatter[:, :5] = HIGH  # as no ground is, so that the total of the network answers
+    write_image(pits / "radar" / "Year2021.tif", backscatter, nodata=-32768)
+    made = series_of([loaded], pits, tmp_path / "out", smoothing="none")
+    assert "There is no radar image of 2019." in caplog.text
+    assert (made.footprint(2019) == 0).all()
+    assert made.footprint(2021)[:, 0].tolist() == [1] * 5 + [0] * 35
+    assert made.component_map("ground", 2019)[:, 0].tolist() == [1] * 20 + [0] * 20
+    assert [scene.decisions[0].split("; ")[-1] for scene in made.manifest.scenes] == [
+        "no radar image).",
+        "radar: radar/Year2021.tif).",
+    ]

@@ -96,11 +96,16 @@ def test_numbers_become_digital_numbers_as_metadata_or_options_say(
     assert valid.all()
 
 
-def test_radar_and_terrain_keep_their_units(write_scene: WriteScene) -> None:
+def test_radar_becomes_hundredths_of_decibels_and_terrain_keeps_its_units(write_scene: WriteScene) -> None:
     image = np.random.default_rng(0).normal(-12, 3, (3, 6, 7)).astype("float32")
     path = write_scene("scene.tif", image, names=("VV", "VH", "DEM"))
     values, _ = read(path, bands=("DEM", "VV"))
-    np.testing.assert_allclose(values, image[[2, 0]], rtol=1e-6)
+    np.testing.assert_allclose(values, image[[2, 0]] * [[[1]], [[100]]], rtol=1e-6)
+    hundredths = (100 * image).astype("int16")
+    for scales in (None, (0.01, 0)):
+        path = write_scene("radar.tif", hundredths[:2], names=("VV", "VH"), scales=scales)
+        values, _ = read(path, bands=("VH",))
+        np.testing.assert_allclose(values, hundredths[[1]], rtol=1e-6)
 
 
 PRODUCT = "S2A_MSIL2A_20180703T101021_N0208_R022_T33TWN_20180703T101041.tif"
