@@ -22,8 +22,6 @@ from .site_scene import Scene, Site
 # Backscatter of a median pixel lies far below: -5 dB is a city, 0 dB a field of corner reflectors.
 _LARGEST_MEDIAN = 0
 
-_RADAR_ADVICE = "`euromine acquire --radar` writes it; dB = 10 log10 of linear power."
-
 
 class ComponentLayers:
     """The open components and radar of a site, for the years that have components.
@@ -132,7 +130,8 @@ class ComponentLayers:
         if known.size and np.median(known) > _LARGEST_MEDIAN:
             raise ArchiveError(
                 f"{shown(path)}: found a median of {np.median(known):g}, above 0 dB; expected backscatter in "
-                f"dB x 100, such as -1200, and not linear power. {_RADAR_ADVICE}"
+                "dB x 100 such as -1200, which is 1000 log10 of linear power, as `euromine acquire --radar` "
+                "writes it."
             )
         return radar
 
@@ -152,7 +151,8 @@ def _radar_indexes(dataset: Any, path: str) -> list[int]:
     if kinds != ["int16"]:
         reading = ", as linear power or plain dB has" if kinds[0].startswith("float") else ""
         raise ArchiveError(
-            f"{shown(path)}: found {', '.join(kinds)}{reading}; expected {expected}. {_RADAR_ADVICE}"
+            f"{shown(path)}: found {', '.join(kinds)}{reading}; expected {expected}, which is 1000 log10 of "
+            "linear power. `euromine acquire --radar` writes it."
         )
     names = [str(name).strip().upper() for name in dataset.descriptions]
     if set(names) == set(RADAR_BANDS):
