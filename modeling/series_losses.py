@@ -20,6 +20,7 @@ class LossWeights:
         dice: Soft Dice loss of the marginals.
         likelihood: Negative log-likelihood of the labelled path, a year.
         pair: Cross-entropy of the changes between all pairs.
+        pair_dice: Soft Dice loss of the changes between all pairs.
         pair_decay: Exponent by which a pair's weight decreases with its interval.
         edge: Weight of pixels beside a footprint's edge.
     """
@@ -28,6 +29,7 @@ class LossWeights:
     dice: float
     likelihood: float
     pair: float
+    pair_dice: float
     pair_decay: float
     edge: float
 
@@ -39,9 +41,15 @@ class LossWeights:
             dice=config.dice_weight,
             likelihood=config.likelihood_weight,
             pair=config.pair_weight,
+            pair_dice=config.pair_dice_weight,
             pair_decay=config.pair_decay,
             edge=config.edge_weight,
         )
+
+    @property
+    def asks_for_pairs(self) -> bool:
+        """Whether a term needs the changes between all pairs."""
+        return bool(self.pair or self.pair_dice)
 
 
 def footprint_edges(labels: Tensor, ignore_index: int) -> Tensor:
@@ -85,9 +93,22 @@ def soft_dice_loss(log_probabilities: Tensor, labels: Tensor, valid: Tensor) -> 
         labels: (batch, years, height, width), int64.
         valid: The same shape, bool: pixels that count.
     """
-    mine = torch.where(valid, log_probabilities[:, :, 1].exp(), 0.0)
-    truth = ((labels == 1) & valid).to(mine)
-    return 1 - (2 * (mine * truth).sum() + 1) / (mine.sum() + truth.sum() + 1)
+    return weighted_dice_loss(log_probabilities, labels, valid.to(log_probabilities))
+
+
+def weighted_dice_loss(log_probabilities: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """As `soft_dice_loss`, each pixel counting by its weight.
+
+    Args:
+        log_probabilities: (batch, maps, 2, height, width).
+        labels: (batch, maps, height, width), int64; not read where the weight is 0.
+        weights: (batch, maps, height, width).
+    """
+    counted = weights > 0
+    found = torch.where(counted, log_probabilities[:, :, 1].exp() * weights, 0.0)
+    truth = (labels == 1).to(weights) * weights
+    overlap = (found * (labels == 1)).sum()
+    return 1 - (2 * overlap + 1) / (found.sum() + truth.sum() + 1)
 
 
 def pair_weights(years: Tensor, decay: float) -> Tensor:
@@ -142,8 +163,8 @@ def series_loss(
         certain = torch.where(edges, ignore_index, labels) if weights.edge < 1 else labels
         likelihood = posterior.log_likelihood(certain, ignore_index)
         total = total - weights.likelihood * likelihood.sum() / (certain != ignore_index).sum().clamp(min=1)
-    if weights.pair and change_logits is not None:
-        total = total + weights.pair * _pair_loss(weights, change_logits, labels, certainty, years)
+    if weights.asks_for_pairs and change_logits is not None:
+        total = total + _pair_loss(weights, change_logits, labels, certainty, years)
     return total
 
 
@@ -154,9 +175,15 @@ def _pair_loss(
     changed = (labels[:, first] != labels[:, second]).long()
     certain = certainty[:, first] * certainty[:, second]
     of_pairs = pair_weights(years, weights.pair_decay)
-    by_pair = weighted_cross_entropy(change_logits, changed, certain * of_pairs[..., None, None])
-    seen = certain.sum(dim=(0, 2, 3)) > 0
-    return _mean(by_pair, torch.where(seen, of_pairs.mean(dim=0), 0.0))
+    weight = certain * of_pairs[..., None, None]
+    total = change_logits.new_zeros(())
+    if weights.pair:
+        by_pair = weighted_cross_entropy(change_logits, changed, weight)
+        seen = certain.sum(dim=(0, 2, 3)) > 0
+        total = total + weights.pair * _mean(by_pair, torch.where(seen, of_pairs.mean(dim=0), 0.0))
+    if weights.pair_dice:
+        total = total + weights.pair_dice * weighted_dice_loss(change_logits, changed, weight)
+    return total
 
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:

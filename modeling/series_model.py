@@ -25,6 +25,7 @@ class SeriesConfig(MultispectralConfig):
         dice_weight: Weight of the soft Dice loss of the marginals.
         likelihood_weight: Weight of the chain's negative log-likelihood of the labelled path, a year.
         pair_weight: Weight of the cross-entropy of the changes between all pairs of years.
+        pair_dice_weight: Weight of the soft Dice loss of the changes between all pairs.
         pair_decay: Exponent by which the pairs' weight decreases with their interval; all pairs of an
             interval together weigh interval^-pair_decay.
         edge_weight: Weight of pixels beside a footprint's edge, where labels are least certain; below 1
@@ -35,6 +36,7 @@ class SeriesConfig(MultispectralConfig):
     dice_weight: float = 1.0
     likelihood_weight: float = 0.1
     pair_weight: float = 1.0
+    pair_dice_weight: float = 1.0
     pair_decay: float = 0.5
     edge_weight: float = 0.5
 
@@ -218,7 +220,7 @@ class SeriesModel(PretrainedEncoderModel):
             labels = labels.masked_fill(~mask[..., None, None], ignored)
         weights = LossWeights.of(self.config)
         every = year_pairs(labels.shape[1])
-        changes = posterior.log_change_probabilities(every) if every and weights.pair else None
+        changes = posterior.log_change_probabilities(every) if every and weights.asks_for_pairs else None
         return series_loss(weights, posterior, logits, changes, labels, years, ignored)
 
     def _checked_years(self, pixel_values: Tensor, years: Tensor | None, mask: Tensor | None) -> Tensor:

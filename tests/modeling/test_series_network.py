@@ -374,7 +374,8 @@ def test_each_term_can_be_left_out(network, images):
         changes = network.predict_series(images)
 
     def loss(**terms: float) -> float:
-        weights = {"cross_entropy": 0.0, "dice": 0.0, "likelihood": 0.0, "pair": 0.0, **terms}
+        names = ("cross_entropy", "dice", "likelihood", "pair", "pair_dice")
+        weights = {name: terms.get(name, 0.0) for name in names}
         return series_loss(
             LossWeights(**weights, pair_decay=0.5, edge=1.0),
             posterior,
@@ -386,10 +387,21 @@ def test_each_term_can_be_left_out(network, images):
         ).item()
 
     assert loss() == 0
-    single = {term: loss(**{term: 1.0}) for term in ("cross_entropy", "dice", "likelihood", "pair")}
+    terms = ("cross_entropy", "dice", "likelihood", "pair", "pair_dice")
+    single = {term: loss(**{term: 1.0}) for term in terms}
     assert all(value > 0 for value in single.values())
-    assert loss(cross_entropy=1.0, dice=2.0, likelihood=3.0, pair=4.0) == pytest.approx(
-        single["cross_entropy"] + 2 * single["dice"] + 3 * single["likelihood"] + 4 * single["pair"], rel=1e-5
+    weights = {term: place + 1.0 for place, term in enumerate(terms)}
+    assert loss(**weights) == pytest.approx(
+        sum(weight * single[term] for term, weight in weights.items()), rel=1e-5
     )
     expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(0, 1))
     assert single["cross_entropy"] == pytest.approx(expected.item(), rel=1e-5)
+    overlap = total = 0.0
+    for place, (first, last) in enumerate(itertools.combinations(range(5), 2)):
+        # All pairs of an interval together weigh interval^-0.5, and 5 - interval pairs have it.
+        weight = (last - first) ** -0.5 / (5 - (last - first))
+        changed = (labels[:, first] != labels[:, last]).float()
+        probability = changes[:, place, 1].exp()
+        overlap += weight * (probability * changed).sum().item()
+        total += weight * (probability.sum() + changed.sum()).item()
+    assert single["pair_dice"] == pytest.approx(1 - (2 * overlap + 1) / (total + 1), rel=1e-4)
