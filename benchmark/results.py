@@ -191,9 +191,21 @@ def joint_scores(runs: Sequence[BenchmarkRun], metric: str) -> dict[str, Score |
         A score for each number that the metric gives, a list of them by year or interval for each list, and
         none for a matrix.
     """
-    average = runs[0].record.kind.average
-    found = [scores_of(run.counts[metric], metric, average) for run in runs]
-    draws = resampled_scores([run.counts[metric] for run in runs], metric, average)
+    return joint_scores_of([run.counts[metric] for run in runs], metric, runs[0].record.kind.average)
+
+
+def joint_scores_of(
+    tables: Sequence[CountTable], metric: str, average: str
+) -> dict[str, Score | list[Score]]:
+    """As `joint_scores`, from the counts of each seed.
+
+    Args:
+        tables: The counts of the same sites, one a seed.
+        metric: "annual_f1", "ca_tiou" or "interval_f1".
+        average: "site" or "pooled".
+    """
+    found = [scores_of(table, metric, average) for table in tables]
+    draws = resampled_scores(tables, metric, average)
     scores: dict[str, Score | list[Score]] = {}
     for name, value in found[0].items():
         if isinstance(value, float):
