@@ -18,7 +18,9 @@ from transformers import PreTrainedModel
 from euromine.dataset_script.build_record import read_build_record
 from euromine.dataset_script.reading import read_dataset
 from euromine.modeling.image_processing import EuroMineImageProcessor
-from euromine.monitoring.mapping.loading import model_digest
+from euromine.modeling.series_model import SeriesModel
+from euromine.modeling.tasks import SERIES
+from euromine.monitoring.mapping.loading import LoadedModel, model_digest
 from euromine.monitoring.mapping.map_values import NODATA
 from euromine.support.errors import DatasetError, ModelError, as_user_error
 from euromine.support.gap_filling import fill_gaps
@@ -26,10 +28,12 @@ from euromine.support.processing_levels import MEANINGS
 
 from .area_estimation import CHANGE_CLASSES, FOOTPRINT_CLASSES, Confusion
 from .calibration import Calibration
+from .chain_maps import maps_of_chains
 from .change_maps import change_map
 from .markov import fit_emission_prior
+from .series_windows import evidence_of, fill_from_years
 from .smoothing import METHODS, smooth
-from .switch_rates import estimate_switch_rates
+from .switch_rates import SwitchRates, estimate_switch_rates
 from .year_stacks import Float, Maps
 
 logger = logging.getLogger(__name__)
@@ -49,7 +53,7 @@ def calibrate(
     revision: str | None = None,
     progress: bool = False,
 ) -> Calibration:
-    """Count the switch rates of the training labels, and a footprint mapper's errors at other sites.
+    """Count the switch rates of the training labels, and a model's errors at other sites.
 
     The prior by which smoothing divides the mapper's probabilities is fitted at the same sites: one number,
     with which their errors are then counted.
@@ -58,7 +62,8 @@ def calibrate(
     on single pixels, so patches are smoothed as scenes are.
 
     Args:
-        model: A footprint mapper. It runs on its current device, in evaluation mode.
+        model: A footprint mapper, or a network for series, whose maps need no smoothing. It runs on its
+            current device, in evaluation mode.
         image_processor: Its image processor.
         dataset: A folder that `euromine build` wrote, or a Hub repository.
         training_split: The split that it was trained on, for the switch rates.
@@ -83,35 +88,18 @@ def calibrate(
             image_processor.level,
             level,
         )
-    rows = _series(dataset, split, ("images", "labels", "own"), revision)
     training = _series(dataset, training_split, ("labels", "own", "years"), revision)
     rates = estimate_switch_rates((row["labels"][owned_box(row["own"])], row["years"]) for row in training)
     was_training = model.training
     model.eval()
-    # Kept, at a megabyte per patch of ten years: that is cheaper than to map each patch twice.
-    mapped = [
-        series_probability(model, image_processor, fill_gaps(row["images"], row["labels"]))[
-            owned_box(row["own"])
-        ]
-        for row in tqdm(rows, desc="calibrating", unit="patch", disable=not progress)
-    ]
+    if isinstance(model, SeriesModel):
+        counts = _count_chains(model, image_processor, dataset, split, threshold, revision, progress)
+    else:
+        mapped = _mapped(model, image_processor, dataset, split, revision, progress)
+        labelled = _series(dataset, split, ("labels", "own", "site", "years"), revision)
+        rates = _with_emission_prior(rates, mapped, labelled)
+        counts = _count_methods(mapped, labelled, rates, threshold)
     model.train(was_training)
-    labelled = _series(dataset, split, ("labels", "own", "site", "years"), revision)
-    few = slice(None), slice(None, None, _THINNED), slice(None, None, _THINNED)
-    rates = fit_emission_prior(
-        (
-            (probability[few], row["labels"][owned_box(row["own"])][few], row["years"])
-            for probability, row in zip(mapped, labelled, strict=True)
-        ),
-        rates,
-    )
-    counts = _Counts()
-    for probability, row in zip(mapped, labelled, strict=True):
-        references = row["labels"][owned_box(row["own"])]
-        years = [int(year) for year in row["years"]]
-        for method in METHODS:
-            maps = smooth(probability, method, rates, years=years, threshold=threshold)
-            counts.add(method, row["site"], years, maps, references)
     return Calibration(
         rates=rates,
         footprints=counts.footprints(),
@@ -122,6 +110,82 @@ def calibrate(
         simulated=record is not None and record.simulated,
         digest=model_digest(model, image_processor),
     )
+
+
+def _mapped(
+    model: PreTrainedModel,
+    image_processor: EuroMineImageProcessor,
+    dataset: str | os.PathLike[str],
+    split: str,
+    revision: str | None,
+    progress: bool,
+) -> list[Float]:
+    """The probabilities of each patch in its owned box.
+
+    They are kept, at a megabyte per patch of ten years: that is cheaper than to map each patch twice.
+    """
+    rows = _series(dataset, split, ("images", "labels", "own"), revision)
+    return [
+        series_probability(model, image_processor, fill_gaps(row["images"], row["labels"]))[
+            owned_box(row["own"])
+        ]
+        for row in tqdm(rows, desc="calibrating", unit="patch", disable=not progress)
+    ]
+
+
+def _with_emission_prior(rates: SwitchRates, mapped: Sequence[Float], labelled: Any) -> SwitchRates:
+    few = slice(None), slice(None, None, _THINNED), slice(None, None, _THINNED)
+    return fit_emission_prior(
+        (
+            (probability[few], row["labels"][owned_box(row["own"])][few], row["years"])
+            for probability, row in zip(mapped, labelled, strict=True)
+        ),
+        rates,
+    )
+
+
+def _count_methods(mapped: Sequence[Float], labelled: Any, rates: SwitchRates, threshold: float) -> _Counts:
+    """The errors of a footprint mapper by method of smoothing."""
+    counts = _Counts()
+    for probability, row in zip(mapped, labelled, strict=True):
+        references = row["labels"][owned_box(row["own"])]
+        years = [int(year) for year in row["years"]]
+        for method in METHODS:
+            maps = smooth(probability, method, rates, years=years, threshold=threshold)
+            counts.add(method, row["site"], years, maps, references)
+    return counts
+
+
+def _count_chains(
+    model: SeriesModel,
+    image_processor: EuroMineImageProcessor,
+    dataset: str | os.PathLike[str],
+    split: str,
+    threshold: float,
+    revision: str | None,
+    progress: bool,
+) -> _Counts:
+    """The errors of a network for series, whose maps are not smoothed and whose changes are the chain's."""
+    network = LoadedModel(model.name_or_path, SERIES, model, image_processor)
+    rows = _series(dataset, split, ("images", "labels", "own", "site", "years"), revision)
+    counts = _Counts()
+    for row in tqdm(rows, desc="calibrating", unit="patch", disable=not progress):
+        years, own = [int(year) for year in row["years"]], owned_box(row["own"])
+        images, labels = np.asarray(row["images"], np.float32), row["labels"]
+        valid = (labels != NODATA) | images.any(axis=1)
+        evidence = evidence_of(network, fill_from_years(images, valid, years), valid, years)
+        found = maps_of_chains(
+            evidence.reshape(len(evidence), -1),
+            years,
+            list(combinations(range(len(years)), 2)),
+            threshold=threshold,
+            device=model.device,
+        )
+        footprints, changes = (
+            maps.reshape(-1, *labels.shape[1:])[own] for maps in (found.footprints, found.changes)
+        )
+        counts.add("none", row["site"], years, footprints, labels[own], changes)
+    return counts
 
 
 @torch.no_grad()
@@ -161,11 +225,22 @@ class _Counts:
     def __init__(self) -> None:
         self._sums: dict[tuple[str, int], dict[str, NDArray[np.int64]]] = {}
 
-    def add(self, method: str, site: str, years: Sequence[int], maps: Maps, references: Maps) -> None:
-        """Add a series of maps and its labels, both (years, height, width)."""
+    def add(
+        self,
+        method: str,
+        site: str,
+        years: Sequence[int],
+        maps: Maps,
+        references: Maps,
+        changes: Maps | None = None,
+    ) -> None:
+        """Add a series of maps and its labels, both (years, height, width).
+
+        Without `changes` (pairs, height, width), changes are the differences of the maps.
+        """
         self._add((method, 0), site, confusion_counts(maps, references, len(FOOTPRINT_CLASSES)))
-        for first, second in combinations(range(len(years)), 2):
-            mapped = change_map(maps[first], maps[second])
+        for place, (first, second) in enumerate(combinations(range(len(years)), 2)):
+            mapped = change_map(maps[first], maps[second]) if changes is None else changes[place]
             actual = change_map(references[first], references[second])
             found = confusion_counts(mapped, actual, len(CHANGE_CLASSES))
             self._add((method, years[second] - years[first]), site, found)

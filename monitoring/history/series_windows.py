@@ -19,9 +19,10 @@ from tqdm import tqdm
 
 from euromine.modeling.series_model import SeriesModel
 from euromine.monitoring.mapping.loading import LoadedModel
-from euromine.monitoring.mapping.prediction import cut_window, fill_nodata
+from euromine.monitoring.mapping.prediction import cut_window
 from euromine.monitoring.mapping.tiling import Block, BlockBlender
 from euromine.support.errors import ModelError
+from euromine.support.gap_filling import fill_nodata
 from euromine.support.workers import prefetch
 
 from .evidence_store import EvidenceStore
@@ -69,7 +70,7 @@ def gather_evidence(plan: SeriesPlan, network: LoadedModel, store: EvidenceStore
             )
         )
         for row, column, images, valid in windows:
-            blended = blender.add(row, column, _evidence(network, images, valid, plan.years))
+            blended = blender.add(row, column, evidence_of(network, images, valid, plan.years))
             if row >= complete:
                 known = valid[:, *Block.of(tiling, row, column).inside]
                 blended[: len(known)][~known] = np.nan
@@ -106,10 +107,10 @@ def _windows(
         valid = np.empty((len(plan.years), len(rows), len(columns)), bool)
         for place, year in enumerate(plan.years):
             images[place], valid[place] = cut_window(plan.scenes[year], bands, rows, columns)
-        yield _Windows(row, column, fill_gaps(images, valid, plan.years), valid)
+        yield _Windows(row, column, fill_from_years(images, valid, plan.years), valid)
 
 
-def fill_gaps(
+def fill_from_years(
     images: NDArray[np.float32], valid: NDArray[np.bool_], years: Sequence[int]
 ) -> NDArray[np.float32]:
     """Fill the gaps of years that have some data, so that no edge of the data shows in other years' maps.
@@ -142,12 +143,21 @@ def fill_gaps(
 
 
 @torch.inference_mode()
-def _evidence(
+def evidence_of(
     network: LoadedModel, images: NDArray[np.float32], valid: NDArray[np.bool_], years: Sequence[int]
 ) -> NDArray[np.float32]:
     """The evidence in a window, (maps, height, width).
 
     Years without data in it are masked. In a window without data in any year, all states are equally likely.
+
+    Args:
+        network: The network for series.
+        images: (years, bands, height, width) digital numbers, with gaps filled.
+        valid: Where each year has data, (years, height, width).
+        years: The calendar years.
+
+    Raises:
+        ModelError: The network gives NaN.
     """
     count, height, width = valid.shape
     present = valid.any(axis=(1, 2))

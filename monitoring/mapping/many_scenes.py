@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from euromine.modeling import SEGMENTATION
+from euromine.modeling import SEGMENTATION, SERIES
 from euromine.monitoring.scenes.locations import distinct_scenes, locate
 from euromine.monitoring.scenes.scene_options import SceneOptions
 from euromine.support.errors import ArgumentError, EuroMineError, one_line
@@ -226,7 +226,14 @@ def _logged(outcome: Outcome) -> Outcome:
 
 @lru_cache(maxsize=1)
 def _load(source: str, engine: EngineChoice) -> LoadedModel:
-    return on_engine(load_model(source, task=SEGMENTATION), engine)
+    loaded = load_model(source, task=SEGMENTATION)
+    if loaded.task == SERIES:
+        logger.warning(
+            "%s is a network for series, but maps each scene here without the other years of its place. "
+            "`euromine series` maps all years of a place together.",
+            source,
+        )
+    return on_engine(loaded, engine)
 
 
 def _size(task: _Task) -> int:

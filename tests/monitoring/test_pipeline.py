@@ -137,6 +137,18 @@ def test_what_is_no_scene_is_named(mapped, given, options, sentence):
         mapped(given, **options)
 
 
+def test_a_network_for_series_maps_a_scene_as_a_series_of_one_year(tmp_path, image):
+    torch.manual_seed(2)
+    model = create_model("utae", encoder_widths=(8, 16), decoder_widths=(8, 16), model_width=16, num_heads=4)
+    model.save_pretrained(tmp_path)
+    EuroMineImageProcessor().save_pretrained(tmp_path)
+    found = pipeline("mine-footprint", model=str(tmp_path), device="cpu")(image, **PLAIN)
+    with torch.no_grad():
+        pixel_values = EuroMineImageProcessor()(image, return_tensors="pt").pixel_values
+        expected = model.eval()(pixel_values.unsqueeze(1)).logits[0, 0, 1].exp()
+    np.testing.assert_allclose(found["probability"], expected, atol=1e-5)
+
+
 def test_registering_twice_is_fine(caplog):
     module.register()
     assert "already registered" not in caplog.text

@@ -22,6 +22,8 @@ from euromine.dataset_script.build_record import BuildRecord
 from euromine.dataset_script.shards import build_dataset
 from euromine.modeling.auto import create_model
 from euromine.modeling.image_processing import EuroMineImageProcessor
+from euromine.modeling.series_model import Evidence, SeriesConfig, SeriesModel
+from euromine.modeling.temporal_chain import log_transitions
 from euromine.monitoring.history import calibration_counts
 from euromine.monitoring.history.calibration import Calibration
 from euromine.monitoring.history.calibration_counts import calibrate, confusion_counts, series_probability
@@ -48,6 +50,22 @@ class ReadingModel(torch.nn.Module):
     def forward(self, pixel_values: torch.Tensor) -> SimpleNamespace:
         mine = (pixel_values[:, 0] / 10_000).clamp(1e-4, 1 - 1e-4)
         return SimpleNamespace(logits=torch.stack([torch.zeros_like(mine), torch.logit(mine)], dim=1))
+
+
+class ReadingSeriesModel(SeriesModel):
+    """A network for series whose evidence in a year is the probability in the first band."""
+
+    def __init__(self, config: SeriesConfig) -> None:
+        super().__init__(config)
+        self.scale = torch.nn.Parameter(torch.ones(()))
+        self.post_init()
+
+    def evidence(
+        self, pixel_values: torch.Tensor, years: torch.Tensor, mask: torch.Tensor | None
+    ) -> Evidence:
+        mine = torch.logit((pixel_values[:, :, 0] / 10_000).clamp(1e-4, 1 - 1e-4))
+        rates = torch.ones_like(mine[:, 1:])
+        return Evidence.of(mine, log_transitions(0.4 * rates, 0.3 * rates, years.diff(dim=1)), mask)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -155,6 +173,28 @@ def test_change_errors_are_those_of_whole_scenes_by_interval(calibration, scenes
                 )
             ]
             expected = confusion_matrix(*kinds, labels=["stable", "gain", "loss"])
+            np.testing.assert_array_equal(counts, expected)
+
+
+def test_errors_of_a_network_for_series_are_those_of_its_own_maps_and_changes(dataset, scenes):
+    model = ReadingSeriesModel(SeriesConfig())
+    calibration = calibrate(model, EuroMineImageProcessor(do_normalize=False), dataset)
+    assert list(calibration.footprints) == list(calibration.changes) == ["none"]
+    pairs = list(itertools.combinations(range(3), 2))
+    for place, site in enumerate(SPLITS["validation"]):
+        images, labels = scenes[site]
+        with torch.no_grad():
+            pixel_values = torch.from_numpy(images.astype(np.float32))[None]
+            found = model(pixel_values, years=torch.tensor([YEARS]), pairs=pairs)
+        maps = found.logits[0].argmax(1).numpy()
+        expected = confusion_matrix(maps.ravel(), labels.ravel(), labels=[0, 1])
+        np.testing.assert_array_equal(calibration.footprints["none"].counts[place], expected)
+        changes = found.change_logits[0].argmax(1).numpy()
+        for is_change, (first, second) in zip(changes, pairs, strict=True):
+            mapped = is_change * (maps[second] - maps[first])
+            actual = labels[second].astype(int) - labels[first]
+            expected = confusion_matrix(mapped.ravel(), actual.ravel(), labels=[0, 1, -1])
+            counts = calibration.changes["none"][YEARS[second] - YEARS[first]].counts[place]
             np.testing.assert_array_equal(counts, expected)
 
 

@@ -14,7 +14,7 @@ from euromine.modeling import SERIES, EuroMineImageProcessor, create_model
 from euromine.monitoring.history import chain_maps, evidence_store, series_windows
 from euromine.monitoring.history.chain_maps import maps_of_chains
 from euromine.monitoring.history.series_settings import joint_window
-from euromine.monitoring.history.series_windows import fill_gaps
+from euromine.monitoring.history.series_windows import fill_from_years
 from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.monitoring.mapping.map_values import GAIN, LOSS, NO_CHANGE, NODATA
 from euromine.monitoring.monitor import MineMonitor
@@ -313,10 +313,8 @@ def test_a_stopped_run_is_completed_by_the_next(
         series_of([network], place, tmp_path, **WINDOWS)
     monkeypatch.undo()
     assert len(list((tmp_path / evidence_store.FOLDER).glob("*.float32"))) == windows
-    calls = []
-    monkeypatch.setattr(
-        series_windows, "_evidence", lambda *each, run=series_windows._evidence: calls.append(1) or run(*each)
-    )
+    calls, run = [], series_windows.evidence_of
+    monkeypatch.setattr(series_windows, "evidence_of", lambda *each: calls.append(1) or run(*each))
     result = series_of([network], place, tmp_path, **WINDOWS)
     # The incomplete third row of windows starts over, and so does the second, with which it overlaps.
     assert len(calls) == left
@@ -380,9 +378,9 @@ def test_a_network_that_gives_nan_is_refused(place, network, tmp_path):
 def test_gaps_are_filled_from_the_nearest_year_and_then_the_nearest_pixel():
     images = np.arange(3 * 1 * 1 * 4, dtype=np.float32).reshape(3, 1, 1, 4)
     valid = np.array([[1, 1, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0]], bool)[:, None]
-    filled = fill_gaps(images, valid, [2015, 2016, 2018])
+    filled = fill_from_years(images, valid, [2015, 2016, 2018])
     assert filled[:, 0, 0].tolist() == [[0, 1, 2, 2], [4, 5, 6, 7], [8, 1, 10, 10]]
-    assert fill_gaps(images, np.ones_like(valid), [2015, 2016, 2018]) is images
+    assert fill_from_years(images, np.ones_like(valid), [2015, 2016, 2018]) is images
 
 
 def test_windows_of_many_years_are_smaller():

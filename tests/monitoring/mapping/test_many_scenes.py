@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from accelerate import PartialState
 
+from euromine.modeling import EuroMineImageProcessor, create_model
 from euromine.monitoring.mapping import many_scenes
 from euromine.monitoring.mapping.many_scenes import Outcome, predict_scenes
+from euromine.monitoring.scenes.scene_options import SceneOptions
 from euromine.support.errors import ArgumentError, BusyError, SceneError
 from euromine.support.locks import lock_folder
 
@@ -149,3 +151,21 @@ def test_what_a_killed_run_left_is_cleared_and_nothing_else(
     predict_scenes("model", [tmp_path / "a.tif"], tmp_path)
     left = {path.relative_to(tmp_path).parts[0] for path in tmp_path.iterdir()}
     assert left == {*(name.split("/")[0] for name in kept), ".d_footprint.tif.partial"}
+
+
+def test_a_network_for_series_maps_scenes_one_by_one_and_says_so(
+    tmp_path: Path, write_scene: Any, digital_numbers: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = create_model("utae", encoder_widths=(8, 16), decoder_widths=(8, 16), model_width=16, num_heads=4)
+    model.save_pretrained(tmp_path / "model")
+    EuroMineImageProcessor().save_pretrained(tmp_path / "model")
+    scenes = [write_scene(f"{year}.tif", digital_numbers(32, year - 1980)) for year in (2019, 2020)]
+    options = SceneOptions(offset=0)
+    outcomes = predict_scenes(tmp_path / "model", scenes, tmp_path / "maps", options=options)
+    assert [Path(str(each.footprint)).name for each in outcomes] == [
+        "2019_footprint.tif",
+        "2020_footprint.tif",
+    ]
+    told = [record.message for record in caplog.records if "is a network for series" in record.message]
+    assert len(told) == 1
+    assert told[0].endswith("`euromine series` maps all years of a place together.")
