@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from euromine.dataset_script.label_groups import COMPONENT_CLASSES
 from euromine.dataset_script.site_facts import MATERIALS, MINE_TYPES
@@ -34,9 +35,9 @@ _TYPE_WEIGHTS = {"coal": (0.2, 0.55, 0.25), "rock": (0.65, 0.15, 0.2), "metal": 
 
 # Dumpers of 100 t need roads of some 25 m.
 _ROAD_WIDTHS = (2.0, 3.0)
-_DAM = 0.88
-"""Where the dam around a pond of tailings begins, as a share of its radius."""
-_POND_DAM = 0.8
+_DAM_WIDTHS = {Part.TAILINGS: 3, Part.POND: 1}
+"""How wide the dams around ponds are, in pixels."""
+
 _INTERNAL_DUMP = 2.0
 """How many benches behind the foot of the last slope a strip mine begins to fill its pit."""
 
@@ -185,8 +186,11 @@ class _Drawing:
         self.cover[basin] = LandCover.PIT_WATER
         self.cover[muddy] = LandCover.WET_TAILINGS
         self.tone[basin] = self.relief[basin] = 0
-        for part, begins in ((Part.TAILINGS, _DAM), (Part.POND, _POND_DAM)):
-            dam = (self.part == part) & (self.mines.radius > begins)
+        self.cover[(self.part == Part.TAILINGS) & (self.cover == LandCover.HAUL_ROAD)] = LandCover.TAILINGS
+        for part, width in _DAM_WIDTHS.items():
+            # A dam is raised and moves outwards with its pond.
+            pond = (self.part == part) & self.mines.footprint(self.year)
+            dam = pond & ~ndimage.binary_erosion(pond, iterations=width, border_value=1)
             self._replace("dam", dam)
             self.cover[dam] = LandCover.HAUL_ROAD
             self.relief[dam] = self.mines.bench_height
@@ -245,7 +249,7 @@ def make_component_mines(
     mine_type, material = facts
     mines, plan = mines_and_layout(rng, grid, f"{mine_type} {material}", last_year, year_stream)
     roads = _ramps(rng, plan, mines) | _connections(rng, plan, mines)
-    exposed = noise(rng, grid, 10, 3.2)
+    exposed = noise(rng, grid, 14, 4.2)
     return ComponentMines(
         mines=mines,
         mine_type=mine_type,
