@@ -6,6 +6,7 @@ without one are closed, unless the image does not show their ground.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,7 +30,7 @@ class Finding:
         place: The place or year that makes the identity of a new alert.
         known: The alert that it continues; None for a new one.
         shown: Whether the image itself shows it. False keeps an alert whose ground the image does not show.
-        geometry: A shapely geometry in the series' coordinate system, or None.
+        geometry: A shapely geometry in the series' coordinate system; None for that of `known`, or for none.
         area_ha: Its area; None where it has none.
         low_ha: Lower end of the interval.
         high_ha: Upper end.
@@ -145,7 +146,7 @@ def _place(facts: SiteFacts, geometry: Any) -> dict[str, Any]:
     return {
         "longitude": round(point.x, 6),
         "latitude": round(point.y, 6),
-        "geometry": shapely.geometry.mapping(outline),
+        "geometry": json.loads(shapely.to_geojson(outline)),
     }
 
 
@@ -190,10 +191,13 @@ def _continued(
             yield _outside_finding(facts, year, together, known=alert)
         return
     state = facts.persistence(before, year)
-    if parts or state.mined >= _HALF:
-        # A resampled outline in degrees differs by far less than a pixel.
-        together = before if not parts else shapely.union_all([before, *parts])
-        yield _outside_finding(facts, year, together, known=alert)
+    # An outline that was in degrees differs from its pixels by far less than a hundredth of one.
+    speck = facts.pixel_size**2 / 100
+    added = [part for part in parts if part.difference(before).area > speck]
+    if added:
+        yield _outside_finding(facts, year, shapely.union_all([before, *added]), known=alert)
+    elif parts or state.mined >= _HALF:
+        yield _unchanged(alert)
     elif state.known < _HALF:
         yield Finding(alert.sentence, known=alert, shown=False)
 
@@ -249,20 +253,23 @@ def _still_grown(facts: SiteFacts, year: int, alert: Alert) -> Iterator[Finding]
     if alert.status == CONFIRMED or alert.geometry is None:
         yield Finding(alert.sentence, known=alert, shown=False)
         return
-    geometry = facts.projected(alert.geometry)
-    state = facts.persistence(geometry, year)
+    state = facts.persistence(facts.projected(alert.geometry), year)
     if state.known < _HALF:
         yield Finding(alert.sentence, known=alert, shown=False)
     elif state.mined >= _HALF:
-        yield Finding(
-            alert.sentence,
-            known=alert,
-            geometry=geometry,
-            area_ha=alert.area_ha,
-            low_ha=alert.low_ha,
-            high_ha=alert.high_ha,
-            interval=alert.interval,
-        )
+        yield _unchanged(alert)
+
+
+def _unchanged(alert: Alert) -> Finding:
+    """The same finding in a further image."""
+    return Finding(
+        alert.sentence,
+        known=alert,
+        area_ha=alert.area_ha,
+        low_ha=alert.low_ha,
+        high_ha=alert.high_ha,
+        interval=alert.interval,
+    )
 
 
 RULES: dict[str, Rule] = {"outside_permit": _outside_permit, "growth": _growth}

@@ -1,0 +1,174 @@
+"""Configurations: right ones, and a sentence for each mistake."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from euromine.support.errors import ConfigError
+from euromine.watch.watch_config import config_schema, parse_config, read_config
+
+SITE = {"name": "pit", "images": "archive/pit"}
+MAIL = {"to": ["a@example.org"], "sender": "b@example.org", "host": "mail.example.org"}
+
+
+def config(**fields):
+    return {"model": "org/mapper", "sites": [SITE], **fields}
+
+
+def site(**fields):
+    return config(sites=[{**SITE, **fields}])
+
+
+def mail(**fields):
+    return config(recipients=[{"name": "office", "mail": {**MAIL, **fields}}])
+
+
+def webhook(**fields):
+    return config(recipients=[{"name": "office", "webhook": fields}])
+
+
+@pytest.mark.parametrize(
+    ("document", "sentences"),
+    [
+        ({}, ["c.yaml, sites: found nothing; expected a value."]),
+        (config(sites=[]), ["c.yaml, sites: found []; expected at least 1."]),
+        (
+            site(image="x"),
+            [
+                "c.yaml, sites[0]: found unknown field 'image'; expected name, images, acquire, model, "
+                "change_model, permits, permit_layers, minimum_mapping_unit, rules, recipients. The nearest "
+                "is images."
+            ],
+        ),
+        (
+            site(name="a/b"),
+            ["c.yaml, sites[0].name: found 'a/b'; expected the name of a folder, such as Germany_12."],
+        ),
+        (
+            {"sites": [SITE]},
+            ["c.yaml: found no model for site 'pit'; expected one, for the site or for all."],
+        ),
+        (
+            config(sites=[SITE, {**SITE, "name": "PIT"}]),
+            ["c.yaml: found site 'pit' twice; expected it once."],
+        ),
+        (
+            site(rules={"growth": {"hectares": -1}, "no_data": {"days": 1.5}}),
+            [
+                "c.yaml, sites[0].rules.growth.hectares: found -1; expected more than 0.0.",
+                "c.yaml, sites[0].rules.no_data.days: found 1.5; expected a whole number.",
+            ],
+        ),
+        (
+            site(rules={"growth": {"hectares": float("nan")}}),
+            ["c.yaml, sites[0].rules.growth.hectares: found nan; expected a finite number."],
+        ),
+        (
+            site(acquire={"since": 2020}),
+            ["c.yaml, sites[0].acquire: found neither bbox nor geometry; expected one of them."],
+        ),
+        (
+            {"model": "m", "sites": [{"name": "pit"}]},
+            ["c.yaml, sites[0]: found neither images nor acquire; expected one of them."],
+        ),
+        (
+            site(recipients=["offcie"]) | {"recipients": [{"name": "office", "mail": MAIL}]},
+            ["c.yaml: found recipient 'offcie' of site 'pit'; expected one of office."],
+        ),
+        (
+            mail(password="hush"),
+            [
+                "c.yaml, recipients[0].mail: found the field password; expected password_env, the name of an "
+                "environment variable. Secrets do not belong in a file."
+            ],
+        ),
+        (
+            mail(user="me", password_env="P", security="none"),
+            [
+                "c.yaml, recipients[0].mail: found security none with a user; expected starttls or tls, as "
+                "the password would travel unencrypted."
+            ],
+        ),
+        (mail(port="x"), ["c.yaml, recipients[0].mail.port: found 'x'; expected a whole number."]),
+        (
+            mail(security="ssl"),
+            ["c.yaml, recipients[0].mail.security: found 'ssl'; expected 'starttls', 'tls' or 'none'."],
+        ),
+        (
+            webhook(url="https://u:p@example.org"),
+            [
+                "c.yaml, recipients[0].webhook: url: found a password or parameters in the address; expected "
+                "url_env, as they are secrets."
+            ],
+        ),
+        (
+            webhook(url="http://example.org"),
+            [
+                "c.yaml, recipients[0].webhook: url: found http; expected https://..., or http:// of this "
+                "machine."
+            ],
+        ),
+        (
+            webhook(url="https://example.org", secret="hush"),
+            [
+                "c.yaml, recipients[0].webhook: found the field secret; expected secret_env, the name of an "
+                "environment variable. Secrets do not belong in a file."
+            ],
+        ),
+    ],
+)
+def test_each_mistake_is_one_sentence(document, sentences) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(document, "c.yaml")
+    assert str(caught.value).split("\n") == sentences
+
+
+def test_an_error_never_shows_a_secret() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(mail(password="hush-hush"), "c.yaml")
+    assert "hush-hush" not in str(caught.value)
+
+
+def test_a_site_s_rules_stand_before_the_common_ones(tmp_path: Path) -> None:
+    document = config(
+        rules={"growth": {"hectares": 3}, "no_data": False},
+        sites=[SITE, {**SITE, "name": "other", "rules": {"growth": False, "no_data": {"days": 30}}}],
+    )
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(document))
+    first, second = (each.rules for each in read_config(path).sites)
+    assert (first.growth.hectares, first.no_data) == (3, None)
+    assert (second.growth, second.no_data.days) == (None, 30)
+    assert first.outside_permit.hectares == second.outside_permit.hectares == 0.5
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    (tmp_path / "mapper").mkdir()
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump({"model": "mapper", "sites": [{**SITE, "permits": "p.gpkg"}]}))
+    found = read_config(path)
+    assert found.folder == tmp_path / "watch"
+    assert found.sites[0].images == tmp_path / "archive/pit"
+    assert found.sites[0].permits == tmp_path / "p.gpkg"
+    assert found.sites[0].model == str(tmp_path / "mapper")
+
+
+@pytest.mark.parametrize("text", ["sites: [", "- 1\n- 2\n", "!!python/object/apply:os.getcwd []", "\x00"])
+def test_other_documents_are_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"^\S+c\.yaml: found no (YAML|fields)"):
+        read_config(path)
+
+
+def test_the_schema_agrees_with_the_reader() -> None:
+    validator = jsonschema.Draft202012Validator(config_schema())
+    validator.check_schema(config_schema())
+    right = config(rules={"growth": False, "no_data": {"days": 3}}, recipients=[{"name": "a", "mail": MAIL}])
+    assert not list(validator.iter_errors(json.loads(json.dumps(right))))
+    parse_config(right, "c.yaml")
+    for wrong in (site(image="x"), mail(port="x"), site(rules={"growth": {"hectares": -1}}), {}):
+        assert list(validator.iter_errors(wrong))

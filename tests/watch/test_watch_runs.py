@@ -1,0 +1,208 @@
+"""Runs on a site whose mine grows as told, from images to the outbox."""
+
+import json
+import logging
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+from typer.testing import CliRunner
+
+from euromine.commands import app
+from euromine.support.errors import BusyError
+from euromine.support.locks import lock_folder
+from euromine.watch import deliveries, site_checks, watch_runs
+from euromine.watch.watch_config import read_config
+from euromine.watch.watch_runs import run_watch
+from euromine.watch.watch_state import WatchState
+
+PIT, SECOND = (slice(10, 30), slice(10, 30)), (slice(50, 60), slice(50, 60))
+NOW = datetime(2022, 9, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def config(tmp_path: Path, checkpoint, write_year, write_permits):
+    """A pit of four hectares inside its permit, in two images."""
+    for year in (2019, 2020):
+        write_year(year, [PIT])
+    write_permits(PIT)
+    document = {
+        "model": str(checkpoint),
+        "sites": [{"name": "pit", "images": "pit", "permits": "permits.gpkg"}],
+        "recipients": [{"name": "office", "webhook": {"url": "https://example.org"}}],
+        "rules": {"water_growth": False, "reclamation_stalled": False, "no_data": {"days": 300}},
+    }
+    path = tmp_path / "watch.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+@pytest.fixture
+def received(monkeypatch):
+    """Events that reached the webhook."""
+    reached = []
+    monkeypatch.setattr(
+        deliveries,
+        "post_event",
+        lambda delivery, webhook, now: reached.append(
+            (delivery.document["properties"]["rule"], delivery.event)
+        ),
+    )
+    return reached
+
+
+def at(days: float):
+    return lambda: NOW + timedelta(days=days)
+
+
+def kinds(run):
+    return sorted((event.alert.rule, event.kind, event.alert.year) for event in run.events)
+
+
+def test_a_part_outside_is_told_once_confirmed_by_the_next_image_and_told_when_it_is_gone(
+    config, write_year, received, tmp_path
+) -> None:
+    read = read_config(config)
+    assert kinds(run_watch(read, clock=at(-700))) == []
+    assert run_watch(read, clock=at(-699)).events == []
+
+    write_year(2021, [PIT, SECOND])
+    assert kinds(run_watch(read, clock=at(-300))) == [
+        ("growth", "suspected", 2021),
+        ("outside_permit", "suspected", 2021),
+    ]
+    folder = tmp_path / "watch"
+    before = (folder / "alerts.geojson").read_bytes()
+    again = run_watch(read, clock=at(-299))
+    assert (again.events, again.deliveries.sent) == ([], 0)
+    assert (folder / "alerts.geojson").read_bytes() == before
+
+    write_year(2022, [PIT, SECOND])
+    assert kinds(run_watch(read, clock=at(0))) == [
+        ("growth", "confirmed", 2021),
+        ("outside_permit", "confirmed", 2021),
+    ]
+    assert sorted(received) == [
+        ("growth", "confirmed"),
+        ("growth", "suspected"),
+        ("outside_permit", "confirmed"),
+        ("outside_permit", "suspected"),
+    ]
+    features = json.loads((folder / "alerts.geojson").read_text())["features"]
+    (outside,) = [each for each in features if each["properties"]["rule"] == "outside_permit"]
+    values = outside["properties"]
+    # 10 x 10 pixels of 10 m: a hectare, but for the scale of the projection, 0.9996 squared.
+    assert values["area_ha"] == pytest.approx(1.0, abs=0.002)
+    assert values["low_ha"] == pytest.approx(0.81, abs=0.002)
+    assert [name.split("@")[0] for name in values["images"]] == ["Year2021.tif", "Year2022.tif"]
+    assert values["models"][0].startswith("red-mapper@")
+    assert values["permits"].startswith("permits.gpkg@")
+    assert values["latitude"] == pytest.approx(46.05, abs=0.01)
+    for name in values["pictures"].values():
+        with Image.open(folder / name) as picture:
+            assert min(picture.size) >= 96
+    assert set(values["pictures"]) == {"before", "after"}
+
+    write_year(2023, [PIT])
+    assert ("outside_permit", "resolved", 2021) in kinds(run_watch(read, clock=at(400)))
+
+
+def test_on_the_first_run_earlier_years_are_history(config, write_year, received) -> None:
+    write_year(2021, [PIT, SECOND])
+    write_year(2022, [PIT, SECOND])
+    assert kinds(run_watch(read_config(config), clock=at(0))) == []
+    with WatchState(read_config(config).folder) as state:
+        assert {each.alert.status for each in state.alerts()} == {"confirmed"}
+    assert received == []
+
+
+def test_missing_images_are_told_once_and_resolved_by_the_next(config, write_year, received) -> None:
+    read = read_config(config)
+    run_watch(read, clock=at(-600))  # 31 December 2020 is 9 days ago
+    assert kinds(run_watch(read, clock=at(-300))) == [("no_data", "confirmed", 2020)]
+    assert kinds(run_watch(read, clock=at(-299))) == []
+    write_year(2021, [PIT])
+    assert kinds(run_watch(read, clock=at(-298))) == [("no_data", "resolved", 2020)]
+
+
+def test_a_run_that_is_killed_anywhere_is_completed_by_the_next(
+    config, write_year, received, monkeypatch
+) -> None:
+    class KilledError(BaseException):
+        pass
+
+    def killed(*_, **__):
+        raise KilledError
+
+    read = read_config(config)
+    run_watch(read, clock=at(-600))
+    write_year(2021, [PIT, SECOND])
+    for module, name in (
+        (site_checks, "write_pictures"),
+        (watch_runs, "entries"),
+        (watch_runs, "write_feeds"),
+        (watch_runs, "deliver"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, killed)
+            with pytest.raises(KilledError):
+                run_watch(read, clock=at(-300))
+        assert received == []
+    run_watch(read, clock=at(-299))
+    assert sorted(received) == [("growth", "suspected"), ("outside_permit", "suspected")]
+
+
+def test_a_site_that_fails_does_not_stop_the_others(config, received, caplog, tmp_path) -> None:
+    document = yaml.safe_load(config.read_text())
+    document["sites"].insert(0, {"name": "gone", "images": "nowhere"})
+    config.write_text(yaml.safe_dump(document))
+    with caplog.at_level(logging.WARNING):
+        run = run_watch(read_config(config), clock=at(-600))
+    assert len(run.failures) == 1
+    assert "gone: not checked. " in caplog.text
+    assert "nowhere: found no such folder" in run.failures[0]
+    with WatchState(tmp_path / "watch") as state:
+        assert set(state.sites()) == {"pit"}
+        assert state.latest_run()["failures"] == run.failures
+
+
+def test_two_runs_at_once_exclude_each_other(config, tmp_path) -> None:
+    read = read_config(config)
+    read.folder.mkdir()
+    with lock_folder(read.folder), pytest.raises(BusyError, match="watch"):
+        run_watch(read)
+
+
+def test_the_command_and_its_status(config, write_year, received, tmp_path) -> None:
+    runner = CliRunner()
+    result = runner.invoke(app, ["watch", "status", str(config)])
+    assert "found no watch.sqlite; expected that of an earlier run" in str(result.exception)
+    first = runner.invoke(app, ["watch", str(config)])
+    assert first.exit_code == 0, first.output
+    assert "1 of 1 sites checked, 1 events, 1 delivered." in first.output  # no image for 300 days
+    write_year(2021, [PIT, SECOND])
+    second = runner.invoke(app, ["watch", str(config), "--once"])
+    assert "suspected: New mining outside the outlines given: pit. Mined ground of 1.00 ha" in second.output
+    shown = runner.invoke(app, ["watch", "status", str(config), "--json"])
+    status = json.loads(shown.output)
+    (name,) = [each["id"] for each in status["alerts"] if "outside" in each["title"]]
+    rejected = runner.invoke(
+        app,
+        ["watch", "review", str(config), name[:8], "rejected", "--name", "A. Person", "--comment", "farm"],
+    )
+    assert rejected.exit_code == 0, rejected.output
+    text = runner.invoke(app, ["watch", "status", str(config)]).output
+    assert f"{name} rejected New mining outside the outlines given: pit." in text
+    assert "Sites:\n  pit: checked " in text
+    write_year(2022, [PIT, SECOND])
+    received.clear()
+    runner.invoke(app, ["watch", str(config)])
+    assert ("outside_permit", "confirmed") not in received
+
+
+@pytest.mark.parametrize("every", ["6", "0h", "6 hours", "-6h", "1e9d", "30s"])
+def test_wrong_durations_are_refused(config, every) -> None:
+    result = CliRunner().invoke(app, ["watch", str(config), "--every", every])
+    assert f"--every: found '{every}'; expected a duration from 1m to 366d" in str(result.exception)

@@ -1,0 +1,78 @@
+"""The state: migrations, transactions, damage."""
+
+import sqlite3
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from euromine.support.errors import RecordError
+from euromine.watch.watch_state import STATE_FILE, WatchState
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def test_a_transaction_that_fails_changes_nothing(tmp_path, alert, delivery) -> None:
+    with WatchState(tmp_path) as state:
+
+        def fail() -> None:
+            with state.transaction():
+                state.put_alert(alert(), NOW)
+                state.put_delivery(delivery())
+                state.note_site("pit", {2026: "x"}, NOW)
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail()
+        assert (state.alerts(), state.deliveries(), state.images("pit")) == ([], [], set())
+        assert not state.is_known("pit")
+
+
+def test_alerts_keep_their_first_time_and_deliveries_are_there_once(tmp_path, alert, delivery) -> None:
+    later = NOW + timedelta(days=1)
+    with WatchState(tmp_path) as state:
+        for time, status in ((NOW, "suspected"), (later, "confirmed")):
+            with state.transaction():
+                state.put_alert(alert(status=status), time)
+                state.put_delivery(delivery())
+    with WatchState(tmp_path) as state:
+        (stored,) = state.alerts("Germany_12")
+        assert stored.alert == alert(status="confirmed")
+        assert (stored.opened[:10], stored.changed[:10]) == ("2026-03-01", "2026-03-02")
+        assert state.deliveries() == [delivery()]
+        assert state.alerts("other") == []
+
+
+def test_a_clock_that_was_set_back_does_not_go_back(tmp_path) -> None:
+    with WatchState(tmp_path) as state:
+        assert state.begin_run(NOW) == NOW
+        assert state.begin_run(NOW - timedelta(days=400)) == NOW
+        assert state.begin_run(NOW + timedelta(hours=1)) == NOW + timedelta(hours=1)
+
+
+def test_the_latest_verdict_counts(tmp_path, alert) -> None:
+    with WatchState(tmp_path) as state:
+        with state.transaction():
+            state.put_alert(alert(), NOW)
+        state.review(alert().id, "rejected", "A", "a quarry", NOW)
+        assert state.alerts()[0].is_rejected
+        state.review(alert().id, "confirmed", "B", "", NOW + timedelta(days=1))
+        assert not state.alerts()[0].is_rejected
+        assert [review["name"] for review in state.alerts()[0].reviews] == ["A", "B"]
+
+
+def test_a_newer_state_and_a_damaged_one_are_told_apart(tmp_path) -> None:
+    WatchState(tmp_path).__exit__()
+    with sqlite3.connect(tmp_path / STATE_FILE) as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(RecordError, match=r"found version 99; expected at most \d+\. Update EuroMine\."):
+        WatchState(tmp_path)
+    (tmp_path / STATE_FILE).write_bytes(b"not a database" * 100)
+    with pytest.raises(RecordError, match="found a damaged database"):
+        WatchState(tmp_path)
+
+
+def test_a_state_that_cannot_be_opened_is_an_error_of_the_file(tmp_path) -> None:
+    (tmp_path / STATE_FILE).mkdir()
+    with pytest.raises(OSError, match=r"watch\.sqlite: the state could not be read or written"):
+        WatchState(tmp_path)
