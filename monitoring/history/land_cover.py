@@ -89,7 +89,10 @@ def open_land_cover(
         DataError: The raster cannot be read, holds no classes, has no legend or no year, has classes that the
             legend lacks, or lies elsewhere.
         ArgumentError: It is as young as the latest year of the series or younger, or the year is none.
+        FileNotFoundError: There is no such file.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file; expected a land-cover raster.")
     found = legend_of(path, legend)
     of_year = year if year is not None else _year_of(path, found)
     if not _YEARS[0] <= of_year <= _YEARS[1]:

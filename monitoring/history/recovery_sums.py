@@ -34,6 +34,7 @@ class ReclamationRow:
         recovering_share: The same of `recovering_ha`.
         stalled_share: The same of `stalled_ha`.
         known_share: The share of the ground with data in the year.
+        target_share: The share of the ground with a target above 0; without one, ground stays undecided.
         target: "before mining" or "reference ground".
         dnbr: NBR since the start of recovery.
         yearly_rate: The same a year.
@@ -55,6 +56,7 @@ class ReclamationRow:
     recovering_share: float | None
     stalled_share: float | None
     known_share: float | None
+    target_share: float | None
     target: str
     dnbr: float | None
     yearly_rate: float | None
@@ -88,7 +90,7 @@ class ZoneSums:
     def __init__(self, years: Sequence[int]) -> None:
         self._years = years
         self._hectares = np.zeros((len(years), len(_STATES)))
-        self._known = np.zeros(len(years))
+        self._known, self._aimed = np.zeros((2, len(years)))
         # Numerators and denominators of dNBR, YrYr, R80P, RRI and Y2R.
         self._ratios = np.zeros((5, 2, len(years)))
 
@@ -111,6 +113,7 @@ class ZoneSums:
         for place, state in enumerate(found.state):
             self._hectares[place] += [ground.hectares[state == each].sum() for each in _STATES]
             self._known[place] += ground.hectares[(state > 0) & ~np.isnan(ground.values[place])].sum()
+            self._aimed[place] += ground.hectares[(state > 0) & (ground.target > 0)].sum()
 
     def rows(self, site: str, zone: str, polygon: int, target: str) -> list[ReclamationRow]:
         """The rows of the zone by year."""
@@ -119,7 +122,9 @@ class ZoneSums:
             hectares = self._hectares[place].tolist()
             ground = sum(hectares)
             metrics = [_quotient(*self._ratios[number, :, place]) for number in range(5)]
-            shares = [_quotient(part, ground) for part in (*hectares[:3], self._known[place])]
+            shares = [
+                _quotient(part, ground) for part in (*hectares[:3], self._known[place], self._aimed[place])
+            ]
             found.append(
                 ReclamationRow(site, zone, polygon, year, ground, *hectares, *shares, target, *metrics)
             )

@@ -165,7 +165,7 @@ def test_ground_that_is_left_recovers_as_worked_out_by_hand(made):
     assert total.loc[2020, "recovering_share"] == pytest.approx(0.5)
     assert total.loc[2021, "recovered_share"] == pytest.approx(0.25)
     assert total.loc[2021, "undecided_ha"] == pytest.approx(150 * HECTARE_OF_PIXEL, abs=1e-3)
-    assert total.loc[2021, "known_share"] == pytest.approx(0.75)
+    assert total.loc[2021, ["known_share", "target_share"]].tolist() == pytest.approx([0.75, 1])
     assert set(total["target"]) == {"before mining"}
     lower = rows[(rows["zone"] == "outline") & (rows["polygon"] == 2)].set_index("year")
     assert lower["dnbr"].fillna(9).tolist() == pytest.approx([9, 9, 0, 0, -0.1], abs=1e-3)

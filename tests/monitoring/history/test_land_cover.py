@@ -193,6 +193,8 @@ def test_land_cover_of_another_place_or_kind_is_refused(tmp_path):
     far = write_raster(tmp_path / "2015.tif", np.full((4, 6), 10, np.uint8), Affine(10, 0, 0, 0, -10, TOP))
     with pytest.raises(DataError, match=r"found a land cover of another place"):
         open_land_cover(far, GRID, YEARS, legend="worldcover")
+    with pytest.raises(FileNotFoundError, match=r"gone\.tif: there is no such file; expected a land-cover"):
+        open_land_cover(tmp_path / "gone.tif", GRID, YEARS, legend="worldcover")
     floats = same_grid(tmp_path, "2014.tif", np.zeros((40, 60), np.float32))
     with pytest.raises(DataError, match=r"found 1 bands of float32; expected one band of whole numbers"):
         open_land_cover(floats, GRID, YEARS, legend="worldcover")
