@@ -28,9 +28,13 @@ from .file_names import (
     CHANGES_TABLE,
     COMPONENTS_TABLE,
     FIRST_YEAR,
+    INDICES_TABLE,
+    LAND_COVER_TABLE,
     LAST_YEAR,
     PERMITS_TABLE,
+    RECLAMATION_TABLE,
     TRANSITIONS_TABLE,
+    WATER_TABLE,
     change_name,
     component_name,
     footprint_name,
@@ -167,9 +171,29 @@ class SeriesFolder:
         return self._table(TRANSITIONS_TABLE, "a component model")
 
     @property
+    def indices(self) -> pandas.DataFrame | None:
+        """Spectral indices by zone and year (`index_zones.IndexRow`); None where none were asked for."""
+        return self._asked_table(INDICES_TABLE)
+
+    @property
+    def water(self) -> pandas.DataFrame | None:
+        """Water within the mine by year (`index_zones.WaterRow`); None where it was not measured."""
+        return self._asked_table(WATER_TABLE)
+
+    @property
+    def reclamation(self) -> pandas.DataFrame | None:
+        """Recovery by zone and year (`recovery_sums.ReclamationRow`); None where it was not measured."""
+        return self._asked_table(RECLAMATION_TABLE)
+
+    @property
+    def land_cover(self) -> pandas.DataFrame | None:
+        """Land taken by class and year first mined (`land_cover.LandTaken`); None without land cover."""
+        return self._asked_table(LAND_COVER_TABLE)
+
+    @property
     def permits(self) -> pandas.DataFrame | None:
         """Mined ground outside the permits, the largest first; None where no permits were given."""
-        return self._table(PERMITS_TABLE) if (self.path / PERMITS_TABLE).exists() else None
+        return self._asked_table(PERMITS_TABLE)
 
     def polygons(self, kind: str = "footprints") -> Any:
         """The outlines as a `geopandas.GeoDataFrame`.
@@ -266,6 +290,10 @@ class SeriesFolder:
             years = ", ".join(map(str, self.years))
             raise DataError(f"{self.path}: found no {what} ({name}); expected one of its years, {years}.")
         return self.read_map(name)
+
+    def _asked_table(self, name: str) -> pandas.DataFrame | None:
+        """A table that is there only where it was asked for."""
+        return self._table(name) if (self.path / name).exists() else None
 
     def _table(self, name: str, model: str = "a footprint mapper") -> pandas.DataFrame:
         path = self.path / name
