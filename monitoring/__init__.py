@@ -7,6 +7,9 @@ from euromine.support.lazy import lazy_names
 if TYPE_CHECKING:
     from euromine.support.errors import SceneError as SceneError
 
+    from .history.component_areas import component_areas as component_areas
+    from .history.component_transitions import component_transitions as component_transitions
+    from .history.component_transitions import visible_components as visible_components
     from .history.markov import change_probability as change_probability
     from .history.markov import posterior as posterior
     from .history.series_settings import SeriesSettings as SeriesSettings
@@ -20,10 +23,12 @@ if TYPE_CHECKING:
     from .place_history import map_place as map_place
     from .place_history import map_places as map_places
     from .result import SeriesResult as SeriesResult
+    from .scenes.grids import Grid as Grid
     from .scenes.scene import open_scene as open_scene
     from .scenes.scene_options import SceneOptions as SceneOptions
 
 __all__ = [
+    "Grid",
     "MineMonitor",
     "PlaceHistory",
     "SceneError",
@@ -32,6 +37,8 @@ __all__ = [
     "SeriesSettings",
     "SwitchRates",
     "change_probability",
+    "component_areas",
+    "component_transitions",
     "load_model",
     "map_place",
     "map_places",
@@ -40,11 +47,13 @@ __all__ = [
     "predict_scene",
     "predict_scenes",
     "smooth",
+    "visible_components",
 ]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "Grid": ".scenes.grids",
         "MineMonitor": ".monitor",
         "PlaceHistory": ".place_history",
         "SceneError": "euromine.support.errors",
@@ -53,6 +62,8 @@ __getattr__, __dir__ = lazy_names(
         "SeriesSettings": ".history.series_settings",
         "SwitchRates": ".history.switch_rates",
         "change_probability": ".history.markov",
+        "component_areas": ".history.component_areas",
+        "component_transitions": ".history.component_transitions",
         "load_model": ".mapping.loading",
         "map_place": ".place_history",
         "map_places": ".place_history",
@@ -61,5 +72,6 @@ __getattr__, __dir__ = lazy_names(
         "predict_scene": ".mapping.scene_maps",
         "predict_scenes": ".mapping.many_scenes",
         "smooth": ".history.smoothing",
+        "visible_components": ".history.component_transitions",
     },
 )

@@ -109,10 +109,10 @@ def component_transitions(
     if top != grid.height:
         raise ValueError(f"maps: found {top} rows; expected {grid.height} like the grid.")
     return [
-        ComponentTransition(site, *pair, group, *found)
+        ComponentTransition(site, *pair, group, before, after, pixels, area)
         for pair, table in zip(chosen, tables, strict=True)
         for group, flows in table.items()
-        for found in _rows(flows, names[group])
+        for before, after, pixels, area in _rows(flows, names[group])
     ]
 
 
@@ -226,7 +226,7 @@ def _flows(first: Maps, second: Maps, areas: NDArray[np.float64], classes: int) 
     """Pixels and m2 from each class to each, (2, classes, classes)."""
     known = (first != UNKNOWN) & (second != UNKNOWN)
     codes = first[known].astype(np.intp) * classes + second[known]
-    pixels = np.bincount(codes, minlength=classes**2)
+    pixels = np.bincount(codes, minlength=classes**2).astype(np.float64)
     ground = np.bincount(codes, weights=areas[known], minlength=classes**2)
     return np.stack([pixels, ground]).reshape(2, classes, classes)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas
@@ -22,10 +21,10 @@ from .area_section import Chart
 from .charts import class_curves
 from .coloured_maps import ColouredMap, LegendEntry, component_map
 from .flow_charts import flow_chart
-from .formatting import hectare_range, hectares, listed
+from .formatting import hectare_range, hectares
 from .map_section import Surround, surround
 from .pictures import thinned_size
-from .report_data import ReportData
+from .report_data import ReportData, checked_table
 
 _LONGEST_SIDE = 1024
 _NOTHING = "no component"
@@ -100,7 +99,7 @@ def component_section(data: ReportData) -> ComponentSection | None:
     groups = data.folder.component_groups
     if groups is None or not groups.groups:
         return None
-    areas = _checked(data.folder.components, data.folder.path / COMPONENTS_TABLE, _AREA_COLUMNS)
+    areas = checked_table(data.folder.components, data.folder.path / COMPONENTS_TABLE, _AREA_COLUMNS)
     found = {
         (row.group, row.component, int(row.year)): row for row in areas.itertuples(index=False, name="Row")
     }
@@ -122,26 +121,6 @@ def component_section(data: ReportData) -> ComponentSection | None:
         flow=None if pair is None else _flow(groups, flows, pair),
         transitions=None if pair is None else _table(groups, flows, pair),
     )
-
-
-def _checked(table: pandas.DataFrame, path: Path, names: Sequence[str]) -> pandas.DataFrame:
-    """A table with these columns, of which those of years and hectares are numbers."""
-    missing = [name for name in names if name not in table.columns]
-    if missing:
-        raise DataError(
-            f"{path}: found no column {listed(missing)}; expected the columns {listed(names)}. "
-            "Run `euromine series` again."
-        )
-    for name in names:
-        if name.startswith("year") or name.endswith("_ha"):
-            try:
-                table[name] = table[name].astype(float)
-            except ValueError as error:
-                raise DataError(
-                    f"{path}: found text among the numbers ({error}); expected numbers alone. "
-                    "Run `euromine series` again."
-                ) from None
-    return table
 
 
 def _check_complete(data: ReportData, groups: LabelGroups, found: Mapping[tuple[str, str, int], Any]) -> None:
@@ -220,7 +199,7 @@ def _flows(
     if not pairs:
         return {}, None
     path = data.folder.path / TRANSITIONS_TABLE
-    table = _checked(data.folder.component_transitions, path, _TRANSITION_COLUMNS)
+    table = checked_table(data.folder.component_transitions, path, _TRANSITION_COLUMNS)
     chosen = table[
         (table["year_1"] == pairs[-1][0]) & (table["year_2"] == pairs[-1][1]) & (table["group"] == VISIBLE)
     ]
