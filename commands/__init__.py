@@ -19,6 +19,7 @@ from . import (
     build,
     calibrate,
     demo,
+    export,
     indices,
     link,
     predict,
@@ -74,6 +75,7 @@ app.command("build")(build.build)
 app.command("calibrate")(calibrate.calibrate)
 app.command("demo")(demo.demo)
 app.command("indices")(indices.indices)
+app.command("export")(export.export)
 app.command("link")(link.link)
 app.command("map")(map_place)
 app.command("predict")(predict.predict)

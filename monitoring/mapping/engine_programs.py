@@ -100,23 +100,47 @@ def write_program(
     """
     exported = export_function(engine, name, network, function, shapes)
     path = folder / PROGRAM_FILES[engine][0]
-    with _refused_networks(engine, name):
-        if engine == OPENVINO:
-            save_openvino(converted_openvino(exported, shapes), path)
-        else:
-            program = torch.onnx.export(exported, dynamo=True, verbose=False)
-            if program is None:
-                raise RuntimeError("torch.onnx gave no program")
-            program.save(path, external_data=False)
+    if engine == OPENVINO:
+        save_openvino(converted_openvino(name, exported, shapes), path)
+    else:
+        converted_onnx(name, exported).save(path, external_data=False)
 
 
-def converted_openvino(exported: Any, shapes: Sequence[Sequence[int]]) -> Any:
-    """An exported part of a network as `openvino.Model` for a single input."""
+def converted_onnx(
+    name: str, exported: Any, inputs: Sequence[str] | None = None, outputs: Sequence[str] | None = None
+) -> torch.onnx.ONNXProgram:
+    """An exported part of a network as an ONNX program.
+
+    Args:
+        name: The network, for the message.
+        exported: The part.
+        inputs: Names of its inputs.
+        outputs: Names of its outputs.
+
+    Raises:
+        ModelError: ONNX has no operation for a layer.
+    """
+    with _refused_networks(ONNXRUNTIME, name):
+        program = torch.onnx.export(
+            exported, dynamo=True, verbose=False, input_names=inputs, output_names=outputs
+        )
+        if program is None:
+            raise RuntimeError("torch.onnx gave no program")
+        return program
+
+
+def converted_openvino(name: str, exported: Any, shapes: Sequence[Sequence[int]]) -> Any:
+    """An exported part of a network as `openvino.Model` for a single input.
+
+    Raises:
+        ModelError: OpenVINO has no operation for a layer.
+    """
     import openvino
 
-    model = openvino.convert_model(exported)
-    model.reshape({place: [1, *shape] for place, shape in enumerate(shapes)})
-    return model
+    with _refused_networks(OPENVINO, name):
+        model = openvino.convert_model(exported)
+        model.reshape({place: [1, *shape] for place, shape in enumerate(shapes)})
+        return model
 
 
 def save_openvino(model: Any, path: Path) -> None:

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rasterio.windows import Window
-from scipy import ndimage
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -21,6 +20,7 @@ from euromine.modeling.component_segmenter import ComponentSegmenter
 from euromine.modeling.series_model import SeriesModel
 from euromine.monitoring.scenes.alignment import ReadsWindows
 from euromine.support.errors import ModelError
+from euromine.support.gap_filling import fill_nodata
 from euromine.support.workers import prefetch
 
 from .component_groups import component_groups, component_probabilities
@@ -52,7 +52,7 @@ def mine_probability(model: PreTrainedModel, pixel_values: Tensor) -> Tensor:
     """
     if (groups := component_groups(model)) is not None:
         return component_probabilities(cast("ComponentSegmenter", model), groups, pixel_values)[:, 0]
-    mine = _mine_class(model)
+    mine = mine_class(model)
     pixel_values = pixel_values.to(model.dtype)
     if isinstance(model, SeriesModel):
         return model(pixel_values=pixel_values.unsqueeze(1)).logits[:, 0].softmax(1)[:, 1]
@@ -238,17 +238,6 @@ def cut_window(
     return image.take(rows, 1).take(columns, 2), valid.take(rows, 0).take(columns, 1)
 
 
-def fill_nodata(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Fill pixels without data from their nearest neighbours, so that the edge of the data does not show.
-
-    Args:
-        image: (bands, height, width).
-        valid: A mask (height, width) of the pixels with data; at least one.
-    """
-    rows, columns = ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True)
-    return image[:, rows, columns]
-
-
 @dataclass(frozen=True)
 class _Arriving:
     """A result on its way to the CPU: complete once the event has passed, at once without one."""
@@ -294,7 +283,7 @@ def _start(network: Callable[[Tensor], Tensor], pixel_values: Tensor, device: to
     return _Arriving(values, event)
 
 
-def _mine_class(model: PreTrainedModel) -> int:
+def mine_class(model: PreTrainedModel) -> int:
     """The index of the mine class: by name, else the second of two."""
     names = {str(name).lower(): int(index) for index, name in (model.config.id2label or {}).items()}
     if "mine" in names:

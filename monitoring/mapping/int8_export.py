@@ -1,0 +1,167 @@
+"""Networks in int8 for `--precision int8`: quantised after training by NNCF, on training patches."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from euromine.dataset_script.reading import read_dataset
+from euromine.modeling.change_detection import ChangeDetector
+from euromine.support.errors import ArgumentError, DatasetError, missing_extra
+from euromine.support.files import explain_full_disk
+
+from .engine_cache import write_program_record
+from .engine_programs import (
+    OPENVINO,
+    PROGRAM_FILES,
+    Function,
+    converted_openvino,
+    export_function,
+    program_versions,
+    save_openvino,
+)
+from .loading import LoadedModel, model_digest
+from .network_parts import network_parts
+from .quantised_programs import INT8_FOLDER
+
+# Windows whose maps' ranges are counted.
+SAMPLES = 32
+
+Example = tuple[Tensor, ...]
+
+
+def export_int8(
+    loaded: LoadedModel,
+    dataset: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    window: int = 512,
+    split: str = "train",
+    revision: str | None = None,
+    samples: int = SAMPLES,
+) -> Path:
+    """Quantise a network, and write its int8 programs where `--precision int8` finds them.
+
+    Ranges of weights and maps are counted on windows that are filled with patches of the training split.
+
+    Args:
+        loaded: A footprint mapper or change detector in evaluation mode, on the CPU.
+        dataset: A dataset that `euromine build` wrote, or one on the Hub.
+        folder: The checkpoint's folder.
+        window: The side of the windows; smaller ones are padded to it.
+        split: The split of the patches.
+        revision: Of a dataset on the Hub.
+        samples: The number of windows.
+
+    Returns:
+        The folder of the programs.
+
+    Raises:
+        MissingExtraError: NNCF or OpenVINO is not installed.
+        ArgumentError: The window is no multiple of 32.
+        DatasetError: The dataset cannot be read, or has no patch in this split.
+        ModelError: OpenVINO cannot run this network.
+        OSError: The folder cannot be written to.
+    """
+    for name in ("openvino", "nncf"):
+        if importlib.util.find_spec(name) is None:
+            raise missing_extra("int8", name, "--int8")
+    if window < 32 or window % 32:
+        raise ArgumentError(f"--window: found {window}; expected a multiple of 32.")
+    images = list(_windows(loaded, dataset, split, revision, window, samples))
+    target = Path(folder) / INT8_FOLDER
+    parts = network_parts(loaded.model)
+    digest = model_digest(loaded.model, loaded.image_processor)
+    with explain_full_disk(target, "the export"), torch.no_grad():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="_int8", dir=target.parent) as made:
+            for part, examples in _examples(loaded, parts, images).items():
+                shapes = [tuple(each.shape[1:]) for each in examples[0]]
+                place = Path(made) / "int8" / part
+                place.mkdir(parents=True)
+                _write_quantised(loaded, parts[part], examples, shapes, place)
+                made_of = {
+                    "model": digest,
+                    "part": part,
+                    "shapes": [list(shape) for shape in shapes],
+                    "engine": OPENVINO,
+                    "versions": program_versions(OPENVINO),
+                }
+                write_program_record(place, made_of)
+            shutil.rmtree(target, ignore_errors=True)
+            (Path(made) / "int8").rename(target)
+    return target
+
+
+def _write_quantised(
+    loaded: LoadedModel,
+    function: Function,
+    examples: Sequence[Example],
+    shapes: Sequence[Sequence[int]],
+    folder: Path,
+) -> None:
+    import nncf
+
+    exported = export_function(OPENVINO, loaded.source, loaded.model, function, shapes)
+    model = converted_openvino(loaded.source, exported, shapes)
+    inputs = [[each.numpy() for each in example] for example in examples]
+    quantised = nncf.quantize(model, nncf.Dataset(inputs), subset_size=len(inputs))
+    save_openvino(quantised, folder / PROGRAM_FILES[OPENVINO][0])
+
+
+def _examples(
+    loaded: LoadedModel, parts: dict[str, Function], images: Sequence[Tensor]
+) -> dict[str, list[Example]]:
+    """Inputs of each part: images, and what the encoder makes of two of them."""
+    if "forward" in parts:
+        return {"forward": [(image,) for image in images]}
+    pairs = list(zip(images, images[1:] or images, strict=False))
+    if "compare" in parts:
+        return {"compare": pairs}
+    encode = parts["encode"]
+    return {
+        "encode": [(image,) for image in images],
+        "decode": [(*encode(first), *encode(second)) for first, second in pairs],
+    }
+
+
+def _windows(
+    loaded: LoadedModel,
+    dataset: str | os.PathLike[str],
+    split: str,
+    revision: str | None,
+    window: int,
+    samples: int,
+) -> Iterator[Tensor]:
+    """Windows (1, bands, window, window) of normalised patches beside each other."""
+    rows: Any = read_dataset(dataset, "annual", split, columns=("image",), revision=revision)
+    if not len(rows):
+        raise DatasetError(
+            f"{dataset}: found no patch in the split {split}; expected some to count ranges on."
+        )
+    chosen = np.random.default_rng(0).permutation(len(rows))
+    taken = 0
+    for _ in range(samples):
+        first = rows[int(chosen[taken % len(rows)])]["image"]
+        side = -(-window // first.shape[-1])
+        patches = [rows[int(chosen[(taken + number) % len(rows)])]["image"] for number in range(side * side)]
+        taken += side * side
+        image = _mosaic(patches, side)[None, :, :window, :window]
+        pixel_values: Tensor = loaded.image_processor(image, return_tensors="pt").pixel_values
+        yield loaded.model.pad(pixel_values) if isinstance(loaded.model, ChangeDetector) else pixel_values
+
+
+def _mosaic(patches: Sequence[NDArray[Any]], side: int) -> NDArray[Any]:
+    """Patches (bands, height, width) as one image of `side` rows of `side` patches."""
+    rows = [np.concatenate(patches[start : start + side], axis=2) for start in range(0, side * side, side)]
+    return np.concatenate(rows, axis=1)
