@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,15 @@ from .contents import CARD, Contents, PublishedFile, pictures, read_card, read_j
 _CONFIG, _PROCESSOR = "config.json", "preprocessor_config.json"
 # Absolute, in a home folder, or relative to the folder that training was started in.
 _ABSOLUTE = re.compile(r"[/~\\]|\.{1,2}[/\\]|[A-Za-z]:[/\\]")
+# Files of `euromine export`, whole ones only.
+_EXPORTS = (
+    "onnx/README.md",
+    "onnx/model.onnx",
+    "openvino/README.md",
+    "openvino/model.xml",
+    "openvino/model.bin",
+    "openvino/int8/*/program.*",
+)
 _LONGEST_PATH = 4096
 _RELATIVE_IMPORT = re.compile(r"^\s*from \.(\w+) import ", re.MULTILINE)
 # Fields of a configuration that depend on the libraries' versions and on how training was started.
@@ -58,6 +67,7 @@ def model_contents(folder: str | os.PathLike[str], repository: str) -> Contents:
         *(PublishedFile(path.name, path) for path in weight_files(folder)),
         *(PublishedFile(path.name, path) for path in _remote_code(folder, config, processor)),
         *pictures(folder, card),
+        *_exports(folder),
     ]
     if results is not None:
         files.append(PublishedFile(RESULTS_FILE, _without_paths(results, repository)))
@@ -65,10 +75,17 @@ def model_contents(folder: str | os.PathLike[str], repository: str) -> Contents:
         repo_type="model",
         title=f"the model in {folder}",
         files=tuple(files),
-        owned=("model*.safetensors", WEIGHTS_INDEX),
+        owned=("model*.safetensors", WEIGHTS_INDEX, *_EXPORTS),
         identity=(_CONFIG, RESULTS_FILE),
         difference=lambda found: _difference(config, results, found),
     )
+
+
+def _exports(folder: Path) -> Iterator[PublishedFile]:
+    """The files that `euromine export` added to a checkpoint."""
+    for pattern in _EXPORTS:
+        for path in sorted(folder.glob(pattern)):
+            yield PublishedFile(path.relative_to(folder).as_posix(), path)
 
 
 def results_among(found: Mapping[str, bytes]) -> RunResults | None:

@@ -227,6 +227,17 @@ def test_no_path_of_this_machine_is_published(folder: Path, tmp_path: Path) -> N
     assert public["training"]["arguments"] == {"pretrained": "unet", "others": ["x", "y", "org/model"]}
 
 
+def test_exports_in_the_models_folder_are_published(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "model"
+    shutil.copytree(folder, copy)
+    names = ["onnx/README.md", "onnx/model.onnx", "openvino/int8/forward/program.bin"]
+    for name in [*names, "onnx/notes.txt", "openvino/_export1/model.xml"]:
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_text(name)
+    sent = {file.path for file in model_contents(copy, CHANGES).files}
+    assert sent - {file.path for file in model_contents(folder, CHANGES).files} == set(names)
+
+
 def test_a_model_is_not_published_while_a_training_writes_to_its_folder(tmp_path: Path) -> None:
     with lock_folder(tmp_path):
         result = CliRunner().invoke(app, ["publish", "model", str(tmp_path), "someone/model", "--dry-run"])
