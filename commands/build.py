@@ -64,4 +64,6 @@ def build(
         workers=workers,
         dask=dask,
     )
-    typer.echo(f'Built {folder}: load_dataset("{folder}", "annual"), or "series", or "pairs".')
+    configs = ["series", "pairs", *(["components"] if (folder / "data" / "components").is_dir() else [])]
+    others = " or ".join(f'"{config}"' for config in configs)
+    typer.echo(f'Built {folder}: load_dataset("{folder}", "annual"), or {others}.')
