@@ -13,7 +13,7 @@ from typing import Any
 
 from .alerts import CONFIRMED, SUSPECTED, Alert, AlertEvent, alert_id
 from .site_facts import SiteFacts
-from .watch_config import Growth, OutsidePermit, Rules
+from .watch_config import Growth, OutsidePermit, ReclamationStalled, Rules, WaterGrowth
 
 # An image must show this share of an alert's ground to say that it is gone, and as much as mined to keep it.
 _HALF = 0.5
@@ -272,5 +272,72 @@ def _unchanged(alert: Alert) -> Finding:
     )
 
 
-RULES: dict[str, Rule] = {"outside_permit": _outside_permit, "growth": _growth}
+def _water_growth(
+    facts: SiteFacts, year: int, rule: WaterGrowth, known: Sequence[Alert]
+) -> Iterator[Finding]:
+    """More water within the mine than the image before showed, and earlier growth until it is confirmed."""
+    now = facts.water(year)
+    if now is None or now[1] < _HALF:
+        yield from (Finding(alert.sentence, known=alert, shown=False) for alert in known if alert.is_active)
+        return
+    for alert in known:
+        if alert.is_active and alert.year < year:
+            grown = None if alert.before_year is None else facts.water(alert.before_year)
+            if alert.status == CONFIRMED or grown is None:
+                yield Finding(alert.sentence, known=alert, shown=False)
+            elif now[0] - grown[0] >= rule.hectares:
+                yield _unchanged(alert)
+    before = facts.before(year)
+    earlier = None if before is None else facts.water(before)
+    if earlier is None or earlier[1] < _HALF:
+        return
+    gain = now[0] - earlier[0]
+    if gain >= rule.hectares and gain >= rule.percent / 100 * earlier[0]:
+        yield Finding(
+            f"Water within the mine grew from {earlier[0]:.2f} ha in {before} to {now[0]:.2f} ha in {year}.",
+            place=str(year),
+            area_ha=gain,
+        )
+
+
+def _reclamation_stalled(
+    facts: SiteFacts, year: int, rule: ReclamationStalled, known: Sequence[Alert]
+) -> Iterator[Finding]:
+    """Ground that was mined, is not recovered, and has gained nothing for three years."""
+    earlier = {alert.id: facts.projected(alert.geometry) for alert in known if alert.geometry is not None}
+    taken = set()
+    for ground in facts.recovering(year):
+        overlaps = {
+            alert.id: ground.geometry.intersection(earlier[alert.id]).area
+            for alert in known
+            if alert.id in earlier and alert.id not in taken
+        }
+        nearest = max(overlaps, key=lambda name: overlaps[name], default=None)
+        alert = next((each for each in known if each.id == nearest and overlaps[nearest] > 0), None)
+        if ground.known < _HALF:
+            if alert is not None and alert.is_active:
+                taken.add(alert.id)
+                yield Finding(alert.sentence, known=alert, shown=False)
+            continue
+        if ground.stalled_ha < rule.hectares:
+            continue
+        if alert is not None:
+            taken.add(alert.id)
+        point = facts.degrees(ground.geometry).representative_point()
+        yield Finding(
+            f"Of {ground.ground_ha:.2f} ha that are not mined any more, {ground.stalled_ha:.2f} ha have "
+            f"gained no vegetation for three years (image of {year}).",
+            place=f"{point.x:.5f} {point.y:.5f}",
+            known=alert,
+            geometry=ground.geometry,
+            area_ha=ground.stalled_ha,
+        )
+
+
+RULES: dict[str, Rule] = {
+    "outside_permit": _outside_permit,
+    "growth": _growth,
+    "water_growth": _water_growth,
+    "reclamation_stalled": _reclamation_stalled,
+}
 """The rules on maps, by their names in the configuration."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from euromine.acquisition import AcquisitionOptions, acquire_site
 from euromine.acquisition.site_acquisition import site_folder
+from euromine.monitoring.history.impact_settings import RECOVERY_INDEX, WATER_INDEX, ImpactSettings
 from euromine.monitoring.history.series import make_series
 from euromine.monitoring.history.series_settings import SeriesSettings
 from euromine.monitoring.history.yearly_images import find_scenes
@@ -141,7 +142,14 @@ def _facts(site: Site, folder: Path, scenes: Mapping[int, str | Path], images: d
     """The facts of a site after its series was made or completed."""
     assert site.model is not None
     monitor = MineMonitor.from_pretrained(site.model, site.change_model)
+    rules = _rules(site)
     settings = SeriesSettings(
+        impact=ImpactSettings(
+            indices=(
+                *((WATER_INDEX,) if rules.water_growth else ()),
+                *((RECOVERY_INDEX,) if rules.reclamation_stalled else ()),
+            )
+        ),
         pairs="consecutive",
         minimum_mapping_unit=site.minimum_mapping_unit,
         permits=site.permits,

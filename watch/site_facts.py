@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 
-from euromine.monitoring.history.file_names import PERMITS_POLYGONS
+from euromine.monitoring.history.file_names import (
+    PERMITS_POLYGONS,
+    RECLAMATION,
+    RECLAMATION_TABLE,
+    WATER_TABLE,
+)
 from euromine.monitoring.history.folder import SeriesFolder
 from euromine.monitoring.history.permits import NEW
 from euromine.monitoring.mapping.map_values import NODATA
@@ -34,6 +40,23 @@ class Gain:
     low_ha: float | None
     high_ha: float | None
     geometry: Any
+
+
+@dataclass(frozen=True)
+class StalledGround:
+    """Ground whose recovery has stalled by a year.
+
+    Attributes:
+        geometry: The whole ground that recovers or should, in the series' coordinate system.
+        stalled_ha: Hectares of it that have gained nothing for three years.
+        ground_ha: Hectares of all of it.
+        known: The share of it with data in the year.
+    """
+
+    geometry: Any
+    stalled_ha: float
+    ground_ha: float
+    known: float
 
 
 @dataclass(frozen=True)
@@ -121,6 +144,42 @@ class SiteFacts:
         parts = gains[(gains["year_1"] == year_1) & (gains["year_2"] == year_2)].geometry
         geometry = shapely.union_all(np.asarray(parts.array, dtype=object)) if len(parts) else None
         return Gain(float(row["gain_ha"]) if adjusted is None else adjusted, low, high, geometry)
+
+    def water(self, year: int) -> tuple[float, float] | None:
+        """Hectares of water within the mine and the share of the mine with data; None if not measured."""
+        table = self._tables.get(WATER_TABLE)
+        rows = None if table is None else table[table["year"] == year]
+        if rows is None or rows.empty:
+            return None
+        return float(rows["water_ha"].iloc[0]), float(rows["known_share"].iloc[0])
+
+    def recovering(self, year: int) -> list[StalledGround]:
+        """The polygons of ground that is not mined any more, as of a year; none if not measured."""
+        table = self._tables.get(RECLAMATION_TABLE)
+        if table is None or not (self.series.path / f"{RECLAMATION}.gpkg").exists():
+            return []
+        polygons = self._recovering.set_index(["zone", "polygon"]).geometry
+        rows = table[(table["year"] == year) & (table["polygon"] > 0) & (table["ground_ha"] > 0)]
+        return [
+            StalledGround(
+                polygons[row.zone, row.polygon],
+                float(row.stalled_ha),
+                float(row.ground_ha),
+                _number(row.known_share) or 0.0,
+            )
+            for row in rows.itertuples()
+            if (row.zone, row.polygon) in polygons.index
+        ]
+
+    @cached_property
+    def _recovering(self) -> Any:
+        return self.series.read_polygons(f"{RECLAMATION}.gpkg")
+
+    @cached_property
+    def _tables(self) -> dict[str, Any]:
+        """The tables of water and recovery, where they were measured."""
+        names = [name for name in (WATER_TABLE, RECLAMATION_TABLE) if (self.series.path / name).exists()]
+        return {name: pandas.read_csv(self.series.file(name)) for name in names}
 
     def persistence(self, geometry: Any, year: int) -> Persistence:
         """The state of a piece of ground in a year's footprint."""

@@ -99,17 +99,16 @@ class Growth(_Part):
 
 
 class WaterGrowth(_Part):
-    """More water within the mine than in the image before."""
+    """More water within the mine than in the image before, by so many hectares and percent at least."""
 
     hectares: Hectares = 0.5
     percent: Annotated[float, Field(gt=0, description="Percent of the earlier area.")] = 20.0
 
 
 class ReclamationStalled(_Part):
-    """Ground that was mined, has not recovered, and has stopped recovering."""
+    """Ground that was mined, has not recovered, and has gained nothing for three years."""
 
     hectares: Hectares = 0.5
-    years: Annotated[int, Field(ge=2, le=30, description="Years without progress.")] = 3
 
 
 class NoData(_Part):

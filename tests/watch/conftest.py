@@ -18,8 +18,12 @@ SIDE = 96
 LEFT, TOP = 500_000.0, 5_100_000.0
 TIME = "2026-03-01T06:00:00.000000+00:00"
 
-# Rows and columns of the mine by year: 20 x 20 px, then 10 x 10 px further away, which stay.
-PIT, SECOND = (slice(10, 30), slice(10, 30)), (slice(50, 60), slice(50, 60))
+# Digital numbers of B02 B03 B04 B05 B06 B07 B08 B8A B11 B12. Only mines are above 2,000 in B04; NBR is 0.6 on
+# grass and 0 on bare soil; MNDWI is above 0 on water only.
+_GRASS = np.array([500, 800, 600, 1000, 2500, 3000, 3600, 3600, 1600, 900])
+_MINE = np.array([2600, 2700, 3000, 3000, 3100, 3100, 3200, 3200, 3500, 3300])
+_BARE = np.array([900, 1100, 1500, 1600, 1700, 1800, 2000, 2000, 2400, 2000])
+_WATER = np.array([700, 900, 500, 400, 300, 300, 200, 200, 100, 100])
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +52,7 @@ WriteYear = Callable[..., Path]
 
 @pytest.fixture
 def write_year(tmp_path: Path) -> WriteYear:
-    """Writes a year's image of a site: mined where the given boxes are, without data where asked."""
+    """Writes a year's image of a site: grass, with boxes of mine, bare soil, water, or no data."""
 
     def write(
         year: int,
@@ -56,12 +60,14 @@ def write_year(tmp_path: Path) -> WriteYear:
         *,
         site: str = "pit",
         empty: Sequence[tuple[slice, slice]] = (),
-        seed: int | None = None,
+        bare: Sequence[tuple[slice, slice]] = (),
+        water: Sequence[tuple[slice, slice]] = (),
     ) -> Path:
-        noise = np.random.default_rng(year if seed is None else seed)
-        image = np.full((10, SIDE, SIDE), 900) + noise.integers(-40, 40, (10, SIDE, SIDE))
-        for rows, columns in boxes:
-            image[:, rows, columns] += 2200
+        noise = np.random.default_rng(year)
+        image = _GRASS[:, None, None] + noise.integers(-40, 40, (10, SIDE, SIDE))
+        for kind, places in ((_MINE, boxes), (_BARE, bare), (_WATER, water)):
+            for rows, columns in places:
+                image[:, rows, columns] = kind[:, None, None]  # without noise: bare soil gains nothing
         for rows, columns in empty:
             image[:, rows, columns] = 0
         path = tmp_path / site / "image" / f"Year{year}.tif"

@@ -8,12 +8,16 @@ import shapely
 from pyproj import CRS
 
 from euromine.watch.alert_rules import advance
-from euromine.watch.site_facts import Gain, Persistence
+from euromine.watch.site_facts import Gain, Persistence, StalledGround
 from euromine.watch.watch_config import Growth, OutsidePermit, Rules
 
 UTM = CRS.from_epsg(32633)
 ONLY_OUTSIDE = Rules(growth=None, water_growth=None, reclamation_stalled=None, no_data=None)
 ONLY_GROWTH = Rules(outside_permit=None, water_growth=None, reclamation_stalled=None, no_data=None)
+
+
+ONLY_WATER = Rules(outside_permit=None, growth=None, reclamation_stalled=None, no_data=None)
+ONLY_STALLED = Rules(outside_permit=None, growth=None, water_growth=None, no_data=None)
 
 
 def square(left: float, top: float, side: float) -> Any:
@@ -44,6 +48,8 @@ class Story:
     mined: dict[int, Any]
     new: dict[int, list[Any]] = field(default_factory=dict)
     gains: dict[tuple[int, int], Gain] = field(default_factory=dict)
+    lakes: dict[int, tuple[float, float]] = field(default_factory=dict)
+    recovery: dict[int, list[StalledGround]] = field(default_factory=dict)
     unseen: dict[int, Any] = field(default_factory=dict)
     images: dict[int, str] = field(default_factory=dict)
     site: str = "pit"
@@ -63,6 +69,12 @@ class Story:
 
     def gain(self, year_1: int, year_2: int) -> Gain | None:
         return self.gains.get((year_1, year_2))
+
+    def water(self, year: int) -> tuple[float, float] | None:
+        return self.lakes.get(year)
+
+    def recovering(self, year: int) -> list[StalledGround]:
+        return self.recovery.get(year, [])
 
     def persistence(self, geometry: Any, year: int) -> Persistence:
         unseen = self.unseen.get(year, shapely.Polygon())
@@ -176,6 +188,43 @@ def test_growth_is_confirmed_or_resolved_by_the_next_image_and_then_stands() -> 
     assert told(stays, ONLY_GROWTH)[0] == [[], [("suspected", 1.2)], [("confirmed", 1.2)], []]
     flickers = Story({2020: NOTHING, 2021: A, 2022: NOTHING}, gains=gains)
     assert told(flickers, ONLY_GROWTH)[0][-1] == [("resolved", 1.2)]
+
+
+@pytest.mark.parametrize(
+    ("lakes", "events"),
+    [
+        # Year by year: hectares of water, share with data.
+        ([(1, 1), (2, 1), (2, 1), (2, 1)], [[], [("suspected", 1.0)], [("confirmed", 1.0)], []]),
+        ([(1, 1), (2, 1), (1, 1)], [[], [("suspected", 1.0)], [("resolved", 1.0)]]),
+        ([(1, 1), (2, 1), (0, 0.4), (2, 1)], [[], [("suspected", 1.0)], [], [("confirmed", 1.0)]]),
+        ([(1, 1), (1.4, 1)], [[], []]),  # below half a hectare
+        ([(10, 1), (11, 1)], [[], []]),  # below 20 %
+        ([(0, 1), (0.5, 1)], [[], [("suspected", 0.5)]]),
+        ([(1, 0.4), (2, 1)], [[], []]),  # too little was seen before
+    ],
+)
+def test_water_grows_by_hectares_and_percent(lakes, events) -> None:
+    years = range(2020, 2020 + len(lakes))
+    story = Story(dict.fromkeys(years, A), lakes=dict(zip(years, lakes, strict=True)))
+    assert told(story, ONLY_WATER)[0] == events
+
+
+def test_stalled_ground_keeps_its_alert_when_its_outline_changes_and_closes_when_it_recovers() -> None:
+    shifted = square(10, 0, 100)
+    story = Story(
+        dict.fromkeys(range(2020, 2025), A),
+        recovery={
+            2020: [StalledGround(A, 0.4, 1.0, 1.0)],
+            2021: [StalledGround(A, 0.6, 1.0, 1.0)],
+            2022: [StalledGround(shifted, 0.9, 0.0, 0.3)],  # mostly without data
+            2023: [StalledGround(shifted, 0.7, 1.0, 1.0)],
+            2024: [StalledGround(shifted, 0.1, 1.0, 1.0)],
+        },
+    )
+    events, alerts = told(story, ONLY_STALLED)
+    assert events == [[], [("suspected", 0.6)], [], [("confirmed", 0.7)], [("resolved", 0.7)]]
+    (alert,) = alerts.values()
+    assert "0.70 ha have gained no vegetation for three years (image of 2023)" in alert.sentence
 
 
 def test_rules_that_are_off_find_nothing() -> None:

@@ -118,6 +118,32 @@ def test_on_the_first_run_earlier_years_are_history(config, write_year, received
     assert received == []
 
 
+def test_water_in_the_pit_and_ground_that_does_not_recover_are_told(
+    config, write_year, received, tmp_path
+) -> None:
+    document = yaml.safe_load(config.read_text())
+    document["rules"] = {"outside_permit": False, "growth": False, "no_data": False}
+    config.write_text(yaml.safe_dump(document))
+    left = (slice(10, 30), slice(10, 20))  # two hectares of the pit
+    right = (slice(10, 30), slice(20, 30))
+    for year in (2014, 2015):
+        write_year(year, [])
+    for year in (2016, 2017, 2018):
+        write_year(year, [PIT])
+    for year in (2019, 2020, 2021):
+        write_year(year, [right], bare=[left])
+    read = read_config(config)
+    run_watch(read, clock=at(-300))
+    write_year(2022, [], bare=[left], water=[right])
+    run = run_watch(read, clock=at(0))
+    assert kinds(run) == [("reclamation_stalled", "suspected", 2022), ("water_growth", "suspected", 2022)]
+    areas = {event.alert.rule: event.alert.area_ha for event in run.events}
+    assert areas == {
+        "reclamation_stalled": pytest.approx(2.0, abs=0.01),
+        "water_growth": pytest.approx(2.0, abs=0.01),
+    }
+
+
 def test_missing_images_are_told_once_and_resolved_by_the_next(config, write_year, received) -> None:
     read = read_config(config)
     run_watch(read, clock=at(-600))  # 31 December 2020 is 9 days ago
