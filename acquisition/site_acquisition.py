@@ -238,7 +238,8 @@ class _Acquisition:
         with_radar = [year for year in years if radar and self._outcome(year, radar=True) != "missing"]
         if self._renewable:
             self._warn(
-                f"{_listed(sorted(self._renewable))}: kept as they are. --renew composes these years again."
+                f"{_listed(sorted(self._renewable))}: kept, although composites of today would differ. "
+                "Compose again with --renew."
             )
         if not made and not kept:
             or_fill = ", or --fill least-cloudy" if self._plan.settings.fill == "nodata" else ""

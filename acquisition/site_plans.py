@@ -142,7 +142,9 @@ def renewal_reasons(known: YearRecord, items: Sequence[SceneItem]) -> list[str]:
         items: The year's scenes in the catalogue.
     """
     there = {item.id for item in items}
-    unread = [f"{name} could not be read then" for name in known.unread if name in there]
+    unread = [
+        f"{name} could not be read when the image was composed" for name in known.unread if name in there
+    ]
     return unread + reprocessed(known.items, items)
 
 

@@ -104,6 +104,7 @@ def _mapped_by(model: str, maps: Path, archive: Path) -> Callable[[Site, int], A
     from euromine.monitoring.mapping.loading import load_model
 
     loaded = load_model(model, task="segmentation")
+    told = _Once()
 
     def footprint(site: Site, year: int) -> Any:
         with site.open() as scene:
@@ -111,7 +112,7 @@ def _mapped_by(model: str, maps: Path, archive: Path) -> Callable[[Site, int], A
                 return None
         folder = maps / site.name
         folder.mkdir(exist_ok=True)
-        with _only_warnings(scene_maps.logger):  # a line for each map beside the progress bar
+        with _quiet(scene_maps.logger, told):
             path = scene_maps.predict_scene(
                 loaded.model, loaded.image_processor, site.image_paths[year], folder
             )
@@ -121,14 +122,29 @@ def _mapped_by(model: str, maps: Path, archive: Path) -> Callable[[Site, int], A
     return footprint
 
 
+class _Once(logging.Filter):
+    """Passes each warning once, of whichever image: its messages begin with the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: set[tuple[Any, ...]] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        message = (record.msg, *map(str, arguments[1:]))
+        is_new = record.levelno >= logging.WARNING and message not in self._told
+        self._told.add(message)
+        return is_new
+
+
 @contextmanager
-def _only_warnings(logger: logging.Logger) -> Iterator[None]:
-    level = logger.level
-    logger.setLevel(logging.WARNING)
+def _quiet(logger: logging.Logger, told: _Once) -> Iterator[None]:
+    """Drop the lines that mapping logs for each image, beside the progress bar."""
+    logger.addFilter(told)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        logger.removeFilter(told)
 
 
 def _labels_of(site: Site, year: int) -> Any:

@@ -43,7 +43,7 @@ def tables(
     from euromine.dataset_script.archive import Archive  # rasterio takes a moment to import
     from euromine.dataset_script.area_tables import is_published, make_tables, read_production
     from euromine.dataset_script.labelled_sites import sites_and_years, unlabelled_years
-    from euromine.dataset_script.site_areas import CONVENTIONS, measure_archive
+    from euromine.dataset_script.site_areas import CONVENTIONS, measure_archive, unknown_years
     from euromine.support.files import check_output_file, write_text
     from euromine.support.locks import lock_folder
 
@@ -55,10 +55,12 @@ def tables(
         measured = measure_archive(source, areas, all_sites=all_sites, workers=workers)
         made = make_tables(measured, kinds, beside_paper=is_published(source) and not source.simulated)
         unlabelled = sites_and_years(source.sites, unlabelled_years(source))
+        unknown = unknown_years(measured)
         lines = [
             f"{_HEADING}{source.path.name}{' (simulated)' if source.simulated else ''}",
             f"{len(measured)} sites; {CONVENTIONS[areas]}.",
             *([f"Not measured, without labels: {unlabelled}."] if unlabelled else []),
+            *([f"Not measured, labelled 255 in parts: {unknown}."] if unknown else []),
             *(table.to_markdown().rstrip() for table in made),
         ]
         page = "\n\n".join(lines) + "\n"

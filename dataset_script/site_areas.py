@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 
@@ -17,7 +18,7 @@ from euromine.support.ground_areas import PixelAreas, pixel_areas
 from euromine.support.workers import in_processes, usable_cores
 
 from .archive import Archive
-from .label_changes import change_counts
+from .label_changes import UNKNOWN, change_counts
 from .labelled_sites import labelled_archive, sites_and_years, unlabelled_years
 from .site_scene import Site
 from .splits import EXCLUDED_SITES
@@ -31,6 +32,9 @@ CONVENTIONS = {
 
 PAPER_PIXEL_AREA = 100.0
 """The ground area of a pixel in the paper, in m2."""
+
+# A message names this many years of sites before it only counts the others.
+_NAMED_YEARS = 12
 
 # Pixels of a year that are read at a time.
 _WINDOW_PIXELS = 2**22
@@ -47,6 +51,7 @@ class SiteAreas:
         mine: Of each year, (years,); pixels labelled 255 are no part of it.
         gained: (years, years), above the diagonal: what is mine in the later year and not in the earlier.
         lost: (years, years), above the diagonal: what was mine in the earlier year and not in the later.
+        unknown: Of each year, (years,): the share of the site's pixels that are labelled 255.
     """
 
     site: str
@@ -55,6 +60,7 @@ class SiteAreas:
     mine: NDArray[np.float64]
     gained: NDArray[np.float64]
     lost: NDArray[np.float64]
+    unknown: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
 
 def measure_archive(
@@ -134,12 +140,14 @@ def areas_of(site: Site, convention: str = "true") -> SiteAreas:
         strips = list(pairwise([*ground.starts.tolist(), scene.width]))
         # By row, so that windows of any height give the same sums.
         mine = np.zeros((years, scene.height))
+        unknown = np.zeros(years, np.int64)
         gained, lost = (np.zeros((years, years, scene.height)) for _ in range(2))
         lines = max(1, _WINDOW_PIXELS // (scene.width * years))
         for top in range(0, scene.height, lines):
             height = min(lines, scene.height - top)
             labels = np.stack([scene.read_label(year, top=top, height=height) for year in scene.years])
             pixel = ground.rows(top, height)
+            unknown += np.count_nonzero(labels == UNKNOWN, axis=(1, 2))
             mine[:, top : top + height] = (ground.counts(labels == 1) * pixel).sum(axis=-1)
             # Most rows never change.
             changed = ground.counts((labels != labels[:1]).any(axis=0))
@@ -157,7 +165,20 @@ def areas_of(site: Site, convention: str = "true") -> SiteAreas:
         mine.sum(axis=-1),
         gained.sum(axis=-1) * later,
         lost.sum(axis=-1) * later,
+        unknown / (scene.height * scene.width),
     )
+
+
+def unknown_years(areas: Iterable[SiteAreas]) -> str:
+    """The sites and years labelled 255 in parts, for a message: "Kiruna 2015 (25.0%)"; "" without any."""
+    named = [
+        f"{site.site} {year} ({share:.1%})"
+        for site in areas
+        for year, share in zip(site.years, site.unknown, strict=False)
+        if share
+    ]
+    more = f" and {len(named) - _NAMED_YEARS} more" if len(named) > _NAMED_YEARS else ""
+    return ", ".join(named[:_NAMED_YEARS]) + more
 
 
 def _check_convention(convention: str) -> None:

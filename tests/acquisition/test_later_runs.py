@@ -68,13 +68,13 @@ def test_a_year_whose_scene_could_not_be_read_is_kept_until_it_is_renewed(
     kept = acquire(2021, 2022)
     assert (kept.kept, kept.renewable, image(kept)) == ((2021, 2022), (2021,), before[0])
     assert [note for note in kept.notes if "2021" in note] == [
-        f"2021: {gone['id']} could not be read then.",
-        "2021: kept as they are. --renew composes these years again.",
+        f"2021: {gone['id']} could not be read when the image was composed.",
+        "2021: kept, although composites of today would differ. Compose again with --renew.",
     ]
     assert wrong["id"] not in caplog.text  # its numbers are as they were
     renewing = AcquisitionOptions(years=(2021, 2022), renew=True)
     dry = describe_acquisition(tmp_path, "Pit_1", renewing, None)
-    assert f"2021: {gone['id']} could not be read then." in dry
+    assert f"2021: {gone['id']} could not be read when" in dry
     assert "2021-07-15" in dry
     assert "2022: is complete and will be kept.\n" in dry + "\n"
     renewed = acquire(2021, 2022, renew=True)

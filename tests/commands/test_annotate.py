@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import rasterio
 import torch
 import typer.testing
 
-from euromine.commands import app
+from euromine.commands import annotate, app
 from euromine.dataset_script import Archive, write_site
 from euromine.modeling import EuroMineImageProcessor, create_model
 
@@ -104,6 +105,23 @@ def test_a_model_draws_first(model, archive, tmp_path, caplog):
     assert 0 < (expected == 1).sum() < expected.size
     with rasterio.open(archive / "Kiruna" / "label" / "Year2021.tif") as dataset:
         np.testing.assert_array_equal(dataset.read(1), expected)
+
+
+def test_a_warning_of_all_images_is_given_once(caplog):
+    logger, told = logging.getLogger("euromine.test"), annotate._Once()
+    with caplog.at_level("INFO"):
+        for year in (2020, 2021):
+            with annotate._quiet(logger, told):
+                logger.info("%s: mapped.", f"Year{year}.tif")
+                logger.warning("%s: %s", f"Year{year}.tif", "L2A, but the model was trained on L1C")
+                logger.warning("%s: cloudy in %d", f"Year{year}.tif", year)
+        logger.info("after")
+    assert [record.message.partition(": ")[2] for record in caplog.records] == [
+        "L2A, but the model was trained on L1C",
+        "cloudy in 2020",
+        "cloudy in 2021",
+        "",
+    ]
 
 
 def test_the_report_names_what_was_made_and_left_out(files, tmp_path):

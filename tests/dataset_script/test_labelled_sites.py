@@ -140,6 +140,17 @@ def test_tables_say_what_is_not_measured(mixed: Path) -> None:
     assert "Not measured, without labels: Austria_1 (2016), Kiruna (all years)." in result.stdout
 
 
+def test_tables_say_where_the_images_have_gaps(site: Path, tiff_writer: Writer) -> None:
+    image = IMAGE.copy()
+    image[:, :, 15:] = -1
+    tiff_writer(site / "image" / "Year2016.tif", image, nodata=-1, **PLACE)
+    result = CliRunner().invoke(app, ["tables", str(site.parent), "--workers", "1"])
+    assert "Not measured, labelled 255 in parts: Austria_1 2016 (50.0%)." in result.stdout
+    (areas,) = measure_archive(Archive(site.parent), "paper", workers=1, progress=False)
+    assert areas.mine.tolist() == [40 * 100.0, 20 * 100.0]
+    assert areas.lost.tolist() == [[0, 0], [0, 0]]
+
+
 def test_band_statistics_need_no_labels(mixed: Path) -> None:
     statistics = statistics_of(Archive(mixed), ["Kiruna"])
     np.testing.assert_allclose(statistics.mean, (IMAGE + 1.0).mean(axis=(1, 2)), rtol=1e-12)
