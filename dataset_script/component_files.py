@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from euromine.support.errors import ArchiveError
+from euromine.support.errors import ArchiveError, with_advice
 from euromine.support.rasters import check_blocks, open_raster, read_raster, shown
 
 from .label_groups import COMPONENT_CLASSES, NOT_ANNOTATED, component_class
@@ -124,7 +124,11 @@ def _values(text: str, path: str, largest: int) -> dict[str, int]:
         )
     values: dict[str, int] = {}
     for name, number in document.items():
-        plain = component_class(name, shown(path), ArchiveError)
+        try:
+            plain = component_class(name, shown(path), ArchiveError)
+        except ArchiveError as error:
+            advice = "`euromine build --skip-components` leaves components out."
+            raise ArchiveError(with_advice(str(error), advice)) from None
         if plain in values or number in values.values():
             raise ArchiveError(
                 f"{shown(path)}: found {plain} or the value {number} twice in the tag CLASSES; expected each "
