@@ -22,6 +22,7 @@ from euromine.support.errors import as_user_error, reported_errors
 from euromine.support.run_records import RunResults
 from euromine.training.arguments import SegmentationArguments, parse_arguments
 from euromine.training.collation import SeriesCollator
+from euromine.training.component_runs import train_components
 from euromine.training.console import configure_logging
 from euromine.training.data import make_image_processor, read_splits, training_sampler
 from euromine.training.evaluation import SeriesScores
@@ -56,6 +57,9 @@ def train(argv: Sequence[str] | None = None) -> RunResults:
 
 
 def _train(script: SegmentationArguments, training: TrainingArguments) -> RunResults:
+    groups = script.groups
+    if groups is not None:
+        return train_components(script, training, groups)
     splits = read_splits(script, training.seed)
     run = find_run(script, training, splits)
     if run.results is not None:

@@ -95,6 +95,9 @@ class Protocol:
         pairs_per_patch: Of a change detector, "all" or the number of pairs drawn per patch and epoch.
         interval_sampling: Of a change detector, how they were drawn.
         level: The processing level of the images, None if unknown.
+        label_groups: Classes of each group of components that the network maps, in order; None for
+            footprints.
+        where: Values of the facts by which sites were chosen; None for all sites.
     """
 
     dataset: str
@@ -114,6 +117,8 @@ class Protocol:
     pairs_per_patch: str | int | None = None
     interval_sampling: str | None = None
     level: DataLevel | None = None
+    label_groups: dict[str, list[str]] | None = None
+    where: dict[str, list[str]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,8 @@ from euromine.modeling.auto import list_models
 from euromine.modeling.tasks import CHANGE_DETECTION, SEGMENTATION, SERIES
 from euromine.support.errors import ArgumentError, as_user_error, one_line
 
-from .recipes import BEST_METRIC, COMMON, recipe_defaults, series_recipe
+from .component_options import ComponentOptions, check_component_options
+from .recipes import BEST_COMPONENT_METRIC, BEST_METRIC, COMMON, recipe_defaults, series_recipe
 from .training_checks import check_training
 
 SCRIPTS = {SEGMENTATION: "train_seg.py", CHANGE_DETECTION: "train_cd.py"}
@@ -159,10 +160,14 @@ class ScriptArguments:
 
 
 @dataclass
-class SegmentationArguments(ScriptArguments):
-    """The options of `train_seg.py`: `ScriptArguments`."""
+class SegmentationArguments(ComponentOptions, ScriptArguments):
+    """The options of `train_seg.py`: `ScriptArguments`, and those for the components of mines."""
 
     task: ClassVar[str] = SEGMENTATION
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_component_options(self, self.bands, self.protocol, self.sees_series, self.architecture)
 
 
 @dataclass
@@ -261,7 +266,7 @@ def parse_arguments(
         # The Hub's client finds it here. In the arguments it would be saved and uploaded.
         os.environ["HF_TOKEN"] = training.hub_token
         training.hub_token = None
-    check_training(script.task, training)
+    check_training(script.task, training, script.groups if isinstance(script, ComponentOptions) else None)
     return script, training
 
 
@@ -300,7 +305,7 @@ def _defaults(task: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
         "save_strategy": saving,
         **({"save_steps": float(chosen["eval_steps"])} if "eval_steps" in chosen else {}),
         "load_best_model_at_end": selects,
-        "metric_for_best_model": BEST_METRIC[task],
+        "metric_for_best_model": BEST_COMPONENT_METRIC if chosen.get("label_groups") else BEST_METRIC[task],
     }
 
 

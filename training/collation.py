@@ -146,10 +146,19 @@ def without_unowned(maps: Tensor, own: Tensor) -> Tensor:
         maps: uint8.
         own: (batch, 4), the box of owned pixels: top, left, bottom, right.
     """
+    return maps.masked_fill(~owned_pixels(maps, own), IGNORED)
+
+
+def owned_pixels(maps: Tensor, own: Tensor) -> Tensor:
+    """The pixels of maps (batch, n, height, width) inside each sample's box, bool (batch, 1, height, width).
+
+    Args:
+        maps: Any type.
+        own: (batch, 4), the box of owned pixels: top, left, bottom, right.
+    """
     top, left, bottom, right = (side[:, None] for side in own.to(maps.device).unbind(1))
     rows = torch.arange(maps.shape[-2], device=maps.device)
     columns = torch.arange(maps.shape[-1], device=maps.device)
     in_rows = (rows >= top) & (rows < bottom)
     in_columns = (columns >= left) & (columns < right)
-    owned = in_rows[:, None, :, None] & in_columns[:, None, None, :]
-    return maps.masked_fill(~owned, IGNORED)
+    return in_rows[:, None, :, None] & in_columns[:, None, None, :]

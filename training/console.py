@@ -16,12 +16,19 @@ from .model_cards import part_table, score_table
 
 logger = logging.getLogger(__name__)
 
+# Each task has one of these scores.
+_SCORES = ("_of1_pooled", "_macro_iou")
 _TIMING = ("runtime", "samples_per_second", "steps_per_second", "model_preparation_time")
 
 
 def is_timing(name: str) -> bool:
     """Whether an entry of a log is a time or a speed, which differ between runs that are otherwise equal."""
     return name.endswith(_TIMING)
+
+
+def is_evaluation(log: Mapping[str, Any]) -> bool:
+    """Whether a log of Trainer holds scores of the validation split."""
+    return any(name.startswith("eval_") and not is_timing(name) for name in log)
 
 
 def configure_logging(training: TrainingArguments) -> None:
@@ -46,7 +53,7 @@ def log_line(logs: Mapping[str, Any], step: int, steps: int) -> str:
     """One line for a log of Trainer; empty for a log without losses, scores or timing."""
     if "loss" in logs:
         parts = [f"loss {logs['loss']:.4f}", f"learning rate {logs.get('learning_rate', 0.0):.2g}"]
-    elif split := next((name.split("_")[0] for name in logs if name.endswith("_of1_pooled")), None):
+    elif split := next((name.split("_")[0] for name in logs if name.endswith(_SCORES)), None):
         prefix = f"{split}_"
         scores = {name.removeprefix(prefix): value for name, value in logs.items() if name.startswith(prefix)}
         named = {"eval": "validation"}.get(split, split)

@@ -15,7 +15,7 @@ from transformers import TrainingArguments
 from euromine.dataset_script.build_record import BuildRecord
 from euromine.dataset_script.reading import read_dataset
 from euromine.dataset_script.splits import split_sites
-from euromine.modeling.bands import BANDS
+from euromine.modeling.bands import BANDS, RADAR_BANDS
 from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.modeling.tasks import CHANGE_DETECTION
 from euromine.support.errors import ArgumentError, DatasetError, as_user_error, one_line
@@ -82,18 +82,18 @@ def read_splits(script: ScriptArguments, seed: int) -> Splits:
     if missing := [band for band in script.bands or () if band not in BANDS]:
         raise ArgumentError(f"--bands: found {', '.join(missing)}; expected some of {', '.join(BANDS)}.")
     pairs = script.task == CHANGE_DETECTION
-    series = _read(script, "series")
-    training = series if script.sees_series else _read(script, "pairs" if pairs else "annual")
+    series = config_rows(script, "series")
+    training = series if script.sees_series else config_rows(script, "pairs" if pairs else "annual")
     _check_years(script, series)
     if "train" not in training or not len(training["train"]):
         raise DatasetError(f"{script.dataset}: found no rows in the split train; expected some to train on.")
     learned = _as_published(training["train"]) if script.protocol == "paper" else training["train"]
     if script.sees_series and pairs:
         learned = _of_two_years(learned)
-    draw = _drawn_patches if _trains_on_series(script) else _drawn
+    draw = _drawn_patches if _trains_on_series(script) else drawn
     train = draw(learned, script.max_train_samples, seed)
     scored = {
-        name: _spread(_of_two_years(series[name]) if pairs else series[name], script.max_eval_samples)
+        name: spread(_of_two_years(series[name]) if pairs else series[name], script.max_eval_samples)
         for name in ("validation", "test")
         if name in series
     }
@@ -115,7 +115,7 @@ def read_splits(script: ScriptArguments, seed: int) -> Splits:
         revision=dataset_revision(script),
         simulated=record is not None and record.simulated,
         digest=digest_of({"train": train, **scored}),
-        level=None if record is None else _level(script, record),
+        level=None if record is None else level_of(script, record),
     )
 
 
@@ -134,7 +134,7 @@ def _years_of(series: Mapping[str, datasets.Dataset]) -> set[int]:
     return {year for rows in series.values() for years in column(rows, "years") for year in years}
 
 
-def _level(script: ScriptArguments, record: BuildRecord) -> DataLevel | None:
+def level_of(script: ScriptArguments, record: BuildRecord) -> DataLevel | None:
     """The processing level of the images; mixed levels are logged as a warning."""
     if record.level == "mixed":
         logger.warning(
@@ -191,7 +191,9 @@ def training_dataset(script: ScriptArguments, splits: Splits, training: Training
             f"--training series: found {training.n_gpu} GPUs in one process; expected one GPU per process. "
             "Start it with `accelerate launch`, or name one GPU in CUDA_VISIBLE_DEVICES."
         )
-    return PatchSeries(splits.train, _read(script, "annual", ("image", "label", "patch_id", "year"))["train"])
+    return PatchSeries(
+        splits.train, config_rows(script, "annual", ("image", "label", "patch_id", "year"))["train"]
+    )
 
 
 def make_image_processor(script: ScriptArguments, splits: Splits) -> EuroMineImageProcessor:
@@ -208,9 +210,11 @@ def make_image_processor(script: ScriptArguments, splits: Splits) -> EuroMineIma
             "expected corrected or paper."
         )
     statistics = {**own, "name": "dataset"} if name == "dataset" and own is not None else name
+    bands = script.bands or BANDS
+    source = (*BANDS, *RADAR_BANDS) if set(bands) & set(RADAR_BANDS) else BANDS
     with as_user_error("--bands"):
         return EuroMineImageProcessor.from_statistics(
-            statistics, bands=script.bands or BANDS, source_bands=BANDS, level=splits.level
+            statistics, bands=bands, source_bands=source, level=splits.level
         )
 
 
@@ -228,9 +232,16 @@ def _patches(pairs: datasets.Dataset) -> list[str]:
     return names
 
 
-def _read(
+def config_rows(
     script: ScriptArguments, config: str, columns: tuple[str, ...] | None = None
 ) -> Mapping[str, datasets.Dataset]:
+    """The rows of a config by split, restricted to the years that the arguments ask for.
+
+    Raises:
+        ArgumentError: There is no such config or year.
+        DatasetError: The dataset is damaged.
+        OSError: There is no such dataset, or the Hub cannot be reached.
+    """
     columns = columns or (_SERIES_COLUMNS if config == "series" else _TRAINING_COLUMNS[config])
     try:
         return read_dataset(
@@ -269,7 +280,7 @@ def _as_published(train: datasets.Dataset) -> datasets.Dataset:
     return train.select(np.repeat(np.arange(len(train)), times).tolist())
 
 
-def _drawn(rows: datasets.Dataset, number: int | None, seed: int) -> datasets.Dataset:
+def drawn(rows: datasets.Dataset, number: int | None, seed: int) -> datasets.Dataset:
     """A number of rows at random."""
     if number is None or number >= len(rows):
         return rows
@@ -286,7 +297,7 @@ def _drawn_patches(pairs: datasets.Dataset, number: int | None, seed: int) -> da
     return pairs.select(np.flatnonzero(np.isin(patches, drawn)).tolist())
 
 
-def _spread(rows: datasets.Dataset, number: int | None) -> datasets.Dataset:
+def spread(rows: datasets.Dataset, number: int | None) -> datasets.Dataset:
     """A number of rows, spread evenly over all."""
     if number is None or number >= len(rows):
         return rows

@@ -1,6 +1,6 @@
 """A network's maps of whole series, and their scores."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -149,6 +149,11 @@ class SeriesScores:
         else:
             self._metrics = {"interval_f1": IntervalF1("change")}
 
+    @property
+    def headlines(self) -> Mapping[str, Mapping[str, str]]:
+        """The headline scores: by metric, the metric's name of a score and the name in logs and records."""
+        return HEADLINES[self.task]
+
     def __call__(self, prediction: EvalPrediction, compute_result: bool = True) -> dict[str, float]:
         """Count a batch and, after the last one, score.
 
@@ -160,8 +165,8 @@ class SeriesScores:
         Returns:
             The scores of `HEADLINES`; empty before the last batch.
         """
-        references, sites, years = (_to_numpy(part) for part in prediction.label_ids)
-        predictions = _to_numpy(prediction.predictions)
+        references, sites, years = (to_numpy(part) for part in prediction.label_ids)
+        predictions = to_numpy(prediction.predictions)
         batch: dict[str, list[Any]] = {"predictions": [], "references": [], "sites": [], "years": []}
         for maps, reference, site, calendar in zip(predictions, references, sites, years, strict=True):
             present = int((calendar >= 0).sum())
@@ -171,9 +176,7 @@ class SeriesScores:
                 kept = [place for place, (_, second) in enumerate(pairs) if second < present]
             batch["predictions"].append(maps[kept])
             batch["references"].append(reference[:present])
-            if site < 0:
-                raise ValueError(f"site: found {site}, of a site that is not scored; expected a scored site.")
-            batch["sites"].append(self.sites[site])
+            batch["sites"].append(self.site_name(int(site)))
             batch["years"].append(calendar[:present].tolist())
         for metric in self._metrics.values():
             metric.add_batch(**batch)
@@ -188,10 +191,21 @@ class SeriesScores:
         }
         return {
             headline: float(self.details[name][score])
-            for name, headlines in HEADLINES[self.task].items()
+            for name, headlines in self.headlines.items()
             for score, headline in headlines.items()
         }
 
+    def site_name(self, site: int) -> str:
+        """The name of a site by its position.
 
-def _to_numpy(part: Any) -> NDArray[Any]:
+        Raises:
+            ValueError: It is not scored.
+        """
+        if site < 0:
+            raise ValueError(f"site: found {site}, of a site that is not scored; expected a scored site.")
+        return self.sites[site]
+
+
+def to_numpy(part: Any) -> NDArray[Any]:
+    """A tensor on any device, or an array, as an array."""
     return part.cpu().numpy() if isinstance(part, Tensor) else np.asarray(part)

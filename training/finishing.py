@@ -14,9 +14,9 @@ from euromine.support import files
 from euromine.support.records import as_stored, write_record
 from euromine.support.run_records import RESULTS_FILE, RunResults
 
-from .console import is_timing, log_scores
+from .console import is_evaluation, is_timing, log_scores
 from .data import sites_of
-from .evaluation import HEADLINES, predict_series
+from .evaluation import predict_series
 from .figures import draw_predictions
 from .hub_push import publish_finished
 from .model_cards import write_card
@@ -32,8 +32,20 @@ _SITES_FOR_CONFIDENCE = 5
 _RESAMPLES = 1000
 
 
-def finish_run(run: Run, trainer: SeriesTrainer) -> RunResults:
+def draw_footprints(run: Run, trainer: SeriesTrainer) -> bytes:
+    """A picture of a network's footprints or changes, as PNG."""
+    return draw_predictions(run.splits.pictured, _predictor(trainer), trainer.scores.task)
+
+
+def finish_run(
+    run: Run, trainer: SeriesTrainer, draw: Callable[[Run, SeriesTrainer], bytes] = draw_footprints
+) -> RunResults:
     """Train what is left to train, score the selected network once on the test split, and write everything.
+
+    Args:
+        run: The run.
+        trainer: Its trainer.
+        draw: The picture of the model's card.
 
     Leaves the model, its image processor, `README.md` with a picture and, at the very end, `metrics.json`.
 
@@ -51,7 +63,7 @@ def finish_run(run: Run, trainer: SeriesTrainer) -> RunResults:
     picture = None
     # A network whose weights are divided among processes predicts in all of them or in none.
     if trainer.is_world_process_zero() or trainer.is_fsdp_enabled:
-        picture = draw_predictions(run.splits.pictured, _predictor(trainer), trainer.scores.task)
+        picture = draw(run, trainer)
     if trainer.is_world_process_zero():
         _write(run.output_dir, results, picture, trainer)
         log_scores(results)
@@ -95,7 +107,7 @@ def _score(run: Run, trainer: SeriesTrainer) -> tuple[dict[str, dict[str, float]
         return found, details
     scores.bootstrap = _RESAMPLES if len(sites_of(rows)) >= _SITES_FOR_CONFIDENCE else 0
     metrics = trainer.evaluate(rows, metric_key_prefix=last)
-    names = [name for headlines in HEADLINES[scores.task].values() for name in headlines.values()]
+    names = [name for headlines in scores.headlines.values() for name in headlines.values()]
     found[last] = {name: metrics[f"{last}_{name}"] for name in names}
     details[last] = scores.details
     return found, details
@@ -103,7 +115,7 @@ def _score(run: Run, trainer: SeriesTrainer) -> tuple[dict[str, dict[str, float]
 
 def _validation_scores(state: TrainerState) -> dict[str, float] | None:
     """The validation scores of the selected checkpoint, or of the last one where nothing was selected."""
-    evaluations = [log for log in state.log_history if "eval_of1_pooled" in log]
+    evaluations = [log for log in state.log_history if is_evaluation(log)]
     if not evaluations:
         return None
     selected = [log for log in evaluations if log["step"] == state.best_global_step] or evaluations

@@ -8,13 +8,22 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from euromine.dataset_script.splits import sites_beyond_release
 from euromine.modeling.auto import list_models
+from euromine.modeling.bands import RADAR_BANDS
 from euromine.modeling.tasks import CHANGE_DETECTION, SERIES
 from euromine.support import files
 from euromine.support.markdown import escaped, table
 from euromine.support.processing_levels import MEANINGS
 from euromine.support.run_records import Protocol, RunResults
 
+from .component_cards import (
+    COMPONENT_NOTES,
+    component_description,
+    component_part_table,
+    component_rows,
+    component_score_names,
+)
 from .licences import origin_name, weights_licence
+from .usage_examples import usage
 
 PICTURE = "predictions.png"
 _TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
@@ -35,35 +44,6 @@ _CHANGE_SCORE_NAMES = {
     "of1_pooled": ("Change F1 pooled over intervals", "f1"),
     "of1_mean": ("Change F1, mean over intervals", "f1"),
 }
-
-_USAGE = """\
-import numpy as np
-import torch
-import euromine.modeling.auto  # registers the networks; without the package: trust_remote_code=True below
-from transformers import AutoImageProcessor, {auto_class}
-
-image_processor = AutoImageProcessor.from_pretrained("{name}")
-model = {auto_class}.from_pretrained("{name}").eval()
-
-{example}"""
-_SEGMENTATION_EXAMPLE = """\
-image = np.zeros((10, 160, 160), np.int16)  # ten bands in EuroMineNet's order, any height and width
-with torch.no_grad():
-    outputs = model(**image_processor(image, return_tensors="pt"))
-footprint = image_processor.post_process_semantic_segmentation(outputs, [image.shape[-2:]])[0]"""
-_CHANGE_EXAMPLE = """\
-years = np.zeros((10, 10, 160, 160), np.int16)  # ten years of ten bands, in EuroMineNet's order
-series = image_processor(years[None], return_tensors="pt").pixel_values
-with torch.no_grad():
-    logits = model.predict_series(series)  # all 45 pairs of years, each year encoded once
-change = logits.argmax(2)[0]  # (45, 160, 160): 0 no change, 1 change"""
-_SERIES_EXAMPLE = """\
-images = np.zeros((10, 10, 160, 160), np.int16)  # ten years of ten bands, in EuroMineNet's order
-years = torch.arange(2015, 2025)[None]  # any years, ascending
-series = image_processor(images[None], return_tensors="pt").pixel_values
-with torch.no_grad():
-    footprints = model(series, years=years).logits.argmax(2)[0]  # (10, 160, 160): 0 background, 1 mine
-    changes = model.predict_series(series, years=years).argmax(2)[0]  # (45, 160, 160), all pairs of years"""
 
 
 def write_card(folder: Path, results: RunResults, picture: bytes | None = None) -> None:
@@ -98,6 +78,7 @@ def make_card(results: RunResults, with_picture: bool) -> str:
             "sentinel-2",
             "mining",
             "change-detection" if changes else "semantic-segmentation",
+            *(["mine-components"] if protocol.label_groups else []),
             *(["simulated-data"] if protocol.simulated else []),
         ],
         datasets=[protocol.dataset] if protocol.dataset_revision else None,
@@ -111,19 +92,17 @@ def make_card(results: RunResults, with_picture: bool) -> str:
         simulated=protocol.simulated,
         description=_description(results),
         picture=PICTURE if with_picture else None,
-        picture_caption=(
-            f"{'Patches' if split else 'Training patches'} in natural colour, the reference, and the "
-            "prediction: true positives white, true negatives black, false positives red, false negatives "
-            "green, unknown pixels grey."
-        ),
+        picture_caption=_caption(results, split),
         scored_split=split,
         scored_sites=len(protocol.sites[split]) if split else 0,
         scores=score_table(results, split) if split else "",
         by_part=part_table(results, split) if split else "",
         averaging=f"{_averaging(protocol.average)} {_counting(protocol.protocol)}",
-        score_notes=_score_notes(changes),
+        score_notes=COMPONENT_NOTES if protocol.label_groups else _score_notes(changes),
         usage=usage(results),
         bands=protocol.bands,
+        components=protocol.label_groups is not None,
+        radar=bool({*RADAR_BANDS} & {*protocol.bands}),
         training_table=table(("", ""), _protocol_rows(results), numbers=False),
         selection=_selection(results),
         limitations=_limitations(results),
@@ -131,6 +110,16 @@ def make_card(results: RunResults, with_picture: bool) -> str:
         weights_licence=licence.sentence,
     )
     return re.sub(r"\n{3,}", "\n\n", str(card)).strip() + "\n"
+
+
+def _caption(results: RunResults, split: str | None) -> str:
+    patches = f"{'Patches' if split else 'Training patches'} in natural colour, the reference, and the "
+    if results.protocol.label_groups:
+        return f"{patches}prediction: the classes in their colours, unknown pixels grey."
+    return (
+        f"{patches}prediction: true positives white, true negatives black, false positives red, false "
+        "negatives green, unknown pixels grey."
+    )
 
 
 def score_table(results: RunResults, split: str) -> str:
@@ -151,6 +140,8 @@ def part_table(results: RunResults, split: str) -> str:
     details = results.details.get(split)
     if not details:
         return ""
+    if results.protocol.label_groups:
+        return component_part_table(results.protocol, details)
     tables: list[str] = []
     columns = ("f1", "precision", "recall")
     if annual := details.get("annual_f1"):
@@ -170,18 +161,6 @@ def part_table(results: RunResults, split: str) -> str:
     return "\n\n".join(tables)
 
 
-def usage(results: RunResults) -> str:
-    """Code that loads and uses the model."""
-    if results.architecture in list_models(SERIES):
-        auto_class, example = "AutoModel", _SERIES_EXAMPLE
-    elif results.task == CHANGE_DETECTION:
-        auto_class, example = "AutoModel", _CHANGE_EXAMPLE
-    else:
-        auto_class, example = "AutoModelForSemanticSegmentation", _SEGMENTATION_EXAMPLE
-    name = results.model.repository or results.model.folder
-    return _USAGE.format(name=name, auto_class=auto_class, example=example)
-
-
 def _title(results: RunResults) -> str:
     """The model's name: its repository's, or its architecture's."""
     repository = results.model.repository
@@ -189,6 +168,8 @@ def _title(results: RunResults) -> str:
 
 
 def _names(results: RunResults) -> Mapping[str, tuple[str, str]]:
+    if results.protocol.label_groups:
+        return component_score_names(results.protocol)
     return _CHANGE_SCORE_NAMES if results.task == CHANGE_DETECTION else _SCORE_NAMES
 
 
@@ -218,7 +199,7 @@ def _eval_results(results: RunResults, split: str | None) -> list[EvalResult]:
             task_name="Change detection" if changes else "Semantic segmentation",
             dataset_type=protocol.dataset if protocol.dataset_revision else "euromine",
             dataset_name=_benchmark_name(protocol),
-            dataset_config="series",
+            dataset_config="components" if protocol.label_groups else "series",
             dataset_split=split,
             dataset_revision=protocol.dataset_revision,
             metric_type=names[score][1],
@@ -238,6 +219,8 @@ def _benchmark_name(protocol: Protocol) -> str:
 
 
 def _description(results: RunResults) -> str:
+    if results.protocol.label_groups:
+        return component_description(results)
     model = results.model
     millions = f"{model.parameters / 1e6:.2f} million parameters"
     if results.task == CHANGE_DETECTION:
@@ -315,6 +298,8 @@ def _protocol_rows(results: RunResults) -> list[tuple[str, str]]:
         "hardware": results.hardware,
         "versions": ", ".join(f"{name} {version}" for name, version in results.versions.items()),
     }
+    if protocol.label_groups:
+        rows |= component_rows(protocol)
     if results.architecture in list_models(SERIES):
         rows["batch"] += " patches, each with all of its years"
     elif results.task == CHANGE_DETECTION:

@@ -22,6 +22,8 @@ COMMON: dict[str, Any] = {
 # The validation score that selects the best epoch.
 BEST_METRIC = {"segmentation": "of1", CHANGE_DETECTION: "of1_pooled"}
 
+BEST_COMPONENT_METRIC = "macro_iou"
+
 # Networks whose published configuration departs from Adam at 1e-4 without weight decay.
 PUBLISHED: dict[str, dict[str, Any]] = {
     "hanet": {"weight_decay": 0.0005},

@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 # Arguments that change neither the weights nor the scores.
 _WITHOUT_EFFECT = {
     "dataset",  # where the data lie; the digest stands for what they are
+    "label_groups",  # likewise
     "resume",
     "restart",
     "resume_from_checkpoint",

@@ -14,10 +14,10 @@ from euromine.metrics.counts import CountTable
 from euromine.modeling.auto import published_weights
 from euromine.support.run_records import ModelFacts, Protocol, RunResults, TrainingFacts
 
-from .arguments import ChangeDetectionArguments, ScriptArguments
-from .console import is_timing
+from .arguments import ChangeDetectionArguments, ScriptArguments, SegmentationArguments
+from .console import is_evaluation, is_timing
 from .data import sites_of
-from .evaluation import HEADLINES
+from .evaluation import SeriesScores
 from .run_folder import Run, make_run_record
 from .series_trainer import SeriesTrainer
 
@@ -40,7 +40,7 @@ def make_results(
         details: All scores of each metric, by split and metric.
     """
     script, training = run.script, run.training
-    logs = [log for log in trainer.state.log_history if "loss" in log or "eval_of1_pooled" in log]
+    logs = [log for log in trainer.state.log_history if "loss" in log or is_evaluation(log)]
     return RunResults(
         task=script.task,
         architecture=script.architecture,
@@ -51,7 +51,7 @@ def make_results(
             parameters=sum(parameter.numel() for parameter in trainer.network.parameters()),
         ),
         scores={split: dict(found) for split, found in scores.items()},
-        confidence={split: _confidence(script.task, found) for split, found in details.items()},
+        confidence={split: _confidence(trainer.scores, found) for split, found in details.items()},
         details={split: dict(found) for split, found in details.items()},
         training=_training_facts(run, trainer),
         protocol=_protocol(run, trainer),
@@ -108,6 +108,7 @@ def _protocol(run: Run, trainer: SeriesTrainer) -> Protocol:
         dataset_revision=splits.revision,
         simulated=splits.simulated,
         level=splits.level,
+        **_components(script),
         digest=splits.digest,
         sites={split: sites_of(found) for split, found in rows.items()},
         years=script.years,
@@ -124,10 +125,24 @@ def _protocol(run: Run, trainer: SeriesTrainer) -> Protocol:
     )
 
 
-def _confidence(task: str, details: Mapping[str, Mapping[str, Any]]) -> dict[str, list[float | None]]:
+def _components(script: ScriptArguments) -> dict[str, Any]:
+    """The label groups and the facts of sites of a run that maps components."""
+    groups = script.groups if isinstance(script, SegmentationArguments) else None
+    if not isinstance(script, SegmentationArguments) or groups is None:
+        return {}
+    where = {name: list(values) for name, values in script.wanted_facts.items()}
+    return {
+        "label_groups": {name: list(classes) for name, classes in groups.classes.items()},
+        "where": where or None,
+    }
+
+
+def _confidence(
+    scores: SeriesScores, details: Mapping[str, Mapping[str, Any]]
+) -> dict[str, list[float | None]]:
     return {
         headline: list(details[metric]["confidence_intervals"][score])
-        for metric, headlines in HEADLINES[task].items()
+        for metric, headlines in scores.headlines.items()
         if "confidence_intervals" in details[metric]
         for score, headline in headlines.items()
     }

@@ -18,6 +18,7 @@ from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.trainer_callback import PrinterCallback, ProgressCallback, TrainerControl, TrainerState
 
 from euromine.modeling.change_detection import year_pairs
+from euromine.modeling.component_segmenter import ComponentSegmenter
 from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.modeling.tasks import CHANGE_DETECTION
 from euromine.support import files
@@ -131,9 +132,16 @@ class SeriesTrainer(Trainer):
     ) -> Tensor | int | None:
         """As Trainer's, which counts all labels but -100."""
         labels = [batch["labels"] for batch in batch_samples]
+        if isinstance(self.network, ComponentSegmenter):
+            # A number for each group, of which the loss is the mean.
+            groups = zip(*(each.unbind(1) for each in labels), strict=True)
+            counts = [self._count_items(list(group), device) for group in groups]
+            return torch.cat([torch.atleast_1d(torch.as_tensor(each)) for each in counts], dim=-1)
+        return self._count_items(labels, device)
+
+    def _count_items(self, labels: list[Tensor], device: torch.device) -> Any:
         counted = [{"labels": each.to(torch.int16).masked_fill(each == IGNORED, -100)} for each in labels]
-        found: Tensor | int | None = super()._get_num_items_in_batch(counted, device)
-        return found
+        return super()._get_num_items_in_batch(counted, device)
 
     def compute_loss(
         self,

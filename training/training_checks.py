@@ -10,8 +10,10 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments, get_schedu
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 from transformers.training_args import ParallelMode
 
+from euromine.dataset_script.label_groups import LabelGroups
 from euromine.support.errors import ArgumentError, as_user_error, one_line
 
+from .component_scores import component_headlines
 from .evaluation import HEADLINES
 
 # Arguments of transformers that would change what is scored, or that these scripts cannot train with: the
@@ -43,8 +45,13 @@ _LEAST: dict[str, float] = {
 }
 
 
-def check_training(task: str, training: TrainingArguments) -> None:
+def check_training(task: str, training: TrainingArguments, groups: LabelGroups | None = None) -> None:
     """Refuse what these scripts do not train or score with, before anything is read.
+
+    Args:
+        task: "segmentation" or "change-detection".
+        training: transformers' arguments.
+        groups: The groups of a network that maps components.
 
     Raises:
         ArgumentError: An argument would change the scores or end the training in its first step.
@@ -58,7 +65,8 @@ def check_training(task: str, training: TrainingArguments) -> None:
     if training.max_steps < 1 and training.max_steps != -1:  # transformers' own "no limit"
         raise ArgumentError(f"--max_steps: found {training.max_steps}; expected at least 1.")
     metric = training.metric_for_best_model
-    scores = [name for headlines in HEADLINES[task].values() for name in headlines.values()]
+    named = HEADLINES[task] if groups is None else component_headlines(groups)
+    scores = [name for headlines in named.values() for name in headlines.values()]
     if training.load_best_model_at_end and str(metric).removeprefix("eval_") not in scores:
         raise ArgumentError(
             f"--metric_for_best_model: found {metric}; expected a validation score: {', '.join(scores)}."
