@@ -2,8 +2,8 @@
 
 `python -m euromine.benchmark.series_network --out runs/series_network` trains per-year networks, U-TAE, the
 network for series part by part and two change detectors on the same crops, and scores footprints and changes
-on the test sites, under other conditions too. It prints its plan with the expected time first, writes
-`series_network.md` after every job, and resumes where it was interrupted.
+on the test sites, under other conditions too. It prints its plan with the expected time first, resumes where
+it was interrupted, and ends with `series_network.md`; `--render` writes that page from the finished jobs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from euromine.support.locks import lock_folder
 
 from .competitors import COMPETITORS
 from .equal_budget import Budget
-from .evidence_jobs import Job, Workplace, expected_seconds, make_jobs, measure_speed, run_job, waiting
+from .evidence_jobs import Job, Workplace, expected_seconds, known_speeds, make_jobs, run_job, waiting
 from .evidence_pages import page
 from .evidence_records import Settings, claim_folder
 from .site_series import CONDITIONS, YEARS, simulated_splits
@@ -147,7 +147,7 @@ def _run(options: argparse.Namespace) -> None:
 def _print_plan(place: Workplace, jobs: Sequence[Job], validations: int) -> None:
     left = list(waiting(jobs, place.out))
     names = dict.fromkeys(job.competitor for job in left)
-    speeds = {name: measure_speed(place, COMPETITORS[name]) for name in names}
+    speeds = known_speeds(place, names)
     total = 0.0
     for job in left:
         seconds = expected_seconds(job, place.out, place.settings, speeds[job.competitor], validations)
@@ -164,8 +164,6 @@ def _run_jobs(place: Workplace, jobs: Sequence[Job], validations: int) -> None:
     left = list(waiting(jobs, place.out))
     for job in tqdm(left, desc="jobs", unit="job"):
         run_job(place, job, validations)
-        if job.conditions:
-            _write_page(place, jobs)
 
 
 def _write_page(place: Workplace, jobs: Sequence[Job]) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -195,8 +194,3 @@ def drawn_pairs(years: Tensor, number: int, rng: np.random.Generator) -> Tensor:
         chosen = rng.choice(len(every), min(number, len(every)), replace=False, p=weights / weights.sum())
         drawn.append(every[np.sort(chosen)] + place * count)
     return torch.from_numpy(np.concatenate(drawn))
-
-
-def as_plain(budget: Budget) -> Mapping[str, Any]:
-    """The budget as JSON values."""
-    return asdict(budget)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,12 +15,14 @@ from transformers import PreTrainedModel
 from euromine.benchmark.hardware import device_name
 from euromine.benchmark.results import scores_of
 from euromine.modeling.image_processing import EuroMineImageProcessor
-from euromine.support.records import write_record
+from euromine.support.files import write_json
+from euromine.support.records import read_values, write_record
 
 from .competitors import COMPETITORS, VITERBI, Competitor
 from .equal_budget import draw_batch, loss_of, train_network
 from .evidence_records import (
     NETWORK_FOLDER,
+    SPEED_FILE,
     TRAINING_FILE,
     Settings,
     TrainingRecord,
@@ -170,6 +172,17 @@ def measure_speed(place: Workplace, competitor: Competitor) -> Speed:
         competitor, network.eval(), processor, train.images[0], train.years[0].tolist(), None, kinds
     )
     return Speed(step, time.process_time() - started)
+
+
+def known_speeds(place: Workplace, names: Iterable[str]) -> dict[str, Speed]:
+    """The speeds of competitors, measured once in a folder."""
+    path = place.out / SPEED_FILE
+    speeds: dict[str, Speed] = read_values(dict[str, Speed], path) if path.is_file() else {}
+    for name in names:
+        if name not in speeds:
+            speeds[name] = measure_speed(place, COMPETITORS[name])
+            write_json(path, {known: asdict(speed) for known, speed in speeds.items()})
+    return speeds
 
 
 def expected_seconds(job: Job, out: Path, settings: Settings, speed: Speed, validations: int) -> float:

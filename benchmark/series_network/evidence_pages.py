@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,6 @@ from .competitors import (
     PATH,
     VITERBI,
     YEARLY,
-    Competitor,
 )
 from .evidence_jobs import Job
 from .evidence_records import Settings, TrainingRecord, is_scored, read_scores, read_training
@@ -219,12 +219,18 @@ def _by_interval(row: Row) -> list[str]:
 def _costs(row: Row) -> list[str]:
     if not row.competitor:
         return ["0", "0", "0"]
-    gmacs, parameters = series_costs(COMPETITORS[row.competitor])
+    gmacs, parameters = series_costs(row.competitor)
     return [f"{gmacs:.1f}", f"{row.seconds:.2f}", f"{parameters / 1e6:.2f} M"]
 
 
-def series_costs(competitor: Competitor) -> tuple[float, int]:
-    """GMAC of ten years of 160 x 160 pixels, all pairs for a change detector; and parameters."""
+@cache
+def series_costs(name: str) -> tuple[float, int]:
+    """GMAC of ten years of 160 x 160 pixels, all pairs for a change detector; and parameters.
+
+    Args:
+        name: A competitor's name.
+    """
+    competitor = COMPETITORS[name]
     with torch.device("meta"):
         network = competitor.create()
     costs = network_costs(network)

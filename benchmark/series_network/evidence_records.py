@@ -15,7 +15,8 @@ from euromine.training.run_results import packed_counts
 
 from .equal_budget import Budget, CurvePoint
 
-SETTINGS_FILE, TRAINING_FILE, NETWORK_FOLDER = "settings.json", "training.json", "network"
+SETTINGS_FILE, SPEED_FILE = "settings.json", "speed.json"
+TRAINING_FILE, NETWORK_FOLDER = "training.json", "network"
 _ADVICE = "Remove it to repeat this part."
 
 

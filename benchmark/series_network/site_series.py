@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -213,4 +212,3 @@ CONDITION_TITLES: dict[str, str] = {
     "missing-years": "three of ten years missing",
     "true-labels": "scored against the truth",
 }
-Arrays = dict[str, Any]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from euromine.benchmark.series_network import evidence_jobs, site_series
+from euromine.benchmark.costs import NetworkCosts
+from euromine.benchmark.series_network import evidence_jobs, evidence_pages, site_series
 from euromine.benchmark.series_network.__main__ import PAGE, main
 from euromine.benchmark.series_network.competitors import COMPETITORS
 from euromine.benchmark.series_network.equal_budget import Budget, draw_batch, drawn_pairs
@@ -64,6 +65,7 @@ def test_a_run_resumes_and_writes_every_row(
         "label-noise",
     )
     train = evidence_jobs.train_network
+    monkeypatch.setattr(evidence_pages, "series_costs", lambda name: (12.3, 4_560_000))
 
     def stopped(*arguments, **options):
         if (tmp_path / "runs" / "segformer_clean_seed0" / "training.json").exists():
@@ -93,6 +95,20 @@ def test_a_run_resumes_and_writes_every_row(
     assert [cell.strip() for cell in constant[3:5]] == ["1.0000", "1.0000"]
     record = json.loads((tmp_path / "runs" / "whole_clean_seed0" / "training.json").read_text())
     assert record["curve"][-1]["step"] == 1
+
+
+def test_a_series_costs_its_images_and_pairs(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(
+        evidence_pages,
+        "network_costs",
+        lambda network: NetworkCosts(7, 7, 3.0, encoder_gmacs=1.0, decoder_gmacs=0.5),
+    )
+    costs = evidence_pages.series_costs.__wrapped__
+    assert costs("segformer") == (30.0, 7)
+    assert costs("whole") == (3.0, 7)
+    assert costs("tinycd") == (10 * 1.0 + 45 * 0.5, 7)
+    monkeypatch.setattr(evidence_pages, "network_costs", lambda network: NetworkCosts(7, 7, 3.0))
+    assert costs("tfi-gr") == (45 * 3.0, 7)
 
 
 def test_other_settings_need_another_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -160,11 +176,11 @@ def test_competitors_see_the_same_crops_whatever_happened_before(splits: dict[st
 
 def test_drawn_pairs_stay_within_a_series_and_favour_no_interval():
     years = torch.arange(2015, 2025).expand(2, 10)
-    pairs = torch.cat([drawn_pairs(years, 1, np.random.default_rng(seed)) for seed in range(2000)])
+    pairs = torch.cat([drawn_pairs(years, 1, np.random.default_rng(seed)) for seed in range(500)])
     assert torch.equal(pairs[:, 0] // 10, pairs[:, 1] // 10)
     share = torch.bincount(pairs[:, 1] - pairs[:, 0])[1:] / len(pairs)
-    # Each of nine intervals; five standard deviations of 4000 draws.
-    assert (share - 1 / 9).abs().max() < 5 * (8 / 81 / 4000) ** 0.5
+    # Each of nine intervals; five standard deviations of 1000 draws.
+    assert (share - 1 / 9).abs().max() < 5 * (8 / 81 / 1000) ** 0.5
 
 
 @pytest.mark.parametrize("condition", site_series.CONDITIONS)
