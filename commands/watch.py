@@ -25,9 +25,11 @@ _SHORTEST, _LONGEST = timedelta(seconds=60), timedelta(days=366)
 class _Verbs(typer.core.TyperGroup):
     """Takes `euromine watch CONFIG` for `euromine watch run CONFIG`."""
 
+    default = "run"
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] not in ("--help", "-h"):
-            args.insert(0, "run")
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args.insert(0, self.default)
         return super().parse_args(ctx, args)
 
 
@@ -59,7 +61,7 @@ def run(
     if once and every is not None:
         raise ArgumentError("--every: found --once, too; expected one of them.")
     pause = None if every is None else _parse_duration(every)
-    from euromine.watch.watch_config import read_config
+    from euromine.watch.config_reading import read_config
 
     while True:
         began = time.monotonic()
@@ -100,7 +102,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Show the latest run, the open alerts and the outbox."""
-    from euromine.watch.watch_config import read_config
+    from euromine.watch.config_reading import read_config
     from euromine.watch.watch_status import status_text, watch_status
 
     found = watch_status(read_config(config))
@@ -116,7 +118,7 @@ def review(
     comment: Annotated[str, typer.Option(help="The reason.")] = "",
 ) -> None:
     """Confirm or reject an alert. Rejected alerts are not delivered any more."""
-    from euromine.watch.watch_config import read_config
+    from euromine.watch.config_reading import read_config
     from euromine.watch.watch_status import review_alert
 
     review_alert(read_config(config), alert, verdict, name, comment)
@@ -125,7 +127,7 @@ def review(
 @app.command("check")
 def check(config: Config) -> None:
     """Check a configuration, without running anything."""
-    from euromine.watch.watch_config import read_config
+    from euromine.watch.config_reading import read_config
 
     found = read_config(config)
     typer.echo(f"{config}: {len(found.sites)} sites, {len(found.recipients)} recipients.")
@@ -134,7 +136,7 @@ def check(config: Config) -> None:
 @app.command("schema")
 def schema() -> None:
     """Print the configuration's JSON Schema, by which editors complete and check it."""
-    from euromine.watch.watch_config import config_schema
+    from euromine.watch.config_reading import config_schema
 
     typer.echo(json.dumps(config_schema(), indent=2))
 

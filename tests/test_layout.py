@@ -23,6 +23,7 @@ FOLDERS = (
     "simulation",
     "support",
     "training",
+    "watch",
 )
 WITH_PUBLIC_NAMES = (
     "acquisition",
@@ -34,6 +35,7 @@ WITH_PUBLIC_NAMES = (
     "monitoring",
     "simulation",
     "training",
+    "watch",
 )
 HEAVY = ("torch", "rasterio", "transformers", "datasets", "pandas", "evaluate", "matplotlib")
 # The reason why a file is longer than the others; 400 lines are what a reader takes in at a sitting.

@@ -7,8 +7,8 @@ from euromine.support.lazy import lazy_names
 if TYPE_CHECKING:
     from .alerts import Alert as Alert
     from .alerts import AlertEvent as AlertEvent
+    from .config_reading import read_config as read_config
     from .watch_config import WatchConfig as WatchConfig
-    from .watch_config import read_config as read_config
     from .watch_runs import WatchRun as WatchRun
     from .watch_runs import run_watch as run_watch
     from .watch_state import WatchState as WatchState
@@ -35,7 +35,7 @@ __getattr__, __dir__ = lazy_names(
         "WatchConfig": ".watch_config",
         "WatchRun": ".watch_runs",
         "WatchState": ".watch_state",
-        "read_config": ".watch_config",
+        "read_config": ".config_reading",
         "review_alert": ".watch_status",
         "run_watch": ".watch_runs",
         "watch_status": ".watch_status",

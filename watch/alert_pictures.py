@@ -18,7 +18,7 @@ from euromine.support.contrast import contrast_limits, stretched
 from euromine.support.files import write_bytes
 
 from .alerts import Alert
-from .site_facts import SiteFacts
+from .series_facts import SiteFacts
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .alerts import CONFIRMED, SUSPECTED, Alert, AlertEvent, alert_id
-from .site_facts import SiteFacts
+from .series_facts import SiteFacts
 from .watch_config import Growth, OutsidePermit, ReclamationStalled, Rules, WaterGrowth
 
 # An image must show this share of an alert's ground to say that it is gone, and as much as mined to keep it.

@@ -21,7 +21,7 @@ from euromine.support.errors import EuroMineError, one_line
 from .alert_pictures import write_pictures
 from .alert_rules import advance
 from .alerts import Alert, AlertEvent, alert_id
-from .site_facts import SiteFacts, permits_id
+from .series_facts import SiteFacts, permits_id
 from .site_images import image_ids
 from .watch_config import Site
 

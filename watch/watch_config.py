@@ -1,26 +1,21 @@
-"""The configuration of a watch: sites, models, rules and recipients, read from YAML."""
+"""The configuration of a watch: sites, models, rules and recipients."""
 
 from __future__ import annotations
 
 import difflib
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-import yaml
-
-from euromine.support.errors import ConfigError, missing_extra, one_line
-from euromine.support.files import read_bytes
+from euromine.support.errors import missing_extra
 
 try:
-    from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+    from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
     from pydantic_core import PydanticCustomError
 except ImportError as error:
     raise missing_extra("watch", "pydantic", "watch") from error
 
-_LARGEST_FILE = 2**20
 Event = Literal["suspected", "confirmed", "grown", "resolved"]
 Hectares = Annotated[float, Field(gt=0, lt=1e6, description="Hectares.")]
 Variable = Annotated[
@@ -30,31 +25,6 @@ Variable = Annotated[
 Address = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$", description="Such as name@example.org.")]
 # Fields that people write where the name of an environment variable belongs.
 _SECRETS = {"password": "password_env", "secret": "secret_env", "token": "secret_env", "key": "secret_env"}
-# The expected value in words, by pydantic's kind of mistake.
-_EXPECTED = {
-    "too_short": "at least {min_length}",
-    "string_too_short": "text",
-    "string_too_long": "at most {max_length} characters",
-    "greater_than": "more than {gt}",
-    "greater_than_equal": "at least {ge}",
-    "less_than": "less than {lt}",
-    "less_than_equal": "at most {le}",
-    "literal_error": "{expected}",
-    "string_type": "text",
-    "string_pattern_mismatch": "text like {pattern}",
-    "float_parsing": "a number",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-    "int_parsing": "a whole number",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "bool_parsing": "true or false",
-    "bool_type": "true or false",
-    "tuple_type": "a list",
-    "path_type": "a path",
-    "model_type": "fields",
-}
-_LONGEST_VALUE = 60
 
 
 class _Part(BaseModel):
@@ -324,117 +294,3 @@ def address_problem(url: str) -> str | None:
     if parts.username or parts.password or parts.query:
         return "found a password or parameters in the address; expected url_env, as they are secrets"
     return None
-
-
-def read_config(path: str | os.PathLike[str]) -> WatchConfig:
-    """Read the configuration of a watch. Paths in it are relative to its own folder.
-
-    Raises:
-        ConfigError: The file is no YAML, or a value does not fit: a sentence for each mistake.
-        OSError: It cannot be read.
-    """
-    source = Path(path)
-    if not source.is_file():
-        raise FileNotFoundError(f"{source}: there is no such file; expected the configuration of a watch.")
-    try:
-        document = yaml.safe_load(read_bytes(source, _LARGEST_FILE, ConfigError))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(
-            f"{source}: found no YAML ({one_line(error)}); expected the configuration of a watch."
-        ) from None
-    if not isinstance(document, Mapping):
-        raise ConfigError(f"{source}: found no fields; expected sites and a model, such as in docs/watch.md.")
-    return _in_folder(parse_config(document, str(source)), source.absolute().parent)
-
-
-def parse_config(document: Mapping[str, Any], source: str) -> WatchConfig:
-    """The configuration in a parsed document.
-
-    Args:
-        document: The document.
-        source: Its name, for errors.
-
-    Raises:
-        ConfigError: A value does not fit.
-    """
-    try:
-        return WatchConfig.model_validate(document)
-    except ValidationError as error:
-        raise ConfigError("\n".join(_sentences(source, error.errors()))) from None
-
-
-def _sentences(source: str, mistakes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The mistakes that pydantic found, a sentence each."""
-    places = [tuple(mistake["loc"]) for mistake in mistakes]
-    # A list whose entries are wrong is also reported as too short.
-    return [
-        _sentence(source, mistake)
-        for mistake, place in zip(mistakes, places, strict=True)
-        if mistake["type"] != "too_short"
-        or not any(other[: len(place)] == place and len(other) > len(place) for other in places)
-    ]
-
-
-def _sentence(source: str, mistake: Mapping[str, Any]) -> str:
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in mistake["loc"])
-    subject = f"{source}, {where.removeprefix('.')}" if where else source
-    kind, words = mistake["type"], str(mistake["msg"])
-    if kind == "missing":
-        return f"{subject}: found nothing; expected a value."
-    if kind not in _EXPECTED and "found" in words:  # the validators' own words
-        return f"{subject}: {words}."
-    shown = repr(mistake["input"])
-    shown = shown if len(shown) <= _LONGEST_VALUE else f"{shown[: _LONGEST_VALUE - 3]}..."
-    expected = _EXPECTED.get(kind, words[:1].lower() + words[1:]).format(**mistake.get("ctx", {}))
-    return f"{subject}: found {shown}; expected {expected}."
-
-
-def _in_folder(config: WatchConfig, folder: Path) -> WatchConfig:
-    """The configuration with absolute paths."""
-
-    def placed(path: Path | None) -> Path | None:
-        return None if path is None else folder / path
-
-    def model(name: str | None) -> str | None:
-        return str(folder / name) if name is not None and (folder / name).is_dir() else name
-
-    sites = []
-    for site in config.sites:
-        acquire = site.acquire
-        if acquire is not None:
-            acquire = acquire.model_copy(update={"geometry": placed(acquire.geometry)})
-        sites.append(
-            site.model_copy(
-                update={
-                    "images": placed(site.images),
-                    "acquire": acquire,
-                    "permits": placed(site.permits),
-                    "model": model(site.model or config.model),
-                    "change_model": model(site.change_model or config.change_model),
-                    "rules": _merged_rules(config.rules, site.rules),
-                }
-            )
-        )
-    return config.model_copy(
-        update={"folder": folder / config.folder, "model": model(config.model), "sites": tuple(sites)}
-    )
-
-
-def _merged_rules(common: Rules, own: Rules | None) -> Rules:
-    """The rules of a site: its own where it has some, else the common ones."""
-    if own is None:
-        return common
-    return common.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
-
-
-def config_schema() -> dict[str, Any]:
-    """The JSON Schema of a configuration, by which editors complete and check it."""
-    schema = WatchConfig.model_json_schema()
-    _allow_switches(schema)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def _allow_switches(schema: dict[str, Any]) -> None:
-    """Let each rule be true or false, too."""
-    for rule in schema["$defs"]["Rules"]["properties"].values():
-        rule["anyOf"] = [*rule.get("anyOf", []), {"type": "boolean"}]

@@ -56,6 +56,8 @@ def options_of(words: list[str]) -> set[str]:
             break
         if word.startswith("-"):
             continue
+        if word not in command.commands:
+            word = getattr(command, "default", word)  # `euromine watch CONFIG.yaml`
         assert word in command.commands, word
         command = command.commands[word]
     return options | {option for parameter in command.params for option in parameter.opts}

@@ -20,6 +20,7 @@ SUBPACKAGES = (
     "monitoring",
     "simulation",
     "training",
+    "watch",
 )
 
 

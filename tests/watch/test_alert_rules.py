@@ -8,7 +8,7 @@ import shapely
 from pyproj import CRS
 
 from euromine.watch.alert_rules import advance
-from euromine.watch.site_facts import Gain, Persistence, StalledGround
+from euromine.watch.series_facts import Gain, Persistence, StalledGround
 from euromine.watch.watch_config import Growth, OutsidePermit, Rules
 
 UTM = CRS.from_epsg(32633)

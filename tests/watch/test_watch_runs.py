@@ -14,7 +14,7 @@ from euromine.commands import app
 from euromine.support.errors import BusyError
 from euromine.support.locks import lock_folder
 from euromine.watch import deliveries, site_checks, watch_runs
-from euromine.watch.watch_config import read_config
+from euromine.watch.config_reading import read_config
 from euromine.watch.watch_runs import run_watch
 from euromine.watch.watch_state import WatchState
 

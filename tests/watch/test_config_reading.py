@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from euromine.support.errors import ConfigError
-from euromine.watch.watch_config import config_schema, parse_config, read_config
+from euromine.watch.config_reading import config_schema, parse_config, read_config
 
 SITE = {"name": "pit", "images": "archive/pit"}
 MAIL = {"to": ["a@example.org"], "sender": "b@example.org", "host": "mail.example.org"}
