@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .builder import EuroMine as EuroMine
     from .cells import decode_image as decode_image
     from .cells import decode_label as decode_label
+    from .component_files import read_components as read_components
     from .label_groups import COMPONENT_CLASSES as COMPONENT_CLASSES
     from .label_groups import LabelGroups as LabelGroups
     from .label_groups import annual_label as annual_label
@@ -50,6 +51,7 @@ __all__ = [
     "patch_grid",
     "read_batches",
     "read_build_record",
+    "read_components",
     "read_dataset",
     "split_sites",
     "statistics_of",
@@ -79,6 +81,7 @@ __getattr__, __dir__ = lazy_names(
         "patch_grid": ".patches",
         "read_batches": ".reading",
         "read_build_record": ".build_record",
+        "read_components": ".component_files",
         "read_dataset": ".reading",
         "split_sites": ".splits",
         "statistics_of": ".statistics",

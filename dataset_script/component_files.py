@@ -17,6 +17,9 @@ from euromine.support.rasters import check_blocks, open_raster, read_raster, sho
 from .label_groups import COMPONENT_CLASSES, NOT_ANNOTATED, component_class
 from .label_headers import IGNORED_BIT, MARKED
 
+# The values of rasters whose bits are ours already.
+_OWN_VALUES = {name: value for value, name in enumerate(COMPONENT_CLASSES, 1)}
+
 _EXPECTED = "one band, of uint16 with a bit for each class, or of uint8 with values and the tag CLASSES"
 
 
@@ -42,13 +45,16 @@ class ComponentEncoding:
         Raises:
             ArchiveError: A value has no class.
         """
+        self._check(values)
+        if self.kind == "bits" and dict(zip(self.classes, self.values, strict=True)) == _OWN_VALUES:
+            ignored = values & IGNORED_BIT > 0
+            return np.where(ignored, np.uint16(1 << NOT_ANNOTATED), values)
         bits = np.zeros(values.shape, np.uint16)
         for name, value in zip(self.classes, self.values, strict=True):
             bit = np.uint16(1 << COMPONENT_CLASSES.index(name))
             bits |= bit * (values == value if self.kind == "values" else values >> (value - 1) & 1 > 0)
         ignored = values == MARKED if self.kind == "values" else values & IGNORED_BIT > 0
         bits[ignored] = 1 << NOT_ANNOTATED
-        self._check(values)
         return bits
 
     def _check(self, values: NDArray[Any]) -> None:
@@ -84,7 +90,7 @@ def component_encoding(dataset: Any, path: str) -> ComponentEncoding:
     if "CLASSES" not in tags:
         if kind == "values":
             raise ArchiveError(f"{shown(path)}: found uint8 without the tag CLASSES; expected {_EXPECTED}.")
-        return ComponentEncoding(path, kind, COMPONENT_CLASSES, tuple(range(1, len(COMPONENT_CLASSES) + 1)))
+        return ComponentEncoding(path, kind, tuple(_OWN_VALUES), tuple(_OWN_VALUES.values()))
     values = _values(tags["CLASSES"], path, 15 if kind == "bits" else MARKED - 1)
     return ComponentEncoding(path, kind, tuple(values), tuple(values.values()))
 

@@ -65,6 +65,9 @@ UNKNOWN = 255
 ANY_COMPONENT = "any component"
 """The one class of the total."""
 
+# Pixels whose indices take little memory.
+_PATCHES = 2**20
+
 _KEYS = ("groups", "total", "note")
 _GROUP_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _EXAMPLE = '{"groups": {"deposits": ["dumping_ground", "stockpile"]}, "total": "transformed_area"}'
@@ -200,8 +203,10 @@ class LabelGroups:
         low, unknown = _parts(bits)
         missing = _bits_of_unknown(annotated)
         maps = np.empty((len(self.names), *bits.shape), np.uint8)
+        # NumPy would convert a patch's indices for each group.
+        index = low.astype(np.intp) if low.size <= _PATCHES else low
         for place, members in enumerate([*self._members(), *([None] if self.total else [])]):
-            np.take(_lookup(members, missing), low, out=maps[place])
+            np.take(_lookup(members, missing), index, out=maps[place])
             if unknown is not None:
                 hidden = (unknown & np.uint16(_class_bits(members))) > 0
                 if members is None:
