@@ -154,8 +154,15 @@ def described_sites(
     *,
     name_column: str | None = None,
 ) -> str:
-    """Describe an acquisition of several sites as text; see `describe_acquisition`."""
+    """Describe an acquisition of several sites as text; see `describe_acquisition`.
+
+    A site that cannot be acquired has its reason in place of a description.
+    """
     outlines = read_site_outlines(sites, name_column)
-    return "\n\n".join(
-        describe_acquisition(out, name, options, outline) for name, outline in sorted(outlines.items())
-    )
+    texts = []
+    for name, outline in sorted(outlines.items()):
+        try:
+            texts.append(describe_acquisition(out, name, options, outline))
+        except (EuroMineError, OSError) as error:
+            texts.append(f"{name}: cannot be acquired. {one_line(error)}")
+    return "\n\n".join(texts)

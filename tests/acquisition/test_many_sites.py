@@ -6,6 +6,7 @@ import rasterio
 import shapely
 
 from euromine.acquisition import AcquisitionOptions, acquire_sites
+from euromine.acquisition.many_sites import described_sites
 from euromine.support.errors import DataError
 
 from .small_world import box_of
@@ -46,6 +47,9 @@ def test_a_site_that_fails_stops_no_other(world, serve, sites, tmp_path):
         match=r"sites\.gpkg: found 1 of 2 sites that could not be acquired \(Elsewhere_1\); expected all",
     ):
         acquire_sites(tmp_path, path, options, workers=1)
+    described = described_sites(tmp_path, path, options)
+    assert "Elsewhere_1: cannot be acquired. Elsewhere_1: found no scene of 2021; expected at" in described
+    assert "\n\nNorth_2: 40 x 30 pixels of 10 m" in described
     assert (tmp_path / "EuroMineNet" / "North_2" / "image" / "Year2021.tif").exists()
     assert not (tmp_path / "EuroMineNet" / "Elsewhere_1").exists()
 
