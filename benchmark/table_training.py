@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, Protocol, TypedDict
 
 import numpy as np
 import torch
@@ -43,6 +43,17 @@ class Attempt(TypedDict):
     ended: NotRequired[bool]
 
 
+class Training(Protocol):
+    """A training that `train` can start."""
+
+    @property
+    def task(self) -> str:
+        """The task of its script, of `SCRIPTS`."""
+
+    def argv(self, out: Path) -> list[str]:
+        """The command line of its script."""
+
+
 def launcher(accelerate: Path | None) -> list[str]:
     """The command before a script's module: Accelerate with several GPUs or a configuration, else Python."""
     gpus = torch.cuda.device_count()
@@ -55,7 +66,7 @@ def launcher(accelerate: Path | None) -> list[str]:
     return [sys.executable, "-m"]
 
 
-def train(job: Job, out: Path, log: Path, accelerate: Path | None) -> int:
+def train(job: Training, out: Path, log: Path, accelerate: Path | None) -> int:
     """Train and score a network in processes of its own; their output goes to a file.
 
     Args:
@@ -68,7 +79,7 @@ def train(job: Job, out: Path, log: Path, accelerate: Path | None) -> int:
         Their exit status.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    attempts = _attempts(log.parent)
+    attempts = read_attempts(log.parent)
     attempts.append(
         {"began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "seconds": None, "joules": {}}
     )
@@ -93,7 +104,8 @@ def _processor_seconds() -> float:
     return spent.children_user + spent.children_system
 
 
-def _attempts(folder: Path) -> list[Attempt]:
+def read_attempts(folder: Path) -> list[Attempt]:
+    """The starts of a run, in the order of time; none where it was never started."""
     path = folder / _ATTEMPTS
     found: list[Attempt] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     return found
@@ -179,7 +191,7 @@ def measure_costs(job: Job, out: Path) -> Costs:
     network = create_model(job.architecture, bands=script.bands, **script.model_config).eval()
     work = network_costs(network, (PATCH_SIDE, PATCH_SIDE))
     processor = EuroMineImageProcessor.from_pretrained(job.folder(out))
-    attempts = _attempts(job.folder(out))
+    attempts = read_attempts(job.folder(out))
     joules: dict[str, float] = {}
     for attempt in attempts:
         for source, value in attempt["joules"].items():

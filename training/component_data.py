@@ -11,7 +11,6 @@ import datasets
 import numpy as np
 from numpy.typing import NDArray
 
-from euromine.dataset_script.archive_bands import BANDS
 from euromine.dataset_script.label_groups import COMPONENT_CLASSES, UNKNOWN_CLASSES, LabelGroups
 from euromine.modeling.bands import NO_BACKSCATTER, RADAR_BANDS
 from euromine.support.errors import ArgumentError, DatasetError
@@ -133,7 +132,7 @@ def read_component_splits(script: SegmentationArguments, groups: LabelGroups, se
     if radar:
         _tell_missing_radar(script, rows)
     train = drawn(rows["train"], script.max_train_samples, seed)
-    scored = {
+    scored: dict[str, datasets.Dataset] = {
         name: spread(series_of(rows[name], radar), script.max_eval_samples)
         for name in ("validation", "test")
         if name in rows and len(rows[name])
@@ -153,7 +152,7 @@ def read_component_splits(script: SegmentationArguments, groups: LabelGroups, se
         statistics=_statistics(script, rows["train"], radar),
         revision=dataset_revision(script),
         simulated=record is not None and record.simulated,
-        digest=_digest({"train": train, **scored}, groups),
+        digest=_digest(train, scored, groups),
         level=None if record is None else level_of(script, record),
     )
 
@@ -257,7 +256,7 @@ def _transform_of(rows: datasets.Dataset) -> Any:
     return rows.format["format_kwargs"]["transform"]
 
 
-def _digest(rows: Mapping[str, datasets.Dataset], groups: LabelGroups) -> str:
+def _digest(train: datasets.Dataset, scored: Mapping[str, datasets.Dataset], groups: LabelGroups) -> str:
     """Hash of the rows and of the groups that their labels come from."""
-    text = f"{digest_of(rows)} {BANDS} {json.dumps(groups.to_dict())}"
+    text = f"{digest_of({'train': train, **scored})} {json.dumps(groups.to_dict())}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
