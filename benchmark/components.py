@@ -104,7 +104,7 @@ def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     )
     parser.add_argument("--label_groups", default="preset", help="file of label groups; default the preset")
     parser.add_argument("--seeds", type=_positive, default=3, help="number of seeds, from 0; default 3")
-    parser.add_argument("--steps", type=_positive, default=240, help="steps of each training; default 240")
+    parser.add_argument("--steps", type=_positive, default=200, help="steps of each training; default 200")
     parser.add_argument("--batch", type=_positive, default=8, help="patches in a step; default 8")
     parser.add_argument("--out", type=Path, default=Path("runs/components"), help="default runs/components")
     parser.add_argument(
