@@ -39,6 +39,28 @@ class _Rates:
 
 
 @dataclass(frozen=True)
+class _LandCover:
+    """The land cover among the settings."""
+
+    file: str
+    year: int
+    product: str = ""
+    attribution: str = ""
+    colours: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Impact:
+    """The settings on indices, reclamation and land cover."""
+
+    indices: list[str] = field(default_factory=list)
+    surroundings: float | None = None
+    reclamation: str | None = None
+    reference: str | None = None
+    land_cover: _LandCover | None = None
+
+
+@dataclass(frozen=True)
 class _Settings:
     """The settings that a report shows."""
 
@@ -51,6 +73,7 @@ class _Settings:
     permits: str | None = None
     window: int = 0
     overlap: int = 0
+    impact: _Impact | None = None
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def measure_reclamation(plan: SeriesPlan) -> tuple[list[ReclamationRow], Any]:
     frame = _zones(plan)
     for place, zone in enumerate(frame.itertuples()):
         of_zone = _zone_sums(plan, zone.geometry, int(zone.start_year), reference, areas).rows(
-            plan.site, zone.zone, int(zone.polygon), target
+            plan.site, zone.zone, int(zone.polygon), target, zone.name
         )
         rows += of_zone
         for name in _ATTRIBUTES:
@@ -124,7 +124,7 @@ def _zone_sums(
 
 
 _ATTRIBUTES = [
-    field.name for field in fields(ReclamationRow) if field.name not in ("site", "zone", "polygon")
+    field.name for field in fields(ReclamationRow) if field.name not in ("site", "zone", "polygon", "name")
 ]
 
 

@@ -24,6 +24,7 @@ class ReclamationRow:
         site: The site's name.
         zone: "all", "mapped" or "outline".
         polygon: The polygon's number, from 1; 0 for "all".
+        name: The outline's name in its file, if it has one.
         year: The year.
         ground_ha: Hectares that are not mined any more by that year.
         recovered_ha: Of these, at 80 % of the target or more.
@@ -46,6 +47,7 @@ class ReclamationRow:
     site: str
     zone: str
     polygon: int
+    name: str
     year: int
     ground_ha: float
     recovered_ha: float
@@ -115,7 +117,7 @@ class ZoneSums:
             self._known[place] += ground.hectares[(state > 0) & ~np.isnan(ground.values[place])].sum()
             self._aimed[place] += ground.hectares[(state > 0) & (ground.target > 0)].sum()
 
-    def rows(self, site: str, zone: str, polygon: int, target: str) -> list[ReclamationRow]:
+    def rows(self, site: str, zone: str, polygon: int, target: str, name: str = "") -> list[ReclamationRow]:
         """The rows of the zone by year."""
         found = []
         for place, year in enumerate(self._years):
@@ -126,7 +128,7 @@ class ZoneSums:
                 _quotient(part, ground) for part in (*hectares[:3], self._known[place], self._aimed[place])
             ]
             found.append(
-                ReclamationRow(site, zone, polygon, year, ground, *hectares, *shares, target, *metrics)
+                ReclamationRow(site, zone, polygon, name, year, ground, *hectares, *shares, target, *metrics)
             )
         return found
 

@@ -105,7 +105,7 @@ RECLAMATION = MapStyle(
         MapClass(1, "recovered", (27, 120, 55)),
         MapClass(2, "recovering", (150, 205, 135)),
         MapClass(3, "stalled", (178, 82, 43)),
-        MapClass(4, "undecided", (150, 150, 160)),
+        MapClass(4, "undecided", (150, 120, 190)),
         MapClass(255, "no data", _NO_DATA, is_shown=False),
     )
 )

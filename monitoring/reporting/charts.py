@@ -18,8 +18,8 @@ Scale = Callable[[float], float]
 
 _GAIN, _LOSS = colours.hex_colour(colours.GAIN), colours.hex_colour(colours.LOSS)
 _INK, _MUTED, _RULE = "#1d2430", "#5b6675", "#d5dae1"
-_WIDTH, _HEIGHT = 460, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 14, 14, 30
+_WIDTH, HEIGHT = 460, 250
+_LEFT, _RIGHT, TOP, BOTTOM = 54, 14, 14, 30
 # Between the frame and the first and the last year of a curve.
 _INSET = 14
 _FONT_SIZE = 12
@@ -48,8 +48,8 @@ def area_curve(
     """
     highest = max([*areas, *(high or ()), *(adjusted or ()), 1e-9])
     ticks = nice_ticks(0, highest, 4)
-    x, y = _year_scale(years), _linear(0, ticks[-1], _HEIGHT - _BOTTOM, _TOP)
-    parts = [*_value_axis(ticks, y, "ha"), *_year_axis(years, x)]
+    x, y = year_scale(years), linear(0, ticks[-1], HEIGHT - BOTTOM, TOP)
+    parts = [*value_axis(ticks, y, "ha"), *year_axis(years, x)]
     if low is not None and high is not None:
         upper, lower = _points(years, high, x, y), _points(years, low, x, y)
         parts.append(
@@ -66,10 +66,10 @@ def area_curve(
     parts.append(f'<path class="line" d="M{line}" fill="none" stroke="{_INK}" stroke-width="2"/>')
     for year, value in zip(years, areas, strict=True):
         parts.append(
-            f'<circle class="dot" cx="{_short(x(year))}" cy="{_short(y(value))}" r="3.4" fill="{_INK}">'
+            f'<circle class="dot" cx="{short(x(year))}" cy="{short(y(value))}" r="3.4" fill="{_INK}">'
             f"<title>{year}: {hectares(value)} ha</title></circle>"
         )
-    return _drawing(parts, title)
+    return drawing(parts, title)
 
 
 def class_curves(
@@ -88,18 +88,18 @@ def class_curves(
         title: The text alternative for screen readers.
     """
     ticks = nice_ticks(0, max([1e-9, *(value for values in areas.values() for value in values)]), 4)
-    x, y = _year_scale(years), _linear(0, ticks[-1], _HEIGHT - _BOTTOM, _TOP)
-    parts = [*_value_axis(ticks, y, "ha"), *_year_axis(years, x)]
+    x, y = year_scale(years), linear(0, ticks[-1], HEIGHT - BOTTOM, TOP)
+    parts = [*value_axis(ticks, y, "ha"), *year_axis(years, x)]
     for name, values in areas.items():
         colour = class_colours[name]
         line = "L".join(_points(years, values, x, y))
         parts.append(f'<path d="M{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [
-            f'<circle cx="{_short(x(year))}" cy="{_short(y(value))}" r="3" fill="{colour}">'
+            f'<circle cx="{short(x(year))}" cy="{short(y(value))}" r="3" fill="{colour}">'
             f"<title>{escape(name)}, {year}: {hectares(value)} ha</title></circle>"
             for year, value in zip(years, values, strict=True)
         ]
-    return _drawing(parts, title)
+    return drawing(parts, title)
 
 
 def gain_and_loss_bars(
@@ -119,10 +119,10 @@ def gain_and_loss_bars(
     """
     highest, lowest = max([*gains, 1e-9]), max([*losses, 1e-9])
     ticks = nice_ticks(-lowest, highest, 4)
-    y = _linear(ticks[0], ticks[-1], _HEIGHT - _BOTTOM, _TOP)
+    y = linear(ticks[0], ticks[-1], HEIGHT - BOTTOM, TOP)
     step = (_WIDTH - _LEFT - _RIGHT) / len(pairs)
     width = min(step * 0.62, 44)
-    parts = _value_axis(ticks, y, "ha", signed=True)
+    parts = value_axis(ticks, y, "ha", signed=True)
     every = _label_interval(len(pairs), step)
     for place, (pair, gain, loss) in enumerate(zip(pairs, gains, losses, strict=True)):
         center = _LEFT + (place + 0.5) * step
@@ -132,12 +132,12 @@ def gain_and_loss_bars(
             if value
         ]
         if place % every == 0:
-            parts.append(_text(center, _HEIGHT - _BOTTOM + 18, str(pair[1]), "middle"))
+            parts.append(_text(center, HEIGHT - BOTTOM + 18, str(pair[1]), "middle"))
     parts.append(
-        f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{_short(y(0))}" y2="{_short(y(0))}" '
+        f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{short(y(0))}" y2="{short(y(0))}" '
         f'stroke="{_MUTED}"/>'
     )
-    return _drawing(parts, title)
+    return drawing(parts, title)
 
 
 def _bar(
@@ -145,35 +145,39 @@ def _bar(
 ) -> str:
     top, bottom = sorted((y(0), y(value)))
     return (
-        f'<rect class="{kind}" x="{_short(center - width / 2)}" y="{_short(top)}" '
-        f'width="{_short(width)}" height="{_short(bottom - top)}" fill="{colour}">'
+        f'<rect class="{kind}" x="{short(center - width / 2)}" y="{short(top)}" '
+        f'width="{short(width)}" height="{short(bottom - top)}" fill="{colour}">'
         f"<title>{pair[0]}{EN_DASH}{pair[1]}: {hectares(value, signed=True)} ha</title></rect>"
     )
 
 
 def _points(years: Sequence[int], values: Sequence[float], x: Scale, y: Scale) -> list[str]:
-    return [f"{_short(x(year))} {_short(y(value))}" for year, value in zip(years, values, strict=True)]
+    return [f"{short(x(year))} {short(y(value))}" for year, value in zip(years, values, strict=True)]
 
 
-def _linear(low: float, high: float, start: float, end: float) -> Scale:
+def linear(low: float, high: float, start: float, end: float) -> Scale:
+    """The scale from `low` at `start` to `high` at `end`."""
+
     def scale(value: float) -> float:
         return start + (value - low) / (high - low) * (end - start)
 
     return scale
 
 
-def _year_scale(years: Sequence[int]) -> Scale:
+def year_scale(years: Sequence[int]) -> Scale:
+    """The scale of a chart's years."""
     if len(years) == 1:
         return lambda year: (_LEFT + _WIDTH - _RIGHT) / 2
-    return _linear(years[0], years[-1], _LEFT + _INSET, _WIDTH - _RIGHT - _INSET)
+    return linear(years[0], years[-1], _LEFT + _INSET, _WIDTH - _RIGHT - _INSET)
 
 
-def _value_axis(ticks: Sequence[float], y: Scale, unit: str, *, signed: bool = False) -> list[str]:
+def value_axis(ticks: Sequence[float], y: Scale, unit: str, *, signed: bool = False) -> list[str]:
+    """Lines and labels of round values."""
     parts = []
     for place, tick in enumerate(ticks):
         parts.append(
-            f'<line class="rule" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{_short(y(tick))}" '
-            f'y2="{_short(y(tick))}" stroke="{_RULE}"/>'
+            f'<line class="rule" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{short(y(tick))}" '
+            f'y2="{short(y(tick))}" stroke="{_RULE}"/>'
         )
         label = _tick_label(tick, ticks[1] - ticks[0], signed=signed)
         if place == len(ticks) - 1:
@@ -188,11 +192,12 @@ def _tick_label(value: float, step: float, *, signed: bool) -> str:
     return sign(value, signed=signed) + grouped(abs(value), step_decimals(step))
 
 
-def _year_axis(years: Sequence[int], x: Scale) -> list[str]:
+def year_axis(years: Sequence[int], x: Scale) -> list[str]:
+    """Labels of the years that have room."""
     step = (_WIDTH - _LEFT - _RIGHT - 2 * _INSET) / max(years[-1] - years[0], 1)
     every = _label_interval(len(years), step)
     return [
-        _text(x(year), _HEIGHT - _BOTTOM + 18, str(year), "middle")
+        _text(x(year), HEIGHT - BOTTOM + 18, str(year), "middle")
         for place, year in enumerate(years)
         if place % every == 0
     ]
@@ -205,17 +210,19 @@ def _label_interval(count: int, step: float) -> int:
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:
     return (
-        f'<text x="{_short(x)}" y="{_short(y)}" text-anchor="{anchor}" font-size="{_FONT_SIZE}" '
+        f'<text x="{short(x)}" y="{short(y)}" text-anchor="{anchor}" font-size="{_FONT_SIZE}" '
         f'fill="{_MUTED}">{escape(text)}</text>'
     )
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """A coordinate to a tenth of a pixel."""
     return f"{value:.1f}".rstrip("0").rstrip(".")
 
 
-def _drawing(parts: Sequence[str], title: str) -> str:
+def drawing(parts: Sequence[str], title: str) -> str:
+    """A chart of these parts."""
     return (
-        f'<svg class="chart" role="img" viewBox="0 0 {_WIDTH} {_HEIGHT}" xmlns="http://www.w3.org/2000/svg" '
+        f'<svg class="chart" role="img" viewBox="0 0 {_WIDTH} {HEIGHT}" xmlns="http://www.w3.org/2000/svg" '
         f'font-family="sans-serif" aria-label="{escape(title)}">{"".join(parts)}</svg>'
     )

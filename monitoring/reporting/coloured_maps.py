@@ -10,9 +10,15 @@ from PIL import Image
 
 from euromine.dataset_script.label_groups import LabelGroups
 from euromine.monitoring.history.component_transitions import visible_components, visible_names
-from euromine.monitoring.history.file_names import FIRST_YEAR, LAST_YEAR, change_name, component_name
+from euromine.monitoring.history.file_names import (
+    FIRST_YEAR,
+    LAST_YEAR,
+    RECLAMATION_MAP,
+    change_name,
+    component_name,
+)
 from euromine.monitoring.mapping import colours
-from euromine.monitoring.mapping.map_styles import component_colour
+from euromine.monitoring.mapping.map_styles import RECLAMATION, component_colour
 from euromine.monitoring.mapping.map_values import GAIN, LOSS, NEVER, UNDIRECTED, UNKNOWN_YEAR
 
 from .pictures import data_uri, quicklook, thinned_map
@@ -138,6 +144,25 @@ def component_map(data: ReportData, groups: LabelGroups, size: tuple[int, int]) 
         legend=legend,
         caption=f"Components in {last}. Where two lie on the same ground, the map shows the one on top.",
     )
+
+
+def reclamation_map(data: ReportData, size: tuple[int, int]) -> ColouredMap:
+    """The state of recovery in the last year of ground that is not mined any more.
+
+    Args:
+        data: A series whose recovery was measured.
+        size: Columns and rows of the map.
+    """
+    state = thinned_map(data, RECLAMATION_MAP, size)
+    picture = _pale_image(data, size)
+    legend = []
+    for each in RECLAMATION.classes:
+        here = state == each.value
+        if each.is_shown and here.any():
+            picture[here] = 0.15 * picture[here] + 0.85 * np.asarray(each.colour)
+            legend.append(LegendEntry(colours.hex_colour(each.colour), each.name))
+    words = f"Ground that is not mined any more in {data.last_year}, by the state of its recovery"
+    return ColouredMap(picture=_png(picture), alt=words, legend=legend, caption=f"{words}.")
 
 
 def _pale_image(data: ReportData, size: tuple[int, int]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The flow of ground between the components of two years, as SVG."""
+"""The flow of ground between the classes of two years, as SVG."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MUTED = "#5b6675"
 
 @dataclass(frozen=True)
 class _Bar:
-    """A component on one side of the flow: its height in hectares and its place from the top in pixels."""
+    """A class on one side of the flow: its height in hectares and its place from the top in pixels."""
 
     name: str
     area: float
@@ -33,15 +33,19 @@ def flow_chart(
     colours: Mapping[str, str],
     years: tuple[int, int],
     *,
+    headings: tuple[str, str] | None = None,
+    label_widths: tuple[int, int] = (_LABEL, _LABEL),
     title: str = "",
 ) -> str:
-    """The flow of ground between the components of two years: bars as high as areas, and bands between them.
+    """The flow of ground between the classes of two years: bars as high as areas, and bands between them.
 
     Args:
-        flows: Hectares by the component in the earlier and in the later year.
-        order: The components from top to bottom.
+        flows: Hectares by the class in the earlier and in the later year.
+        order: The classes from top to bottom.
         colours: Their colours.
-        years: The two years.
+        years: The two years; a side whose classes are years themselves has 0.
+        headings: The headings of both sides; by default the years.
+        label_widths: Room for the names of both sides, of 720 in all.
         title: The text alternative for screen readers.
     """
     sides = [
@@ -56,14 +60,16 @@ def flow_chart(
         for count, side in zip(counts, sides, strict=True)
     )
     left, right = (_stacked(side, scale) for side in sides)
-    parts = _bands(flows, order, left, right, scale, colours, years)
-    for bars, x, anchor, offset, year in (
-        (left, _LABEL, "end", -6, years[0]),
-        (right, _WIDTH - _LABEL - _BAR, "start", _BAR + 6, years[1]),
+    ends = label_widths[0], _WIDTH - label_widths[1] - _BAR
+    parts = _bands(flows, order, left, right, ends, scale, colours, years)
+    names = (str(years[0]), str(years[1])) if headings is None else headings
+    for bars, x, anchor, offset, year, heading in (
+        (left, ends[0], "end", -6, years[0], names[0]),
+        (right, ends[1], "start", _BAR + 6, years[1], names[1]),
     ):
         parts += _drawn_bars(bars, x, scale, colours, year)
         parts += _labels(bars, x + offset, anchor, scale, _TOP + height)
-        parts.append(_text(x + offset, _TOP - 14, str(year), anchor, bold=True))
+        parts.append(_text(x + offset, _TOP - 14, heading, anchor, bold=True))
     whole = height + _TOP + _BOTTOM
     return (
         f'<svg class="chart flow" style="max-width: 46rem" role="img" viewBox="0 0 {_WIDTH} {whole}" '
@@ -86,13 +92,14 @@ def _bands(
     order: Sequence[str],
     left: Sequence[_Bar],
     right: Sequence[_Bar],
+    sides: tuple[int, int],
     scale: float,
     colours: Mapping[str, str],
     years: tuple[int, int],
 ) -> list[str]:
     """A band for each flow, in the order of both sides so that bands cross as little as they can."""
     starts, ends = ({bar.name: bar.top for bar in bars} for bars in (left, right))
-    x_1, x_2 = _LABEL + _BAR, _WIDTH - _LABEL - _BAR
+    x_1, x_2 = sides[0] + _BAR, sides[1]
     middle = (x_1 + x_2) / 2
     parts = []
     for before in order:
@@ -109,7 +116,7 @@ def _bands(
                 f"M{x_1} {top_1:.1f}C{middle:.0f} {top_1:.1f} {middle:.0f} {top_2:.1f} {x_2} {top_2:.1f}"
                 f"V{low_2:.1f}C{middle:.0f} {low_2:.1f} {middle:.0f} {low_1:.1f} {x_1} {low_1:.1f}z"
             )
-            words = f"{before} in {years[0]}, {after} in {years[1]}: {hectares(area)} ha"
+            words = f"{_in_year(before, years[0])}, {_in_year(after, years[1])}: {hectares(area)} ha"
             parts.append(
                 f'<path d="{path}" fill="{colours[before]}" '
                 f'fill-opacity="{0.25 if before == after else 0.55}"><title>{escape(words)}</title></path>'
@@ -123,7 +130,7 @@ def _drawn_bars(
     return [
         f'<rect x="{x}" y="{bar.top:.1f}" width="{_BAR}" height="{max(bar.area * scale, 1):.1f}" '
         f'fill="{colours[bar.name]}" stroke="#000" stroke-opacity=".35" stroke-width=".5">'
-        f"<title>{escape(f'{bar.name} in {year}: {hectares(bar.area)} ha')}</title></rect>"
+        f"<title>{escape(f'{_in_year(bar.name, year)}: {hectares(bar.area)} ha')}</title></rect>"
         for bar in bars
     ]
 
@@ -140,6 +147,10 @@ def _labels(bars: Sequence[_Bar], x: float, anchor: str, scale: float, bottom: f
         _text(x, place + 4, f"{bar.name} {hectares(bar.area)} ha", anchor)
         for bar, place in zip(bars, places, strict=True)
     ]
+
+
+def _in_year(name: str, year: int) -> str:
+    return f"{name} in {year}" if year else name
 
 
 def _text(x: float, y: float, text: str, anchor: str, *, bold: bool = False) -> str:

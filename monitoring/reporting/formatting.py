@@ -47,6 +47,14 @@ def percent(share: float) -> str:
     return f"{min(100 * share, 99.9):.3g}%"
 
 
+def decimal(value: float, places: int = 2) -> str:
+    """A number such as "−0.25"; a dash where it is NaN."""
+    if math.isnan(value):
+        return EN_DASH
+    rounded = round(value, places) or 0.0  # which has no sign
+    return sign(rounded, signed=False) + f"{abs(rounded):.{places}f}"
+
+
 def counted(count: int, noun: str) -> str:
     """A number with its noun: "1 site", "3 sites"."""
     return f"1 {noun}" if count == 1 else f"{count} {noun}s"

@@ -115,11 +115,28 @@ def _settings(manifest: Manifest) -> list[Row]:
     rows.append(("Minimum mapping unit", f"{unit:g} ha, applied to polygons" if unit else "none"))
     if settings.get("permits"):
         rows.append(("Permits", str(settings["permits"])))
+    rows += _impact(manifest)
     if "window" in settings:
         overlap = settings.get("overlap", 0)
         rows.append(("Windows", f"{settings['window']} pixels, overlapping by {overlap} pixels and blended"))
     rows.append(("Processing level", level_words(manifest)))
     rows.append(("Versions", ", ".join(f"{name} {number}" for name, number in manifest.versions.items())))
+    return rows
+
+
+def _impact(manifest: Manifest) -> list[Row]:
+    """Indices, reclamation and land cover, those that were asked for."""
+    settings = manifest.settings.get("impact") or {}
+    rows = []
+    if settings.get("indices"):
+        rows.append(("Indices", f"{listed(settings['indices'])}, of reflectance"))
+    if settings.get("surroundings"):
+        rows.append(("Surroundings", f"{settings['surroundings']:g} m around the footprint"))
+    for name, key in (("Reclaimed ground", "reclamation"), ("Reference ground", "reference")):
+        if settings.get(key):
+            rows.append((name, str(settings[key])))
+    if cover := settings.get("land_cover"):
+        rows.append(("Land cover", f"{cover['file']}, {cover['year']}"))
     return rows
 
 

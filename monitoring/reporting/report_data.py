@@ -22,6 +22,8 @@ from .formatting import EN_DASH, hectare_range, listed
 Pair = tuple[int, int]
 
 _AREA_COLUMNS = ("year", "area_ha", "adjusted_ha", "low_ha", "high_ha", "known_share")
+# Columns of numbers whose names show no unit.
+_METRICS = ("mean", "spread", "polygon", "dnbr", "r80p", "rri", "y2r")
 _CHANGE_COLUMNS = ("year_1", "year_2", "gain_ha", "loss_ha", "undirected_ha")
 
 
@@ -179,6 +181,30 @@ def _rows(path: Path, table: pandas.DataFrame, names: Sequence[str]) -> list[lis
             "Run `euromine series` again."
         ) from None
     return rows
+
+
+def checked_table(table: pandas.DataFrame, path: Path, names: Sequence[str]) -> pandas.DataFrame:
+    """A table with these columns, of which those of years, hectares and shares are numbers.
+
+    Raises:
+        DataError: A column is missing, or one of numbers holds text.
+    """
+    missing = [name for name in names if name not in table.columns]
+    if missing:
+        raise DataError(
+            f"{path}: found no column {listed(missing)}; expected the columns {listed(names)}. "
+            "Run `euromine series` again."
+        )
+    for name in names:
+        if "year" in name or name.endswith(("_ha", "_share")) or name in _METRICS:
+            try:
+                table[name] = table[name].astype(float)
+            except ValueError as error:
+                raise DataError(
+                    f"{path}: found text among the numbers ({error}); expected numbers alone. "
+                    "Run `euromine series` again."
+                ) from None
+    return table
 
 
 def _check_complete(path: Path, found: Collection[object], expected: Sequence[object]) -> None:
