@@ -1,0 +1,129 @@
+"""Growth of a network for series with the number of years: time and memory of a scene's window.
+
+`python -m euromine.benchmark.series_growth` prints a Markdown table for 2 to 40 years: of the network's pass,
+which gives the evidence, and of the chains, which turn it into probabilities, footprints and the changes of
+all pairs of years. On one thread, times are the thread's processor time, unaffected by other load.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import torch
+
+from euromine.benchmark.costs import PATCH_SIDE
+from euromine.benchmark.hardware import device_name
+from euromine.benchmark.stopwatch import PeakMemory, Stopwatch
+from euromine.modeling.auto import create_model, list_models
+from euromine.modeling.image_processing import EuroMineImageProcessor
+from euromine.modeling.tasks import SERIES
+from euromine.monitoring.history.chain_maps import maps_of_chains
+from euromine.monitoring.history.series_windows import evidence_of
+from euromine.monitoring.mapping.loading import LoadedModel
+
+YEARS = (2, 5, 10, 20, 40)
+
+
+@dataclass(frozen=True)
+class GrowthRow:
+    """The figures of a number of years.
+
+    Attributes:
+        years: The number.
+        network: Seconds of the network's pass.
+        chains: Seconds of the chains.
+        network_memory: Peak memory of the pass in bytes, beyond the network itself.
+        chains_memory: The same of the chains.
+    """
+
+    years: int
+    network: float
+    chains: float
+    network_memory: int
+    chains_memory: int
+
+
+def measure(network: LoadedModel, years: int, size: int, seconds: float) -> GrowthRow:
+    """Time and memory of one window.
+
+    Args:
+        network: A network for series.
+        years: The number of years.
+        size: The window's side in pixels.
+        seconds: Calls are repeated for at least this long.
+    """
+    generator = np.random.default_rng(0)
+    bands = len(network.image_processor.bands)
+    images = generator.integers(300, 3000, (years, bands, size, size)).astype(np.float32)
+    valid = np.ones((years, size, size), bool)
+    calendar = range(2025 - years, 2025)
+    pairs = list(combinations(range(years), 2))
+    watch = Stopwatch(network.model.device, seconds)
+
+    peak = PeakMemory(network.model.device)
+    evidence = evidence_of(network, images, valid, calendar)
+    network_memory = peak.bytes()
+    pixels = evidence.reshape(len(evidence), -1)
+    peak = PeakMemory(network.model.device)
+    maps_of_chains(pixels, calendar, pairs, device=network.model.device)
+    chains_memory = peak.bytes()
+    return GrowthRow(
+        years,
+        watch.shortest(lambda: evidence_of(network, images, valid, calendar)),
+        watch.shortest(lambda: maps_of_chains(pixels, calendar, pairs, device=network.model.device)),
+        network_memory,
+        chains_memory,
+    )
+
+
+def markdown(rows: Sequence[GrowthRow], name: str, size: int, device: torch.device) -> str:
+    """The figures as a Markdown table."""
+    lines = [
+        f"{name}, a window of {size} x {size} pixels, {device_name(device)}, torch {torch.__version__}:",
+        "",
+        "| years | pairs | network | a year | memory | chains | memory |",
+        "|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {row.years} | {row.years * (row.years - 1) // 2} | {row.network:.2f} s "
+        f"| {row.network / row.years:.3f} s | {row.network_memory / 2**20:.0f} MB | {row.chains:.2f} s "
+        f"| {row.chains_memory / 2**20:.0f} MB |"
+        for row in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Time a network for series over more and more years.
+
+    Returns:
+        The exit status.
+    """
+    known = list_models(SERIES)
+    parser = argparse.ArgumentParser(
+        prog="python -m euromine.benchmark.series_growth", description=main.__doc__
+    )
+    parser.add_argument("--network", default="euromine-series-b0", choices=known)
+    parser.add_argument("--years", type=int, nargs="+", default=YEARS, help="numbers of years")
+    parser.add_argument("--size", type=int, default=PATCH_SIDE, help="side of the window in pixels")
+    parser.add_argument("--seconds", type=float, default=0.5, help="the least time of each measurement")
+    parser.add_argument("--device", default="cpu", help="cpu, on one thread, or cuda")
+    options = parser.parse_args(arguments)
+    if any(years < 1 for years in options.years):
+        parser.error(f"--years: found {min(options.years)}; expected numbers of at least 1.")
+    torch.set_num_threads(1)
+    model = create_model(options.network).eval().to(options.device)
+    network = LoadedModel(options.network, SERIES, model, EuroMineImageProcessor())
+    # Ascending, because a process keeps some of the memory that it once had.
+    rows = [measure(network, years, options.size, options.seconds) for years in sorted(options.years)]
+    sys.stdout.write(markdown(rows, options.network, options.size, model.device))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
