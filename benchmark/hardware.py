@@ -16,6 +16,18 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def vector_extensions() -> list[str]:
+    """The processor's instructions for networks, as Linux names them: AVX-512 and AMX with their kinds."""
+    information = Path("/proc/cpuinfo")
+    if not information.is_file():
+        return []
+    for line in information.read_text(encoding="utf-8").splitlines():
+        if line.startswith("flags"):
+            known = ("avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8")
+            return [name for name in known if name in line.split()]
+    return []
+
+
 def device_name(device: torch.device) -> str:
     """The name of the processor, with the number of threads that torch uses, or of the accelerator."""
     if device.type == "cuda":

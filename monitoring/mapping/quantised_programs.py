@@ -59,12 +59,15 @@ def load_quantised(name: str, digest: str, part: str, shapes: Sequence[Sequence[
 
 
 def _found_export(name: str, part: str) -> tuple[Path, ProgramRecord]:
-    found = [
+    files = (
         checkpoint_file(name, f"{INT8_FOLDER}/{part}/{file}", otherwise="it cannot run in int8")
-        for file in (PROGRAM_RECORD, *PROGRAM_FILES[OPENVINO])
-    ]
-    record = found[0]
-    if record is None or None in found:
+        for file in (*PROGRAM_FILES[OPENVINO], PROGRAM_RECORD)
+    )
+    record = None
+    for record in files:
+        if record is None:
+            break
+    if record is None:
         raise ModelError(
             with_advice(f"{name}: found no int8 export; expected one in {INT8_FOLDER}.", _make_it(name))
         )
