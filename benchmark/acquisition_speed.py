@@ -153,6 +153,7 @@ def by_euromine(task: Task, out: Path) -> None:
     plan = SitePlan(
         name="site",
         settings=settings,
+        catalogue=catalogue.name,
         area=search_area(_outline(task), 0),
         grid=grid,
         items={2021: items},
