@@ -10,13 +10,18 @@ if TYPE_CHECKING:
     from .history.component_areas import component_areas as component_areas
     from .history.component_transitions import component_transitions as component_transitions
     from .history.component_transitions import visible_components as visible_components
+    from .history.impact_settings import ImpactSettings as ImpactSettings
     from .history.markov import change_probability as change_probability
     from .history.markov import posterior as posterior
     from .history.series_settings import SeriesSettings as SeriesSettings
     from .history.smoothing import smooth as smooth
     from .history.switch_rates import SwitchRates as SwitchRates
+    from .mapping.engines import EngineChoice as EngineChoice
+    from .mapping.engines import on_engine as on_engine
+    from .mapping.index_maps import map_indices as map_indices
     from .mapping.loading import load_model as load_model
     from .mapping.many_scenes import predict_scenes as predict_scenes
+    from .mapping.model_export import export_model as export_model
     from .mapping.scene_maps import predict_scene as predict_scene
     from .monitor import MineMonitor as MineMonitor
     from .place_history import PlaceHistory as PlaceHistory
@@ -28,7 +33,9 @@ if TYPE_CHECKING:
     from .scenes.scene_options import SceneOptions as SceneOptions
 
 __all__ = [
+    "EngineChoice",
     "Grid",
+    "ImpactSettings",
     "MineMonitor",
     "PlaceHistory",
     "SceneError",
@@ -39,9 +46,12 @@ __all__ = [
     "change_probability",
     "component_areas",
     "component_transitions",
+    "export_model",
     "load_model",
+    "map_indices",
     "map_place",
     "map_places",
+    "on_engine",
     "open_scene",
     "posterior",
     "predict_scene",
@@ -53,7 +63,9 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "EngineChoice": ".mapping.engines",
         "Grid": ".scenes.grids",
+        "ImpactSettings": ".history.impact_settings",
         "MineMonitor": ".monitor",
         "PlaceHistory": ".place_history",
         "SceneError": "euromine.support.errors",
@@ -64,9 +76,12 @@ __getattr__, __dir__ = lazy_names(
         "change_probability": ".history.markov",
         "component_areas": ".history.component_areas",
         "component_transitions": ".history.component_transitions",
+        "export_model": ".mapping.model_export",
         "load_model": ".mapping.loading",
+        "map_indices": ".mapping.index_maps",
         "map_place": ".place_history",
         "map_places": ".place_history",
+        "on_engine": ".mapping.engines",
         "open_scene": ".scenes.scene",
         "posterior": ".history.markov",
         "predict_scene": ".mapping.scene_maps",
