@@ -17,7 +17,7 @@ from euromine.support.errors import ArgumentError, DatasetError
 
 from .arguments import SegmentationArguments
 from .component_options import FACTS, matches_of, no_site_error
-from .data import Splits, column, config_rows, digest_of, drawn, level_of, spread
+from .data import Splits, check_years, column, config_rows, digest_of, drawn, level_of, spread
 from .dataset_files import band_statistics, build_record, dataset_revision
 
 logger = logging.getLogger(__name__)
@@ -126,6 +126,7 @@ def read_component_splits(script: SegmentationArguments, groups: LabelGroups, se
     radar = any(band in RADAR_BANDS for band in script.bands or ())
     pixels = ("image", "components", *(("radar",) if radar else ()))
     found = config_rows(script, _CONFIG, (*pixels, *_SMALL))
+    check_years(script, {year for each in found.values() for year in column(each, "year")}, _CONFIG)
     rows = {name: _selected(script, name, each) for name, each in found.items()}
     if "train" not in rows or not len(rows["train"]):
         raise DatasetError(f"{script.dataset}: found no components in the split train; expected some.")

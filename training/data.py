@@ -84,7 +84,7 @@ def read_splits(script: ScriptArguments, seed: int) -> Splits:
     pairs = script.task == CHANGE_DETECTION
     series = config_rows(script, "series")
     training = series if script.sees_series else config_rows(script, "pairs" if pairs else "annual")
-    _check_years(script, series)
+    check_years(script, _years_of(series), "series")
     if "train" not in training or not len(training["train"]):
         raise DatasetError(f"{script.dataset}: found no rows in the split train; expected some to train on.")
     learned = _as_published(training["train"]) if script.protocol == "paper" else training["train"]
@@ -119,14 +119,24 @@ def read_splits(script: ScriptArguments, seed: int) -> Splits:
     )
 
 
-def _check_years(script: ScriptArguments, series: Mapping[str, datasets.Dataset]) -> None:
-    """Refuse years without images, which would otherwise be left out silently."""
-    found = _years_of(series)
+def check_years(script: ScriptArguments, found: set[int], config: str) -> None:
+    """Refuse years without images, which would otherwise be left out silently.
+
+    Args:
+        script: The script's arguments.
+        found: The years of the rows that were read.
+        config: The config of these rows: "series", or one with a row for each year.
+
+    Raises:
+        ArgumentError: `--years` names another one.
+    """
     if missing := sorted(set(script.years or ()) - found):
-        whole = read_dataset(script.dataset, "series", columns=("years",), revision=script.dataset_revision)
+        name = "years" if config == "series" else "year"
+        whole = read_dataset(script.dataset, config, columns=(name,), revision=script.dataset_revision)
+        there = {each for rows in whole.values() for each in np.hstack(column(rows, name)).tolist()}
         raise ArgumentError(
             f"--years: found {', '.join(map(str, missing))}, without images in {script.dataset}; expected "
-            f"some of {', '.join(map(str, sorted(_years_of(whole))))}."
+            f"some of {', '.join(map(str, sorted(there)))}."
         )
 
 
