@@ -35,6 +35,9 @@ _TYPE_WEIGHTS = {"coal": (0.2, 0.55, 0.25), "rock": (0.65, 0.15, 0.2), "metal": 
 
 # Dumpers of 100 t need roads of some 25 m.
 _ROAD_WIDTHS = (2.0, 3.0)
+_ROAD_ON_FRONT = 0.5
+"""How far down the front of a strip mine its road lies, as a share of its depth."""
+
 _DAM_WIDTHS = {Part.TAILINGS: 3, Part.POND: 1}
 """How wide the dams around ponds are, in pixels."""
 
@@ -67,6 +70,8 @@ class ComponentMines:
         mine_type: One of `MINE_TYPES`.
         roads: Haul roads two to three pixels wide, down the pits, up the dumps and between them (height,
             width).
+        steepness: Benches a pixel, of a strip mine's front (height, width).
+        road_width: Of the road along the front, in pixels.
         exposed: A random surface; rock is exposed where it is high (height, width).
         outcrop_limit: Above which value of it.
         fill_limit: Above which value of `mines.patches` the floor of a pit is filled.
@@ -75,6 +80,8 @@ class ComponentMines:
     mines: Mines
     mine_type: str
     roads: NDArray[np.bool_]
+    steepness: Float
+    road_width: float
     exposed: Float
     outcrop_limit: float
     fill_limit: float
@@ -131,7 +138,7 @@ class _Drawing:
         working = self.mines.phase + 0.35 * (year - FIRST_YEAR)
         self.pit = self.part == Part.PIT
         self.floor = self.pit & (working > self.mines.depth)
-        self.behind = working - self.mines.depth
+        self.working, self.behind = working, working - self.mines.depth
 
     def dumps(self) -> None:
         """Heaps on a dump are of it."""
@@ -206,7 +213,12 @@ class _Drawing:
     def roads(self) -> None:
         """Haul roads, down slopes that are theirs alone."""
         level = self.floor | np.isin(self.part, (Part.TAILINGS, Part.POND))
-        roads = self.site.roads & ~level & (self.cover != LandCover.PIT_WATER)
+        roads = self.site.roads
+        if self.site.mine_type == "opencast":
+            # It moves with the front, half-way down.
+            away = np.abs(self.working - _ROAD_ON_FRONT * self.mines.depth) / self.site.steepness
+            roads = roads | (self.pit & (away < 0.5 * self.site.road_width))
+        roads = roads & ~level & (self.cover != LandCover.PIT_WATER)
         self.bits[roads & ~self.pit] = 0
         self.bits[roads] &= ~(_BITS["production_slope"] | _BITS["outcrop"] | _BITS["stockpile"])
         self._add("transport_slope", roads)
@@ -248,12 +260,17 @@ def make_component_mines(
     """
     mine_type, material = facts
     mines, plan = mines_and_layout(rng, grid, f"{mine_type} {material}", last_year, year_stream)
-    roads = _ramps(rng, plan, mines) | _connections(rng, plan, mines)
+    ramps = _ramps(rng, plan, mines)
+    if mine_type == "opencast":
+        ramps &= mines.part != Part.PIT
+    roads = ramps | _connections(rng, plan, mines)
     exposed = noise(rng, grid, 14, 4.2)
     return ComponentMines(
         mines=mines,
         mine_type=mine_type,
         roads=roads,
+        steepness=np.maximum(_slope(mines.phase, grid), 1e-3),
+        road_width=float(rng.uniform(*_ROAD_WIDTHS)),
         exposed=exposed,
         outcrop_limit={"open-pit": 1.2, "opencast": 2.2, "mountain-top": 0.4}[mine_type],
         fill_limit=0.8 if rng.random() < _BACKFILLED else np.inf,
@@ -267,15 +284,19 @@ def _ramps(rng: np.random.Generator, plan: Layout, mines: Mines) -> NDArray[np.b
     turns = np.where(mines.part == Part.DUMP, np.float32(0.4 / 6), 1.1 / np.maximum(mines.depth, 1))
     angle = np.float32(2 * np.pi) * (turn + turns * mines.phase)
     # Through sine and cosine, as the angle itself jumps by a turn.
-    steps = [
-        np.hypot(np.gradient(np.sin(angle), axis=axis), np.gradient(np.cos(angle), axis=axis))
-        for axis in (0, 1)
-    ]
-    per_pixel = np.hypot(steps[0], steps[1] / np.float32(plan.grid.aspect))
+    per_pixel = np.hypot(_slope(np.sin(angle), plan.grid), _slope(np.cos(angle), plan.grid))
     away = np.abs((angle + np.pi) % (2 * np.pi) - np.pi) / np.maximum(per_pixel, 1e-3)
     width = rng.uniform(*_ROAD_WIDTHS)
     on_slope = (mines.part == Part.PIT) | ((mines.part == Part.DUMP) & (mines.phase < 4))
     return (away < 0.5 * width) & on_slope & (mines.phase > 0)
+
+
+def _slope(field: Float, grid: Grid) -> Float:
+    """Steepness of a surface in units a step of 10 m (height, width)."""
+    south, east = (
+        np.gradient(field, axis=axis) if field.shape[axis] > 1 else np.zeros_like(field) for axis in (0, 1)
+    )
+    return np.hypot(south, east / np.float32(grid.aspect))
 
 
 def _connections(rng: np.random.Generator, plan: Layout, mines: Mines) -> NDArray[np.bool_]:
@@ -288,6 +309,8 @@ def _connections(rng: np.random.Generator, plan: Layout, mines: Mines) -> NDArra
         parts = [component for component in plan.components if component.mine == number]
         plants = [component for component in parts if component.part == Part.PLANT] or parts[:1]
         for component in parts:
+            if component.part in (Part.TAILINGS, Part.POND):
+                continue  # pipelines lead there
             np.minimum(away, _distance(y, x, plants[0].centre, component.centre), out=away)
     # Below the first bench of a pit, the ramp leads on.
     outside = (mines.part != Part.PIT) | (mines.phase < 1)

@@ -197,6 +197,15 @@ def test_bare_ground_of_mines_is_assumed_to_be_like_bare_fields():
     assert {ASSUMED_MEANS[cover][:2] for cover in bare} == {BARE[:2]}
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 30), (30, 1), (2, 3)])
+def test_a_scene_has_any_size_from_one_pixel_up(size):
+    site = simulate_site(
+        "Poland_2", years=(2015, 2016), height=size[0], width=size[1], seed=0, components=True, radar=True
+    )
+    assert (site.components.shape, site.radar.shape) == ((2, *size), (2, 2, *size))
+    np.testing.assert_array_equal(annual_label(site.components), site.labels)
+
+
 # Archives
 
 
