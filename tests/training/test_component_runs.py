@@ -10,17 +10,21 @@ import numpy as np
 import pytest
 import torch
 from huggingface_hub import ModelCard
-from transformers import AutoModelForSemanticSegmentation, EvalPrediction
+from transformers import AutoModelForSemanticSegmentation, EvalPrediction, TrainingArguments
 
 from euromine import train_seg
 from euromine.dataset_script.label_groups import COMPONENT_CLASSES, LabelGroups
 from euromine.dataset_script.reading import read_dataset
 from euromine.dataset_script.shards import build_dataset
+from euromine.modeling.auto import create_model
 from euromine.modeling.component_segmenter import ComponentSegmenter
 from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.simulation.simulated_archive import simulate_archive
 from euromine.training import checkpoints
+from euromine.training.collation import SeriesCollator
 from euromine.training.component_scores import ComponentScores
+from euromine.training.component_trainer import ComponentTrainer
+from euromine.training.recipes import COMMON
 
 YEARS = (2016, 2018)
 BANDS = "B04,B03,B08,VV,VH"
@@ -78,7 +82,10 @@ def train(dataset: Path, folder: Path, **options):
         "disable_tqdm": True,
         **options,
     }
-    return train_seg.main([part for name, value in arguments.items() for part in (f"--{name}", str(value))])
+    argv: list[str] = []
+    for name, value in arguments.items():
+        argv += [f"--{name}", *map(str, value if isinstance(value, tuple) else (value,))]
+    return train_seg.main(argv)
 
 
 def test_heads_are_trained_on_radar_and_resumed_to_the_same_weights(dataset, tmp_path, capsys):
@@ -141,6 +148,30 @@ def test_radar_is_refused_where_no_year_has_any(dataset, tmp_path, monkeypatch, 
     with pytest.raises(SystemExit):
         train(dataset, tmp_path, bands="B04,VH")
     assert "--bands: found VV or VH, but no radar image in" in capsys.readouterr().err
+
+
+def test_years_without_components_are_refused(dataset, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        train(dataset, tmp_path, years=(2016, 2017))
+    assert "--years: found 2017, without images in" in capsys.readouterr().err
+
+
+def test_the_parts_of_a_batch_share_the_known_pixels_of_each_group(tmp_path):
+    groups = {"rock": ["outcrop"], "area": ["any component"]}
+    model = create_model("segformer-b0", label_groups=groups, **json.loads(TINY))
+    trainer = ComponentTrainer(
+        model,
+        TrainingArguments(output_dir=str(tmp_path), use_cpu=True, disable_tqdm=True, **COMMON),
+        image_processor=EuroMineImageProcessor(),
+        train_dataset=[{}],
+        collator=SeriesCollator(),
+        scores=ComponentScores(LabelGroups({"rock": ("outcrop",)}, "area"), []),
+    )
+    labels = torch.zeros(2, 2, 4, 4, dtype=torch.uint8)
+    labels[0, 0, :3] = 255
+    counts = trainer._get_num_items_in_batch([{"labels": labels}, {"labels": labels}], torch.device("cpu"))
+    # Rock has 32 - 12 known pixels in each part, the total all 32.
+    assert counts.tolist() == [40, 64]
 
 
 def test_scores_of_maps_by_hand():
