@@ -17,9 +17,10 @@ from euromine.modeling.change_detection import ChangeDetector
 from euromine.monitoring.mapping.engines import expect_calls
 from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.monitoring.mapping.map_values import GAIN, LOSS, NO_CHANGE, NODATA, UNDIRECTED
-from euromine.monitoring.mapping.prediction import cut_window, fill_nodata
+from euromine.monitoring.mapping.prediction import cut_window
 from euromine.monitoring.mapping.tiling import Blender, Tiling
 from euromine.support.errors import ModelError
+from euromine.support.gap_filling import fill_nodata
 from euromine.support.workers import prefetch
 
 from .change_maps import change_map
