@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from euromine.dataset_script.label_groups import COMPONENT_CLASSES, UNKNOWN_CLASSES, LabelGroups
 from euromine.modeling.bands import NO_BACKSCATTER, RADAR_BANDS
 from euromine.support.errors import ArgumentError, DatasetError
+from euromine.support.wording import counted
 
 from .arguments import SegmentationArguments
 from .component_options import FACTS, matches_of, no_site_error
@@ -218,11 +219,11 @@ def _tell_missing_radar(script: SegmentationArguments, rows: Mapping[str, datase
         )
     if lacking:
         logger.warning(
-            "%s: %d of %d images, of %d sites, have no radar beside them; VV and VH are their means there.",
+            "%s: %s of %d, at %s, without radar; VV and VH take their means there.",
             script.dataset,
-            lacking,
+            counted(lacking, "image"),
             total,
-            len(sites),
+            counted(len(sites), "site"),
         )
 
 

@@ -343,7 +343,10 @@ def _training_limitations(protocol: Protocol) -> list[str]:
     return [
         "Trained on mines in the European Union at 10 m resolution. Other climates, other sensors and pits "
         "of a few pixels are outside the training data.",
-        "Labels are footprints that experts drew on the imagery, not concessions or legal boundaries.",
+        "Labels are components as annotators drew them on the imagery: slopes, outcrops and overburden look "
+        "like the ground around them."
+        if protocol.label_groups
+        else "Labels are footprints that experts drew on the imagery, not concessions or legal boundaries.",
     ]
 
 

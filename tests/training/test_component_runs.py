@@ -90,7 +90,7 @@ def train(dataset: Path, folder: Path, **options):
 
 def test_heads_are_trained_on_radar_and_resumed_to_the_same_weights(dataset, tmp_path, capsys):
     results = train(dataset, tmp_path / "run", bands=BANDS, save_steps=4)
-    assert "1 of 10 images, of 1 sites, have no radar beside them" in capsys.readouterr().err
+    assert "1 image of 10, at 1 site, without radar" in capsys.readouterr().err
     groups = LabelGroups.preset()
     assert results.protocol.label_groups == {name: list(each) for name, each in groups.classes.items()}
     assert results.protocol.bands == BANDS.split(",")
