@@ -141,9 +141,10 @@ def polygon_masks(
     a, b, c, d, e, f = tuple(part.transform)[:6]
     corners = [(0, 0), (part.width, 0), (part.width, part.height), (0, part.height)]
     ground = shapely.Polygon([(a * x + b * y + c, d * x + e * y + f) for x, y in corners])
-    for place in np.flatnonzero(shapely.intersects(np.asarray(geometries, dtype=object), ground)):
+    meets = shapely.intersects(np.asarray(geometries, dtype=object), ground)
+    for place in np.flatnonzero(meets).tolist():
         mask = rasterize([(geometries[place], 1)], part.shape, transform=part.transform, dtype=np.uint8)
-        yield int(place), mask.astype(bool)
+        yield place, mask.astype(bool)
 
 
 def _zones(plan: SeriesPlan, polygons: Any | None) -> list[_Zone]:

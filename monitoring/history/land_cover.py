@@ -210,7 +210,11 @@ def _values_at(
 
 
 def _places(
-    dataset: Any, path: Path, grid: Grid, rows: NDArray[np.float64], columns: NDArray[np.float64]
+    dataset: Any,
+    path: Path,
+    grid: Grid,
+    rows: NDArray[np.floating[Any]],
+    columns: NDArray[np.floating[Any]],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rows and columns of the land cover at places of the grid, as fractions; -1 where there are none."""
     from rasterio.errors import CRSError

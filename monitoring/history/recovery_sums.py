@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +102,7 @@ class ZoneSums:
         found = ground.recovery
         lost = ground.target - (ground.values - found.change)
         reached = np.logical_or.accumulate(found.r80p >= 1, axis=0)
-        ratios = (
+        ratios: tuple[tuple[Any, Any], ...] = (
             (found.change, 1.0),
             (found.yearly_rate, 1.0),
             (np.where(np.isnan(found.r80p), np.nan, ground.values), TARGET_SHARE * ground.target),
@@ -127,9 +128,8 @@ class ZoneSums:
             shares = [
                 _quotient(part, ground) for part in (*hectares[:3], self._known[place], self._aimed[place])
             ]
-            found.append(
-                ReclamationRow(site, zone, polygon, name, year, ground, *hectares, *shares, target, *metrics)
-            )
+            cells: tuple[Any, ...] = (year, ground, *hectares, *shares, target, *metrics)
+            found.append(ReclamationRow(site, zone, polygon, name, *cells))
         return found
 
 

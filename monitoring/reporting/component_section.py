@@ -24,7 +24,7 @@ from .flow_charts import flow_chart
 from .formatting import hectare_range, hectares
 from .map_section import Surround, surround
 from .pictures import thinned_size
-from .report_data import ReportData, checked_table
+from .report_data import ReportData, checked_table, table_rows
 
 _LONGEST_SIDE = 1024
 _NOTHING = "no component"
@@ -100,9 +100,7 @@ def component_section(data: ReportData) -> ComponentSection | None:
     if groups is None or not groups.groups:
         return None
     areas = checked_table(data.folder.components, data.folder.path / COMPONENTS_TABLE, _AREA_COLUMNS)
-    found = {
-        (row.group, row.component, int(row.year)): row for row in areas.itertuples(index=False, name="Row")
-    }
+    found = {(row.group, row.component, int(row.year)): row for row in table_rows(areas)}
     _check_complete(data, groups, found)
     flows, pair = _flows(data, groups)
     return ComponentSection(

@@ -19,7 +19,7 @@ from .charts import area_curve
 from .coloured_maps import LegendEntry
 from .formatting import decimal, hectares
 from .impact_charts import zone_curves
-from .report_data import ReportData, checked_table
+from .report_data import ReportData, checked_table, table_rows
 
 _COLUMNS = ("year", "zone", "polygon", "index", "mean", "spread")
 _WATER_COLUMNS = ("year", "water_ha", "known_share")
@@ -87,7 +87,7 @@ def index_section(data: ReportData) -> IndexSection | None:
         raise DataError(f"{path}: found no index; expected some. Run `euromine series` again.")
     found = {
         (row.zone, row.index_name, int(row.year)): (row.mean, row.spread)
-        for row in table.rename(columns={"index": "index_name"}).itertuples(index=False, name="Row")
+        for row in table_rows(table.rename(columns={"index": "index_name"}))
     }
     return IndexSection(
         introduction=_introduction(data, zones),
@@ -154,7 +154,7 @@ def _water(data: ReportData) -> Chart | None:
         return None
     spoken = ", ".join(f"{year}: {hectares(area)} ha" for year, area in zip(years, areas, strict=True))
     svg = area_curve(years, areas, title=f"Water within the mine by year. {spoken}")
-    partly = [int(row.year) for row in rows.itertuples() if row.known_share < 0.995]
+    partly = [int(row.year) for row in table_rows(rows) if row.known_share < 0.995]
     caption = (
         "Ground mined by that year whose MNDWI is above 0: pit lakes and ponds. Shadows of pit walls may "
         "count as water."

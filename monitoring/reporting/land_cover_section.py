@@ -15,7 +15,7 @@ from euromine.monitoring.mapping.colours import year_colour
 from .area_section import Chart
 from .flow_charts import flow_chart
 from .formatting import hectares, listed, percent
-from .report_data import ReportData, checked_table
+from .report_data import ReportData, checked_table, table_rows
 
 _COLUMNS = ("first_year", "code", "land_cover", "area_ha", "share", "land_cover_year")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -114,7 +114,7 @@ def _flow(
 ) -> Chart:
     flows = {
         (_short(str(row.land_cover)), names[int(row.first_year)]): float(row.area_ha)
-        for row in table.itertuples()
+        for row in table_rows(table)
     }
     span = max(data.last_year - data.first_year, 1)
     by_year = {name: year_colour((year - data.first_year) / span) for year, name in names.items()}
@@ -150,11 +150,11 @@ def _colours(table: pandas.DataFrame, settings: dict[str, Any]) -> dict[str, str
     """The colour of each class by its name."""
     given = settings.get("colours") or {}
     found = {}
-    for row in table.itertuples():
+    for row in table_rows(table):
         code = row.code if isinstance(row.code, str) else "" if row.code != row.code else f"{row.code:g}"
         colour = given.get(code)
         is_colour = isinstance(colour, str) and _COLOUR.fullmatch(colour)
-        found[str(row.land_cover)] = colour if is_colour else _NO_COLOUR
+        found[str(row.land_cover)] = str(colour) if is_colour else _NO_COLOUR
     return found
 
 

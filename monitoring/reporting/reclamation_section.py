@@ -22,7 +22,7 @@ from .formatting import EN_DASH, counted, decimal, hectares, percent
 from .impact_charts import stacked_bars
 from .map_section import Surround, surround
 from .pictures import thinned_size
-from .report_data import ReportData, checked_table
+from .report_data import ReportData, checked_table, table_rows
 
 _STATES = ("recovered", "recovering", "stalled", "undecided")
 _COLUMNS = (
@@ -111,8 +111,8 @@ def reclamation_section(data: ReportData) -> ReclamationSection | None:
         legend=[
             LegendEntry(hex_colour(each.colour), each.name) for each in STYLE.classes if each.name in _STATES
         ],
-        years=[_row(str(int(row.year)), row) for row in whole.itertuples()],
-        places=[_row(_place_name(row), row) for row in shown.itertuples()],
+        years=[_row(str(int(row.year)), row) for row in table_rows(whole)],
+        places=[_row(_place_name(row), row) for row in table_rows(shown)],
         places_caption=_places_caption(data.last_year, len(places) - len(shown)),
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas
 
@@ -205,6 +206,11 @@ def checked_table(table: pandas.DataFrame, path: Path, names: Sequence[str]) -> 
                     "Run `euromine series` again."
                 ) from None
     return table
+
+
+def table_rows(table: pandas.DataFrame) -> list[Any]:
+    """The rows of a table as named tuples."""
+    return list(table.itertuples(index=False, name="Row"))
 
 
 def _check_complete(path: Path, found: Collection[object], expected: Sequence[object]) -> None:
