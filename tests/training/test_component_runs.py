@@ -1,11 +1,9 @@
 """Networks for components are trained, resumed, scored and described."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
-import datasets
 import numpy as np
 import pytest
 import torch
@@ -36,14 +34,6 @@ TINY = json.dumps(
         "decoder_hidden_size": 16,
     }
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What `datasets` caches of what is made here goes when the tests go."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
-        yield
 
 
 @pytest.fixture(scope="module")
