@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,10 @@ from euromine.dataset_script.reading import read_dataset
 from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.modeling.series_model import SeriesModel
 from euromine.modeling.tasks import SERIES
+from euromine.monitoring.mapping.component_groups import component_groups
 from euromine.monitoring.mapping.loading import LoadedModel, model_digest
 from euromine.monitoring.mapping.map_values import NODATA
+from euromine.monitoring.mapping.prediction import mine_probability
 from euromine.support.errors import DatasetError, ModelError, as_user_error
 from euromine.support.gap_filling import fill_gaps
 from euromine.support.processing_levels import MEANINGS
@@ -30,7 +32,9 @@ from .area_estimation import CHANGE_CLASSES, FOOTPRINT_CLASSES, Confusion
 from .calibration import Calibration
 from .chain_maps import maps_of_chains
 from .change_maps import change_map
+from .component_errors import count_component_errors
 from .markov import fit_emission_prior
+from .pixel_counts import confusion_counts, confusion_of_sites, owned_box
 from .series_windows import evidence_of, fill_from_years
 from .smoothing import METHODS, smooth
 from .switch_rates import SwitchRates, estimate_switch_rates
@@ -99,11 +103,15 @@ def calibrate(
         labelled = _series(dataset, split, ("labels", "own", "site", "years"), revision)
         rates = _with_emission_prior(rates, mapped, labelled)
         counts = _count_methods(mapped, labelled, rates, threshold)
+    components = count_component_errors(
+        model, image_processor, dataset, split, revision=revision, progress=progress
+    )
     model.train(was_training)
     return Calibration(
         rates=rates,
         footprints=counts.footprints(),
         changes=counts.changes(),
+        components=components,
         threshold=threshold,
         dataset=Path(dataset).name if Path(dataset).is_dir() else str(dataset),
         split=split,
@@ -166,7 +174,7 @@ def _count_chains(
     progress: bool,
 ) -> _Counts:
     """The errors of a network for series, whose maps are not smoothed and whose changes are the chain's."""
-    network = LoadedModel(model.name_or_path, SERIES, model, image_processor)
+    network = LoadedModel(model.name_or_path or "model", SERIES, model, image_processor)
     rows = _series(dataset, split, ("images", "labels", "own", "site", "years"), revision)
     counts = _Counts()
     for row in tqdm(rows, desc="calibrating", unit="patch", disable=not progress):
@@ -195,7 +203,8 @@ def series_probability(
     """The probabilities of a footprint mapper for a series of small images.
 
     Args:
-        model: The footprint mapper; its training or evaluation mode is left as it is.
+        model: The footprint mapper, or a component model, of which any component is a mine; its training or
+            evaluation mode is left as it is.
         image_processor: Its image processor.
         images: (years, channels, height, width), digital numbers.
 
@@ -205,13 +214,18 @@ def series_probability(
     Raises:
         ModelError: The model is not a footprint mapper of two classes, or takes other images.
     """
-    if hasattr(model, "predict_series") or getattr(model.config, "num_labels", 2) != 2:
+    maps_components = component_groups(model) is not None
+    if hasattr(model, "predict_series") or (
+        getattr(model.config, "num_labels", 2) != 2 and not maps_components
+    ):
         raise ModelError(
             f"model: found a {type(model).__name__}; expected a footprint mapper of two classes."
         )
     tensor = torch.from_numpy(np.ascontiguousarray(images)).to(model.device)
     with as_user_error("images", ModelError):
         pixel_values = image_processor(tensor).pixel_values
+    if maps_components:
+        return mine_probability(model, pixel_values).cpu().numpy()
     height, width = images.shape[-2:]
     maps = image_processor.post_process_semantic_segmentation(
         model(pixel_values=pixel_values), [(height, width)] * len(images), probabilities=True
@@ -248,7 +262,7 @@ class _Counts:
     def footprints(self) -> dict[str, Confusion]:
         """Errors on footprints by method."""
         return {
-            method: _of_sites(by_site, FOOTPRINT_CLASSES)
+            method: confusion_of_sites(by_site, FOOTPRINT_CLASSES)
             for (method, interval), by_site in self._sums.items()
             if interval == 0
         }
@@ -258,30 +272,12 @@ class _Counts:
         found: dict[str, dict[int, Confusion]] = {}
         for (method, interval), by_site in sorted(self._sums.items()):
             if interval and any(counts.any() for counts in by_site.values()):
-                found.setdefault(method, {})[interval] = _of_sites(by_site, CHANGE_CLASSES)
+                found.setdefault(method, {})[interval] = confusion_of_sites(by_site, CHANGE_CLASSES)
         return found
 
     def _add(self, key: tuple[str, int], site: str, counts: NDArray[np.int64]) -> None:
         by_site = self._sums.setdefault(key, {})
         by_site[site] = by_site[site] + counts if site in by_site else counts
-
-
-def confusion_counts(mapped: Maps, reference: Maps, classes: int) -> NDArray[np.int64]:
-    """Pixels by mapped and reference class where both are known, int64 (classes, classes).
-
-    Args:
-        mapped: uint8 of any shape, classes from 0, 255 unknown.
-        reference: The same.
-        classes: Number of classes.
-    """
-    known = (mapped != NODATA) & (reference != NODATA)
-    keys = mapped[known].astype(np.int64) * classes + reference[known]
-    return np.bincount(keys, minlength=classes * classes).reshape(classes, classes)
-
-
-def _of_sites(by_site: Mapping[str, NDArray[np.int64]], classes: tuple[str, ...]) -> Confusion:
-    sites = tuple(sorted(by_site))
-    return Confusion(classes, sites, np.stack([by_site[site] for site in sites]))
 
 
 def _series(
@@ -291,9 +287,3 @@ def _series(
     if not len(rows):
         raise DatasetError(f"{dataset}: found no patches in the split {split}; expected series of years.")
     return rows
-
-
-def owned_box(own: Sequence[int]) -> tuple[slice, slice, slice]:
-    """The box that a patch owns, as an index of its stack of maps."""
-    top, left, bottom, right = own
-    return slice(None), slice(top, bottom), slice(left, right)
