@@ -31,12 +31,9 @@ from euromine.metrics.annual_f1.annual_f1 import AnnualF1
 from euromine.metrics.ca_tiou.ca_tiou import CATIoU
 from euromine.metrics.interval_f1.interval_f1 import IntervalF1
 from euromine.modeling.tasks import SEGMENTATION
-from euromine.monitoring.history.calibration_counts import (
-    calibrate,
-    owned_box,
-    series_probability,
-)
+from euromine.monitoring.history.calibration_counts import calibrate, series_probability
 from euromine.monitoring.history.markov import change_probability, posterior
+from euromine.monitoring.history.pixel_counts import owned_box
 from euromine.monitoring.history.smoothing import METHODS, Method, smooth
 from euromine.monitoring.history.switch_rates import SwitchRates
 from euromine.monitoring.mapping.loading import load_model

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -34,6 +34,7 @@ class Calibration:
         rates: The switch rates of the training labels.
         footprints: Errors on footprints by method of smoothing, all years together.
         changes: Errors on changes by method of smoothing and interval in years.
+        components: Errors on components by group; empty for other models and datasets.
         threshold: The probability above which pixels were mapped as mine, except by Viterbi.
         dataset: The name of the dataset.
         split: The split whose sites the errors were counted at.
@@ -49,6 +50,7 @@ class Calibration:
     split: str
     simulated: bool
     digest: str
+    components: Mapping[str, Confusion] = field(default_factory=dict)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the calibration, at once.
@@ -77,6 +79,7 @@ class Calibration:
                 method: {str(interval): _ConfusionRecord.of(found) for interval, found in by_interval.items()}
                 for method, by_interval in self.changes.items()
             },
+            components={group: _GroupRecord.of_group(found) for group, found in self.components.items()},
         )
         write_record(target, record)
         return target
@@ -108,6 +111,9 @@ class Calibration:
                         for interval, found in by_interval.items()
                     }
                     for method, by_interval in record.changes.items()
+                },
+                components={
+                    group: found.confusion(tuple(found.classes)) for group, found in record.components.items()
                 },
                 threshold=record.threshold,
                 dataset=record.dataset,
@@ -165,6 +171,17 @@ class _ConfusionRecord:
 
 
 @dataclass(frozen=True)
+class _GroupRecord(_ConfusionRecord):
+    """A `Confusion` of components in the file, with its classes."""
+
+    classes: list[str]
+
+    @classmethod
+    def of_group(cls, confusion: Confusion) -> _GroupRecord:
+        return cls(list(confusion.sites), confusion.counts.tolist(), list(confusion.classes))
+
+
+@dataclass(frozen=True)
 class _CalibrationRecord:
     """The content of the file."""
 
@@ -178,6 +195,7 @@ class _CalibrationRecord:
     rates: SwitchRates
     footprints: dict[str, _ConfusionRecord]
     changes: dict[str, dict[str, _ConfusionRecord]]
+    components: dict[str, _GroupRecord] = field(default_factory=dict)
 
 
 def _file(path: str | os.PathLike[str]) -> Path:

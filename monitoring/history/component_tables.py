@@ -33,7 +33,9 @@ def tabulate_components(plan: SeriesPlan) -> list[str]:
         group: row_blocks(plan.folder, [component_name(group, year) for year in plan.years], plan.grid)
         for group in groups.groups
     }
-    areas = component_areas(maps, plan.years, groups, plan.grid, site=plan.site)
+    areas = component_areas(
+        maps, plan.years, groups, plan.grid, site=plan.site, confusions=plan.component_confusions
+    )
     write_areas(areas, plan.folder / COMPONENTS_TABLE, ComponentArea)
     transitions = component_transitions(
         _all_groups(plan, groups), plan.years, groups, plan.grid, pairs=plan.pairs, site=plan.site

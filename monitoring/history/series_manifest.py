@@ -135,6 +135,7 @@ def _fingerprint(plan: SeriesPlan) -> str:
         "changes": [change_record(plan, pair) for pair in plan.pairs],
         "quicklooks": [quicklook_bands(plan, aligned.scene) for aligned in plan.scenes.values()],
         "footprint_confusion": _as_json(plan.footprint_confusion),
+        "component_confusions": {group: _as_json(each) for group, each in plan.component_confusions.items()},
         "change_confusion": {
             interval: _as_json(confusion) for interval, confusion in (plan.change_confusion or {}).items()
         },

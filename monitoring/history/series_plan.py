@@ -67,6 +67,7 @@ class SeriesPlan:
         change_by: "detector", "footprints" or "posterior", as in the settings.
         window: The largest side of a window in pixels.
         rates: The switch rates, if they are known.
+        component_confusions: Its errors on components by group; empty if unknown.
         footprint_confusion: The mapper's errors on footprints made in the same way; None if unknown.
         change_confusion: Its errors on changes by interval in years; None if unknown.
         permits: The permitted outlines as a `geopandas.GeoDataFrame` on the grid's coordinate system.
@@ -92,6 +93,7 @@ class SeriesPlan:
     change_by: str
     window: int
     rates: SwitchRates | None
+    component_confusions: Mapping[str, Confusion]
     footprint_confusion: Confusion | None
     change_confusion: Mapping[int, Confusion] | None
     permits: Any | None
@@ -182,6 +184,7 @@ def plan_series(
         change_by=change_by,
         window=_window(settings, mapper, len(years)),
         rates=rates,
+        component_confusions={} if calibration is None else calibration.components,
         footprint_confusion=fitting.footprints.get(smoothing) if fitting else None,
         change_confusion=fitting.changes.get(smoothing)
         if fitting and change_by == calibrated_changes

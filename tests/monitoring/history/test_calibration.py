@@ -29,6 +29,9 @@ DOCUMENT = {
             "12": {"sites": ["Austria_1", "Poland_1"], "counts": CHANGES},
         }
     },
+    "components": {
+        "ground": {"sites": ["Austria_1", "Poland_1"], "counts": COUNTS, "classes": ["none", "excavation"]}
+    },
 }
 
 
@@ -40,6 +43,7 @@ def calibration():
         rates=SwitchRates(0.01, 0.04, 0.2, 0.4),
         footprints={"median": Confusion(FOOTPRINT_CLASSES, sites, np.array(COUNTS))},
         changes={"median": {1: changes, 12: changes}},
+        components={"ground": Confusion(("none", "excavation"), sites, np.array(COUNTS))},
         threshold=0.5,
         dataset="EuroMineNet",
         split="validation",
@@ -58,10 +62,12 @@ def test_a_calibration_survives_a_file(calibration, tmp_path):
     path = calibration.save(tmp_path / "other.json")
     assert path == tmp_path / "other.json"
     again = Calibration.load(path)
-    plain = {"footprints": {}, "changes": {}}
+    plain = {"footprints": {}, "changes": {}, "components": {}}
     assert vars(replace(again, **plain)) == vars(replace(calibration, **plain))
     assert again.footprints["median"].sites == ("Austria_1", "Poland_1")
     np.testing.assert_array_equal(again.footprints["median"].counts, COUNTS)
+    assert again.components["ground"].classes == ("none", "excavation")
+    np.testing.assert_array_equal(again.components["ground"].counts, COUNTS)
     assert list(again.changes["median"]) == [1, 12]
     for found in again.changes["median"].values():
         assert (found.classes, found.sites) == (CHANGE_CLASSES, ("Austria_1", "Poland_1"))

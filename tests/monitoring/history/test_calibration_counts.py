@@ -26,8 +26,9 @@ from euromine.modeling.series_model import Evidence, SeriesConfig, SeriesModel
 from euromine.modeling.temporal_chain import log_transitions
 from euromine.monitoring.history import calibration_counts
 from euromine.monitoring.history.calibration import Calibration
-from euromine.monitoring.history.calibration_counts import calibrate, confusion_counts, series_probability
+from euromine.monitoring.history.calibration_counts import calibrate, series_probability
 from euromine.monitoring.history.markov import posterior
+from euromine.monitoring.history.pixel_counts import confusion_counts
 from euromine.monitoring.history.smoothing import METHODS, smooth
 from euromine.monitoring.history.switch_rates import estimate_switch_rates
 from euromine.support.errors import ArgumentError, BusyError, ModelError

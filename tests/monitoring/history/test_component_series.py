@@ -9,7 +9,10 @@ import pytest
 import rasterio
 
 from euromine.modeling import SEGMENTATION, EuroMineImageProcessor
-from euromine.monitoring.mapping.loading import LoadedModel
+from euromine.monitoring.history.area_estimation import Confusion
+from euromine.monitoring.history.calibration import Calibration
+from euromine.monitoring.history.switch_rates import SwitchRates
+from euromine.monitoring.mapping.loading import LoadedModel, model_digest
 from euromine.support.errors import ArgumentError, DataError, RecordError, SceneError
 
 from .site_images import read, series_of, write_image
@@ -182,3 +185,31 @@ def test_a_model_that_reads_radar_finds_it_beside_the_images(band_components, tm
         "no radar image).",
         "radar: radar/Year2021.tif).",
     ]
+
+
+def test_known_errors_give_components_intervals(component_mapper, pits, tmp_path) -> None:
+    model, processor = component_mapper.model, component_mapper.image_processor
+    perfect = np.stack([np.diag([50, 50]), np.diag([30, 70])])
+    # Half of the mapped stockpiles are dumps, at each site, and nothing else is wrong.
+    mixed = np.stack([[[50, 0, 0], [0, 20, 0], [0, 10, 10]]] * 2)
+    Calibration(
+        rates=SwitchRates(0.01, 0.01, 0.1),
+        footprints={},
+        changes={},
+        threshold=0.5,
+        dataset="drawn",
+        split="validation",
+        simulated=False,
+        digest=model_digest(model, processor),
+        components={
+            "ground": Confusion(("none", "excavation"), ("a", "b"), perfect),
+            "deposits": Confusion(("none", "dumping_ground", "stockpile"), ("a", "b"), mixed),
+        },
+    ).save(tmp_path)
+    loaded = LoadedModel(str(tmp_path), SEGMENTATION, model, processor)
+    made = series_of([loaded], pits, tmp_path / "out", smoothing="none")
+    rows = {(row.component, row.year): row for row in made.components.itertuples()}
+    pit, heap, dump = (rows[name, 2019] for name in ("excavation", "stockpile", "dumping_ground"))
+    assert (pit.low_ha, pit.adjusted_ha, pit.high_ha) == (pit.area_ha,) * 3
+    assert heap.adjusted_ha == dump.adjusted_ha == pytest.approx(heap.area_ha / 2, abs=1e-4)
+    assert np.isfinite([heap.low_ha, heap.high_ha]).all()
