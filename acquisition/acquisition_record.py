@@ -63,6 +63,7 @@ class YearRecord:
         empty_share: The share of pixels without data.
         refused: Sentences on items that were found but could not be used.
         unread: Names of those whose files could not be read, as they may be later.
+        latest: The time of the latest scene that the catalogue had, ISO 8601; "" in older records.
         pixels: A hash of the pixels; "" in older records.
         sha256: Of the image's file; "" in its own tag.
     """
@@ -76,6 +77,7 @@ class YearRecord:
     empty_share: float = 0.0
     refused: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    latest: str = ""
     pixels: str = ""
     sha256: str = ""
 

@@ -19,7 +19,7 @@ from .acquisition_record import UsedItem, UsedPass, YearRecord, file_digest, yea
 from .cog_writing import image_draft
 from .composites import mean_power
 from .remote_rasters import RemoteFile, read_on_grid
-from .scene_items import POLARISATIONS, SceneItem, passes
+from .scene_items import POLARISATIONS, SceneItem, latest_time, passes
 from .scene_reading import CACHE_BYTES, PART, Refusals, read_ahead, without_refused
 from .site_grids import SiteGrid
 from .site_plans import SitePlan
@@ -79,6 +79,7 @@ def _made(
             empty_share=round(empty / (grid.height * grid.width), 6),
             refused=refused.sentences,
             unread=refused.unread,
+            latest=latest_time(plan.radar_items[year]),
             pixels=draft.digest(),
         )
         draft.describe(POLARISATIONS, year_tags(record), 0.01)

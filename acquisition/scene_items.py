@@ -189,6 +189,11 @@ def passes(items: Iterable[SceneItem]) -> list[tuple[SceneItem, ...]]:
     return sorted((tuple(group) for group in groups), key=lambda group: (group[0].time, group[0].id))
 
 
+def latest_time(items: Iterable[SceneItem]) -> str:
+    """The time of the latest item, ISO 8601; "" without any."""
+    return max((item.moment.isoformat() for item in items), default="")
+
+
 def _rank(item: SceneItem) -> tuple[str, str, str, str]:
     return item.baseline, item.version, item.collection, item.id
 

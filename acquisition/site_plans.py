@@ -6,6 +6,7 @@ import calendar
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from euromine.support.errors import SceneError, one_line
@@ -145,7 +146,21 @@ def renewal_reasons(known: YearRecord, items: Sequence[SceneItem]) -> list[str]:
     unread = [
         f"{name} could not be read when the image was composed" for name in known.unread if name in there
     ]
-    return unread + reprocessed(known.items, items)
+    return unread + _later(known, items) + reprocessed(known.items, items)
+
+
+def _later(known: YearRecord, items: Sequence[SceneItem]) -> list[str]:
+    """A sentence on scenes later than those that the catalogue had, as in a season that is not over."""
+    if not known.latest:
+        return []
+    latest = datetime.fromisoformat(known.latest)
+    moments = sorted(item.moment for item in items if item.moment > latest)
+    if not moments:
+        return []
+    first = moments[0].date().isoformat()
+    if len(moments) == 1:
+        return [f"a scene of {first} is new in the catalogue"]
+    return [f"{len(moments)} scenes from {first} on are new in the catalogue"]
 
 
 def reprocessed(used: Sequence[UsedItem], items: Sequence[SceneItem]) -> list[str]:

@@ -23,7 +23,7 @@ from .acquisition_record import (
     year_tags,
 )
 from .cog_writing import image_draft
-from .scene_items import SceneItem, passes
+from .scene_items import SceneItem, latest_time, passes
 from .scene_reading import (
     CACHE_BYTES,
     PART,
@@ -92,6 +92,7 @@ def _made(
             _record(settings, grid, year, chosen, counts),
             refused=(*plan.refused.get(year, ()), *refused.sentences),
             unread=refused.unread,
+            latest=latest_time(plan.items[year]),
             pixels=draft.digest(),
         )
         draft.describe(BANDS, {LEVEL_TAG: settings.level, **year_tags(record)}, 1 / DIGITAL_NUMBERS)

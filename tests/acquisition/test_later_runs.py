@@ -52,6 +52,22 @@ def test_a_later_year_has_the_options_of_the_record(world, acquire):
     assert AcquisitionOptions(years=(2023,)).completed(older).catalogue == "earth-search"
 
 
+def test_a_season_that_goes_on_is_renewed_with_its_later_scenes(world, acquire):
+    world.add("20210705")
+    first = acquire(2021)
+    assert acquire(2021).renewable == ()
+    world.add("20210725")
+    world.add("20210702")  # published late: an earlier scene alone makes no new season
+    kept = acquire(2021)
+    assert (kept.kept, kept.renewable, image(kept)) == ((2021,), (2021,), image(first))
+    assert kept.notes[0] == "2021: a scene of 2021-07-25 is new in the catalogue."
+    renewed = acquire(2021, renew=True)
+    assert renewed.made == (2021,)
+    used = [item.time[:10] for item in read_acquisition(renewed.folder).years["2021"].items]
+    assert sorted(used) == ["2021-07-02", "2021-07-05", "2021-07-25"]
+    assert acquire(2021, renew=True).kept == (2021,)
+
+
 def test_a_year_whose_scene_could_not_be_read_is_kept_until_it_is_renewed(
     world, acquire, faults, tmp_path, caplog
 ):
