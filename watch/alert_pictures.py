@@ -18,7 +18,7 @@ from euromine.support.contrast import contrast_limits, stretched
 from euromine.support.files import write_bytes
 
 from .alerts import Alert
-from .series_facts import SiteFacts
+from .series_facts import SeriesFacts
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def picture_paths(folder: Path, alert: Alert) -> dict[str, Path]:
 
 
 def write_pictures(
-    facts: SiteFacts, alert: Alert, scenes: Mapping[int, str | os.PathLike[str]], folder: Path
+    facts: SeriesFacts, alert: Alert, scenes: Mapping[int, str | os.PathLike[str]], folder: Path
 ) -> None:
     """Write the pictures before and after, PNG in natural colour with the alert's outline.
 
@@ -70,7 +70,7 @@ def write_pictures(
         write_bytes(path, _picture(facts, scenes[year], year, outline))
 
 
-def _picture(facts: SiteFacts, scene: str | os.PathLike[str], year: int, outline: Any) -> bytes:
+def _picture(facts: SeriesFacts, scene: str | os.PathLike[str], year: int, outline: Any) -> bytes:
     """A PNG of the ground around an outline."""
     from rasterio.warp import transform_bounds
     from rasterio.windows import Window, from_bounds
@@ -103,7 +103,7 @@ def _picture(facts: SiteFacts, scene: str | os.PathLike[str], year: int, outline
     return data.getvalue()
 
 
-def _colour_bands(facts: SiteFacts, year: int) -> tuple[str, ...]:
+def _colour_bands(facts: SeriesFacts, year: int) -> tuple[str, ...]:
     for scene in facts.series.manifest.scenes:
         if scene.year == year and scene.quicklook_bands:
             return tuple(scene.quicklook_bands)
@@ -124,7 +124,7 @@ def _coloured(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> Image.Im
 
 
 def _draw(
-    picture: Image.Image, facts: SiteFacts, outline: Any, grid: Any, corner: tuple[int, int], scale: float
+    picture: Image.Image, facts: SeriesFacts, outline: Any, grid: Any, corner: tuple[int, int], scale: float
 ) -> None:
     """Draw an outline."""
     import geopandas

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .alerts import CONFIRMED, SUSPECTED, Alert, AlertEvent, alert_id
-from .series_facts import SiteFacts
+from .series_facts import SeriesFacts
 from .watch_config import Growth, OutsidePermit, ReclamationStalled, Rules, WaterGrowth
 
 # An image must show this share of an alert's ground to say that it is gone, and as much as mined to keep it.
@@ -48,11 +48,11 @@ class Finding:
     interval: str = ""
 
 
-Rule = Callable[[SiteFacts, int, Any, Sequence[Alert]], Iterator[Finding]]
+Rule = Callable[[SeriesFacts, int, Any, Sequence[Alert]], Iterator[Finding]]
 
 
 def advance(
-    facts: SiteFacts, year: int, rules: Rules, alerts: Mapping[str, Alert]
+    facts: SeriesFacts, year: int, rules: Rules, alerts: Mapping[str, Alert]
 ) -> tuple[dict[str, Alert], list[AlertEvent]]:
     """Apply the rules to a year's image.
 
@@ -101,7 +101,7 @@ def _event(alert: Alert, before: Alert | None, step: float | None) -> Any:
     return None
 
 
-def _alert(facts: SiteFacts, year: int, rule: str, finding: Finding, before: Alert | None) -> Alert:
+def _alert(facts: SeriesFacts, year: int, rule: str, finding: Finding, before: Alert | None) -> Alert:
     """The alert after a finding."""
     if before is not None and not finding.shown:
         return before
@@ -136,7 +136,7 @@ def _alert(facts: SiteFacts, year: int, rule: str, finding: Finding, before: Ale
     )
 
 
-def _place(facts: SiteFacts, geometry: Any) -> dict[str, Any]:
+def _place(facts: SeriesFacts, geometry: Any) -> dict[str, Any]:
     if geometry is None:
         return {}
     import shapely
@@ -151,7 +151,7 @@ def _place(facts: SiteFacts, geometry: Any) -> dict[str, Any]:
 
 
 def _outside_permit(
-    facts: SiteFacts, year: int, rule: OutsidePermit, known: Sequence[Alert]
+    facts: SeriesFacts, year: int, rule: OutsidePermit, known: Sequence[Alert]
 ) -> Iterator[Finding]:
     """New parts of mines outside all outlines given, and the earlier ones that are still mined."""
     parts = facts.new_outside(year)
@@ -182,7 +182,7 @@ def _outside_permit(
 
 
 def _continued(
-    facts: SiteFacts, year: int, rule: OutsidePermit, alert: Alert, before: Any, parts: Sequence[Any]
+    facts: SeriesFacts, year: int, rule: OutsidePermit, alert: Alert, before: Any, parts: Sequence[Any]
 ) -> Iterator[Finding]:
     import shapely
 
@@ -209,7 +209,7 @@ def _union(parts: Sequence[Any]) -> Any:
 
 
 def _outside_finding(
-    facts: SiteFacts, year: int, geometry: Any, *, place: str = "", known: Alert | None = None
+    facts: SeriesFacts, year: int, geometry: Any, *, place: str = "", known: Alert | None = None
 ) -> Finding:
     area = facts.hectares(geometry)
     low, high = (facts.hectares(geometry.buffer(sign * facts.pixel_size / 2)) for sign in (-1, 1))
@@ -227,7 +227,7 @@ def _outside_finding(
     )
 
 
-def _growth(facts: SiteFacts, year: int, rule: Growth, known: Sequence[Alert]) -> Iterator[Finding]:
+def _growth(facts: SeriesFacts, year: int, rule: Growth, known: Sequence[Alert]) -> Iterator[Finding]:
     """The gain since the image before, and earlier gains until a second image has confirmed them."""
     for alert in known:
         if alert.is_active and alert.year < year:
@@ -248,7 +248,7 @@ def _growth(facts: SiteFacts, year: int, rule: Growth, known: Sequence[Alert]) -
     )
 
 
-def _still_grown(facts: SiteFacts, year: int, alert: Alert) -> Iterator[Finding]:
+def _still_grown(facts: SeriesFacts, year: int, alert: Alert) -> Iterator[Finding]:
     """An earlier gain: as it was, confirmed where a later image shows its ground as mined."""
     if alert.status == CONFIRMED or alert.geometry is None:
         yield Finding(alert.sentence, known=alert, shown=False)
@@ -273,7 +273,7 @@ def _unchanged(alert: Alert) -> Finding:
 
 
 def _water_growth(
-    facts: SiteFacts, year: int, rule: WaterGrowth, known: Sequence[Alert]
+    facts: SeriesFacts, year: int, rule: WaterGrowth, known: Sequence[Alert]
 ) -> Iterator[Finding]:
     """More water within the mine than the image before showed, and earlier growth until it is confirmed."""
     now = facts.water(year)
@@ -301,7 +301,7 @@ def _water_growth(
 
 
 def _reclamation_stalled(
-    facts: SiteFacts, year: int, rule: ReclamationStalled, known: Sequence[Alert]
+    facts: SeriesFacts, year: int, rule: ReclamationStalled, known: Sequence[Alert]
 ) -> Iterator[Finding]:
     """Ground that was mined, is not recovered, and has gained nothing for three years."""
     earlier = {alert.id: facts.projected(alert.geometry) for alert in known if alert.geometry is not None}

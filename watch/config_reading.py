@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from euromine.support.errors import ConfigError, one_line
 from euromine.support.files import read_bytes
@@ -74,6 +73,8 @@ def parse_config(document: Mapping[str, Any], source: str) -> WatchConfig:
     Raises:
         ConfigError: A value does not fit.
     """
+    from pydantic import ValidationError
+
     try:
         return WatchConfig.model_validate(document)
     except ValidationError as error:

@@ -68,7 +68,7 @@ class Persistence:
 
 
 @dataclass(frozen=True)
-class SiteFacts:
+class SeriesFacts:
     """The facts of a site's series.
 
     Attributes:

@@ -21,7 +21,7 @@ from euromine.support.errors import EuroMineError, one_line
 from .alert_pictures import write_pictures
 from .alert_rules import advance
 from .alerts import Alert, AlertEvent, alert_id
-from .series_facts import SiteFacts, permits_id
+from .series_facts import SeriesFacts, permits_id
 from .site_images import image_ids
 from .watch_config import Site
 
@@ -138,7 +138,7 @@ def maps_folder(folder: Path, site: str) -> Path:
     return folder / SITES / "maps" / site
 
 
-def _facts(site: Site, folder: Path, scenes: Mapping[int, str | Path], images: dict[int, str]) -> SiteFacts:
+def _facts(site: Site, folder: Path, scenes: Mapping[int, str | Path], images: dict[int, str]) -> SeriesFacts:
     """The facts of a site after its series was made or completed."""
     assert site.model is not None
     monitor = MineMonitor.from_pretrained(site.model, site.change_model)
@@ -159,7 +159,7 @@ def _facts(site: Site, folder: Path, scenes: Mapping[int, str | Path], images: d
     target = maps_folder(folder, site.name)
     target.parent.mkdir(parents=True, exist_ok=True)
     series = make_series(monitor.models, scenes, target, settings)
-    return SiteFacts(site.name, series, images, permits_id(site.permits))
+    return SeriesFacts(site.name, series, images, permits_id(site.permits))
 
 
 def _latest_day(folder: Path, site: Site, scenes: Mapping[int, str | Path]) -> date:

@@ -221,7 +221,8 @@ class Recipient(_Part):
     name: str = Field(min_length=1, max_length=100)
     mail: Mail | None = None
     webhook: Webhook | None = None
-    events: tuple[Event, ...] = Field(("suspected", "confirmed", "resolved"), min_length=1)
+    # Most suspected alerts are false (docs/benchmarks/false_alerts.md).
+    events: tuple[Event, ...] = Field(("confirmed", "resolved"), min_length=1)
 
     @model_validator(mode="after")
     def _one_channel(self) -> Recipient:

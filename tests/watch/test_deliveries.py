@@ -13,7 +13,9 @@ from euromine.watch.watch_config import Recipient, Site
 from euromine.watch.watch_state import WatchState
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-OFFICE = Recipient(name="office", webhook={"url": "https://example.org"})
+OFFICE = Recipient(
+    name="office", webhook={"url": "https://example.org"}, events=("suspected", "confirmed", "resolved")
+)
 RECIPIENTS = {"office": OFFICE}
 
 
@@ -122,6 +124,13 @@ def test_rejected_alerts_and_former_recipients_get_nothing(state, tmp_path, answ
 def test_a_recipient_that_is_gone_is_no_error(state, tmp_path, answers) -> None:
     assert run(state, tmp_path, recipients={}) == (0, 0, 1)
     assert answers[1] == []
+
+
+def test_by_default_nobody_is_told_of_one_image_alone(alert) -> None:
+    events = [AlertEvent(kind, alert()) for kind in ("suspected", "confirmed", "grown", "resolved")]
+    plain = Recipient(name="office", webhook={"url": "https://example.org"})
+    found = entries(events, Site(name="Germany_12", images="x"), [plain], NOW)
+    assert [each.event for each in found] == ["confirmed", "resolved"]
 
 
 def test_entries_are_made_for_the_events_and_sites_that_a_recipient_wants(alert) -> None:

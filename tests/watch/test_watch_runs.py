@@ -19,6 +19,7 @@ from euromine.watch.watch_runs import run_watch
 from euromine.watch.watch_state import WatchState
 
 PIT, SECOND = (slice(10, 30), slice(10, 30)), (slice(50, 60), slice(50, 60))
+EVENTS = ["suspected", "confirmed", "grown", "resolved"]
 NOW = datetime(2022, 9, 1, tzinfo=UTC)
 
 
@@ -31,7 +32,7 @@ def config(tmp_path: Path, checkpoint, write_year, write_permits):
     document = {
         "model": str(checkpoint),
         "sites": [{"name": "pit", "images": "pit", "permits": "permits.gpkg"}],
-        "recipients": [{"name": "office", "webhook": {"url": "https://example.org"}}],
+        "recipients": [{"name": "office", "webhook": {"url": "https://example.org"}, "events": EVENTS}],
         "rules": {"water_growth": False, "reclamation_stalled": False, "no_data": {"days": 300}},
     }
     path = tmp_path / "watch.yaml"
