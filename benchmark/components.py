@@ -27,6 +27,7 @@ from euromine.support.files import write_text
 from euromine.support.interrupts import INTERRUPTED, RESUME, say_interrupted
 from euromine.support.locks import lock_folder
 from euromine.support.run_records import RESULTS_FILE
+from euromine.support.wording import counted
 from euromine.training.arguments import SegmentationArguments, parse_arguments
 
 from .component_costs import RunCosts, run_costs, step_seconds
@@ -217,9 +218,11 @@ def write_page(
     folder = Path(options.dataset)
     simulated = folder.is_dir() and is_simulated_dataset(folder)
     seeds = max((job.seed for job in finished), default=-1) + 1
+    spread = " (± their standard deviation)" if seeds > 1 else ""
     note = (
         f"{options.architecture}, {options.steps} steps of {options.batch} patches, the last checkpoint, "
-        f"{seeds} seeds (± their standard deviation); in brackets 95 % of resamples of the test sites."
+        f"{counted(seeds, 'seed')}{spread}; in brackets 95 % of resamples of the test sites, where there are "
+        "five or more."
     )
     pages = [
         study_page(study, rows, groups, simulated, note)

@@ -125,7 +125,7 @@ def component_headlines(groups: LabelGroups) -> dict[str, dict[str, str]]:
         found[COMPONENT_IOU] = scores
     elif total:
         # The mean over the one class that there is.
-        total = {"iou_pooled": BEST_COMPONENT_METRIC, "f1_pooled": "macro_f1", "of1": "of1"}
+        total = {"iou_pooled": BEST_COMPONENT_METRIC, "of1_pooled": "macro_f1", "of1": "of1"}
     if total:
         found[TOTAL] = total
     return found

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import uuid4
 
 import numpy as np
@@ -20,6 +21,7 @@ from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.simulation.simulated_archive import simulate_archive
 from euromine.training import checkpoints
 from euromine.training.collation import SeriesCollator
+from euromine.training.component_cards import component_score_names
 from euromine.training.component_scores import ComponentScores
 from euromine.training.component_trainer import ComponentTrainer
 from euromine.training.recipes import COMMON
@@ -181,3 +183,15 @@ def test_scores_of_maps_by_hand():
     assert np.isnan(iou["excavation"])
     assert (found["macro_iou"], found["macro_iou_rock"]) == (0.5, 0.5)
     assert found["area_iou"] == pytest.approx(2 / 3)
+
+
+def test_the_total_alone_is_scored_as_the_one_class_that_there_is():
+    scores = ComponentScores(LabelGroups({}, "area"), ["Spain_1"])
+    references = np.array([[[[2, 4, 0, 1 << 15]]]], np.int32)
+    maps = np.array([[[[[1, 0, 1, 1]]]]], np.uint8)
+    found = scores(EvalPrediction(maps, (references, np.array([0]), np.array([[2020]]))))
+    assert found == {"macro_iou": pytest.approx(1 / 3), "macro_f1": 0.5, "of1": 0.5}
+    headlines = component_score_names(
+        SimpleNamespace(label_groups={"area": ["any component"]})  # all that it reads
+    )
+    assert headlines["macro_iou"][0] == "Mean IoU of the classes"
