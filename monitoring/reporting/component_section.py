@@ -27,6 +27,8 @@ from .pictures import thinned_size
 from .report_data import ReportData, checked_table, table_rows
 
 _LONGEST_SIDE = 1024
+# Transitions that the text alternative of the flow names.
+_SPOKEN = 6
 _NOTHING = "no component"
 _NO_COLOUR = "#9aa3ae"
 _AREA_COLUMNS = ("year", "group", "component", "area_ha", "adjusted_ha", "low_ha", "high_ha")
@@ -57,12 +59,15 @@ class TransitionTable:
     Attributes:
         names: The components.
         rows: Their rows: the component in the earlier year, and its cells.
+        moved: The transitions to other components, the largest first, for paper, on which the table has no
+            room: both components, and the area.
         years: The two years.
         caption: The caption.
     """
 
     names: list[str]
     rows: list[tuple[str, list[str]]]
+    moved: list[tuple[str, str, str]]
     years: tuple[int, int]
     caption: str
 
@@ -223,11 +228,9 @@ def _order(groups: LabelGroups) -> list[str]:
 def _flow(groups: LabelGroups, flows: Mapping[tuple[str, str], float], pair: tuple[int, int]) -> Chart | None:
     if not flows:
         return None
-    moved = sorted(
-        ((area, pair) for pair, area in flows.items() if pair[0] != pair[1]), reverse=True, key=lambda x: x[0]
-    )
     spoken = ", ".join(
-        f"{hectares(area)} ha from {_name(before)} to {_name(after)}" for area, (before, after) in moved[:6]
+        f"{hectares(area)} ha from {_name(before)} to {_name(after)}"
+        for before, after, area in _moved(flows)[:_SPOKEN]
     )
     order = _order(groups)
     svg = flow_chart(
@@ -258,11 +261,18 @@ def _table(
         for before in names
     ]
     caption = (
-        f"Hectares that were the row's component in {pair[0]} and the column's in {pair[1]}. Errors of both "
+        f"Hectares by component in {pair[0]} (rows) and in {pair[1]} (columns). Errors of both "
         "maps add up here: small transitions may be noise. Other years, and each group on its own, are in "
         f"{TRANSITIONS_TABLE}."
     )
-    return TransitionTable([_name(name) for name in names], rows, pair, caption)
+    moved = [(_name(before), _name(after), hectares(area)) for before, after, area in _moved(flows)]
+    return TransitionTable([_name(name) for name in names], rows, moved, pair, caption)
+
+
+def _moved(flows: Mapping[tuple[str, str], float]) -> list[tuple[str, str, float]]:
+    """The flows between different components, the largest first."""
+    moved = [(before, after, area) for (before, after), area in flows.items() if before != after]
+    return sorted(moved, key=lambda each: -each[2])
 
 
 def _colour(name: str) -> str:

@@ -8,8 +8,8 @@ from html import escape
 
 from .formatting import hectares
 
-_WIDTH = 720
-_BAR, _LABEL = 14, 190
+_WIDTH = 820
+_BAR, _LABEL = 14, 245
 _TOP, _BOTTOM = 30, 10
 # Between bars, and at least between the middles of labels.
 _GAP, _LINE = 8, 17
@@ -72,7 +72,7 @@ def flow_chart(
         parts.append(_text(x + offset, _TOP - 14, heading, anchor, bold=True))
     whole = height + _TOP + _BOTTOM
     return (
-        f'<svg class="chart flow" style="max-width: 46rem" role="img" viewBox="0 0 {_WIDTH} {whole}" '
+        f'<svg class="chart flow" style="max-width: 50rem" role="img" viewBox="0 0 {_WIDTH} {whole}" '
         f'xmlns="http://www.w3.org/2000/svg" font-family="sans-serif" aria-label="{escape(title)}">'
         f"{''.join(parts)}</svg>"
     )

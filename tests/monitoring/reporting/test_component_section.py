@@ -81,6 +81,15 @@ def test_the_section_has_map_areas_and_transitions(tmp_path) -> None:
     assert "99" not in cells_of(page, "Transitions between components, table")
 
 
+def test_on_paper_transitions_are_a_list(tmp_path) -> None:
+    page = render_report(write_components(tmp_path / "series"), static=True)
+    assert cells_of(page, "Transitions between components, table") == [
+        ["2015", "2018", "ha"],
+        ["excavation", "dumping ground", "2.25"],
+        ["no component", "excavation", "1.50"],
+    ]
+
+
 def test_areas_with_known_errors_have_their_interval(tmp_path) -> None:
     page = render_report(write_components(tmp_path / "series", intervals=True))
     rows = cells_of(page, "Components by year, table")
