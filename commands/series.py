@@ -73,6 +73,12 @@ def series(
             "default footprints, and posterior with a network for series.",
         ),
     ] = None,
+    change_probability: Annotated[
+        bool,
+        typer.Option(
+            "--change-probability", help="With a network for series, map the probability of each change, too."
+        ),
+    ] = False,
     pairs: Pairs = "all",
     extent: Annotated[
         str,
@@ -162,6 +168,7 @@ def series(
         smoothing=smoothing,
         rates=None if rates is None else SwitchRates.load(rates),
         change_by=change_by,
+        change_probability=change_probability,
         pairs=pairs,
         extent=extent,
         threshold=threshold,

@@ -155,6 +155,7 @@ class MineMonitor:
         smoothing: Method | None = None,
         rates: SwitchRates | None = None,
         change_by: str | None = None,
+        change_probability: bool = False,
         pairs: str = "all",
         extent: str = "intersection",
         threshold: float = 0.5,
@@ -186,9 +187,10 @@ class MineMonitor:
             years: The years of interest; default all.
             year_of: The years of images whose names have none or several, by name.
             smoothing: "viterbi", "median" or "none"; default the model's. `SeriesSettings` documents this and
-                the next ten.
+                the next eleven.
             rates: Switch rates that replace those of the calibration.
             change_by: "footprints" or "posterior"; default the model's.
+            change_probability: Whether to map the probability of each change, too.
             pairs: "all", "consecutive" or "first-last".
             extent: "intersection" or "union".
             threshold: The probability above which a pixel is mined.
@@ -219,6 +221,7 @@ class MineMonitor:
             smoothing=smoothing,
             rates=rates,
             change_by=change_by,
+            change_probability=change_probability,
             pairs=pairs,
             extent=extent,
             threshold=threshold,

@@ -27,10 +27,10 @@ from euromine.monitoring.mapping.map_values import NO_CHANGE, NODATA
 from euromine.monitoring.mapping.tiling import Tiling
 
 from .change_maps import change_map
-from .change_writers import change_writer, missing_pairs, places_of
+from .change_writers import change_probability_writer, change_writer, missing_pairs, places_of
 from .evidence_store import EvidenceStore
-from .file_names import change_name, probability_name
-from .map_records import evidence_record, probability_record
+from .file_names import change_name, change_probability_name, probability_name
+from .map_records import change_record, evidence_record, probability_record
 from .map_rows import ROWS_MEMORY
 from .series_plan import SeriesPlan
 from .series_windows import gather_evidence, number_of_maps
@@ -64,11 +64,13 @@ class ChainMaps:
             without is filled in by the chain.
         changes: (pairs, pixels) uint8, as of `change_map`, without the differences of the footprints that are
             less likely than not.
+        change_probability: (pairs, pixels) float32; NaN where either footprint is unknown.
     """
 
     probability: NDArray[np.float32]
     footprints: NDArray[np.uint8]
     changes: NDArray[np.uint8]
+    change_probability: NDArray[np.float32]
 
 
 def map_all_years(plan: SeriesPlan, network: LoadedModel, *, progress: bool = False) -> None:
@@ -107,6 +109,11 @@ def _missing(plan: SeriesPlan) -> dict[str, Callable[[], CogWriter]]:
         found |= {name: partial(footprint_writer, plan, name) for name in footprint_names(plan)}
     if plan.is_posterior:
         found |= {change_name(*pair): partial(change_writer, plan, pair) for pair in missing_pairs(plan)}
+    if plan.settings.change_probability:
+        for pair in plan.pairs:
+            name = change_probability_name(*pair)
+            if read_map_record(plan.folder / name) != change_record(plan, pair):
+                found[name] = partial(change_probability_writer, plan, pair)
     return found
 
 
@@ -118,7 +125,10 @@ def _write(
     progress: bool,
 ) -> None:
     """Write some of the maps in one pass over the evidence."""
-    years, pairs = plan.years, [pair for pair in plan.pairs if change_name(*pair) in writers]
+    years = plan.years
+    pairs = [
+        pair for pair in plan.pairs if {change_name(*pair), change_probability_name(*pair)} & writers.keys()
+    ]
     seen = np.zeros(len(years), bool)
     with ExitStack() as files:
         opened = {name: files.enter_context(writer()) for name, writer in writers.items()}
@@ -150,12 +160,13 @@ def _by_name(
     footprints = [*found.footprints, *first_and_last_years(found.footprints, plan.years)]
     yield from zip(footprint_names(plan), footprints, strict=True)
     yield from zip((change_name(*pair) for pair in pairs), found.changes, strict=True)
+    yield from zip((change_probability_name(*pair) for pair in pairs), found.change_probability, strict=True)
 
 
 def _rows(plan: SeriesPlan, store: EvidenceStore, outputs: int) -> Iterator[NDArray[np.float32]]:
     """Rows of evidence, (maps, rows, width), with all that is made of them within `ROWS_MEMORY`."""
     height, width = plan.grid.height, plan.grid.width
-    per_pixel = 4 * store.maps + 8 * len(plan.years) + 4 * outputs
+    per_pixel = 4 * store.maps + 8 * len(plan.years) + 6 * outputs
     step = max(1, min(height, ROWS_MEMORY // (per_pixel * width)))
     for top in range(0, height, step):
         yield store.read_rows(top, min(top + step, height))
@@ -180,7 +191,8 @@ def maps_of_chains(
     """
     count, pixels = len(years), evidence.shape[1]
     probability = np.empty((count, pixels), np.float32)
-    is_change = np.empty((len(pairs), pixels), bool)
+    change_probability = np.empty((len(pairs), pixels), np.float32)
+    is_likely = np.empty((len(pairs), pixels), bool)
     step = max(1, _PIXELS_OF_YEARS // count)
     for start in range(0, pixels, step):
         part = slice(start, start + step)
@@ -188,16 +200,18 @@ def maps_of_chains(
         probability[:, part] = posterior.log_marginals()[0, :, 1, 0].exp().cpu().numpy()
         for first in range(0, len(pairs), _PAIRS):
             logits = posterior.log_change_probabilities(pairs[first : first + _PAIRS])[0, :, :, 0]
-            is_change[first : first + _PAIRS, part] = (logits[:, 1] > logits[:, 0]).cpu().numpy()
+            change_probability[first : first + _PAIRS, part] = logits[:, 1].exp().cpu().numpy()
+            is_likely[first : first + _PAIRS, part] = (logits[:, 1] > logits[:, 0]).cpu().numpy()
     known = ~np.isnan(evidence[:count])
     footprints = (probability > np.float32(threshold)).astype(np.uint8)
     footprints[~_is_mapped(known)] = NODATA
     probability[~known] = np.nan
     changes = np.empty((len(pairs), pixels), np.uint8)
-    for change, likely, (first, second) in zip(changes, is_change, pairs, strict=True):
+    for change, likely, (first, second) in zip(changes, is_likely, pairs, strict=True):
         change[:] = change_map(footprints[first], footprints[second])
         change[~likely & (change != NODATA)] = NO_CHANGE
-    return ChainMaps(probability, footprints, changes)
+    change_probability[changes == NODATA] = np.nan
+    return ChainMaps(probability, footprints, changes, change_probability)
 
 
 def _posterior(evidence: Tensor, years: int) -> ChainPosterior:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from euromine.monitoring.mapping.geotiffs import CogWriter, read_map_record
-from euromine.monitoring.mapping.map_styles import CHANGE
+from euromine.monitoring.mapping.map_styles import CHANGE, PROBABILITY
 from euromine.monitoring.mapping.map_values import NODATA
 
-from .file_names import change_name
+from .file_names import change_name, change_probability_name
 from .map_records import change_record
 from .series_plan import SeriesPlan
 
@@ -32,6 +34,20 @@ def change_writer(plan: SeriesPlan, pair: tuple[int, int]) -> CogWriter:
         resampling="mode",
         style=CHANGE,
         description=f"change from {pair[0]} to {pair[1]}",
+        record=change_record(plan, pair),
+    )
+
+
+def change_probability_writer(plan: SeriesPlan, pair: tuple[int, int]) -> CogWriter:
+    """The file of the probability of a pair's change, likewise."""
+    return CogWriter(
+        plan.folder / change_probability_name(*pair),
+        plan.grid,
+        np.float32,
+        math.nan,
+        resampling="average",
+        style=PROBABILITY,
+        description=f"probability of a change from {pair[0]} to {pair[1]}",
         record=change_record(plan, pair),
     )
 

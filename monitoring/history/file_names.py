@@ -30,7 +30,7 @@ _TABLES = (
 )
 _IMPACT = re.compile(r"(indices|water)_\d+\.(tif|qml)|reclamation\.(tif|qml|gpkg|parquet)")
 _MAPS_AND_POLYGONS = re.compile(
-    r"((footprint|probability|change_\d+|components_[a-z][a-z0-9_]*)_\d+|first_year|last_year)\.(tif|qml)|quicklook_\d+\.png|(footprints|changes|components)\.(gpkg|parquet)"
+    r"((footprint|probability|change_(probability_)?\d+|components_[a-z][a-z0-9_]*)_\d+|first_year|last_year)\.(tif|qml)|quicklook_\d+\.png|(footprints|changes|components)\.(gpkg|parquet)"
 )
 
 
@@ -67,6 +67,11 @@ def water_name(year: int) -> str:
 def change_name(year_1: int, year_2: int) -> str:
     """The file of the change between two years."""
     return f"change_{year_1}_{year_2}.tif"
+
+
+def change_probability_name(year_1: int, year_2: int) -> str:
+    """The file of the probability of a change between two years."""
+    return f"change_probability_{year_1}_{year_2}.tif"
 
 
 def quicklook_name(year: int) -> str:

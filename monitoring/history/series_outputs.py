@@ -42,6 +42,7 @@ from .file_names import (
     PERMITS_TABLE,
     TRANSITIONS_TABLE,
     change_name,
+    change_probability_name,
     footprint_name,
     probability_name,
     quicklook_name,
@@ -67,13 +68,19 @@ def map_names(plan: SeriesPlan) -> list[str]:
     if plan.mapper is not None:
         names += [name(year) for year in plan.years for name in (probability_name, footprint_name)]
         names += [*component_styles(plan), FIRST_YEAR, LAST_YEAR]
-    return names
+    return [*names, *_change_probabilities(plan)]
+
+
+def _change_probabilities(plan: SeriesPlan) -> list[str]:
+    pairs = plan.pairs if plan.settings.change_probability else ()
+    return [change_probability_name(*pair) for pair in pairs]
 
 
 def _styles(plan: SeriesPlan) -> dict[str, MapStyle]:
     """The style of each map by the map's name."""
     styles = {change_name(*pair): CHANGE for pair in plan.pairs}
     styles |= component_styles(plan) | impact_styles(plan)
+    styles |= dict.fromkeys(_change_probabilities(plan), PROBABILITY)
     if plan.mapper is not None:
         years = years_style(plan.years, never=NEVER, unknown=UNKNOWN_YEAR)
         styles |= {probability_name(year): PROBABILITY for year in plan.years}

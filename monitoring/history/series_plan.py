@@ -247,6 +247,13 @@ def _check_together(
             f"years: found {years[0]} alone; expected two or more, between which {detector.source} detects "
             "changes."
         )
+    if settings.change_probability and not (
+        _is_for_series(mapper) and settings.change_by in (None, "posterior")
+    ):
+        raise ArgumentError(
+            "change_probability: found it without changes by a network for series; expected one. Leave "
+            "--change-probability out."
+        )
     if settings.permits is not None and mapper is None:
         raise ArgumentError("permits: found a change detector alone; expected a footprint mapper as well.")
     if settings.permits is not None or settings.minimum_mapping_unit:

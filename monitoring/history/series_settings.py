@@ -36,6 +36,7 @@ class SeriesSettings:
             more likely than not given all years, which needs switch rates unless a network for series gives
             its own. A change detector replaces both. None for "posterior" with a network for series, else
             "footprints".
+        change_probability: Whether to map the probability of each change, too; with a network for series.
         pairs: The pairs of years to compare: "all", "consecutive" or "first-last".
         extent: "intersection" maps the ground that every year covers; "union" that of all years together,
             with no data where a year does not reach.
@@ -59,6 +60,7 @@ class SeriesSettings:
     smoothing: Method | None = None
     rates: SwitchRates | None = None
     change_by: str | None = None
+    change_probability: bool = False
     pairs: str = "all"
     extent: str = "intersection"
     threshold: float = 0.5

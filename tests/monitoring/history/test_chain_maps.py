@@ -82,7 +82,7 @@ def expected_maps(network: LoadedModel, years=YEARS, missing=()) -> tuple[np.nda
 
 
 def test_a_scene_in_one_window_is_mapped_as_the_network_does_it(place, network, tmp_path):
-    result = series_of([network], place, tmp_path, **PLAIN)
+    result = series_of([network], place, tmp_path, change_probability=True, **PLAIN)
     probability, changes = expected_maps(network)
     assert 0.1 < (probability > 0.5).mean() < 0.9
     for year, expected in zip(YEARS, probability, strict=True):
@@ -95,6 +95,9 @@ def test_a_scene_in_one_window_is_mapped_as_the_network_does_it(place, network, 
         is_clear = np.all([abs(each - 0.5) > 1e-4 for each in (first, second, expected)], axis=0)
         np.testing.assert_array_equal(result.change(*pair)[is_clear], kind[is_clear])
         assert set(np.unique(kind)) == {NO_CHANGE, GAIN, LOSS}
+        name = "change_probability_{}_{}.tif".format(*pair)
+        np.testing.assert_allclose(read(tmp_path / name), expected, atol=1e-5)
+        assert name in result.manifest.files
     assert not (tmp_path / evidence_store.FOLDER).exists()
     report = result.report().read_text(encoding="utf-8")
     assert "Network for the series: tiny-series" in report
@@ -367,6 +370,10 @@ def test_a_folder_of_the_users_is_not_taken_for_evidence(place, network, tmp_pat
         (
             {"smoothing": "median"},
             "smoothing: found 'median' with runs/tiny-series, a network for series, whose",
+        ),
+        (
+            {"change_probability": True, "change_by": "footprints"},
+            "change_probability: found it without changes by a network for series; expected one",
         ),
         ({"rates": RATES}, "rates: found switch rates beside runs/tiny-series, a network for series"),
     ],
