@@ -131,6 +131,33 @@ def test_every_shape_that_is_lost_is_counted(archive, tmp_path):
     assert sum(each.shapes for each in report.years) + sum(report.lost.values()) == len(shapes)
 
 
+def test_shapes_on_several_sites_are_left_out_only_if_none_paints_them(tmp_path):
+    archive = write_images(tmp_path, "Large")
+    write_images(tmp_path, "Small", (2021,), (6, 16))  # the upper half of the same ground
+    shapes = {
+        ground(2, 8, 5, 10): 2021,
+        ground(2, 2, 5, 4): 2020,  # of a year that Small lacks
+        ground(2, 1, 5, 3): 2021,  # on both
+        ground(8, 6, 11, 8): 2021,  # touches Small
+    }
+    drawn = geopandas.GeoDataFrame({"year": list(shapes.values())}, geometry=list(shapes), crs="EPSG:32633")
+    drawn.to_file(tmp_path / "drawn.gpkg")
+    report = import_labels(tmp_path / "drawn.gpkg", archive)
+    assert [(each.site, each.year, each.shapes) for each in report.years] == [
+        ("Large", 2020, 1),
+        ("Large", 2021, 3),
+        ("Small", 2021, 1),
+    ]
+    assert not report.lost
+    assert "1 shape on several sites: each site counts its part of them." in report.notes
+    alone = import_labels(tmp_path / "drawn.gpkg", archive, sites=["Small"], replace=True)
+    assert alone.lost == {
+        "shapes outside of the chosen sites": 1,
+        "shapes of years without an image": 1,
+        "shapes outside of their picture": 1,
+    }
+
+
 def test_holes_stay_open_and_crossing_outlines_are_repaired(archive, tmp_path):
     ring = ground(1, 1, 9, 9).difference(ground(3, 3, 6, 6))
     bow = shapely.Polygon([(WEST + 10 * x, NORTH - 10 * y) for x, y in ((10, 1), (15, 9), (15, 1), (10, 9))])
