@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from euromine.dataset_script.archive_bands import BANDS
 from euromine.support.errors import SceneError
 from euromine.support.markdown import table
+from euromine.support.wording import counted
 
 from .acquisition_options import AcquisitionOptions
+from .acquisition_record import AcquisitionRecord
 from .backscatter import spread_passes
 from .remote_rasters import RemoteFile, window_bytes
 from .scene_items import POLARISATIONS, SceneItem, passes
 from .scene_reading import Refusals, SeenPass, choose_passes, read_ahead, see_passes, without_refused
-from .site_acquisition import planned_site, site_folder
+from .site_acquisition import image_path, planned_site, site_folder
 from .site_grids import PIXEL, SiteGrid
 from .site_plans import SitePlan, renewal_reasons
 
@@ -51,28 +54,49 @@ def describe_acquisition(
     total = 0
     notes = plan.all_notes
     for year in sorted(options.years):
-        known = record.years.get(str(year))
-        reasons = renewal_reasons(known, plan.items[year]) if known and plan.items[year] else []
-        notes += [f"{year}: {reason}." for reason in reasons]
-        if known and not (reasons and options.renew):
-            advice = " --renew composes it again." if reasons else ""
-            notes.append(f"{year}: is complete and will be kept.{advice}")
-        elif plan.items[year]:
+        if not _is_kept(folder, record, plan, options, year, notes) and plan.items[year]:
             added, size = _year_rows(plan, plan.grid, year, notes)
             rows += added
             total += size
-        added, size = _radar_rows(plan, plan.grid, year)
-        rows += added
-        total += size
+        if not _is_kept(folder, record, plan, options, year, notes, radar=True):
+            added, size = _radar_rows(plan, plan.grid, year)
+            rows += added
+            total += size
     grid = plan.grid
     lines = [
         f"{name}: {grid.width} x {grid.height} pixels of {PIXEL} m in {grid.crs}, corner {grid.left} "
         f"{grid.top}, {plan.settings.level}.",
         *([table(_HEADER, rows, numbers=False)] if rows else []),
-        f"{len(rows)} scenes, {total / 2**20:.1f} MB to read.",
+        f"{counted(len(rows), 'scene')}, {total / 2**20:.1f} MB to read.",
         *notes,
     ]
     return "\n".join(lines)
+
+
+def _is_kept(
+    folder: Path,
+    record: AcquisitionRecord,
+    plan: SitePlan,
+    options: AcquisitionOptions,
+    year: int,
+    notes: list[str],
+    *,
+    radar: bool = False,
+) -> bool:
+    """Whether a year's image will be kept, which is noted."""
+    known = (record.radar_years if radar else record.years).get(str(year))
+    if known is None or not image_path(folder, year, radar).exists():
+        return False
+    items = (plan.radar_items if radar else plan.items).get(year, [])
+    reasons = renewal_reasons(known, items) if items else []
+    notes += [f"{year}: {reason}." for reason in reasons]
+    if reasons and options.renew:
+        return False
+    if not radar or options.radar:
+        what = "radar " if radar else ""
+        advice = " --renew composes it again." if reasons else ""
+        notes.append(f"{year}: {what}is complete and will be kept.{advice}")
+    return True
 
 
 def _year_rows(

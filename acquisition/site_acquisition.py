@@ -177,6 +177,11 @@ def site_folder(out: str | os.PathLike[str], name: str) -> Path:
     return folder
 
 
+def image_path(folder: Path, year: int, radar: bool) -> Path:
+    """The image of a year in a site's folder, or its radar."""
+    return folder / _FOLDERS[radar] / f"Year{year}.tif"
+
+
 def planned_site(
     folder: Path, name: str, options: AcquisitionOptions, outline: Any
 ) -> tuple[SitePlan, AcquisitionRecord]:
@@ -262,7 +267,7 @@ class _Acquisition:
         return "kept" if self._is_kept(year, radar) else self._make(year, radar)
 
     def _path(self, year: int, radar: bool) -> Path:
-        return self._folder / _FOLDERS[radar] / f"Year{year}.tif"
+        return image_path(self._folder, year, radar)
 
     def _items(self, year: int, radar: bool) -> list[SceneItem]:
         return (self._plan.radar_items if radar else self._plan.items).get(year, [])

@@ -5,6 +5,7 @@ import pytest
 import rasterio
 
 from euromine.acquisition import AcquisitionOptions, acquire_site, read_acquisition
+from euromine.acquisition.dry_run import describe_acquisition
 from euromine.support.errors import DataError
 
 from .small_world import LEFT, PIXELS, TOP, box_of, stac_item, write_band
@@ -54,6 +55,9 @@ def test_one_orbit_is_averaged_as_power_in_all_years(world, serve, tmp_path):
     assert site.radar == (2021, 2022)
     record = read_acquisition(site.folder)
     assert record.radar_orbit == 22
+    again = describe_acquisition(tmp_path, "Pit_1", options(catalogue, 2021, 2022), None)
+    assert "0 scenes" in again
+    assert "2022: radar is complete and will be kept." in again
     assert [len(record.radar_years[year].passes) for year in ("2021", "2022")] == [2, 1]
     for year, powers in ((2021, [first, second]), (2022, [third])):
         with (

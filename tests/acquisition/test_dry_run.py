@@ -41,3 +41,7 @@ def test_a_dry_run_lists_scenes_and_the_run_says_what_it_made(world, serve, faul
     again = CliRunner().invoke(app, [*arguments, "--dry-run"]).stdout
     assert "2021: is complete and will be kept." in again
     assert "0 scenes, 0.0 MB to read." in again
+    (out / "EuroMineNet" / "Pit_1" / "image" / "Year2021.tif").unlink()
+    anew = CliRunner().invoke(app, [*arguments, "--dry-run"]).stdout
+    assert "1 scene, " in anew
+    assert "will be kept" not in anew
