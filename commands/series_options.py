@@ -106,7 +106,7 @@ def parse_smoothing(text: str | None) -> "Method | None":
 
 
 def series_summary(result: "SeriesResult") -> list[str]:
-    """A series in a few lines: its years, its mined area, and the years without an image."""
+    """A series in a few lines: its years, its mined area, its components, and the years without an image."""
     first, last = result.years[0], result.years[-1]
     years, changes = (
         f"1 {thing}" if count == 1 else f"{count} {thing}s"
@@ -117,6 +117,11 @@ def series_summary(result: "SeriesResult") -> list[str]:
         areas = result.areas.set_index("year")["area_ha"]
         mined = [f"{areas[year]:.1f} ha in {year}" for year in dict.fromkeys((first, last))]
         lines.append(f"Mined: {', '.join(mined)}.")
+    if result.component_groups is not None:
+        table = result.components
+        areas = table[table["year"] == last].set_index("component")["area_ha"].sort_values(ascending=False)
+        found = [f"{name} {area:.1f} ha" for name, area in areas.items() if area]
+        lines.append(f"Components in {last}: {', '.join(found) or 'none'}.")
     if missing := result.manifest.missing_years:
         lines.append(f"No image of {', '.join(map(str, missing))}.")
     return lines

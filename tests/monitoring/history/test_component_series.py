@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 
+from euromine.commands.series_options import series_summary
 from euromine.modeling import SEGMENTATION, EuroMineImageProcessor
 from euromine.monitoring.history.area_estimation import Confusion
 from euromine.monitoring.history.calibration import Calibration
@@ -106,6 +107,10 @@ def test_areas_and_transitions_are_those_of_the_drawing(pit_series) -> None:
         ("visible component", "none", "none"): 14,
     }
     assert len(pit_series.component_transitions) == len(found)
+
+
+def test_the_command_names_the_components_of_the_last_year(pit_series) -> None:
+    assert series_summary(pit_series)[2] == "Components in 2021: excavation 9.6 ha, dumping_ground 6.4 ha."
 
 
 def test_polygons_carry_the_class_and_what_footprints_feed_is_fed(pit_series) -> None:
