@@ -15,8 +15,12 @@ logger = logging.getLogger(__name__)
 # A precision that loses more is refused.
 LARGEST_LOSS = 0.5
 
-# By architecture and precision; positive numbers are losses.
-MEASURED_LOSSES: dict[tuple[str, str], float] = {}
+# By architecture and precision; negative numbers are gains.
+MEASURED_LOSSES: dict[tuple[str, str], float] = {
+    # SegFormer-B0 after 250 steps, on 12 series of 3 sites.
+    ("segformer", "bfloat16"): -0.01,
+    ("segformer", "int8"): -0.46,
+}
 
 
 def check_precision_loss(name: str, model_type: str, precision: str, *, force: bool) -> None:
@@ -44,5 +48,9 @@ def check_precision_loss(name: str, model_type: str, precision: str, *, force: b
         )
     else:
         logger.info(
-            "%s: a %s in %s lost %.2f points of F1 on simulated sites.", name, model_type, precision, loss
+            "%s: in %s, a %s changed by %+.2f points of F1 on simulated sites.",
+            name,
+            precision,
+            model_type,
+            -loss,
         )
