@@ -16,8 +16,10 @@ resumes where it was interrupted. The tables are rewritten after every training.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from euromine.dataset_script.build_record import is_simulated_dataset
@@ -26,7 +28,8 @@ from euromine.support.errors import ArgumentError, EuroMineError, one_line
 from euromine.support.files import write_text
 from euromine.support.interrupts import INTERRUPTED, RESUME, say_interrupted
 from euromine.support.locks import lock_folder
-from euromine.support.run_records import RESULTS_FILE
+from euromine.support.records import read_record
+from euromine.support.run_records import RESULTS_FILE, RunResults
 from euromine.support.wording import counted
 from euromine.training.arguments import SegmentationArguments, parse_arguments
 
@@ -72,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         groups = _groups(study_options)
         jobs = jobs_of(options.study, groups, facts, options.seeds)
         for job in jobs:
-            parse_arguments(SegmentationArguments, PlannedJob(job, study_options).argv(options.out))
+            check_same(job, study_options, options.out, facts, groups)
         sys.stdout.write(_plan(jobs, study_options, options.out) + "\n")
         sys.stdout.flush()
     except (EuroMineError, OSError) as error:
@@ -164,9 +167,44 @@ def _plan(jobs: Sequence[ComponentJob], options: StudyOptions, out: Path) -> str
     }
     seconds = sum(options.steps * measured[job.group is not None] + _BESIDE_STEPS for job in waiting)
     return (
-        f"{text} About {seconds / 60:.0f} minutes for the others on this machine as it is now "
+        f"{text} About {max(1, round(seconds / 60))} minutes for the others on this machine as it is now "
         f"({max(measured.values()):.2f} s a step, {_BESIDE_STEPS} s beside the steps)."
     )
+
+
+def check_same(
+    job: ComponentJob, options: StudyOptions, out: Path, facts: SiteFactsOfSplits, groups: LabelGroups
+) -> None:
+    """Refuse wrong arguments, and a finished training of other arguments, groups or sites.
+
+    Raises:
+        ArgumentError: An argument is wrong, or the folder holds another training.
+        RecordError: The folder's results are damaged.
+    """
+    script, training = parse_arguments(SegmentationArguments, PlannedJob(job, options).argv(out))
+    path = job.folder(out) / RESULTS_FILE
+    if not path.is_file():
+        return
+    before = read_record(RunResults, path, advice="Remove its folder to train again.")
+    # As JSON returns them.
+    now = json.loads(json.dumps({**asdict(script), **training.to_dict()}, default=str))
+    changed = [
+        f"{name} {before.training.arguments[name]} instead of {now[name]}"
+        for name in sorted({*job.arguments(options)} & {*before.training.arguments})
+        if before.training.arguments[name] != now[name]
+    ]
+    classes = {name: list(each) for name, each in groups.classes.items()}
+    mapped = classes if job.group is None else {job.group: classes[job.group]}
+    if before.protocol.label_groups != mapped:
+        changed.append("other label groups")
+    # `--max_eval_samples` may leave some out.
+    if not {*before.protocol.sites["test"]} <= {*facts.sites("test", job.where)}:
+        changed.append("other test sites")
+    if changed:
+        raise ArgumentError(
+            f"{path}: found a training with {', '.join(changed)}; expected the same. Give another --out to "
+            "keep both, or remove its folder to train again."
+        )
 
 
 def _is_finished(job: ComponentJob, out: Path) -> bool:

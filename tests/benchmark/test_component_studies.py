@@ -1,5 +1,7 @@
 """The studies of components: which trainings they need, and their tables from counts written by hand."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
@@ -21,11 +23,13 @@ from euromine.benchmark.component_pages import (
     rows_of_study,
     study_page,
 )
-from euromine.benchmark.components import main
+from euromine.benchmark.components import check_same, main
 from euromine.dataset_script.label_groups import COMPONENT_CLASSES, LabelGroups
 from euromine.metrics.counts import CountTable
 from euromine.modeling.bands import KNOWN_BANDS
 from euromine.support.errors import ArgumentError
+from euromine.support.records import write_record
+from euromine.support.run_records import RESULTS_FILE, ModelFacts, Protocol, RunResults, TrainingFacts
 from euromine.training.arguments import SegmentationArguments, parse_arguments
 
 GROUPS = LabelGroups({"deposits": ("dumping_ground", "stockpile")}, "area")
@@ -127,6 +131,57 @@ def test_a_type_is_compared_on_its_own_test_sites():
     assert "+0.000" in page
     assert "training on one type of mine gave no gain" in page
     assert "3.70 M" in page
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"steps": 5}, "found a training with max_steps 4 instead of 5; expected the same"),
+        ({"groups": LabelGroups({"deposits": ("stockpile",)}, "area")}, "with other label groups"),
+        ({"facts": SiteFactsOfSplits({"test": {"E": {}}})}, "with other test sites"),
+        ({}, None),
+    ],
+)
+def test_finished_trainings_of_other_kinds_are_refused(tmp_path, changed, sentence):
+    job = ComponentJob("RGB", 0)
+    results = RunResults(
+        task="segmentation",
+        architecture="segformer-b0",
+        model=ModelFacts(repository=None, folder=None, class_name="ComponentSegmenter", parameters=1),
+        scores={},
+        training=TrainingFacts(
+            steps=4,
+            epochs=1,
+            best_step=None,
+            selected_by=None,
+            batch_size=8,
+            precision="float32",
+            arguments={"max_steps": 4, "seed": 0, "bands": ["B04", "B03", "B02"]},
+        ),
+        protocol=Protocol(
+            dataset="ds",
+            dataset_revision=None,
+            simulated=True,
+            digest="0",
+            sites={"test": ["C", "D"]},
+            years=None,
+            bands=["B04", "B03", "B02"],
+            statistics="dataset",
+            recipe="default",
+            augmentation=True,
+            protocol="corrected",
+            average="site",
+            pretrained=None,
+            label_groups={name: list(each) for name, each in GROUPS.classes.items()},
+        ),
+        versions={},
+        hardware="CPU",
+    )
+    job.folder(tmp_path).mkdir(parents=True)
+    write_record(job.folder(tmp_path) / RESULTS_FILE, results)
+    options = StudyOptions("ds", "segformer-b0", "preset", changed.get("steps", 4), 8, 1, {})
+    with pytest.raises(ArgumentError, match=sentence) if sentence else nullcontext():
+        check_same(job, options, tmp_path, changed.get("facts", FACTS), changed.get("groups", GROUPS))
 
 
 def test_mistakes_end_in_one_line(tmp_path, capsys):
