@@ -84,16 +84,18 @@ def test_each_argument_reaches_the_series(place, mapper, tmp_path):
     manifest = result.manifest
     assert (manifest.site, manifest.simulated) == ("A mine", True)
     assert manifest.pairs == [(2015, 2016), (2016, 2018)]
-    assert manifest.settings == {
+    expected = {
         "smoothing": "median",
         "rates": None,
         "change_by": "footprints",
+        "joins_years": False,
         "threshold": 0.25,
         "smallest_mapping_unit": 0.5,
         "permits": "permits.geojson",
         "window": 64,
         "overlap": 32,
     }
+    assert {name: manifest.settings[name] for name in expected} == expected
     assert all("offset: option" in scene.decisions[0] for scene in manifest.scenes)
 
 
