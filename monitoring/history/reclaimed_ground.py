@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from euromine.monitoring.mapping.geotiffs import CogWriter
+from euromine.monitoring.mapping.geotiffs import BLOCK, CogWriter
 from euromine.monitoring.mapping.index_maps import decode_indices
 from euromine.monitoring.mapping.map_styles import RECLAMATION as STYLE
 from euromine.monitoring.mapping.map_values import NEVER, NODATA, UNKNOWN_YEAR
@@ -26,7 +26,7 @@ from .file_names import FIRST_YEAR, LAST_YEAR, RECLAMATION_MAP, footprint_name, 
 from .impact_plan import START_YEAR
 from .impact_settings import RECOVERY_INDEX
 from .index_zones import OUTLINE, polygon_masks
-from .map_rows import ROWS_MEMORY, MapFiles
+from .map_rows import MapFiles
 from .polygons import footprint_polygons
 from .recovery import recovery, values_before
 from .recovery_sums import ReclamationRow, RecoveringGround, ZoneSums
@@ -40,9 +40,6 @@ BEFORE_MINING, REFERENCE = "before mining", "reference ground"
 
 SMALLEST_POLYGON = 0.5
 """Hectares; smaller places count in the total only."""
-
-# Float32 of a pixel and year that are held at once: the index, and the metrics with what they are made of.
-_ARRAYS = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,25 +85,29 @@ def measure_reclamation(plan: SeriesPlan) -> tuple[list[ReclamationRow], Any]:
     target = BEFORE_MINING if reference is None else REFERENCE
     total = ZoneSums(plan.years)
     with _map_writer(plan) as writer:
+        rows: list[NDArray[np.uint8]] = []
         for block in _blocks(plan, Window(0, 0, grid.width, grid.height)):
             state = np.where(block.is_known, 0, NODATA).astype(np.uint8)
             ground = _ground(plan, block, block.start > 0, reference, areas)
             if ground is not None:
                 total.add(ground)
                 state[ground.mask] = ground.recovery.state[-1]
-            writer.write(state)
-    rows = total.rows(plan.site, ALL, 0, target)
+            rows.append(state)
+            if block.window.col_off + block.window.width == grid.width:
+                writer.write(np.concatenate(rows, axis=1))
+                rows = []
+    table = total.rows(plan.site, ALL, 0, target)
     if not has_geopandas():
-        return rows, None
+        return table, None
     frame = _zones(plan)
     for place, zone in enumerate(frame.itertuples()):
         of_zone = _zone_sums(plan, zone.geometry, int(zone.start_year), reference, areas).rows(
             plan.site, zone.zone, int(zone.polygon), target, zone.name
         )
-        rows += of_zone
+        table += of_zone
         for name in _ATTRIBUTES:
             frame.loc[place, name] = getattr(of_zone[-1], name)
-    return rows, frame.drop(columns="start_year")
+    return table, frame.drop(columns="start_year")
 
 
 def _zone_sums(
@@ -197,20 +198,17 @@ def _ground(
 
 
 def _blocks(plan: SeriesPlan, window: Window) -> Iterator[_Block]:
-    """The rows of a window, as many at once as memory allows."""
+    """The parts of a window, row by row: those of the maps' tiles, so that each tile is decoded once."""
     years, last_year = plan.years, plan.years[-1]
     following = dict(zip(years, [*years[1:], 0], strict=True))
-    left, width = int(window.col_off), int(window.width)
-    step = max(1, ROWS_MEMORY // (4 * _ARRAYS * len(years) * width))
     names = [FIRST_YEAR, LAST_YEAR, footprint_name(last_year)]
     with ExitStack() as files:
         maps = [open_raster(str(plan.folder / name), files, DataError) for name in names]
         images = [open_raster(str(plan.folder / index_name(year)), files, DataError) for year in years]
         band = plan.impact.indices.index(RECOVERY_INDEX) + 1
-        bottom = int(window.row_off) + int(window.height)
-        for top in range(int(window.row_off), bottom, step):
-            rows = min(step, bottom - top)
-            span = ((top, top + rows), (left, left + width))
+        for part in _parts(window):
+            top, left = int(part.row_off), int(part.col_off)
+            span = ((top, top + int(part.height)), (left, left + int(part.width)))
             first, last, footprint = (
                 read_raster(dataset, str(plan.folder / name), span, DataError)[0]
                 for dataset, name in zip(maps, names, strict=True)
@@ -220,7 +218,18 @@ def _blocks(plan: SeriesPlan, window: Window) -> Iterator[_Block]:
                 start[(last == year) & (footprint != 1)] = after
             mined = np.where((first == NEVER) | (first == UNKNOWN_YEAR), 0, first).astype(np.int32)
             read = partial(_read_index, plan, images, band, span)
-            yield _Block(Window(left, top, width, rows), mined, start, footprint != NODATA, read)
+            yield _Block(part, mined, start, footprint != NODATA, read)
+
+
+def _parts(window: Window) -> Iterator[Window]:
+    """A window cut along the borders of tiles."""
+    top, left = int(window.row_off), int(window.col_off)
+    bottom, right = top + int(window.height), left + int(window.width)
+    for row in range(top - top % BLOCK, bottom, BLOCK):
+        for column in range(left - left % BLOCK, right, BLOCK):
+            first_row, first_column = max(row, top), max(column, left)
+            height, width = min(row + BLOCK, bottom) - first_row, min(column + BLOCK, right) - first_column
+            yield Window(first_column, first_row, width, height)
 
 
 def _read_index(

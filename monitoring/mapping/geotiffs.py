@@ -203,7 +203,7 @@ class CogWriter:
                     compress="deflate",
                     # Twice as fast as the default 6, and hardly larger.
                     level=1,
-                    predictor="yes" if self.dtype.kind == "f" else "no",
+                    predictor="yes" if self.dtype.kind == "f" or self._scale is not None else "no",
                     blocksize=BLOCK,
                     overview_resampling=self._resampling,
                     bigtiff="if_safer",

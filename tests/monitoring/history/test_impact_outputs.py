@@ -12,7 +12,7 @@ import rasterio
 import shapely
 
 from euromine.modeling import SEGMENTATION, EuroMineImageProcessor
-from euromine.monitoring.history import yearly_indices, yearly_maps
+from euromine.monitoring.history import reclaimed_ground, yearly_indices, yearly_maps
 from euromine.monitoring.history.impact_settings import ImpactSettings
 from euromine.monitoring.history.series import make_series
 from euromine.monitoring.history.series_settings import SeriesSettings
@@ -226,10 +226,17 @@ def test_the_images_are_read_once_and_other_indices_leave_the_network_alone(
     monkeypatch.setattr(yearly_maps, "predict_probability", never)
     with monkeypatch.context() as same:
         same.setattr(yearly_indices, "write_indices", never)
+        same.setattr(reclaimed_ground, "BLOCK", 16)  # tiles of maps that are larger than these
         again = ImpactSettings(
             indices="ndvi,mndwi,nbr", surroundings=80, reclamation=files["gpkg"], land_cover=files["tif"]
         )
         series_of([marked], images, out, impact=again, **SETTINGS)
+    assert (out / "reclamation.csv").read_text() == (made.path / "reclamation.csv").read_text()
+    with (
+        rasterio.open(out / "reclamation.tif") as state,
+        rasterio.open(made.path / "reclamation.tif") as other,
+    ):
+        np.testing.assert_array_equal(state.read(), other.read())
     unchanged = [f"{name}_{year}.tif" for name in ("probability", "indices") for year in YEARS]
     assert all((out / name).stat().st_mtime_ns == before[name] for name in unchanged)
     result = series_of([marked], images, out, impact=ImpactSettings(indices="bsi"), **SETTINGS)
