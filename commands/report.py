@@ -13,6 +13,12 @@ def report(
         typer.Option(help="File to write; by default DIR/report.html, or DIR/report.pdf with --pdf."),
     ] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Write a PDF instead (needs euromine\\[pdf]).")] = False,
+    text: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="NOTES.md", help="Your title, author, logo, comments by section and their order."
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a file that is no earlier report, too.")
     ] = False,
@@ -24,5 +30,5 @@ def report(
     from euromine.monitoring.reporting.page import write_report  # pandas takes a moment to import
     from euromine.monitoring.result import SeriesResult
 
-    path = write_report(SeriesResult(folder), out, pdf=pdf, overwrite=overwrite)
+    path = write_report(SeriesResult(folder), out, pdf=pdf, text=text, overwrite=overwrite)
     typer.echo(f"Wrote {path}.")

@@ -21,12 +21,24 @@ class SeriesResult(SeriesFolder):
         RecordError: The folder holds no series, or an unfinished one.
     """
 
-    def report(self, path: str | os.PathLike[str] | None = None, *, overwrite: bool = False) -> Path:
+    def report(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        text: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+    ) -> Path:
         """Write the report, one self-contained HTML file; default `report.html` in the folder.
+
+        Args:
+            path: The file.
+            text: A Markdown file with title, author, comments and the choice of sections.
+            overwrite: Replace a file that is no earlier report, too.
 
         Raises:
             ArgumentError: There is a file that is no earlier report, and `overwrite` is off.
+            DataError: A file of the series is damaged, or the text does not fit.
         """
         from .reporting.page import write_report
 
-        return write_report(self, path, overwrite=overwrite)
+        return write_report(self, path, text=text, overwrite=overwrite)

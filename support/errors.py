@@ -10,7 +10,8 @@
     │   ├── GridError           a coordinate system, or grids that do not go together
     │   ├── PermitError         outlines of permits
     │   ├── AnnotationError     drawings of an annotation tool, or outlines as labels
-    │   └── ConfigError         the configuration of a watch
+    │   ├── ConfigError         the configuration of a watch
+    │   └── ReportTextError     a person's text for a report
     ├── BusyError               another run is at work in the same folder
     ├── ModelError              a checkpoint cannot be loaded, or does not do what was asked
     └── MissingExtraError       an optional dependency is missing (also an ImportError)
@@ -77,6 +78,10 @@ class AnnotationError(DataError):
 
 class ConfigError(DataError):
     """The configuration of a watch is no YAML, or a value does not fit."""
+
+
+class ReportTextError(DataError):
+    """A person's text for a report has an unknown field or section, or a logo that is no picture."""
 
 
 class BusyError(EuroMineError):

@@ -16,7 +16,8 @@ from euromine.support.errors import ArgumentError, MissingExtraError
 from euromine.support.files import check_output_file, explain_full_disk, write_bytes
 
 from .report_data import read_report_data
-from .sections import SECTIONS
+from .report_text import ReportText, chosen_sections, read_report_text
+from .sections import SECTIONS, Section
 from .summary import summary
 
 _TEMPLATE = "page.html.jinja"
@@ -31,6 +32,7 @@ def write_report(
     path: str | os.PathLike[str] | None = None,
     *,
     pdf: bool = False,
+    text: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write the report of a series.
@@ -39,6 +41,7 @@ def write_report(
         series: The series.
         path: The file; by default `report.html`, or `report.pdf`, in the folder of the series.
         pdf: Write a PDF, which needs the extra "pdf".
+        text: A Markdown file with title, author, comments and the choice of sections (`report_text`).
         overwrite: Replace a file that is no earlier report, too.
 
     Returns:
@@ -46,13 +49,14 @@ def write_report(
 
     Raises:
         ArgumentError: There is another file in its place, a folder, or no folder for it.
-        DataError: The folder lacks a file of its series, or one is damaged.
+        DataError: The folder lacks a file of its series, or one is damaged; or the text does not fit.
         MissingExtraError: WeasyPrint, or a library that it needs, is missing.
         OSError: The file cannot be written.
     """
     target = _default_place(series.path, pdf) if path is None else Path(path)
     check_output_file(target, _is_report, overwrite=overwrite)
-    page = render_report(series, static=pdf)
+    own = None if text is None else read_report_text(text, {one.id: one.title for one in SECTIONS})
+    page = render_report(series, static=pdf, text=own)
     data = _pdf_of(page) if pdf else page.encode("utf-8")
     with explain_full_disk(target.parent, "the report"):
         write_bytes(target, data)
@@ -91,18 +95,23 @@ def _is_report(path: Path) -> bool:
         return _GENERATOR in head or (head.startswith(b"%PDF") and file.read() == _PDF_MARK)
 
 
-def render_report(series: SeriesFolder, *, static: bool = False) -> str:
+def render_report(series: SeriesFolder, *, static: bool = False, text: ReportText | None = None) -> str:
     """The report as HTML.
 
     Args:
         series: The series.
         static: Whether it is for paper: no checkboxes, and a layout that PDF engines support.
+        text: A person's part of it.
 
     Raises:
         DataError: The folder lacks a file of its series, or one is damaged.
     """
     data = read_report_data(series)
-    sections = [{"entry": section, "content": section.content(data)} for section in SECTIONS]
+    own = text or ReportText()
+    entries = {section.id: section for section in SECTIONS}
+    entries |= {anchor: _own_section(anchor, title) for anchor, title in own.titles.items()}
+    shown = [entries[anchor] for anchor in chosen_sections(text, [section.id for section in SECTIONS])]
+    sections = [{"entry": section, "content": section.content(data)} for section in shown]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -115,9 +124,19 @@ def render_report(series: SeriesFolder, *, static: bool = False) -> str:
         created=data.manifest.created[:10],
         period=data.period,
         summary=summary(data),
-        sections=[section for section in sections if section["content"] is not None],
+        text=own,
+        sections=[
+            section
+            for section, entry in zip(sections, shown, strict=True)
+            if section["content"] is not None or entry.id in own.comments
+        ],
         static=static,
     )
+
+
+def _own_section(anchor: str, title: str) -> Section:
+    """A section that holds nothing but a person's text."""
+    return Section(anchor, title, "own_section.html.jinja", lambda _: ())
 
 
 def _weasyprint() -> Any:

@@ -1,0 +1,214 @@
+"""A person's part of a report: title, author, logo, comments by section, and the choice of sections.
+
+The text is Markdown with a YAML head:
+
+    ---
+    title: Inspection of the pit
+    author: A. Person
+    organisation: Mining office
+    logo: logo.png
+    sections: [map, areas, permits, Conclusions]
+    ---
+    An introduction.
+
+    ## areas
+    A comment on this section.
+
+    ## Conclusions
+    A section of its own, as `sections` names it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from PIL import Image, UnidentifiedImageError
+
+from euromine.support.errors import ReportTextError, one_line
+from euromine.support.files import read_bytes
+
+from .pictures import data_uri
+
+_LARGEST_FILE, _LARGEST_LOGO = 2**20, 5 * 2**20
+_LOGO_SIZE, _MOST_LOGO_PIXELS = (480, 160), 50_000_000
+_FIELDS = ("title", "author", "organisation", "logo", "sections")
+_HEAD = re.compile(r"---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)", re.DOTALL)
+_HEADING = re.compile(r"^## +(.+?)[ #]*$", re.MULTILINE)
+_LONGEST = 200
+
+
+@dataclass(frozen=True)
+class ReportText:
+    """A person's part of a report.
+
+    Attributes:
+        title: The title; None for the report's own.
+        author: The author's name; "" without.
+        organisation: The organisation; "" without.
+        logo: A picture as a `data:` URI; "" without.
+        introduction: HTML before all sections; "" without.
+        sections: The anchors of the sections in their order; None for all. Others are sections of the text.
+        comments: HTML by the anchor of its section.
+        titles: The titles of the text's own sections by their anchors.
+    """
+
+    title: str | None = None
+    author: str = ""
+    organisation: str = ""
+    logo: str = ""
+    introduction: str = ""
+    sections: tuple[str, ...] | None = None
+    comments: Mapping[str, str] = field(default_factory=dict)
+    titles: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_report_text(path: str | os.PathLike[str], known: Mapping[str, str]) -> ReportText:
+    """Read a person's part of a report.
+
+    Raw HTML in it is shown as text, links other than http, https and mailto are none, and pictures are left
+    out, as the report loads nothing.
+
+    Args:
+        path: The Markdown file.
+        known: The titles of the report's sections by their anchors.
+
+    Raises:
+        ReportTextError: The head is no YAML, a field or a section is unknown, or the logo is no picture.
+        OSError: A file cannot be read.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise FileNotFoundError(f"{source}: there is no such file; expected the text of a report.")
+    try:
+        text = read_bytes(source, _LARGEST_FILE, ReportTextError).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ReportTextError(f"{source}: found {one_line(error)}; expected UTF-8 text.") from None
+    match = _HEAD.match(text)
+    head = _read_head(source, match[1] if match else "")
+    own: dict[str, str] = {}
+    sections = None
+    if "sections" in head:
+        sections = tuple(_anchor(source, name, known, own) for name in head["sections"])
+        if len(set(sections)) < len(sections):
+            raise ReportTextError(f"{source}, sections: found a section twice; expected each once.")
+    introduction, *rest = _HEADING.split(text[match.end() if match else 0 :])
+    comments: dict[str, str] = {}
+    for title, body in zip(rest[::2], rest[1::2], strict=True):
+        anchor = _known_anchor(title, {**known, **own})
+        if anchor is None:
+            near = difflib.get_close_matches(title.casefold(), known, n=1, cutoff=0)
+            raise ReportTextError(
+                f"{source}: found the heading '## {title}', which is no section; expected one of "
+                f"{', '.join(known)}, or one that `sections` names. The nearest is {near[0]}."
+            )
+        if anchor in comments:
+            raise ReportTextError(f"{source}: found the heading '## {title}' twice; expected it once.")
+        comments[anchor] = _rendered(body)
+    return ReportText(
+        title=head.get("title"),
+        author=head.get("author", ""),
+        organisation=head.get("organisation", ""),
+        logo=_logo(source, head["logo"]) if head.get("logo") else "",
+        introduction=_rendered(introduction),
+        sections=sections,
+        comments=comments,
+        titles=own,
+    )
+
+
+def _read_head(source: Path, text: str) -> dict[str, Any]:
+    """The checked fields of the head."""
+    try:
+        head = yaml.safe_load(text) or {}
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ReportTextError(
+            f"{source}: found no YAML in the head ({one_line(error)}); expected it."
+        ) from None
+    if not isinstance(head, dict):
+        raise ReportTextError(f"{source}: found no fields in the head; expected {', '.join(_FIELDS)}.")
+    for name, value in head.items():
+        if name not in _FIELDS:
+            near = difflib.get_close_matches(str(name), _FIELDS, n=1, cutoff=0)[0]
+            raise ReportTextError(
+                f"{source}: found unknown field {name!r}; expected {', '.join(_FIELDS)}. The nearest is "
+                f"{near}."
+            )
+        if name == "sections":
+            if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
+                raise ReportTextError(f"{source}, sections: found {value!r}; expected a list of sections.")
+        elif not isinstance(value, str) or not 0 < len(value) <= _LONGEST:
+            raise ReportTextError(
+                f"{source}, {name}: found {str(value)[:40]!r}; expected text, at most {_LONGEST} characters."
+            )
+    return head
+
+
+def _anchor(source: Path, name: str, known: Mapping[str, str], own: dict[str, str]) -> str:
+    """The anchor of a section in `sections`. A new one is a section of the text, if it looks like a title."""
+    anchor = _known_anchor(name, known)
+    if anchor is not None:
+        return anchor
+    near = difflib.get_close_matches(name.casefold(), [*known], n=1, cutoff=0.75)
+    if near or not name.strip():
+        raise ReportTextError(
+            f"{source}, sections: found {name!r}; expected sections such as {', '.join(known)}."
+            + (f" The nearest is {near[0]}." if near else "")
+        )
+    anchor = f"own-{len(own) + 1}"
+    own[anchor] = name.strip()
+    return anchor
+
+
+def _known_anchor(name: str, known: Mapping[str, str]) -> str | None:
+    """The anchor of a section, given by anchor or title."""
+    wanted = name.strip().casefold()
+    return next((anchor for anchor, title in known.items() if wanted in (anchor, title.casefold())), None)
+
+
+def _rendered(text: str) -> str:
+    """Markdown as HTML without anything that could run or load."""
+    if not text.strip():
+        return ""
+    from markdown_it import MarkdownIt
+
+    class SafeMarkdown(MarkdownIt):
+        def validateLink(self, url: str) -> bool:  # noqa: N802 - the library's name
+            return re.match(r"(https?|mailto):", url.strip().casefold()) is not None
+
+    parser = SafeMarkdown("commonmark", {"html": False}).enable("table").disable("image")
+    return str(parser.render(text))
+
+
+def _logo(source: Path, name: str) -> str:
+    """A logo as a small PNG; whatever else the file holds is left out."""
+    path = source.parent / name
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file; expected the logo of {source.name}.")
+    read_bytes(path, _LARGEST_LOGO, ReportTextError)
+    try:
+        with Image.open(path, formats=("PNG", "JPEG", "GIF", "WEBP")) as picture:
+            if picture.width * picture.height > _MOST_LOGO_PIXELS:
+                raise ReportTextError(
+                    f"{path}: found {picture.width} x {picture.height} pixels; expected a logo's usual size."
+                )
+            small = picture.convert("RGBA")
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise ReportTextError(
+            f"{path}: found no picture that can be read ({one_line(error)}); expected PNG, JPEG, GIF or WebP."
+        ) from None
+    small.thumbnail(_LOGO_SIZE)
+    return data_uri(small, "PNG")
+
+
+def chosen_sections(text: ReportText | None, anchors: Sequence[str]) -> list[str]:
+    """The anchors of the sections to show, in their order."""
+    if text is None or text.sections is None:
+        return list(anchors)
+    return list(text.sections)
