@@ -11,7 +11,8 @@ from pathlib import Path
 from euromine.acquisition import AcquiredSite, AcquisitionOptions, acquire_site, read_acquisition
 from euromine.acquisition.many_sites import SiteOutcome, failed_sites, site_outcomes
 from euromine.acquisition.site_acquisition import site_folder
-from euromine.support.errors import EuroMineError, one_line
+from euromine.dataset_script.archive_bands import RADAR_BANDS
+from euromine.support.errors import ArgumentError, EuroMineError, one_line
 from euromine.support.geopackages import require_geopandas
 
 from .history.series import make_series
@@ -83,6 +84,7 @@ def map_place(
     _check_permits(settings)
     folder, maps = site_folders(out, name)
     check_report(maps, pdf=pdf)
+    _check_radar(monitor, options, folder)
     announce(f"1 of 3: composites of {years_in_words(options.years)}, into {folder}")
     acquired = acquire_site(out, name, options, bbox=bbox, geometry=geometry, progress=progress)
     announce(f"        {_acquired_words(acquired)}")
@@ -186,6 +188,18 @@ def site_folders(out: str | os.PathLike[str], name: str) -> tuple[Path, Path]:
         ArgumentError: No folder can have the site's name.
     """
     return site_folder(out, name), Path(out) / MAPS / name
+
+
+def _check_radar(monitor: MineMonitor, options: AcquisitionOptions, folder: Path) -> None:
+    """Refuse a model that reads radar where none is acquired, before hours of downloads."""
+    for loaded in monitor.models:
+        if set(loaded.image_processor.bands) & set(RADAR_BANDS):
+            if options.radar or (folder / "radar").is_dir():
+                return
+            raise ArgumentError(
+                f"{loaded.source}: found a model that reads radar; expected images with it. Acquire it, too, "
+                "with --radar."
+            )
 
 
 def _check_permits(settings: SeriesSettings) -> None:

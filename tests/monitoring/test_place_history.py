@@ -1,11 +1,13 @@
 """From a place to its report: the order of the steps, the years kept, and the lines announced."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from euromine.acquisition import AcquiredSite, AcquisitionOptions
+from euromine.modeling import EuroMineImageProcessor
 from euromine.monitoring import MineMonitor, place_history
 from euromine.monitoring.history.series_settings import SeriesSettings
 from euromine.monitoring.place_history import map_place
@@ -53,6 +55,17 @@ def mapped(mapper, out: Path, *years: int, **options):
         **options,
     )
     return result, lines
+
+
+def test_a_model_that_reads_radar_asks_for_it_before_anything_is_acquired(
+    catalogue, mapper, tmp_path
+) -> None:
+    fusing = replace(mapper, image_processor=EuroMineImageProcessor(bands=("B04", "VV"), do_normalize=False))
+    with pytest.raises(
+        ArgumentError, match=r"found a model that reads radar; expected images with it.*--radar"
+    ):
+        mapped(fusing, tmp_path, 2015)
+    assert not catalogue
 
 
 def test_a_place_becomes_an_archive_maps_and_a_report(catalogue, mapper, tmp_path) -> None:
