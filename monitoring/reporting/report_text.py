@@ -157,10 +157,8 @@ def _anchor(source: Path, name: str, known: Mapping[str, str], own: dict[str, st
         return anchor
     near = difflib.get_close_matches(name.casefold(), [*known], n=1, cutoff=0.75)
     if near or not name.strip():
-        raise ReportTextError(
-            f"{source}, sections: found {name!r}; expected sections such as {', '.join(known)}."
-            + (f" The nearest is {near[0]}." if near else "")
-        )
+        likely = f"{near[0]}, or another of " if near else ""
+        raise ReportTextError(f"{source}, sections: found {name!r}; expected {likely}{', '.join(known)}.")
     anchor = f"own-{len(own) + 1}"
     own[anchor] = name.strip()
     return anchor
