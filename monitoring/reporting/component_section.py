@@ -120,7 +120,10 @@ def component_section(data: ReportData) -> ComponentSection | None:
             )
             for group, components in groups.groups.items()
         ],
-        caption=_area_caption(any(pandas.notna(row.low_ha) for row in found.values())),
+        caption=_area_caption(
+            has_intervals=any(pandas.notna(row.low_ha) for row in found.values()),
+            has_errors=any(pandas.notna(row.adjusted_ha) for row in found.values()),
+        ),
         flow=None if pair is None else _flow(groups, flows, pair),
         transitions=None if pair is None else _table(groups, flows, pair),
     )
@@ -179,7 +182,7 @@ def _row(
     return ComponentRow(_plain(component), _colour(component), cells)
 
 
-def _area_caption(has_intervals: bool) -> str:
+def _area_caption(*, has_intervals: bool, has_errors: bool) -> str:
     sentences = [
         "Hectares of each component as mapped, each year on its own. Components of different groups may lie "
         "on the same ground, so their areas do not add up to the mined area."
@@ -188,6 +191,11 @@ def _area_caption(has_intervals: bool) -> str:
         sentences.append(
             "In brackets: the 95% interval of the area corrected for the model's errors at its validation "
             "sites."
+        )
+    elif has_errors:
+        sentences.append(
+            "They have no interval, because the model's errors were counted at too few sites to show how they "
+            "vary."
         )
     else:
         sentences.append("They have no interval, because the model's errors on components were not counted.")

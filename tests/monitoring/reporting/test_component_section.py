@@ -97,6 +97,13 @@ def test_areas_with_known_errors_have_their_interval(tmp_path) -> None:
     assert "In brackets: the 95% interval" in Page(page).text
 
 
+def test_errors_at_a_single_site_give_no_interval(tmp_path) -> None:
+    series = write_components(tmp_path / "series", intervals=True)
+    table = pandas.read_csv(series.path / "components.csv")
+    table.assign(low_ha=None, high_ha=None).to_csv(series.path / "components.csv", index=False)
+    assert "counted at too few sites to show how they vary" in Page(render_report(series)).text
+
+
 def test_a_series_without_components_has_no_such_section(page) -> None:
     assert 'id="components"' not in page
 
