@@ -194,8 +194,8 @@ def _area_caption(*, has_intervals: bool, has_errors: bool) -> str:
         )
     elif has_errors:
         sentences.append(
-            "They have no interval, because the model's errors were counted at too few sites to show how they "
-            "vary."
+            "They have no interval, because the model's errors were counted at too few sites to show how "
+            "they vary."
         )
     else:
         sentences.append("They have no interval, because the model's errors on components were not counted.")
