@@ -57,7 +57,7 @@ def impact_names(plan: SeriesPlan) -> list[str]:
 
 
 def make_impact(plan: SeriesPlan, *, progress: bool = False) -> list[str]:
-    """Map and measure what is asked for, from the maps and polygons in the folder.
+    """Map and measure indices, recovery and land taken from the maps and polygons in the folder.
 
     Returns:
         The files that were written.

@@ -16,7 +16,7 @@ _MOST_METRES = 100_000.0
 
 @dataclass(frozen=True, kw_only=True)
 class ImpactSettings:
-    """What a series tells of the ground in and around a mine.
+    """Measurements of the ground in and around a mine.
 
     Attributes:
         indices: Names of spectral indices to map; as text or one by one, "all" for all.

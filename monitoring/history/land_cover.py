@@ -58,7 +58,7 @@ class LandTaken:
         site: The site's name.
         first_year: The year first mined; the first of the series stands for earlier years, too.
         code: The class's code; "" where the class is unknown.
-        land_cover: The class's name, or why it is unknown.
+        land_cover: The class's name, or the reason for its lack.
         area_ha: Hectares on the ground.
         share: Of all ground first mined in the year.
         land_cover_year: The year of the land cover.

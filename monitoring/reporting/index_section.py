@@ -34,7 +34,7 @@ class IndexChart:
 
     Attributes:
         name: Such as "NDVI".
-        subject: What it shows, with its formula.
+        subject: Its subject and formula.
         svg: The chart.
     """
 
@@ -57,7 +57,7 @@ class IndexSection:
     """Content of the section.
 
     Attributes:
-        introduction: What is measured where.
+        introduction: The zones, and advice on comparing years.
         charts: A chart for each index.
         legend: The colours of zones.
         years: The years of the table's columns.

@@ -46,7 +46,7 @@ class LandCoverSection:
         years: Headings of the table's columns.
         rows: The table.
         source: The raster, its year and its attribution.
-        note: What the finding does not establish.
+        note: Limits of the finding.
     """
 
     summary: str

@@ -64,7 +64,7 @@ class ReclamationSection:
 
     Attributes:
         summary: The finding.
-        definition: What counts as recovered, recovering and stalled.
+        definition: The definitions of recovered, recovering and stalled.
         surround: Of the map.
         coloured: The map of the last year.
         bars: Hectares of each state by year.

@@ -117,7 +117,7 @@ class SpectralIndex:
 
     @property
     def subject(self) -> str:
-        """What it shows, with its formula: the first line of the function's documentation."""
+        """Its subject and formula: the first line of the function's documentation."""
         return (self.compute.__doc__ or "").partition("\n")[0].rstrip(".")
 
 
