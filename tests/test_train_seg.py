@@ -141,7 +141,7 @@ def test_a_footprint_mapper_is_trained_scored_and_described(dataset, tmp_path):
         ),
         (
             ["--dataset", "{dataset}", "--architecture", "unet", "--bands", "VV"],
-            "--bands: found VV; expected some of B02, B03, B04",
+            "--bands: found VV without --label_groups; expected some of B02, B03, B04",
         ),
         (
             ["--dataset", "{dataset}", "--architecture", "unet", "--config_overrides", '{"depth": 3}'],
