@@ -165,7 +165,10 @@ def _setup(settings: Settings, records: Sequence[TrainingRecord], test: SiteSeri
     rates = ", ".join(f"{rate:g}" for rate in settings.learning_rates)
     chosen = f"the learning rate {rates}"
     if len(settings.learning_rates) > 1:
-        chosen += f", whichever scores better on the validation sites after {settings.search_steps} steps"
+        chosen = (
+            f"whichever learning rate of {rates} scores best on the validation sites after "
+            f"{settings.search_steps} steps"
+        )
     return [
         f"{settings.sites} simulated sites of {settings.side} x {settings.side} pixels, {settings.years} "
         f"years; {settings.validation_sites} validation and {len(test)} test sites.",
@@ -258,12 +261,12 @@ def _interval(score: Score | list[Score] | None) -> str:
 
 _LEAD_NOTE = (
     "The whole's score (most likely path) minus that of the row, on the seeds that both have; in brackets, "
-    "95 % of resamples of the same test sites for both. A lead whose interval contains 0 is none."
+    "95 % of resamples of the same test sites for both. Where the interval contains 0, neither leads."
 )
 _CONDITION_NOTE = (
-    "One seed. `trained so`: networks are trained and scored on disturbed sites; noisy labels disturb "
-    "training alone. All others: networks trained on sites as simulated are scored on disturbed ones. In "
-    "brackets, the whole's score minus the best of the other networks in the same condition."
+    "One seed. Networks trained on sites as simulated are scored on disturbed ones; with `trained so`, they "
+    "are trained on disturbed sites as well (noisy labels disturb training only). In brackets, the "
+    "whole's score minus the best of the other networks in the same condition."
 )
 
 
