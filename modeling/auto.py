@@ -1,13 +1,13 @@
 """Architectures by name, and their registration with transformers' Auto classes."""
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from difflib import get_close_matches
 from os import PathLike, fspath
 from typing import Any
 
-from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor
 from transformers import (
     AutoConfig,
@@ -214,22 +214,8 @@ def create_model(
         config["num_labels"] = count_logits(groups)
     given = None if bands is None else checked_bands(bands)
     inputs = MultispectralConfig(bands=given, num_channels=config.pop("num_channels", None)).bands or ()
-    model: MultispectralModel | NativeSegmenter
-    if native := NATIVE_SEGMENTERS.get(name):
-        _check_fields(name, native.model_class.config_class, config, native.own_fields)
-        try:
-            configuration = native.config(inputs, **config)
-        except StrictDataclassError as error:  # transformers' own check of types, which is no ValueError
-            reason = " ".join(str(error).split())
-            raise ValueError(
-                f"{name}: found a field of a wrong type ({reason}); expected those of "
-                f"{native.model_class.config_class.__name__}."
-            ) from error
-        model = native.model_class(configuration)
-    else:
-        model_class, fields_of_name = _own_network(name)
-        _check_fields(name, model_class.config_class, config)
-        model = model_class(model_class.config_class(bands=inputs, **{**fields_of_name, **config}))
+    with _usable_fields(name, config):
+        model = _network(name, inputs, config)
     if groups is not None:
         model = ComponentSegmenter(model, groups)
     if pretrained is not False:
@@ -241,6 +227,35 @@ def create_model(
         for source in published if pretrained is True else (fspath(pretrained),):
             model.load_pretrained(source, stem_init)
     return model
+
+
+def _network(
+    name: str, inputs: Sequence[str], config: Mapping[str, Any]
+) -> MultispectralModel | NativeSegmenter:
+    """A network with fresh weights."""
+    if native := NATIVE_SEGMENTERS.get(name):
+        _check_fields(name, native.model_class.config_class, config, native.own_fields)
+        return native.model_class(native.config(inputs, **config))
+    model_class, fields_of_name = _own_network(name)
+    _check_fields(name, model_class.config_class, config)
+    return model_class(model_class.config_class(bands=inputs, **{**fields_of_name, **config}))
+
+
+@contextmanager
+def _usable_fields(name: str, config: Mapping[str, Any]) -> Iterator[None]:
+    """Raise the errors of layers that cannot have a caller's fields as errors of these fields."""
+    try:
+        yield
+    except ValueError:
+        raise
+    except Exception as error:
+        if not config:
+            raise  # a bug of ours
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{name}: found fields {dict(config)} with which no network can be made "
+            f"({type(error).__name__}: {reason}); expected values like those of its default configuration."
+        ) from error
 
 
 def _check_maps_groups(name: str, config: Mapping[str, Any]) -> None:

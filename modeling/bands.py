@@ -11,8 +11,8 @@ BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 # band_2, ..., which stem rules treat alike.
 KNOWN_BANDS = ("B01", *BANDS[:8], "B09", "B10", *BANDS[8:], "VV", "VH", "DEM")
 
-# Sentinel-1's polarisations. Images hold backscatter in hundredths of a decibel, and this value where there is
-# none: that of a year without a radar image, for example.
+# Sentinel-1's polarisations. Images hold backscatter in hundredths of a decibel, and this value where there
+# is none: that of a year without a radar image, for example.
 RADAR_BANDS = ("VV", "VH")
 NO_BACKSCATTER = -32_768
 

@@ -116,8 +116,12 @@ def test_model_types_are_the_names() -> None:
         (
             "segformer-b0",
             {"depths": "x"},
-            r"^segformer-b0: found a field of a wrong type \(.*'depths'.*; expected",
+            r"^segformer-b0: found fields \{'depths': 'x'\} with which no network .*'depths'.*; expected",
         ),
+        ("segformer-b0", {"depths": [1]}, r"found fields \{'depths': \[1\]\} .* \(IndexError: .*; expected"),
+        ("segformer-b0", {"decoder_hidden_size": -1}, r"no network can be made \(RuntimeError: .*; expected"),
+        ("unet", {"widths": 5}, r"^unet: found fields \{'widths': 5\} .*; expected values like those"),
+        ("euromine-series-b0", {"encoder_fields": {"depths": [1]}}, r"no network can be made \(IndexError"),
         (
             "segformer-b0",
             {"stem_init": "mean"},
