@@ -125,7 +125,7 @@ def _examples(
     """Inputs of each part: images, and what the encoder makes of two of them."""
     if "forward" in parts:
         return {"forward": [(image,) for image in images]}
-    pairs = list(zip(images, images[1:] or images, strict=False))
+    pairs: list[Example] = list(zip(images, images[1:] or images, strict=False))
     if "compare" in parts:
         return {"compare": pairs}
     encode = parts["encode"]

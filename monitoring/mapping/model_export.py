@@ -142,7 +142,9 @@ class _Normalisation(nn.Module):
         # The processor is linear in each band, so two images show it.
         bands = len(image_processor.bands)
         levels = torch.tensor([0.0, 1000.0])[:, None, None, None].expand(2, bands, 1, 1)
-        low, high = image_processor(levels, bands=image_processor.bands).pixel_values
+        low, high = image_processor.preprocess(
+            levels, bands=image_processor.bands, return_tensors="pt"
+        ).pixel_values
         self.register_buffer("spread", 1000.0 / (high - low), persistent=False)
         self.register_buffer("center", -low * self.spread, persistent=False)
 
