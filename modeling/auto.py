@@ -230,7 +230,7 @@ def create_model(
 
 
 def _network(
-    name: str, inputs: Sequence[str], config: Mapping[str, Any]
+    name: str, inputs: tuple[str, ...] | list[str], config: Mapping[str, Any]
 ) -> MultispectralModel | NativeSegmenter:
     """A network with fresh weights."""
     if native := NATIVE_SEGMENTERS.get(name):

@@ -152,8 +152,8 @@ def _change_words(manifest: Manifest) -> str:
     if manifest.settings.get("change_by") == "posterior":
         if manifest.joins_years:
             return (
-                "where the footprints of the two years differ and the network finds a change more likely than "
-                "not, given the images of all years"
+                "where the footprints of the two years differ and the network finds a change more likely "
+                "than not, given the images of all years"
             )
         return "where change between the two years is more likely than not, given the images of all years"
     return "footprints of the two years compared (post-classification)"
