@@ -218,10 +218,11 @@ class MineFootprintPipeline(Pipeline):
 def register() -> None:
     """Register the task with `transformers.pipeline`. Importing this module does it."""
     if TASK not in PIPELINE_REGISTRY.supported_tasks:
+        classes: Any = (AutoModelForSemanticSegmentation, AutoModelForSeries)  # typed for one class alone
         PIPELINE_REGISTRY.register_pipeline(
             TASK,
             pipeline_class=MineFootprintPipeline,
-            pt_model=(AutoModelForSemanticSegmentation, AutoModelForSeries),
+            pt_model=classes,
             type="image",
         )
 

@@ -107,7 +107,7 @@ def train_network(
         with torch.autocast("cpu", torch.bfloat16, enabled=budget.bf16):
             loss = loss_of(network, processor, batch, budget, np.random.default_rng([seed, step, 1]))
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), recipe["max_grad_norm"])
         optimizer.step()
         schedule.step()

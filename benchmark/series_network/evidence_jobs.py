@@ -165,7 +165,7 @@ def measure_speed(place: Workplace, competitor: Competitor) -> Speed:
         started = time.process_time()
         with torch.autocast("cpu", torch.bfloat16, enabled=budget.bf16):
             loss = loss_of(network, processor, batch, budget, np.random.default_rng(0))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
     step, started = time.process_time() - started, time.process_time()
     kinds = tuple(kind for kind in competitor.maps if kind != VITERBI)
     maps_of_series(

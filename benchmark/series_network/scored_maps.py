@@ -164,7 +164,9 @@ class Tally:
     seconds: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._footprints = {} if self.changes_only else {"annual_f1": AnnualF1(), "ca_tiou": CATIoU()}
+        self._footprints: dict[str, AnnualF1 | CATIoU] = (
+            {} if self.changes_only else {"annual_f1": AnnualF1(), "ca_tiou": CATIoU()}
+        )
         self._changes = IntervalF1("change" if self.own_changes else "footprint")
 
     def add(self, maps: SeriesMaps, labels: Maps, site: str, years: Sequence[int]) -> None:
