@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -180,8 +181,10 @@ class Tally:
 
     def counts(self) -> Counts:
         """The counts by metric."""
-        tables = {name: metric.table() for name, metric in self._footprints.items()}
-        return {**tables, "interval_f1": self._changes.table()}
+        # Each Space has a copy of the class of tables.
+        tables: dict[str, Any] = {name: metric.table() for name, metric in self._footprints.items()}
+        tables["interval_f1"] = self._changes.table()
+        return tables
 
 
 def count_maps(
