@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from euromine.support.errors import ArchiveError
+from euromine.support.errors import ArchiveError, RecordError
 from euromine.support.rasters import gdal, gdal_errors
 
 from .acquisition_record import (
+    RECORD_FILE,
     AcquisitionRecord,
     YearRecord,
     file_digest,
@@ -17,6 +19,7 @@ from .acquisition_record import (
     year_of_tags,
 )
 from .cog_writing import pixel_digest
+from .site_grids import SiteGrid
 
 
 def adopted_image(path: Path, record: AcquisitionRecord, year: int, kind: str) -> YearRecord:
@@ -64,7 +67,37 @@ def adopted_image(path: Path, record: AcquisitionRecord, year: int, kind: str) -
 def _fits(found: YearRecord, dataset: Any, record: AcquisitionRecord, kind: str) -> bool:
     """Whether an image lies on a site's grid, and its record is that of the site's settings."""
     grid = record.grid
-    place = (dataset.crs.to_string() if dataset.crs else "", *dataset.transform[:6], dataset.shape)
-    if place != (grid.crs, *grid.transform, (grid.height, grid.width)):
+    if not _lies_on(dataset, grid):
         return False
     return found.digest == year_digest(grid, record.settings, kind, [one.items for one in found.passes])
+
+
+def check_recorded_grid(paths: Iterable[Path], grid: SiteGrid) -> None:
+    """Refuse a record whose grid is not that of the images: later years would lie on another one.
+
+    Args:
+        paths: The images of a site. Those that are missing or damaged are left to the check of their bytes.
+        grid: The grid in the site's record.
+
+    Raises:
+        RecordError: An image has another one.
+    """
+    import rasterio
+
+    for path in paths:
+        try:
+            with gdal(), rasterio.open(path, driver="GTiff") as dataset:
+                is_there = _lies_on(dataset, grid)
+        except gdal_errors():
+            continue
+        if not is_there:
+            raise RecordError(
+                f"{path}: found another grid than that in {RECORD_FILE}; expected one grid for all "
+                f"years. Move {RECORD_FILE} away and give the area and all years again: images keep a record "
+                "of their own."
+            )
+
+
+def _lies_on(dataset: Any, grid: SiteGrid) -> bool:
+    place = (dataset.crs.to_string() if dataset.crs else "", *dataset.transform[:6], dataset.shape)
+    return place == (grid.crs, *grid.transform, (grid.height, grid.width))

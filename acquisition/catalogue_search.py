@@ -105,14 +105,16 @@ def _collections(client: Any, catalogue: Catalogue) -> tuple[str, ...]:
     if found:
         return found
     listed = ", ".join(there[:12]) or "none"
-    if catalogue.collections == (RADAR_COLLECTION,) and any("grd" in name for name in there):
+    is_radar = catalogue.collections == (RADAR_COLLECTION,)
+    if is_radar and any("grd" in name for name in there):
         raise DataError(
             f"{catalogue.url}: found the collections {listed}; expected {RADAR_COLLECTION}, as GRD is in "
             "radar geometry and cannot be laid over a map. Take radar from --catalogue planetary-computer, "
             "or leave --radar out."
         )
     raise DataError(
-        f"{catalogue.url}: found the collections {listed}; expected {' or '.join(catalogue.collections)}."
+        f"{catalogue.url}: found the collections {listed}; expected {' or '.join(catalogue.collections)}. "
+        f"Give another --catalogue{' or leave --radar out' if is_radar else ''}."
     )
 
 

@@ -35,17 +35,20 @@ _STORAGE: dict[str, Any] = {
 class ImageDraft:
     """An uncompressed draft of an image, in a file beside the final one."""
 
-    def __init__(self, dataset: Any) -> None:
+    def __init__(self, dataset: Any, path: Path) -> None:
         self._dataset = dataset
+        self._path = path
 
     def write(self, band: int, top: int, left: int, pixels: Any) -> None:
         """Write a window of a band, counted from 0."""
         height, width = pixels.shape
-        self._dataset.write(pixels, band + 1, window=((top, top + height), (left, left + width)))
+        with _torn_files_explained(self._path):
+            self._dataset.write(pixels, band + 1, window=((top, top + height), (left, left + width)))
 
     def digest(self) -> str:
         """A hash of the pixels written."""
-        return pixel_digest(self._dataset)
+        with _torn_files_explained(self._path):  # blocks that wait in the cache are written first
+            return pixel_digest(self._dataset)
 
     def describe(self, names: Sequence[str], tags: Mapping[str, str], scale: float) -> None:
         """Set the bands' names and scale, and the image's tags."""
@@ -90,7 +93,7 @@ def image_draft(path: Path, grid: SiteGrid, bands: int, nodata: int) -> Iterator
         with _full_disks_explained(path):
             dataset = rasterio.open(draft, "w+", **profile)
         try:
-            yield ImageDraft(dataset)
+            yield ImageDraft(dataset, path)
         finally:
             with _full_disks_explained(path):
                 dataset.close()
@@ -129,6 +132,15 @@ def _hold_the_same(draft: Path, path: Path) -> bool:
             return False
         areas = (tuple((each.start, each.stop) for each in window) for window in windows(*first.shape))
         return all(np.array_equal(first.read(window=area), second.read(window=area)) for area in areas)
+
+
+@contextmanager
+def _torn_files_explained(path: Path) -> Iterator[None]:
+    """Name the file and the free space where GDAL cannot write a block. It hides the system's reason."""
+    try:
+        yield
+    except gdal_errors() as error:
+        raise torn_file_error(path) from error
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from .acquisition_record import (
     file_digest,
     read_acquisition,
 )
-from .adopted_images import adopted_image
+from .adopted_images import adopted_image, check_recorded_grid
 from .backscatter import make_radar_year
 from .cog_writing import DRAFT_SUFFIX
 from .scene_items import SceneItem
@@ -140,7 +140,7 @@ def acquire_outline(
                 "L1C has no scene classification: clouds are found by brightness, shadows not at all."
             )
         for note in notes:
-            logger.warning("%s %s", name, note)
+            logger.warning("%s%s %s", name, "" if note[:1].isdigit() else ":", note)
         if plan.grid is None:
             raise SceneError(
                 f"{name}: found no scene of {_listed(options.years)} in months "
@@ -154,6 +154,7 @@ def acquire_outline(
         ):
             # Another run may have acquired years while this one searched the catalogues.
             record = replace(read_acquisition(folder) or record, catalogue=plan.catalogue)
+            check_recorded_grid(_recorded_images(folder, record), plan.grid)
             _remove_leftovers(folder)
             acquisition = _Acquisition(folder, plan, record, notes, shown, renew=options.renew)
             return acquisition.run(sorted(options.years), options.radar)
@@ -182,6 +183,11 @@ def image_path(folder: Path, year: int, radar: bool) -> Path:
     return folder / _FOLDERS[radar] / f"Year{year}.tif"
 
 
+def _recorded_images(folder: Path, record: AcquisitionRecord) -> list[Path]:
+    images = [image_path(folder, int(year), radar=False) for year in record.years]
+    return images + [image_path(folder, int(year), radar=True) for year in record.radar_years]
+
+
 def planned_site(
     folder: Path, name: str, options: AcquisitionOptions, outline: Any
 ) -> tuple[SitePlan, AcquisitionRecord]:
@@ -197,8 +203,8 @@ def planned_site(
     if outline is None:
         if record is None:
             raise ArgumentError(
-                f"{name}: found no area; expected --bbox or --geometry, as the site has not been acquired "
-                "before."
+                f"{name}: found no area; expected --bbox or --geometry, as there is no "
+                f"{folder / RECORD_FILE} of an earlier run."
             )
         outline = require_shapely().geometry.shape(record.settings.outline)
         settings = replace(site_settings(outline, complete), outline=record.settings.outline)

@@ -61,6 +61,12 @@ def box_outline(bbox: Sequence[float]) -> Any:
         raise ArgumentError(f"bbox: found {_words(bbox)}; expected west,south,east,north in degrees.")
     west, south, east, north = numbers
     _check_degrees("bbox", numbers)
+    if west - east > 180:
+        raise ArgumentError(
+            f"bbox: found a box that crosses longitude 180, from {west:g} to {east:g}; expected one on a "
+            f"single side. Acquire two sites: {west:g},{south:g},180,{north:g} and "
+            f"-180,{south:g},{east:g},{north:g}."
+        )
     if west >= east or south >= north:
         raise ArgumentError(
             f"bbox: found a box without area from {west:g} to {east:g} degrees east and from {south:g} to "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -101,7 +102,7 @@ def _summary(site: AcquiredSite) -> str:
         lines.append(f"Radar of {_listed(site.radar)}.")
     if site.missing:
         lines.append(f"No scene in {_listed(site.missing)}.")
-    lines.append(f"`euromine series MODEL {site.folder} --out DIR` maps it.")
+    lines.append(f"`euromine series MODEL {shlex.quote(str(site.folder))} --out DIR` maps it.")
     return "\n".join(lines)
 
 

@@ -166,6 +166,22 @@ def test_a_changed_image_without_its_record_is_not_adopted(world, acquire, place
     assert (site.folder / "acquisition.json").read_bytes() == whole[1]
 
 
+def test_a_record_with_another_grid_than_the_images_is_refused(world, acquire):
+    for day in ("20210710", "20220710"):
+        world.add(day)
+    site = acquire(2021)
+    before, record = image(site), read_acquisition(site.folder)
+    path = site.folder / "acquisition.json"
+    write_record(path, replace(record, grid=replace(record.grid, width=record.grid.width - 2)))
+    for years in ((2021,), (2022,)):
+        with pytest.raises(
+            RecordError, match=r"Year2021.tif: found another grid than that in acquisition.json"
+        ):
+            acquire(*years)
+    assert image(site) == before
+    assert [each.name for each in (site.folder / "image").iterdir()] == ["Year2021.tif"]
+
+
 def test_a_site_whose_name_differs_in_case_alone_is_refused(world, acquire, tmp_path):
     world.add("20210710")
     acquire()

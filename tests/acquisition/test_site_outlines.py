@@ -33,6 +33,7 @@ def written(path, geometry, crs="EPSG:4326", **columns):
         ((540000, 5260000, 541000, 5261000), "which lies beyond the Earth; expected degrees"),
         ((14.9, 47.1, 15.0), "expected west,south,east,north"),
         ((14.9, 47.1, float("nan"), 47.2), "expected west,south,east,north"),
+        ((179.9, 51, -179.8, 52), "crosses longitude 180.* 179.9,51,180,52 and -180,51,-179.8,52"),
     ],
 )
 def test_boxes_that_are_none_are_refused(bbox, message):
