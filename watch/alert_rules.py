@@ -154,6 +154,9 @@ def _outside_permit(
     facts: SeriesFacts, year: int, rule: OutsidePermit, known: Sequence[Alert]
 ) -> Iterator[Finding]:
     """New parts of mines outside all outlines given, and the earlier ones that are still mined."""
+    if not facts.has_permits:
+        yield from (Finding(alert.sentence, known=alert, shown=False) for alert in known if alert.is_active)
+        return
     parts = facts.new_outside(year)
     # Parts belong to an alert that they touch, edges that a pixel separates included.
     reach = 1.5 * facts.pixel_size
@@ -190,6 +193,8 @@ def _continued(
         if (together := _union(parts)) is not None and facts.hectares(together) >= rule.hectares:
             yield _outside_finding(facts, year, together, known=alert)
         return
+    if facts.permitted_share(before) >= _HALF:
+        return  # the outlines given have changed
     state = facts.persistence(before, year)
     # An outline that was in degrees differs from its pixels by far less than a hundredth of one.
     speck = facts.pixel_size**2 / 100

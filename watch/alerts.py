@@ -9,10 +9,15 @@ from typing import Any, Literal
 from euromine.support.records import record_from
 
 Status = Literal["suspected", "confirmed", "resolved"]
-EventKind = Literal["suspected", "confirmed", "grown", "resolved"]
+EventKind = Literal["suspected", "confirmed", "grown", "resolved", "rejected"]
 
 SUSPECTED, CONFIRMED, RESOLVED, GROWN = "suspected", "confirmed", "resolved", "grown"
 ACTIVE = (SUSPECTED, CONFIRMED)
+
+MOST_CORNERS = 2000
+"""Corners of an outline in a delivery: some 50 KB, as many receivers refuse more than a few hundred."""
+# Tolerances of coarser outlines in degrees, each twice the one before: from some 10 m to some 600 m.
+_FINEST, _COARSER = 1e-4, 7
 
 RULE_TITLES = {
     "outside_permit": "New mining outside the outlines given",
@@ -104,7 +109,7 @@ class AlertEvent:
     """A change of an alert that recipients may want to know.
 
     Attributes:
-        kind: "suspected", "confirmed", "grown" or "resolved".
+        kind: "suspected", "confirmed", "grown", "resolved", or "rejected" by a person.
         alert: The alert after it.
     """
 
@@ -121,6 +126,25 @@ def alert_id(site: str, rule: str, place: str) -> str:
         place: Coordinates, or a year for rules without a place.
     """
     return hashlib.sha256("\n".join((site, rule, place)).encode()).hexdigest()[:16]
+
+
+def with_few_corners(geometry: dict[str, Any], most: int = MOST_CORNERS) -> dict[str, Any]:
+    """An outline that a message can carry: itself, a coarser one, or its bounding box.
+
+    Args:
+        geometry: GeoJSON in degrees.
+        most: The largest number of corners.
+    """
+    import shapely
+
+    outline = shapely.geometry.shape(geometry)
+    if shapely.get_num_coordinates(outline) <= most:
+        return geometry
+    for step in range(_COARSER):
+        coarse = outline.simplify(_FINEST * 2**step)
+        if shapely.get_num_coordinates(coarse) <= most:
+            return dict(shapely.geometry.mapping(coarse))
+    return dict(shapely.geometry.mapping(shapely.box(*outline.bounds)))
 
 
 def feature(alert: Alert, **properties: Any) -> dict[str, Any]:

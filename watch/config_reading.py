@@ -12,7 +12,7 @@ import yaml
 from euromine.support.errors import ConfigError, one_line
 from euromine.support.files import read_bytes
 
-from .watch_config import Rules, WatchConfig
+from .watch_config import VARIABLE, Rules, WatchConfig
 
 _LARGEST_FILE = 2**20
 # The expected value in words, by pydantic's kind of mistake.
@@ -26,7 +26,7 @@ _EXPECTED = {
     "less_than_equal": "at most {le}",
     "literal_error": "{expected}",
     "string_type": "text",
-    "string_pattern_mismatch": "text like {pattern}",
+    "string_pattern_mismatch": "an address such as name@example.org",
     "float_parsing": "a number",
     "float_type": "a number",
     "finite_number": "a finite number",
@@ -101,6 +101,9 @@ def _sentence(source: str, mistake: Mapping[str, Any]) -> str:
         return f"{subject}: found nothing; expected a value."
     if kind not in _EXPECTED and "found" in words:  # the validators' own words
         return f"{subject}: {words}."
+    pattern = mistake.get("ctx", {}).get("pattern")
+    if pattern == VARIABLE:  # perhaps the secret itself
+        return f"{subject}: found no name of an environment variable; expected one, such as SMTP_PASSWORD."
     shown = repr(mistake["input"])
     shown = shown if len(shown) <= _LONGEST_VALUE else f"{shown[: _LONGEST_VALUE - 3]}..."
     expected = _EXPECTED.get(kind, words[:1].lower() + words[1:]).format(**mistake.get("ctx", {}))

@@ -14,9 +14,9 @@ from euromine.support.files import write_bytes, write_json
 from .alert_pictures import picture_paths
 from .alerts import feature
 from .watch_config import Feed
-from .watch_state import StoredAlert
+from .watch_state import FEED_FILE, StoredAlert
 
-GEOJSON, ATOM = "alerts.geojson", "alerts.atom"
+ATOM = "alerts.atom"
 _ATOM, _GEORSS = "http://www.w3.org/2005/Atom", "http://www.georss.org/georss"
 _NEVER = "1970-01-01T00:00:00+00:00"
 
@@ -34,7 +34,7 @@ def write_feeds(alerts: Sequence[StoredAlert], feed: Feed, folder: Path, picture
         OSError: A file cannot be written.
     """
     write_json(
-        folder / GEOJSON,
+        folder / FEED_FILE,
         {"type": "FeatureCollection", "features": [alert_feature(each, folder, pictures) for each in alerts]},
     )
     write_bytes(folder / ATOM, atom(alerts, feed))
@@ -75,7 +75,10 @@ def atom(alerts: Iterable[StoredAlert], feed: Feed) -> bytes:
         _text(entry, "title", alert.title)
         _text(entry, "published", each.opened)
         _text(entry, "updated", each.changed)
-        _text(entry, "summary", f"{alert.sentence} Status: {alert.status}.")
+        summary = f"{alert.sentence} Status: {alert.status}."
+        _text(entry, "summary", summary)
+        if not feed.link:  # RFC 4287 asks for a link or a content
+            _text(entry, "content", summary)
         for term in (alert.rule, alert.status, *(("rejected",) if each.is_rejected else ())):
             ElementTree.SubElement(entry, f"{{{_ATOM}}}category", {"term": term})
         if feed.link:

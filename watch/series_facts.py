@@ -11,6 +11,7 @@ import numpy as np
 import pandas
 
 from euromine.monitoring.history.file_names import (
+    PERMIT_OUTLINES,
     PERMITS_POLYGONS,
     RECLAMATION,
     RECLAMATION_TABLE,
@@ -116,6 +117,22 @@ class SeriesFacts:
         if not (self.series.path / PERMITS_POLYGONS).exists():
             return None
         return self.series.read_polygons(PERMITS_POLYGONS)
+
+    @property
+    def has_permits(self) -> bool:
+        """Whether outlines of permits were given."""
+        return self._outside is not None
+
+    @cached_property
+    def _outlines(self) -> Any:
+        import shapely
+
+        outlines = self.series.read_polygons(PERMIT_OUTLINES).to_crs(self.crs).geometry
+        return shapely.union_all(np.asarray(outlines.array, dtype=object))
+
+    def permitted_share(self, geometry: Any) -> float:
+        """The share of a geometry inside the outlines given, from 0 to 1."""
+        return float(geometry.intersection(self._outlines).area / geometry.area)
 
     @cached_property
     def _gains(self) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,8 @@ from .watch_config import Site
 
 logger = logging.getLogger(__name__)
 
-SITES, PICTURES = "sites", "pictures"
-"""Folders of a watch: the images and maps of each site, and the pictures of alerts."""
+SITES, MAPS, PICTURES = "sites", "maps", "pictures"
+"""Folders of a watch: acquired images and maps of each site, and the pictures of alerts."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class SiteTask:
         alerts: The alerts so far, as `Alert.to_dict`.
         seen: Year and id of the images that the rules have seen.
         is_new: Whether no run has completed the site before.
+        permits: The id of the outlines given that the rules have seen; "" for none.
     """
 
     site: Site
@@ -50,6 +51,7 @@ class SiteTask:
     alerts: tuple[dict[str, Any], ...] = ()
     seen: frozenset[tuple[int, str]] = frozenset()
     is_new: bool = True
+    permits: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class SiteCheck:
         alerts: All alerts that changed, as `Alert.to_dict`.
         events: Kind and alert of each event, in their order.
         failure: The reason why the check failed; "" if it did not.
+        permits: The id of the outlines given; "" for none.
     """
 
     name: str
@@ -69,6 +72,7 @@ class SiteCheck:
     alerts: tuple[dict[str, Any], ...] = ()
     events: tuple[tuple[str, dict[str, Any]], ...] = ()
     failure: str = ""
+    permits: str = ""
 
 
 def check_site(task: SiteTask) -> SiteCheck:
@@ -86,6 +90,9 @@ def _checked(task: SiteTask) -> SiteCheck:
     images = image_ids(scenes)
     alerts, events = dict(before), list[AlertEvent]()
     fresh = sorted(year for year, name in images.items() if (year, name) not in task.seen)
+    permits = permits_id(site.permits)
+    if not fresh and not task.is_new and permits != task.permits:
+        fresh = [max(images)]  # other outlines are compared with the latest image
     if fresh:
         facts = _facts(site, folder, scenes, images)
         # Later years are judged again, as the years before them have changed.
@@ -95,6 +102,8 @@ def _checked(task: SiteTask) -> SiteCheck:
             events += [each for each in found if not task.is_new or each.alert.year == facts.years[-1]]
         for alert in {event.alert.id: alerts[event.alert.id] for event in events}.values():
             write_pictures(facts, alert, scenes, folder / PICTURES)
+    alerts, found = without_rule(site, alerts)
+    events += found
     alerts, found = no_data(site, images, _latest_day(folder, site, scenes), task.now, alerts)
     events += found
     return SiteCheck(
@@ -102,6 +111,7 @@ def _checked(task: SiteTask) -> SiteCheck:
         images,
         tuple(alert.to_dict() for name, alert in alerts.items() if before.get(name) != alert),
         tuple((event.kind, event.alert.to_dict()) for event in events),
+        permits=permits,
     )
 
 
@@ -135,7 +145,7 @@ def _scenes(task: SiteTask) -> dict[int, str | Path]:
 
 def maps_folder(folder: Path, site: str) -> Path:
     """The folder with the maps of a site."""
-    return folder / SITES / "maps" / site
+    return folder / MAPS / site
 
 
 def _facts(site: Site, folder: Path, scenes: Mapping[int, str | Path], images: dict[int, str]) -> SeriesFacts:
@@ -179,6 +189,24 @@ def _latest_day(folder: Path, site: Site, scenes: Mapping[int, str | Path]) -> d
     return date(year, 12, 31)
 
 
+def without_rule(site: Site, alerts: Mapping[str, Alert]) -> tuple[dict[str, Alert], list[AlertEvent]]:
+    """Close the alerts of rules that were turned off.
+
+    Args:
+        site: The site.
+        alerts: All alerts of the site so far, by id.
+
+    Returns:
+        All alerts, and the events.
+    """
+    closed = {
+        name: replace(alert.resolved(), sentence=f"The rule {alert.rule} was turned off.")
+        for name, alert in alerts.items()
+        if alert.is_active and getattr(_rules(site), alert.rule) is None
+    }
+    return {**alerts, **closed}, [AlertEvent("resolved", alert) for alert in closed.values()]
+
+
 def no_data(
     site: Site, images: Mapping[int, str], latest: date, now: datetime, alerts: Mapping[str, Alert]
 ) -> tuple[dict[str, Alert], list[AlertEvent]]:
@@ -198,14 +226,13 @@ def no_data(
     rule = _rules(site).no_data
     year = max(images)
     name = alert_id(site.name, "no_data", images[year])
+    age = now - datetime.combine(latest, time(), UTC)
+    is_late = rule is not None and age > timedelta(days=rule.days)
     for alert in alerts.values():
-        if alert.rule == "no_data" and alert.is_active and (rule is None or alert.id != name):
+        if alert.rule == "no_data" and alert.is_active and not (alert.id == name and is_late):
             found[alert.id] = alert.resolved()
             events.append(AlertEvent("resolved", found[alert.id]))
-    if rule is None or name in alerts:
-        return found, events
-    age = now - datetime.combine(latest, time(), UTC)
-    if age > timedelta(days=rule.days):
+    if is_late and not (name in alerts and alerts[name].is_active):
         alert = Alert(
             id=name,
             site=site.name,

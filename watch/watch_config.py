@@ -11,18 +11,18 @@ from urllib.parse import urlsplit
 from euromine.support.errors import missing_extra
 
 try:
-    from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+    from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
     from pydantic_core import PydanticCustomError
 except ImportError as error:
     raise missing_extra("watch", "pydantic", "watch") from error
 
 Event = Literal["suspected", "confirmed", "grown", "resolved"]
 Hectares = Annotated[float, Field(gt=0, lt=1e6, description="Hectares.")]
-Variable = Annotated[
-    str,
-    Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="The name of an environment variable."),
-]
-Address = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$", description="Such as name@example.org.")]
+# Capitals alone, as a password in place of a name would reach logs and the state.
+VARIABLE = r"^[A-Z_][A-Z0-9_]*$"
+Variable = Annotated[str, Field(pattern=VARIABLE, description="The name of an environment variable.")]
+ADDRESS = r"^[^@\s,;<>]+@[^@\s,;<>]+$"
+Address = Annotated[str, Field(pattern=ADDRESS, description="Such as name@example.org.")]
 # Fields that people write where the name of an environment variable belongs.
 _SECRETS = {"password": "password_env", "secret": "secret_env", "token": "secret_env", "key": "secret_env"}
 
@@ -102,6 +102,16 @@ class Rules(_Part):
         return None if given is False else {} if given is True else given
 
 
+def _with_values(rules: Any) -> Any:
+    """Rules of a file. One without a value, which YAML reads as null, has its defaults."""
+    if not isinstance(rules, Mapping):
+        return rules
+    return {name: True if value is None else value for name, value in rules.items()}
+
+
+WrittenRules = Annotated[Rules, BeforeValidator(_with_values)]
+
+
 class Acquisition(_Part):
     """A source of yearly composites, as for `euromine acquire`."""
 
@@ -140,7 +150,7 @@ class Site(_Part):
     permits: Path | None = Field(default=None, description="A vector file with the outlines of permits.")
     permit_layers: tuple[str, ...] = ()
     minimum_mapping_unit: float = Field(0.1, ge=0, description="Hectares; smaller polygons are left out.")
-    rules: Rules | None = None
+    rules: WrittenRules | None = None
     recipients: tuple[str, ...] | None = Field(
         default=None, description="Names of recipients; by default all."
     )
@@ -245,7 +255,7 @@ class WatchConfig(_Part):
     folder: Path = Field(Path("watch"), description="State, maps, pictures and feeds.")
     model: str | None = Field(default=None, description="A footprint mapper: a folder or a Hub repository.")
     change_model: str | None = None
-    rules: Rules = Rules()
+    rules: WrittenRules = Rules()
     sites: tuple[Site, ...] = Field(min_length=1)
     recipients: tuple[Recipient, ...] = ()
     feed: Feed = Feed()
@@ -282,16 +292,19 @@ class WatchConfig(_Part):
         return self
 
 
-def address_problem(url: str) -> str | None:
-    """The fault of a webhook's address, as found and expected; None in a sound one."""
+def address_problem(url: str, *, may_hold_secrets: bool = False) -> str | None:
+    """The fault of a webhook's address, as found and expected; None in a sound one.
+
+    It holds no part of the address but the scheme, as the address may be a secret.
+    """
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - raises on a port that is no number
-    except ValueError as error:
-        return f"found no address ({error}); expected https://..."
+    except ValueError:
+        return "found text that is no address; expected https://..."
     local = parts.hostname in ("localhost", "127.0.0.1", "::1")
     if not parts.hostname or parts.scheme not in (("https", "http") if local else ("https",)):
         return f"found {parts.scheme or 'no scheme'}; expected https://..., or http:// of this machine"
-    if parts.username or parts.password or parts.query:
+    if not may_hold_secrets and (parts.username or parts.password or parts.query):
         return "found a password or parameters in the address; expected url_env, as they are secrets"
     return None

@@ -80,7 +80,8 @@ def run_watch(
         explain_full_disk(folder, "the watch"),
         WatchState(folder) as state,
     ):
-        now = state.begin_run(clock())
+        now = clock()
+        state.begin_run(now)
         events: list[AlertEvent] = []
         failures: list[str] = []
         sites = {site.name: site for site in config.sites}
@@ -108,6 +109,7 @@ def _tasks(config: WatchConfig, state: WatchState, now: datetime) -> list[SiteTa
             tuple(stored.alert.to_dict() for stored in state.alerts(site.name)),
             frozenset(state.images(site.name)),
             not state.is_known(site.name),
+            state.permits(site.name),
         )
         for site in config.sites
     ]
@@ -132,5 +134,5 @@ def _record(
         wanted = [event for event in events if event.alert.id not in rejected]
         for delivery in entries(wanted, site, config.recipients, now):
             state.put_delivery(delivery)
-        state.note_site(site.name, check.images, now)
+        state.note_site(site.name, check.images, check.permits, now)
     return events

@@ -15,7 +15,7 @@ from euromine.support.errors import RecordError
 
 from .alerts import Alert
 
-STATE_FILE = "watch.sqlite"
+STATE_FILE, FEED_FILE = "watch.sqlite", "alerts.geojson"
 
 # Each step is one version. A step that was published is never changed: add another.
 _MIGRATIONS = (
@@ -43,6 +43,7 @@ _MIGRATIONS = (
     );
     CREATE INDEX deliveries_by_state ON delivery (state, due);
     """,
+    "ALTER TABLE site ADD COLUMN permits TEXT NOT NULL DEFAULT '';",
 )
 
 DeliveryState = Literal["pending", "sent", "dead"]
@@ -79,7 +80,7 @@ class Delivery:
         id: The same for every try, so that receivers can recognise a repetition.
         alert: The alert's id.
         recipient: The recipient's name.
-        event: "suspected", "confirmed", "grown" or "resolved".
+        event: The kind of `AlertEvent`.
         time: The time of the event, ISO 8601 in UTC.
         document: The alert as a GeoJSON feature.
         state: "pending", "sent" or "dead", given up.
@@ -115,6 +116,11 @@ class WatchState:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / STATE_FILE
+        if self.path.exists() and self.path.stat().st_size == 0 and (folder / FEED_FILE).exists():
+            raise RecordError(
+                f"{self.path}: found an empty file beside {FEED_FILE}; expected the state of the runs "
+                "that wrote it. Restore it from a copy, or move both away to begin anew."
+            )
         with _explained(self.path):
             self._database = sqlite3.connect(self.path, isolation_level=None)
             try:
@@ -160,17 +166,10 @@ class WatchState:
 
     # Runs.
 
-    def begin_run(self, now: datetime) -> datetime:
-        """Note the start of a run.
-
-        Returns:
-            The time of the run: now, or the latest time on record if the clock has been set back.
-        """
-        latest = self._rows("SELECT max(started) AS started FROM run")[0]["started"]
-        time = now if latest is None else max(now, datetime.fromisoformat(latest))
+    def begin_run(self, now: datetime) -> None:
+        """Note the start of a run."""
         with self.transaction():
-            self._database.execute("INSERT OR IGNORE INTO run (started) VALUES (?)", (timestamp(time),))
-        return time
+            self._database.execute("INSERT OR REPLACE INTO run (started) VALUES (?)", (timestamp(now),))
 
     def end_run(self, started: datetime, finished: datetime, failures: Sequence[str]) -> None:
         """Note the end of a run and the sites that failed."""
@@ -182,7 +181,8 @@ class WatchState:
 
     def latest_run(self) -> dict[str, Any] | None:
         """Start, end and failures of the latest run; None before the first."""
-        rows = self._rows("SELECT * FROM run ORDER BY started DESC LIMIT 1")
+        # By their order, as the clock may have been set back.
+        rows = self._rows("SELECT * FROM run ORDER BY rowid DESC LIMIT 1")
         return {**dict(rows[0]), "failures": json.loads(rows[0]["failures"])} if rows else None
 
     # Sites and their images.
@@ -195,16 +195,21 @@ class WatchState:
         """The time of the latest complete check of each site."""
         return {row["name"]: row["checked"] for row in self._rows("SELECT * FROM site ORDER BY name")}
 
+    def permits(self, site: str) -> str:
+        """The id of the outlines given in the latest complete check of a site; "" without any."""
+        rows = self._rows("SELECT permits FROM site WHERE name = ?", site)
+        return str(rows[0]["permits"]) if rows else ""
+
     def images(self, site: str) -> set[tuple[int, str]]:
         """Year and id of each image that the rules have seen."""
         return {
             (row["year"], row["id"]) for row in self._rows("SELECT year, id FROM image WHERE site = ?", site)
         }
 
-    def note_site(self, site: str, images: Mapping[int, str], now: datetime) -> None:
-        """Note that a site is complete with these images. Call it in a transaction."""
+    def note_site(self, site: str, images: Mapping[int, str], permits: str, now: datetime) -> None:
+        """Note that a site is complete with these images and outlines. Call it in a transaction."""
         time = timestamp(now)
-        self._database.execute("INSERT OR REPLACE INTO site VALUES (?, ?)", (site, time))
+        self._database.execute("INSERT OR REPLACE INTO site VALUES (?, ?, ?)", (site, time, permits))
         self._database.executemany(
             "INSERT OR IGNORE INTO image VALUES (?, ?, ?, ?)",
             [(site, name, year, time) for year, name in images.items()],
@@ -248,11 +253,10 @@ class WatchState:
         )
 
     def review(self, alert: str, verdict: Verdict, name: str, comment: str, now: datetime) -> None:
-        """Add a person's verdict on an alert. Rejected alerts are not delivered any more."""
-        with self.transaction():
-            self._database.execute(
-                "INSERT INTO review VALUES (?, ?, ?, ?, ?)", (alert, verdict, name, comment, timestamp(now))
-            )
+        """Add a person's verdict on an alert. Call it in a transaction."""
+        self._database.execute(
+            "INSERT INTO review VALUES (?, ?, ?, ?, ?)", (alert, verdict, name, comment, timestamp(now))
+        )
 
     # Deliveries.
 
@@ -275,11 +279,11 @@ class WatchState:
         )
 
     def deliveries(self, state: DeliveryState | None = None) -> list[Delivery]:
-        """The outbox, the earliest events first."""
+        """The outbox, in the order in which its entries were made."""
         where, values = ("", ()) if state is None else (" WHERE state = ?", (state,))
         return [
             Delivery(**{**dict(row), "document": json.loads(row["document"])})
-            for row in self._rows(f"SELECT * FROM delivery{where} ORDER BY time, id", *values)
+            for row in self._rows(f"SELECT * FROM delivery{where} ORDER BY rowid", *values)
         ]
 
     def note_try(self, delivery: Delivery, state: DeliveryState, due: datetime, problem: str) -> None:

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, cast
 
-from euromine.support.errors import ArgumentError, RecordError
-from euromine.support.locks import lock_folder
+from euromine.support.errors import ArgumentError, BusyError, RecordError
+from euromine.support.locks import check_unlocked, lock_folder
 
 from .alert_pictures import picture_paths
+from .deliveries import rejection_entries
 from .feeds import write_feeds
 from .site_checks import PICTURES
 from .watch_config import WatchConfig
@@ -31,7 +32,9 @@ def watch_status(config: WatchConfig) -> dict[str, Any]:
         checked = state.sites()
         return {
             "run": state.latest_run(),
+            "at_work": _is_at_work(config),
             "sites": {site.name: checked.get(site.name) for site in config.sites},
+            "former_sites": sorted(set(checked) - {site.name for site in config.sites}),
             "alerts": [
                 {
                     "id": each.alert.id,
@@ -60,14 +63,18 @@ def watch_status(config: WatchConfig) -> dict[str, Any]:
 def status_text(status: Mapping[str, Any]) -> str:
     """The result of `watch_status` as text."""
     run = status["run"]
-    ended = "interrupted" if run["finished"] is None else f"finished {_minute(run['finished'])}"
-    lines = [f"Latest run: started {_minute(run['started'])}, {ended}."]
-    lines += [f"  failed: {failure}" for failure in run["failures"]]
+    lines = ["Latest run: none was begun."]
+    if run is not None:
+        unfinished = "at work" if status["at_work"] else "interrupted"
+        ended = unfinished if run["finished"] is None else f"finished {_minute(run['finished'])}"
+        lines = [f"Latest run: started {_minute(run['started'])}, {ended}."]
+        lines += [f"  failed: {failure}" for failure in run["failures"]]
     lines.append("Sites:")
     lines += [
         f"  {name}: {'never checked' if checked is None else f'checked {_minute(checked)}'}"
         for name, checked in status["sites"].items()
     ]
+    lines += [f"  {name}: no longer in the configuration" for name in status["former_sites"]]
     lines.append(f"Alerts: {len(status['alerts'])} open, {status['closed_alerts']} closed.")
     lines += [
         f"  {alert['id']} {alert['status']} {alert['title']}. {alert['sentence']}"
@@ -83,6 +90,8 @@ def review_alert(
     config: WatchConfig, alert: str, verdict: str, name: str, comment: str, clock: Clock = utc_now
 ) -> None:
     """Record a person's verdict on an alert.
+
+    The next run tells of a rejection, and of nothing else about a rejected alert.
 
     Args:
         config: The configuration.
@@ -101,13 +110,17 @@ def review_alert(
     if not name.strip():
         raise ArgumentError("--name: found no name; expected that of the person who decides.")
     with lock_folder(config.folder), _opened(config) as state:
-        found = [each.alert.id for each in state.alerts() if each.alert.id.startswith(alert)]
+        found = [each.alert for each in state.alerts() if each.alert.id.startswith(alert)]
         if len(found) != 1 or not alert:
             many = f"{len(found)} alerts" if found else "no alert"
             raise ArgumentError(
                 f"alert: found {many} with the id {alert!r}; expected one of `euromine watch status`."
             )
-        state.review(found[0], cast("Verdict", verdict), name.strip(), comment, clock())
+        with state.transaction():
+            state.review(found[0].id, cast("Verdict", verdict), name.strip(), comment, clock())
+            if verdict == "rejected":
+                for entry in rejection_entries(found[0], state.deliveries(), config.recipients, clock()):
+                    state.put_delivery(entry)
         write_feeds(state.alerts(), config.feed, config.folder, config.folder / PICTURES)
 
 
@@ -118,6 +131,14 @@ def _opened(config: WatchConfig) -> WatchState:
             "first."
         )
     return WatchState(config.folder)
+
+
+def _is_at_work(config: WatchConfig) -> bool:
+    try:
+        check_unlocked(config.folder)
+    except BusyError:
+        return True
+    return False
 
 
 def _minute(time: str) -> str:

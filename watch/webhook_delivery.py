@@ -61,7 +61,7 @@ def post_event(delivery: Delivery, webhook: Webhook, now: datetime) -> None:
     if url is None:
         assert webhook.url_env is not None, "one of the two is given"
         url = secret_of(webhook.url_env)
-        if problem := address_problem(url.split("?")[0]):
+        if problem := address_problem(url, may_hold_secrets=True):
             raise TemporaryError(f"{webhook.url_env}: {problem}.")
     # Never the whole address, which may be a secret.
     host = urlsplit(url).hostname

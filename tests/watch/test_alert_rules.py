@@ -64,6 +64,12 @@ class Story:
     def before(self, year: int) -> int | None:
         return max((other for other in self.mined if other < year), default=None)
 
+    has_permits: bool = True
+    outlines: Any = None
+
+    def permitted_share(self, geometry: Any) -> float:
+        return 0.0 if self.outlines is None else geometry.intersection(self.outlines).area / geometry.area
+
     def new_outside(self, year: int) -> list[Any]:
         return self.new.get(year, [])
 
@@ -232,3 +238,20 @@ def test_rules_that_are_off_find_nothing() -> None:
     assert told(story, Rules(outside_permit=None, growth=None))[0] == [[], []]
     strict = Rules(outside_permit=OutsidePermit(hectares=2), growth=Growth(hectares=9))
     assert told(story, strict)[0] == [[], []]
+
+
+def test_ground_that_other_outlines_cover_is_not_outside_them_any_more() -> None:
+    story = Story({2020: NOTHING, 2021: A, 2022: A}, new={2021: [A]})
+    _, alerts = told(story, ONLY_OUTSIDE, [2020, 2021])
+    story.outlines = square(0, 0, 40)  # a sixth
+    assert told(story, ONLY_OUTSIDE)[0][2] == [("confirmed", 1.0)]
+    story.outlines = square(0, 0, 90)  # four fifths
+    _, events = advance(story, 2022, ONLY_OUTSIDE, alerts)
+    assert [event.kind for event in events] == ["resolved"]
+
+
+def test_without_outlines_nothing_is_decided_about_ground_outside_them() -> None:
+    story = Story({2020: NOTHING, 2021: A, 2022: NOTHING}, new={2021: [A]})
+    _, alerts = told(story, ONLY_OUTSIDE, [2020, 2021])
+    story.has_permits = False
+    assert advance(story, 2022, ONLY_OUTSIDE, alerts) == (alerts, [])

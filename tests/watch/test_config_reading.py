@@ -9,6 +9,7 @@ import yaml
 
 from euromine.support.errors import ConfigError
 from euromine.watch.config_reading import config_schema, parse_config, read_config
+from euromine.watch.watch_config import Growth, address_problem
 
 SITE = {"name": "pit", "images": "archive/pit"}
 MAIL = {"to": ["a@example.org"], "sender": "b@example.org", "host": "mail.example.org"}
@@ -172,3 +173,32 @@ def test_the_schema_agrees_with_the_reader() -> None:
     parse_config(right, "c.yaml")
     for wrong in (site(image="x"), mail(port="x"), site(rules={"growth": {"hectares": -1}}), {}):
         assert list(validator.iter_errors(wrong))
+
+
+@pytest.mark.parametrize("given", ["hunter2", "pass word!"])
+def test_a_password_in_place_of_a_variable_s_name_is_refused_and_not_shown(given) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(mail(user="me", password_env=given), "c.yaml")
+    assert str(caught.value) == (
+        "c.yaml, recipients[0].mail.password_env: found no name of an environment variable; expected one, "
+        "such as SMTP_PASSWORD."
+    )
+
+
+@pytest.mark.parametrize("given", ["Office <a@example.org>", "a@x.org,b@x.org", "office"])
+def test_an_address_is_one_address_alone(given) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(mail(sender=given), "c.yaml")
+    assert str(caught.value) == (
+        f"c.yaml, recipients[0].mail.sender: found {given!r}; expected an address such as name@example.org."
+    )
+
+
+def test_no_part_of_an_address_that_cannot_be_read_is_shown() -> None:
+    assert "hush" not in str(address_problem("https://me:hush/x@example.org"))
+    assert address_problem("https://me:hush@example.org?key=hush", may_hold_secrets=True) is None
+
+
+def test_a_rule_without_a_value_has_its_defaults() -> None:
+    read = parse_config({**site(), "rules": {"growth": None, "no_data": False}}, "c.yaml")
+    assert (read.rules.growth, read.rules.no_data) == (Growth(), None)

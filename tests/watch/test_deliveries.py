@@ -1,13 +1,17 @@
 """The outbox: order, pauses, giving up, and a process killed between sending and noting."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from threading import Event
 
 import pytest
+import shapely
+import shapely.affinity
 
 from euromine.watch import deliveries
 from euromine.watch.alerts import AlertEvent
-from euromine.watch.deliveries import deliver, entries
+from euromine.watch.deliveries import deliver, entries, rejection_entries
 from euromine.watch.delivery_outcomes import PermanentError, TemporaryError
 from euromine.watch.watch_config import Recipient, Site
 from euromine.watch.watch_state import WatchState
@@ -121,6 +125,24 @@ def test_rejected_alerts_and_former_recipients_get_nothing(state, tmp_path, answ
     assert answers[1] == []
 
 
+def test_those_who_were_told_of_an_alert_are_told_of_its_rejection(state, tmp_path, answers, alert) -> None:
+    other = OFFICE.model_copy(update={"name": "other"})
+
+    def reject(now: datetime) -> None:
+        with state.transaction():
+            state.review(alert().id, "rejected", "A", "", now)
+            for entry in rejection_entries(alert(), state.deliveries(), [OFFICE, other], now):
+                state.put_delivery(entry)
+
+    assert run(state, tmp_path) == (1, 0, 0)
+    reject(NOW)
+    assert run(state, tmp_path) == (1, 0, 0)
+    assert [(each.recipient, each.event) for each in state.deliveries()] == [
+        ("office", "suspected"),
+        ("office", "rejected"),
+    ]
+
+
 def test_a_recipient_that_is_gone_is_no_error(state, tmp_path, answers) -> None:
     assert run(state, tmp_path, recipients={}) == (0, 0, 1)
     assert answers[1] == []
@@ -147,3 +169,47 @@ def test_entries_are_made_for_the_events_and_sites_that_a_recipient_wants(alert)
     assert entries(events, site, [OFFICE, wants_all], NOW) == found
     quiet = site.model_copy(update={"recipients": ("all",)})
     assert {each.recipient for each in entries(events, quiet, [OFFICE, wants_all], NOW)} == {"all"}
+
+
+def test_after_three_tries_in_vain_a_recipient_waits_for_the_next_run(
+    state, tmp_path, alert, delivery, answers
+) -> None:
+    with state.transaction():
+        for name in "efghi":
+            state.put_alert(alert(id=name), NOW)
+            state.put_delivery(replace(delivery(), id=name * 32, alert=name))
+        state.put_delivery(replace(delivery(recipient="other"), id="x" * 32))
+    answers[0][:] = [TemporaryError("busy.")] * 3
+    both = {**RECIPIENTS, "other": OFFICE.model_copy(update={"name": "other"})}
+    assert run(state, tmp_path, recipients=both) == (1, 6, 0)
+    assert [name for name, _ in answers[1]] == ["d", "e", "f", "x"]
+    assert run(state, tmp_path, recipients=both) == (3, 3, 0)
+
+
+def test_a_receiver_that_drips_is_left_after_five_timeouts(state, tmp_path, monkeypatch) -> None:
+    ended = Event()
+    monkeypatch.setattr(deliveries, "post_event", lambda *_: ended.wait())
+    hasty = OFFICE.model_copy(update={"webhook": OFFICE.webhook.model_copy(update={"timeout": 0.01})})
+    try:
+        assert run(state, tmp_path, recipients={"office": hasty}) == (0, 1, 0)
+    finally:
+        ended.set()
+    assert state.deliveries()[0].problem == "The receiver took longer than 0.05 s."
+
+
+@pytest.mark.parametrize(("parts", "kind"), [(1, "Polygon"), (400, "MultiPolygon"), (1500, "Polygon")])
+def test_an_outline_of_thousands_of_corners_does_not_make_a_heavy_delivery(alert, parts, kind) -> None:
+    corners = 9000 // parts
+    disc = shapely.Point(14, 51).buffer(0.002, quad_segs=max(1, corners // 4))
+    outline = shapely.MultiPolygon(
+        [shapely.affinity.translate(disc, 0.01 * (n % 40), 0.01 * (n // 40)) for n in range(parts)]
+    )
+    given = json.loads(shapely.to_geojson(outline if parts > 1 else disc))
+    wants_all = OFFICE.model_copy(update={"events": ("confirmed",)})
+    event = AlertEvent("confirmed", alert(geometry=given))
+    (entry,) = entries([event], Site(name="Germany_12", images="x"), [wants_all], NOW)
+    found = shapely.geometry.shape(entry.document["geometry"])
+    assert (found.geom_type, shapely.get_num_coordinates(found) <= 2000) == (kind, True)
+    assert len(json.dumps(entry.document)) < 100_000
+    assert found.bounds == pytest.approx(outline.bounds, abs=0.001)
+    assert event.alert.geometry == given

@@ -5,9 +5,9 @@ import json
 import feedparser
 import pytest
 
-from euromine.watch.feeds import ATOM, GEOJSON, atom, write_feeds
+from euromine.watch.feeds import ATOM, atom, write_feeds
 from euromine.watch.watch_config import Feed
-from euromine.watch.watch_state import StoredAlert
+from euromine.watch.watch_state import FEED_FILE, StoredAlert
 
 OPENED, CHANGED = "2026-03-01T06:00:00.000000+00:00", "2026-04-01T06:00:00.000000+00:00"
 
@@ -42,11 +42,16 @@ def test_a_reader_of_feeds_understands_it(stored) -> None:
     assert first.id.startswith("urn:uuid:")
 
 
+def test_without_an_address_entries_have_a_content_as_rfc_4287_asks(stored) -> None:
+    first, _ = feedparser.parse(atom(stored, Feed())).entries
+    assert first.content[0].value == first.summary
+
+
 def test_the_same_alerts_give_the_same_bytes(stored, tmp_path) -> None:
     write_feeds(stored, Feed(), tmp_path, tmp_path / "pictures")
-    before = [(tmp_path / name).read_bytes() for name in (ATOM, GEOJSON)]
+    before = [(tmp_path / name).read_bytes() for name in (ATOM, FEED_FILE)]
     write_feeds(stored, Feed(), tmp_path, tmp_path / "pictures")
-    assert [(tmp_path / name).read_bytes() for name in (ATOM, GEOJSON)] == before
+    assert [(tmp_path / name).read_bytes() for name in (ATOM, FEED_FILE)] == before
 
 
 def test_the_geojson_has_history_and_pictures(stored, tmp_path) -> None:
@@ -54,7 +59,7 @@ def test_the_geojson_has_history_and_pictures(stored, tmp_path) -> None:
     picture.parent.mkdir(parents=True)
     picture.write_bytes(b"x")
     write_feeds(stored, Feed(), tmp_path, tmp_path / "pictures")
-    first, second = json.loads((tmp_path / GEOJSON).read_text())["features"]
+    first, second = json.loads((tmp_path / FEED_FILE).read_text())["features"]
     assert first["properties"]["pictures"] == {"after": "pictures/0123456789abcdef/after_2026.png"}
     assert first["properties"]["reviews"][0]["name"] == "A. Person"
     assert first["properties"]["opened"] == OPENED

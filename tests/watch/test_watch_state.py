@@ -1,12 +1,14 @@
 """The state: migrations, transactions, damage."""
 
 import sqlite3
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from euromine.support.errors import RecordError
-from euromine.watch.watch_state import STATE_FILE, WatchState
+from euromine.watch import watch_state
+from euromine.watch.watch_state import FEED_FILE, STATE_FILE, WatchState, timestamp
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -18,7 +20,7 @@ def test_a_transaction_that_fails_changes_nothing(tmp_path, alert, delivery) -> 
             with state.transaction():
                 state.put_alert(alert(), NOW)
                 state.put_delivery(delivery())
-                state.note_site("pit", {2026: "x"}, NOW)
+                state.note_site("pit", {2026: "x"}, "", NOW)
                 raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
@@ -42,18 +44,47 @@ def test_alerts_keep_their_first_time_and_deliveries_are_there_once(tmp_path, al
         assert state.alerts("other") == []
 
 
-def test_a_clock_that_was_set_back_does_not_go_back(tmp_path) -> None:
+def test_the_latest_run_and_the_order_of_deliveries_do_not_follow_the_clock(
+    tmp_path, alert, delivery
+) -> None:
     with WatchState(tmp_path) as state:
-        assert state.begin_run(NOW) == NOW
-        assert state.begin_run(NOW - timedelta(days=400)) == NOW
-        assert state.begin_run(NOW + timedelta(hours=1)) == NOW + timedelta(hours=1)
+        for days in (0, 30_000, 0, -400):
+            state.begin_run(NOW + timedelta(days=days))
+        assert state.latest_run()["started"].startswith("2025-01-25")
+        with state.transaction():
+            state.put_alert(alert(), NOW)
+            for name, time in (("c", NOW), ("a", NOW), ("b", NOW - timedelta(days=400))):
+                state.put_delivery(replace(delivery(), id=name, time=timestamp(time)))
+        assert [entry.id for entry in state.deliveries()] == ["c", "a", "b"]
+
+
+def test_an_empty_state_beside_a_feed_is_no_first_run(tmp_path) -> None:
+    (tmp_path / STATE_FILE).touch()
+    WatchState(tmp_path).__exit__()  # a first run that was killed at once leaves no feed
+    (tmp_path / STATE_FILE).write_bytes(b"")
+    (tmp_path / FEED_FILE).touch()
+    with pytest.raises(
+        RecordError, match=r"watch\.sqlite: found an empty file beside alerts\.geojson; expected"
+    ):
+        WatchState(tmp_path)
+
+
+def test_a_state_of_the_first_version_is_brought_up_to_date(tmp_path, monkeypatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(watch_state, "_MIGRATIONS", watch_state._MIGRATIONS[:1])
+        WatchState(tmp_path).__exit__()
+    with sqlite3.connect(tmp_path / STATE_FILE) as database:
+        database.execute("INSERT INTO site VALUES ('pit', '2026-03-01')")
+    database.close()
+    with WatchState(tmp_path) as state:
+        assert (state.is_known("pit"), state.permits("pit")) == (True, "")
 
 
 def test_the_latest_verdict_counts(tmp_path, alert) -> None:
     with WatchState(tmp_path) as state:
         with state.transaction():
             state.put_alert(alert(), NOW)
-        state.review(alert().id, "rejected", "A", "a quarry", NOW)
+            state.review(alert().id, "rejected", "A", "a quarry", NOW)
         assert state.alerts()[0].is_rejected
         state.review(alert().id, "confirmed", "B", "", NOW + timedelta(days=1))
         assert not state.alerts()[0].is_rejected
