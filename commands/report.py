@@ -1,4 +1,4 @@
-"""`euromine report`: the report of a series, as a page or a PDF."""
+"""`euromine report`: the report of a series, as a page, a PDF or a Word document."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +10,15 @@ def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder made by `euromine series`.")],
     out: Annotated[
         Path | None,
-        typer.Option(help="File to write; by default DIR/report.html, or DIR/report.pdf with --pdf."),
+        typer.Option(
+            help="File to write; by default DIR/report.html, DIR/report.pdf with --pdf, or DIR/report.docx "
+            "with --docx."
+        ),
     ] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Write a PDF instead (needs euromine\\[pdf]).")] = False,
+    docx: Annotated[
+        bool, typer.Option("--docx", help="Write a Word document instead (needs euromine\\[docx]).")
+    ] = False,
     text: Annotated[
         Path | None,
         typer.Option(
@@ -27,8 +33,9 @@ def report(
 
     The page is a single HTML file that can be sent, printed and read on a phone.
     """
-    from euromine.monitoring.reporting.page import write_report  # pandas takes a moment to import
+    from euromine.monitoring.reporting.page import ReportKind, write_report  # pandas takes a moment to import
     from euromine.monitoring.result import SeriesResult
 
-    path = write_report(SeriesResult(folder), out, pdf=pdf, text=text, overwrite=overwrite)
+    kind: ReportKind = "docx" if docx else "html"
+    path = write_report(SeriesResult(folder), out, kind=kind, pdf=pdf, text=text, overwrite=overwrite)
     typer.echo(f"Wrote {path}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from .history.folder import SeriesFolder
 
@@ -25,20 +26,23 @@ class SeriesResult(SeriesFolder):
         self,
         path: str | os.PathLike[str] | None = None,
         *,
+        kind: Literal["html", "pdf", "docx"] = "html",
         text: str | os.PathLike[str] | None = None,
         overwrite: bool = False,
     ) -> Path:
-        """Write the report, one self-contained HTML file; default `report.html` in the folder.
+        """Write the report: one self-contained HTML file, a PDF or a Word document.
 
         Args:
-            path: The file.
+            path: The file; by default `report.html`, `.pdf` or `.docx` in the folder.
+            kind: The kind of the file; "pdf" and "docx" need the extra of their name.
             text: A Markdown file with title, author, comments and the choice of sections.
             overwrite: Replace a file that is no earlier report, too.
 
         Raises:
             ArgumentError: There is a file that is no earlier report, and `overwrite` is off.
             DataError: A file of the series is damaged, or the text does not fit.
+            MissingExtraError: A library that the kind needs is missing.
         """
         from .reporting.page import write_report
 
-        return write_report(self, path, text=text, overwrite=overwrite)
+        return write_report(self, path, kind=kind, text=text, overwrite=overwrite)

@@ -1,4 +1,4 @@
-"""The report of a series: one self-contained HTML page, or a PDF."""
+"""The report of a series: one self-contained HTML page, a PDF, or a Word document."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import os
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jinja2
 
@@ -19,6 +19,10 @@ from .report_data import read_report_data
 from .report_text import ReportText, chosen_sections, read_report_text
 from .sections import SECTIONS, Section
 from .summary import summary
+from .word_report import require_word, word_report
+from .word_styles import is_written_document
+
+ReportKind = Literal["html", "pdf", "docx"]
 
 _TEMPLATE = "page.html.jinja"
 # The marks of an earlier report, which distinguish it from other files.
@@ -31,66 +35,97 @@ def write_report(
     series: SeriesFolder,
     path: str | os.PathLike[str] | None = None,
     *,
-    pdf: bool = False,
+    kind: ReportKind = "html",
     text: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    pdf: bool = False,
 ) -> Path:
     """Write the report of a series.
 
     Args:
         series: The series.
-        path: The file; by default `report.html`, or `report.pdf`, in the folder of the series.
-        pdf: Write a PDF, which needs the extra "pdf".
+        path: The file; by default `report.html`, `.pdf` or `.docx` in the folder of the series.
+        kind: A page ("html"), a PDF ("pdf") or a Word document ("docx"); the last two need the extra of their
+            name.
         text: A Markdown file with title, author, comments and the choice of sections (`report_text`).
         overwrite: Replace a file that is no earlier report, too.
+        pdf: The same as `kind="pdf"`.
 
     Returns:
         The path of the file.
 
     Raises:
-        ArgumentError: There is another file in its place, a folder, or no folder for it.
+        ArgumentError: There is another file in its place, a folder, or no folder for it; or the kind is
+            unknown, or two are asked for.
         DataError: The folder lacks a file of its series, or one is damaged; or the text does not fit.
-        MissingExtraError: WeasyPrint, or a library that it needs, is missing.
+        MissingExtraError: A library that the kind needs is missing.
         OSError: The file cannot be written.
     """
-    target = _default_place(series.path, pdf) if path is None else Path(path)
+    kind = _one_kind(kind, pdf)
+    target = _default_place(series.path, kind) if path is None else Path(path)
     check_output_file(target, _is_report, overwrite=overwrite)
+    if kind == "docx":
+        require_word()
     own = None if text is None else read_report_text(text, {one.id: one.title for one in SECTIONS})
-    page = render_report(series, static=pdf, text=own)
-    data = _pdf_of(page) if pdf else page.encode("utf-8")
+    page = render_report(series, static=kind != "html", text=own)
+    if kind == "pdf":
+        data = _pdf_of(page)
+    elif kind == "docx":
+        by = own or ReportText()
+        created = series.manifest.created
+        data = word_report(page, author=by.author, organisation=by.organisation, created=created)
+    else:
+        data = page.encode("utf-8")
     with explain_full_disk(target.parent, "the report"):
         write_bytes(target, data)
     return target
 
 
-def check_report(folder: Path, *, pdf: bool = False) -> None:
+def check_report(folder: Path, *, kind: ReportKind = "html", pdf: bool = False) -> None:
     """Check before the work on a series that `write_report` can write its report.
 
     Args:
         folder: Of the series, which need not exist.
-        pdf: Whether the report will be a PDF.
+        kind: The kind of the report, as for `write_report`.
+        pdf: The same as `kind="pdf"`.
 
     Raises:
-        ArgumentError: There is another file in the report's place.
-        MissingExtraError: WeasyPrint, or a library that it needs, is missing.
+        ArgumentError: There is another file in the report's place; or the kind is unknown, or two are asked
+            for.
+        MissingExtraError: A library that the kind needs is missing.
     """
-    target = _default_place(folder, pdf)
+    kind = _one_kind(kind, pdf)
+    target = _default_place(folder, kind)
     if os.path.lexists(target) and not (target.is_file() and _is_report(target)):
         raise ArgumentError(
             f"{target}: found a file of another kind; expected an earlier report, or nothing yet. Move it "
             "away."
         )
-    if pdf:
+    if kind == "pdf":
         _weasyprint()
+    elif kind == "docx":
+        require_word()
 
 
-def _default_place(folder: Path, pdf: bool) -> Path:
-    return folder / Path(REPORT).with_suffix(".pdf" if pdf else ".html")
+def _one_kind(kind: ReportKind, pdf: bool) -> ReportKind:
+    if kind not in get_args(ReportKind):
+        raise ArgumentError(f"kind: found {kind!r}; expected {', '.join(get_args(ReportKind))}.")
+    if pdf and kind == "docx":
+        raise ArgumentError(
+            "docx: found pdf as well; expected one kind of report. Run the command once for each."
+        )
+    return "pdf" if pdf else kind
+
+
+def _default_place(folder: Path, kind: ReportKind) -> Path:
+    return folder / Path(REPORT).with_suffix(f".{kind}")
 
 
 def _is_report(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(_HEAD)
+        if head.startswith(b"PK"):
+            return is_written_document(file)
         file.seek(max(0, path.stat().st_size - len(_PDF_MARK)))
         return _GENERATOR in head or (head.startswith(b"%PDF") and file.read() == _PDF_MARK)
 
