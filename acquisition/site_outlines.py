@@ -56,6 +56,17 @@ def box_outline(bbox: Sequence[float]) -> Any:
         MissingExtraError: shapely is not installed.
     """
     shapely = require_shapely()
+    numbers = check_box(bbox)
+    _warn_if_swapped("bbox", numbers)
+    return shapely.box(*numbers)
+
+
+def check_box(bbox: Sequence[float]) -> list[float]:
+    """The west, south, east and north of a box, in degrees.
+
+    Raises:
+        ArgumentError: The box has no area, lies beyond the Earth, or has longitude and latitude swapped.
+    """
     numbers = [float(number) for number in bbox]
     if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
         raise ArgumentError(f"bbox: found {_words(bbox)}; expected west,south,east,north in degrees.")
@@ -72,8 +83,7 @@ def box_outline(bbox: Sequence[float]) -> Any:
             f"bbox: found a box without area from {west:g} to {east:g} degrees east and from {south:g} to "
             f"{north:g} degrees north; expected west,south,east,north with west < east and south < north."
         )
-    _warn_if_swapped("bbox", numbers)
-    return shapely.box(west, south, east, north)
+    return numbers
 
 
 def read_outline(path: str | os.PathLike[str]) -> Any:

@@ -112,6 +112,7 @@ def map_place(
         renew=renew,
     )
     # Imported here, because torch and rasterio take seconds.
+    from euromine.acquisition.site_outlines import check_box, check_site_name
     from euromine.monitoring import place_history
     from euromine.monitoring.history.series_settings import SeriesSettings
     from euromine.monitoring.mapping.engines import EngineChoice
@@ -132,7 +133,11 @@ def map_place(
         typer.echo(_described(out, name, sites, options, bounds, geometry, name_column))
         typer.echo(f"Maps of {model} and the reports go to {out / place_history.MAPS}.")
         return
-    # A model that cannot be loaded fails before hours of downloads.
+    # A place that does not fit fails before the model is loaded, and a model before hours of downloads.
+    if name is not None:
+        check_site_name(name, "NAME")
+    if bounds is not None:
+        check_box(bounds)
     monitor = MineMonitor.from_pretrained(
         model, change_model, device, engine=EngineChoice(engine, precision, force_precision)
     )

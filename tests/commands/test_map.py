@@ -70,6 +70,23 @@ def test_mistakes_are_reported_before_anything_is_fetched(calls, tmp_path, argum
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("Tharsis", "--bbox", "1,2,1,3"), "bbox: found a box without area"),
+        (("../x", *PLACE), "NAME: found '../x'; expected the name of a folder"),
+    ],
+)
+def test_a_place_that_does_not_fit_is_refused_before_the_model_is_loaded(
+    tmp_path, monkeypatch, arguments, message
+) -> None:
+    monkeypatch.setattr(monitor.MineMonitor, "from_pretrained", None)
+    given = ["map", *arguments, "--years", "2021", "--model", "org/unet", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, given)
+    assert isinstance(result.exception, EuroMineError), result.output
+    assert message in str(result.exception)
+
+
 def test_impossible_years_are_refused(calls, tmp_path) -> None:
     result = run(*PLACE, out=tmp_path, years="2019-2017")
     assert "--years: found 2019-2017; expected ascending years" in str(result.exception)
