@@ -67,12 +67,12 @@ def _alignment(cell: Element, table: Element) -> str:
 
 
 def _fill_cell(target: Any, cell: Element, alignment: str, size: float) -> None:
-    from docx.enum.text import WD_ALIGN_PARAGRAPH
+    from docx.enum.text import WD_PARAGRAPH_ALIGNMENT
     from docx.shared import Pt
 
     paragraph = target.paragraphs[0]
     paragraph.style = "Report Table"
-    paragraph.alignment = WD_ALIGN_PARAGRAPH[alignment]
+    paragraph.alignment = WD_PARAGRAPH_ALIGNMENT[alignment]
     heading = cell.tag == "th" and "font-weight: 400" not in cell.get("style", "")
     write_words(paragraph, words_of(cell, Words("", bold=heading)))
     for run in paragraph.runs:
