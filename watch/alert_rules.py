@@ -107,10 +107,13 @@ def _alert(facts: SeriesFacts, year: int, rule: str, finding: Finding, before: A
         return before
     image = facts.images[year]
     reopened = before is None or not before.is_active
-    images = [image] if before is None or reopened else sorted({*before.images, image})
+    shown = facts.evidence(year)
+    images, evidence = [image], [shown]
+    if before is not None and not reopened:
+        images, evidence = sorted({*before.images, image}), sorted({*before.evidence, shown})
     place = _place(facts, finding.geometry)
     values = {
-        "status": CONFIRMED if len(images) > 1 else SUSPECTED,
+        "status": CONFIRMED if len(evidence) > 1 else SUSPECTED,
         "last_year": year,
         "sentence": finding.sentence,
         "area_ha": finding.area_ha,
@@ -118,6 +121,7 @@ def _alert(facts: SeriesFacts, year: int, rule: str, finding: Finding, before: A
         "high_ha": finding.high_ha,
         "interval": finding.interval,
         "images": images,
+        "evidence": evidence,
         "models": facts.models,
         "permits": facts.permits if rule == "outside_permit" else "",
         "simulated": facts.series.manifest.simulated,

@@ -49,6 +49,7 @@ class Alert:
         latitude: Of the same point.
         geometry: Its outline as GeoJSON in degrees; None without one.
         images: The images that show it, by name and the beginning of their SHA-256.
+        evidence: Hashes of the maps of these images. An image that was only written anew keeps its own.
         models: The models' names and the beginning of their digests.
         permits: The file of the outlines given and the beginning of its SHA-256; "" without one.
         reported_ha: The area in the latest event.
@@ -71,6 +72,7 @@ class Alert:
     latitude: float | None = None
     geometry: dict[str, Any] | None = None
     images: list[str] = field(default_factory=list)
+    evidence: list[str] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
     permits: str = ""
     reported_ha: float | None = None

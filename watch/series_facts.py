@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -84,6 +85,7 @@ class SeriesFacts:
     images: dict[int, str]
     permits: str = ""
     _maps: dict[int, Any] = field(default_factory=dict, repr=False)
+    _evidence: dict[int, str] = field(default_factory=dict, repr=False)
 
     @property
     def years(self) -> list[int]:
@@ -215,6 +217,13 @@ class SeriesFacts:
         if not known.any():
             return Persistence(0.0, 0.0)
         return Persistence(float(known.mean()), float((values[known] == 1).mean()))
+
+    def evidence(self, year: int) -> str:
+        """A hash of a year's probabilities, which an image that was only written anew leaves as it is."""
+        if year not in self._evidence:
+            probability = self.series.probability(year)
+            self._evidence[year] = hashlib.sha256(probability.tobytes()).hexdigest()[:12]
+        return self._evidence[year]
 
     def hectares(self, geometry: Any) -> float:
         """The area of a geometry on the ground."""

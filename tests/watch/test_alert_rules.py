@@ -52,6 +52,7 @@ class Story:
     recovery: dict[int, list[StalledGround]] = field(default_factory=dict)
     unseen: dict[int, Any] = field(default_factory=dict)
     images: dict[int, str] = field(default_factory=dict)
+    maps: dict[int, str] = field(default_factory=dict)
     site: str = "pit"
     permits: str = "p.gpkg@1"
     models: list[str] = field(default_factory=lambda: ["org/mapper@ffff"])
@@ -60,6 +61,9 @@ class Story:
 
     def __post_init__(self) -> None:
         self.images = self.images or {year: f"Year{year}.tif@{year}" for year in self.mined}
+
+    def evidence(self, year: int) -> str:
+        return self.maps.get(year, self.images[year])
 
     def before(self, year: int) -> int | None:
         return max((other for other in self.mined if other < year), default=None)
@@ -133,6 +137,11 @@ def test_the_same_image_again_changes_nothing_and_another_of_the_same_year_confi
     renewed = replace(story, images={**story.images, 2021: "Year2021.tif@other"})
     _, events = advance(renewed, 2021, ONLY_OUTSIDE, alerts)
     assert [event.kind for event in events] == ["confirmed"]
+    # The same pixels in a new file are no second image.
+    rewritten = replace(renewed, maps={2021: story.images[2021]})
+    again, events = advance(rewritten, 2021, ONLY_OUTSIDE, alerts)
+    assert events == []
+    assert {alert.status for alert in again.values()} == {"suspected"}
 
 
 def test_a_part_that_is_gone_is_resolved_and_opened_again_under_its_id() -> None:
