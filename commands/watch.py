@@ -124,6 +124,15 @@ def review(
     review_alert(read_config(config), alert, verdict, name, comment)
 
 
+@app.command("retry")
+def retry(config: Config) -> None:
+    """Try deliveries that were given up once more, in the next run."""
+    from euromine.watch.config_reading import read_config
+    from euromine.watch.watch_status import retry_dead_letters
+
+    typer.echo(f"{retry_dead_letters(read_config(config))} deliveries are in the outbox again.")
+
+
 @app.command("check")
 def check(config: Config) -> None:
     """Check a configuration, without running anything."""

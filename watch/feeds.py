@@ -50,7 +50,8 @@ def alert_feature(stored: StoredAlert, folder: Path, pictures: Path) -> dict[str
         stored.alert,
         opened=stored.opened,
         changed=stored.changed,
-        reviews=list(stored.reviews),
+        # The folder may be published: who decided, and why, stays in the state.
+        reviews=[{name: review[name] for name in ("verdict", "time")} for review in stored.reviews],
         pictures=shown,
     )
 

@@ -85,17 +85,23 @@ def run_watch(
         events: list[AlertEvent] = []
         failures: list[str] = []
         sites = {site.name: site for site in config.sites}
-        with closing(_outcomes(_tasks(config, state, now), workers, dask)) as outcomes:
-            for check in outcomes:
-                if check.failure:
-                    logger.warning("%s: not checked. %s", check.name, check.failure)
-                    failures.append(f"{check.name}: {check.failure}")
-                    continue
-                events += _record(config, state, sites[check.name], check, now)
+        bug: Exception | None = None
+        try:
+            with closing(_outcomes(_tasks(config, state, now), workers, dask)) as outcomes:
+                for check in outcomes:
+                    if check.failure:
+                        logger.warning("%s: not checked. %s", check.name, check.failure)
+                        failures.append(f"{check.name}: {check.failure}")
+                        continue
+                    events += _record(config, state, sites[check.name], check, now)
+        except Exception as error:  # raised again below: alerts on record must not wait for it
+            bug = error
         pictures = folder / PICTURES
         write_feeds(state.alerts(), config.feed, folder, pictures)
         recipients = {recipient.name: recipient for recipient in config.recipients}
         counts = deliver(state, recipients, pictures, now)
+        if bug is not None:
+            raise bug
         state.end_run(now, max(clock(), now), failures)
     return WatchRun(len(config.sites), events, counts, failures)
 

@@ -286,6 +286,15 @@ class WatchState:
             for row in self._rows(f"SELECT * FROM delivery{where} ORDER BY rowid", *values)
         ]
 
+    def retry_dead(self, now: datetime) -> int:
+        """Put all entries that were given up back into the outbox, and return their number."""
+        with self.transaction():
+            changed = self._database.execute(
+                "UPDATE delivery SET state = 'pending', tries = 0, due = ? WHERE state = 'dead'",
+                (timestamp(now),),
+            )
+        return changed.rowcount
+
     def note_try(self, delivery: Delivery, state: DeliveryState, due: datetime, problem: str) -> None:
         """Note the outcome of a try to deliver."""
         with self.transaction():

@@ -124,6 +124,20 @@ def review_alert(
         write_feeds(state.alerts(), config.feed, config.folder, config.folder / PICTURES)
 
 
+def retry_dead_letters(config: WatchConfig, clock: Clock = utc_now) -> int:
+    """Put deliveries that were given up back into the outbox, for the next run.
+
+    Returns:
+        Their number.
+
+    Raises:
+        RecordError: There has been no run, or the state is damaged.
+        BusyError: A run is at work.
+    """
+    with lock_folder(config.folder), _opened(config) as state:
+        return state.retry_dead(clock())
+
+
 def _opened(config: WatchConfig) -> WatchState:
     if not (config.folder / STATE_FILE).exists():
         raise RecordError(

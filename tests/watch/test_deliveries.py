@@ -86,6 +86,9 @@ def test_a_final_refusal_is_a_dead_letter(state, tmp_path, answers) -> None:
     assert run(state, tmp_path) == (0, 0, 1)
     assert run(state, tmp_path) == (0, 0, 0)
     assert state.deliveries("dead")[0].problem == "gone."
+    assert state.retry_dead(NOW) == 1
+    assert run(state, tmp_path) == (1, 0, 0)
+    assert state.retry_dead(NOW) == 0
 
 
 def test_later_events_of_an_alert_wait_for_the_earlier_ones(state, tmp_path, delivery, answers) -> None:

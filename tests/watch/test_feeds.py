@@ -61,7 +61,8 @@ def test_the_geojson_has_history_and_pictures(stored, tmp_path) -> None:
     write_feeds(stored, Feed(), tmp_path, tmp_path / "pictures")
     first, second = json.loads((tmp_path / FEED_FILE).read_text())["features"]
     assert first["properties"]["pictures"] == {"after": "pictures/0123456789abcdef/after_2026.png"}
-    assert first["properties"]["reviews"][0]["name"] == "A. Person"
+    assert first["properties"]["reviews"] == [{"verdict": "rejected", "time": CHANGED}]
+    assert "A. Person" not in (tmp_path / "alerts.geojson").read_text() + (tmp_path / ATOM).read_text()
     assert first["properties"]["opened"] == OPENED
     assert (second["geometry"], second["properties"]["pictures"]) == (None, {})
 

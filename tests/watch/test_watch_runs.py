@@ -15,6 +15,7 @@ from euromine.support.errors import BusyError
 from euromine.support.locks import lock_folder
 from euromine.watch import deliveries, site_checks, watch_runs
 from euromine.watch.config_reading import read_config
+from euromine.watch.deliveries import DeliveryCounts
 from euromine.watch.watch_runs import run_watch
 from euromine.watch.watch_state import WatchState
 
@@ -193,6 +194,26 @@ def test_a_site_that_fails_does_not_stop_the_others(config, received, caplog, tm
     with WatchState(tmp_path / "watch") as state:
         assert set(state.sites()) == {"pit"}
         assert state.latest_run()["failures"] == run.failures
+
+
+def test_a_bug_in_one_site_is_raised_after_alerts_on_record_are_delivered(
+    config, write_year, received, monkeypatch
+) -> None:
+    read = read_config(config)
+    run_watch(read, clock=at(-600))
+    write_year(2021, [PIT, SECOND])
+    with monkeypatch.context() as patch:
+        patch.setattr(watch_runs, "deliver", lambda *_: DeliveryCounts())
+        run_watch(read, clock=at(-300))
+    assert received == []
+
+    def broken(_task):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(watch_runs, "check_site", broken)
+    with pytest.raises(ZeroDivisionError):
+        run_watch(read, clock=at(-299))
+    assert sorted(received) == [("growth", "suspected"), ("outside_permit", "suspected")]
 
 
 def test_two_runs_at_once_exclude_each_other(config, tmp_path) -> None:
