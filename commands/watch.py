@@ -103,7 +103,7 @@ def status(
 ) -> None:
     """Show the latest run, the open alerts and the outbox."""
     from euromine.watch.config_reading import read_config
-    from euromine.watch.watch_status import status_text, watch_status
+    from euromine.watch.status_reports import status_text, watch_status
 
     found = watch_status(read_config(config))
     typer.echo(json.dumps(found, indent=2) if as_json else status_text(found))
@@ -119,7 +119,7 @@ def review(
 ) -> None:
     """Confirm or reject an alert. Rejected alerts are not delivered any more."""
     from euromine.watch.config_reading import read_config
-    from euromine.watch.watch_status import review_alert
+    from euromine.watch.status_reports import review_alert
 
     review_alert(read_config(config), alert, verdict, name, comment)
 
@@ -128,7 +128,7 @@ def review(
 def retry(config: Config) -> None:
     """Try deliveries that were given up once more, in the next run."""
     from euromine.watch.config_reading import read_config
-    from euromine.watch.watch_status import retry_dead_letters
+    from euromine.watch.status_reports import retry_dead_letters
 
     typer.echo(f"{retry_dead_letters(read_config(config))} deliveries are in the outbox again.")
 

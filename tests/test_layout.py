@@ -72,6 +72,8 @@ def test_no_file_is_longer_than_a_reader_takes_in():
 @pytest.mark.parametrize("folder", WITH_PUBLIC_NAMES)
 def test_every_public_name_can_be_imported(folder):
     package = importlib.import_module(f"euromine.{folder}")
+    # A module of the same name would take its place as soon as it is imported.
+    assert not {path.stem for path in (REPOSITORY / folder).glob("*.py")} & set(package.__all__)
     for name in package.__all__:
         assert getattr(package, name) is not None
     assert set(package.__all__) <= set(dir(package))

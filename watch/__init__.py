@@ -8,12 +8,12 @@ if TYPE_CHECKING:
     from .alerts import Alert as Alert
     from .alerts import AlertEvent as AlertEvent
     from .config_reading import read_config as read_config
+    from .status_reports import review_alert as review_alert
+    from .status_reports import watch_status as watch_status
     from .watch_config import WatchConfig as WatchConfig
     from .watch_runs import WatchRun as WatchRun
     from .watch_runs import run_watch as run_watch
     from .watch_state import WatchState as WatchState
-    from .watch_status import review_alert as review_alert
-    from .watch_status import watch_status as watch_status
 
 __all__ = [
     "Alert",
@@ -36,8 +36,8 @@ __getattr__, __dir__ = lazy_names(
         "WatchRun": ".watch_runs",
         "WatchState": ".watch_state",
         "read_config": ".config_reading",
-        "review_alert": ".watch_status",
+        "review_alert": ".status_reports",
         "run_watch": ".watch_runs",
-        "watch_status": ".watch_status",
+        "watch_status": ".status_reports",
     },
 )
