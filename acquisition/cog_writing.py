@@ -97,7 +97,8 @@ def image_draft(path: Path, grid: SiteGrid, bands: int, nodata: int) -> Iterator
         finally:
             with _full_disks_explained(path):
                 dataset.close()
-        with _full_disks_explained(path), gdal():
+        # GDAL may notice a full disk only when it reads the draft's blocks back.
+        with _torn_files_explained(path), gdal():
             _finish(draft, path)
     finally:
         draft.unlink(missing_ok=True)
@@ -140,6 +141,8 @@ def _torn_files_explained(path: Path) -> Iterator[None]:
     try:
         yield
     except gdal_errors() as error:
+        if is_full_disk(error):
+            raise full_disk_error(path.parent, path.name) from error
         raise torn_file_error(path) from error
 
 
