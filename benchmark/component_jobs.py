@@ -34,7 +34,7 @@ FACT_OF_STUDY = {"types": "mine_type", "materials": "material"}
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """What all trainings of the studies share.
+    """Options shared by all trainings of the studies.
 
     Attributes:
         dataset: Folder that `euromine build` wrote, or Hub repository.

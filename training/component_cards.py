@@ -114,7 +114,7 @@ def component_usage(results: RunResults) -> tuple[str, str]:
 
 
 def component_rows(protocol: Protocol) -> dict[str, str]:
-    """What the training table adds: the groups, bands and facts of sites."""
+    """Rows of the training table: groups, bands and facts of sites."""
     where = protocol.where or {}
     return {
         "label groups": ", ".join(protocol.label_groups or {}),

@@ -20,10 +20,10 @@ from euromine.support.errors import EuroMineError, one_line
 
 from .alert_pictures import write_pictures
 from .alert_rules import advance
-from .alerts import Alert, AlertEvent, alert_id
+from .alerts import Alert, AlertEvent, EventKind, alert_id
 from .series_facts import SeriesFacts, permits_id
 from .site_images import image_ids
-from .watch_config import Site
+from .watch_config import Rules, Site
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class SiteCheck:
     name: str
     images: dict[int, str] = field(default_factory=dict)
     alerts: tuple[dict[str, Any], ...] = ()
-    events: tuple[tuple[str, dict[str, Any]], ...] = ()
+    events: tuple[tuple[EventKind, dict[str, Any]], ...] = ()
     failure: str = ""
     permits: str = ""
 
@@ -115,7 +115,7 @@ def _checked(task: SiteTask) -> SiteCheck:
     )
 
 
-def _rules(site: Site) -> Any:
+def _rules(site: Site) -> Rules:
     assert site.rules is not None, "merged when the configuration is read"
     return site.rules
 

@@ -132,7 +132,7 @@ def _record(
 ) -> list[AlertEvent]:
     """Record a site's alerts and the deliveries of its events, together."""
     source = str(Path(config.folder))
-    events = [AlertEvent(kind, Alert.from_dict(alert, source)) for kind, alert in check.events]  # type: ignore[arg-type]
+    events = [AlertEvent(kind, Alert.from_dict(alert, source)) for kind, alert in check.events]
     rejected = {stored.alert.id for stored in state.alerts(site.name) if stored.is_rejected}
     with state.transaction():
         for alert in check.alerts:
