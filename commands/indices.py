@@ -8,7 +8,7 @@ import typer
 
 from euromine.support.errors import EuroMineError, one_line
 
-from .series_options import KeepClouds, Override
+from .series_options import KeepClouds, Nodata, Offset, Override, SceneBands
 
 logger = logging.getLogger(__name__)
 
@@ -28,22 +28,13 @@ def indices(
     ],
     out: Annotated[Path, typer.Option(help="Folder for the maps.")],
     indices: Annotated[str, typer.Option(metavar="NAMES|all", help=INDICES_HELP)] = "all",
-    bands: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAMES",
-            help="Names of the scenes' bands in order, such as B02,B03,-,B08; a dash for a band to ignore.",
-        ),
-    ] = None,
+    bands: SceneBands = None,
     scale: Annotated[
         float | None,
         typer.Option(help="0.0001 for reflectance x 10000, 1 for reflectance from 0 to 1."),
     ] = None,
-    offset: Annotated[
-        float | None,
-        typer.Option(help="-1000 if processing baseline 04.00 or later added 1000, else 0."),
-    ] = None,
-    nodata: Annotated[float | None, typer.Option(help="Value that marks pixels without data.")] = None,
+    offset: Offset = None,
+    nodata: Nodata = None,
     override: Override = False,
     keep_clouds: KeepClouds = False,
 ) -> None:

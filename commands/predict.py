@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .series_options import Engine, ForcePrecision, KeepClouds, Override, Precision
+from .series_options import Engine, ForcePrecision, KeepClouds, Override, Precision, SceneBands
 
 
 def predict(
@@ -24,13 +24,7 @@ def predict(
     probability: Annotated[
         bool, typer.Option("--probability", help="Also write <scene>_probability.tif.")
     ] = False,
-    bands: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAMES",
-            help="Names of the scenes' bands in order, such as B02,B03,-,B08; a dash for a band to ignore.",
-        ),
-    ] = None,
+    bands: SceneBands = None,
     scale: Annotated[
         float | None,
         typer.Option(

@@ -26,6 +26,8 @@ from .series_options import (
     KeepClouds,
     Layers,
     MinimumMappingUnit,
+    Nodata,
+    Offset,
     Overlap,
     Override,
     Pairs,
@@ -106,11 +108,8 @@ def series(
     scale: Annotated[
         float | None, typer.Option(help="0.0001 for reflectance x 10000, 1 for reflectance from 0 to 1.")
     ] = None,
-    offset: Annotated[
-        float | None,
-        typer.Option(help="-1000 if processing baseline 04.00 or later added 1000, else 0."),
-    ] = None,
-    nodata: Annotated[float | None, typer.Option(help="Value that marks pixels without data.")] = None,
+    offset: Offset = None,
+    nodata: Nodata = None,
     level: Annotated[
         str | None,
         typer.Option(

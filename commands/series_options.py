@@ -52,6 +52,18 @@ Layers = Annotated[
         "the only one with outlines.",
     ),
 ]
+SceneBands = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help="Names of the scenes' bands in order, such as B02,B03,-,B08; a dash for a band to ignore.",
+    ),
+]
+Offset = Annotated[
+    float | None,
+    typer.Option(help="-1000 if processing baseline 04.00 or later added 1000, else 0."),
+]
+Nodata = Annotated[float | None, typer.Option(help="Value that marks pixels without data.")]
 Override = Annotated[
     bool,
     typer.Option(
