@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGE_LINK := build/as_package/euromine
 # The subpackages that are type-checked.
-CHECKED := acquisition annotation benchmark commands dataset_script experiments hub metrics modeling monitoring simulation support training watch train_seg train_cd
+CHECKED := acquisition annotation app benchmark commands dataset_script experiments hub metrics modeling monitoring simulation support training watch train_seg train_cd
 
 .PHONY: setup demo docs test lint types suite format clean
 

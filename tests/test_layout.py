@@ -13,6 +13,7 @@ REPOSITORY = Path(__file__).parents[1]
 FOLDERS = (
     "acquisition",
     "annotation",
+    "app",
     "benchmark",
     "dataset_script",
     "experiments",

@@ -18,6 +18,7 @@ REPOSITORY = Path(__file__).parents[1]
 FOLDERS = (
     "acquisition",
     "annotation",
+    "app",
     "benchmark",
     "commands",
     "dataset_script",

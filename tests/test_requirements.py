@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
-USER_EXTRAS = ("acquire", "annotate", "dask", "docx", "pdf", "polygons", "watch")
+USER_EXTRAS = ("acquire", "annotate", "app", "dask", "docx", "pdf", "polygons", "watch")
 
 
 def pins(name: str) -> dict[str, str]:
