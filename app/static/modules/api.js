@@ -1,0 +1,102 @@
+/**
+ * Requests to the server. Addresses are relative to the page, so that the app also works below a proxy's prefix.
+ */
+
+import { text } from "./texts.js";
+
+/** A request that failed, with a sentence to show. */
+export class ApiError extends Error {
+  /**
+   * @param {string} message A sentence.
+   * @param {number} status The HTTP status; 0 where there was no answer.
+   */
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+}
+
+const kept = new Map();
+const MOST_KEPT = 200;
+
+/**
+ * The address of something of a site.
+ *
+ * @param {string} id The site.
+ * @param {...(string|number)} parts Parts of the path, each encoded.
+ */
+export function siteUrl(id, ...parts) {
+  return ["api/sites", ...[id, ...parts].map(encodeURIComponent)].join("/");
+}
+
+/**
+ * JSON from the server.
+ *
+ * @param {string} path Address relative to the page.
+ * @param {{signal?: AbortSignal}} [options]
+ * @throws {ApiError} The server refuses, fails or does not answer.
+ */
+export async function get(path, options = {}) {
+  return (await send(path, options)).json();
+}
+
+/**
+ * JSON that is asked for once in the life of the page.
+ *
+ * @param {string} path Address relative to the page.
+ */
+export function getOnce(path) {
+  if (!kept.has(path)) {
+    if (kept.size >= MOST_KEPT) kept.delete(kept.keys().next().value);
+    const answer = get(path);
+    kept.set(path, answer);
+    answer.catch(() => kept.delete(path));
+  }
+  return kept.get(path);
+}
+
+/** Forget what `getOnce` keeps below an address. */
+export function forget(prefix = "") {
+  for (const path of [...kept.keys()]) if (path.startsWith(prefix)) kept.delete(path);
+}
+
+/** Send JSON, and read JSON back. */
+export async function post(path, body, options = {}) {
+  const answer = await send(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+    ...options,
+  });
+  return answer.json();
+}
+
+/**
+ * Any request.
+ *
+ * @param {string} path Address relative to the page.
+ * @param {RequestInit} [options] As for `fetch`.
+ * @returns {Promise<Response>} A successful answer.
+ * @throws {ApiError} The server refuses, fails or does not answer.
+ */
+export async function send(path, options = {}) {
+  let answer;
+  try {
+    answer = await fetch(path, { credentials: "same-origin", ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(text("error.no_answer"), 0);
+  }
+  if (answer.ok) return answer;
+  throw new ApiError(await sentence(answer), answer.status);
+}
+
+async function sentence(answer) {
+  try {
+    const body = await answer.json();
+    if (typeof body.error === "string") return body.error;
+  } catch {
+    // A proxy's page, perhaps: the status has to do.
+  }
+  return text("error.status", { status: answer.status });
+}
