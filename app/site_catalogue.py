@@ -174,7 +174,9 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 def _folders(root: Path) -> tuple[list[Path], list[Path], list[str]]:
     """The folders with a manifest, those with a watch's state, and problems, nearest to the root first."""
-    series, watches, problems = [], [], []
+    series: list[Path] = []
+    watches: list[Path] = []
+    problems: list[str] = []
     level, visited = [root], 0
     for depth in range(DEEPEST + 1):
         following: list[Path] = []
