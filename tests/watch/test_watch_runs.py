@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -254,3 +255,30 @@ def test_the_command_and_its_status(config, write_year, received, tmp_path) -> N
 def test_wrong_durations_are_refused(config, every) -> None:
     result = CliRunner().invoke(app, ["watch", str(config), "--every", every])
     assert f"--every: found '{every}'; expected a duration from 1m to 366d" in str(result.exception)
+
+
+def test_processes_and_a_dask_cluster_give_the_alerts_of_one_process(config, write_year, tmp_path) -> None:
+    distributed = pytest.importorskip("distributed")
+    document = yaml.safe_load(config.read_text())
+    document["sites"].append({"name": "quarry", "images": "quarry", "permits": "permits.gpkg"})
+    config.write_text(yaml.safe_dump(document | {"recipients": []}))
+    for site in ("pit", "quarry"):
+        write_year(2020, [PIT], site=site)
+        write_year(2021, [PIT, SECOND], site=site)
+    read = read_config(config)
+
+    def alerts(**options) -> tuple[list, list, bytes]:
+        run = run_watch(read, clock=at(0), **options)
+        with WatchState(read.folder) as state:
+            found = [(each.alert.to_dict(), each.opened, each.changed) for each in state.alerts()]
+        feed = (read.folder / "alerts.geojson").read_bytes()
+        shutil.rmtree(read.folder)
+        return sorted(event.alert.id for event in run.events), found, feed
+
+    alone = alerts()
+    assert len(alone[0]) == len(alone[1]) == 4  # two rules at two sites
+    assert alerts(workers=2) == alone
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        assert alerts(dask=cluster.scheduler_address) == alone
