@@ -14,6 +14,7 @@ from euromine.support.workers import usable_cores
 
 from .app_errors import Overloaded, public_sentence
 from .app_settings import AppSettings
+from .watch_alerts import WatchAlerts
 
 if TYPE_CHECKING:
     from .picture_cache import PictureCache
@@ -72,12 +73,14 @@ class AppContext:
         catalogue: The sites.
         limiter: The queue for work that keeps a core busy: `with context.limiter.turn():`.
         pictures: Pictures that were made before.
+        watch: The alerts of a watch.
     """
 
     settings: AppSettings
     catalogue: SiteCatalogue
     limiter: Limiter
     pictures: PictureCache
+    watch: WatchAlerts
 
     @classmethod
     def from_settings(cls, settings: AppSettings) -> AppContext:
@@ -85,20 +88,22 @@ class AppContext:
 
         Raises:
             DataError: There is no such folder.
+            ConfigError: The configuration of the watch does not fit.
         """
-        from .picture_cache import PictureCache
         from .site_catalogue import SiteCatalogue
 
+        catalogue = SiteCatalogue(settings.folder, settings.images)
         return cls(
             settings,
-            SiteCatalogue(settings.folder, settings.images),
+            catalogue,
             Limiter(settings.workers or usable_cores()),
-            PictureCache(),
+            _pictures(),
+            WatchAlerts(lambda: catalogue.watch, settings.watch, settings.folder),
         )
 
     def public(self, sentence: str) -> str:
         """A sentence for an answer: without the paths of this machine."""
-        folders = (self.settings.folder, self.settings.images)
+        folders = (self.settings.folder, self.settings.images, self.watch.folder)
         return public_sentence(sentence, [folder for folder in folders if folder is not None])
 
     def features(self, request: Request) -> dict[str, Any]:
@@ -107,7 +112,7 @@ class AppContext:
         basemap = settings.basemap
         return {
             "uploads": settings.uploads and settings.may_change,
-            "review": settings.watch is not None and settings.may_change,
+            "review": settings.may_change and self.watch.config() is not None,
             "sign_in": settings.has_sign_in,
             "sign_out": user_of(request) is not None,
             "basemap": basemap and {"url": basemap.url, "attribution": basemap.attribution},
@@ -118,3 +123,13 @@ def user_of(request: Request) -> str | None:
     """The name of the visitor who signed in; None without signing in."""
     name = request.scope.get("state", {}).get("user")
     return name if isinstance(name, str) else None
+
+
+def _pictures() -> Any:
+    from importlib.util import find_spec
+
+    if find_spec("euromine.app.picture_cache") is None:
+        return None
+    from .picture_cache import PictureCache
+
+    return PictureCache()

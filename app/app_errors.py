@@ -72,9 +72,13 @@ def add_error_answers(app: FastAPI, folders: Iterable[Path]) -> None:
         status = next(status for kind, status in _STATUS if isinstance(error, kind))
         return error_answer(status, public_sentence(one_line(error), hidden))
 
-    def http_error(_: Request, error: Exception) -> Response:
+    def http_error(request: Request, error: Exception) -> Response:
         found = cast(HTTPException, error)
-        return error_answer(found.status_code, public_sentence(str(found.detail), hidden), found.headers)
+        sentence = public_sentence(str(found.detail), hidden)
+        if sentence in ("Not Found", "Method Not Allowed"):
+            at = f"{request.method} {request.url.path[:100]}"
+            sentence = f"{at}: found no such endpoint; expected one that /developers lists."
+        return error_answer(found.status_code, sentence, found.headers)
 
     def invalid(_: Request, error: Exception) -> Response:
         return error_answer(422, _validation_sentence(cast(RequestValidationError, error)))

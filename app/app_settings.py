@@ -84,10 +84,12 @@ class AppSettings:
         hub: Signing in with the Hub; None without.
         watch: The configuration of the watch, for reviews of its alerts.
         uploads: Whether visitors may upload images.
+        largest_upload: The size of all files of an upload in bytes, at most.
         models: Folders or Hub repositories of the models for uploaded images.
         basemap: Tiles of another server; None for no basemap.
         workers: The largest number of pictures and answers computed at the same time; None for the cores.
         is_space: Whether this is a Space on the Hub.
+        in_notebook: Whether notebooks of this machine show the app in a frame.
     """
 
     folder: Path
@@ -100,10 +102,12 @@ class AppSettings:
     hub: HubSignIn | None = None
     watch: Path | None = None
     uploads: bool = False
+    largest_upload: int = 2 * 2**30
     models: tuple[str, ...] = ()
     basemap: Basemap | None = None
     workers: int | None = None
     is_space: bool = False
+    in_notebook: bool = False
 
     @property
     def has_sign_in(self) -> bool:

@@ -30,6 +30,7 @@ from . import (
     tables,
     watch,
 )
+from .app import web_app
 from .map import map_place
 
 # Commands that keep finished parts and resume when they are run again.
@@ -70,6 +71,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("acquire")(acquire.acquire)
+app.command("app")(web_app)
 app.add_typer(annotate.app, name="annotate")
 app.command("build")(build.build)
 app.command("calibrate")(calibrate.calibrate)
