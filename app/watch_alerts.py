@@ -11,13 +11,13 @@ from typing import Any
 from euromine.support.errors import EuroMineError
 from euromine.watch.alert_pictures import picture_paths
 from euromine.watch.config_reading import read_config
-from euromine.watch.site_checks import PICTURES
-from euromine.watch.status_reports import review_alert
 from euromine.watch.watch_config import WatchConfig
 from euromine.watch.watch_state import STATE_FILE, StoredAlert, WatchState
 
 from .app_errors import NotAllowed, NotFound
 
+# `watch.site_checks.PICTURES`, a module that loads PyTorch.
+PICTURES = "pictures"
 _MOST_CONFIGS = 20
 
 
@@ -111,6 +111,8 @@ class WatchAlerts:
             ArgumentError: There is no such verdict, or no name.
             BusyError: A run is at work.
         """
+        from euromine.watch.status_reports import review_alert  # loads PyTorch
+
         found = self.one(identity)
         config = self.config()
         if config is None:
