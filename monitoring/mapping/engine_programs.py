@@ -5,6 +5,7 @@ A program has no batch: on a CPU these engines run one window or pair as quickly
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import logging
 import warnings
@@ -169,26 +170,35 @@ def load_program(engine: str, name: str, folder: Path, precision: str) -> Progra
         return _ONNXProgram(path)
 
 
-def openvino_has_bfloat16() -> bool:
-    """Whether OpenVINO computes in bfloat16 on this machine's CPU."""
+@functools.cache
+def openvino_core() -> Any:
+    """The process's one `openvino.Core`, which is never freed.
+
+    A core gives the thread that makes it a stack for signals and unmaps it with itself. Of two cores the
+    second to be freed hands the thread back the first one's, so that the next signal, be it Ctrl-C or the end
+    of a child process, ends the process with SIGSEGV.
+    """
     import openvino
 
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return openvino.Core()
+
+
+def openvino_has_bfloat16() -> bool:
+    """Whether OpenVINO computes in bfloat16 on this machine's CPU."""
+    return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 class _OpenVINOProgram:
     """A program on OpenVINO's CPU plugin."""
 
     def __init__(self, path: Path, precision_hint: str) -> None:
-        import openvino
-
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             # Unset, it is bf16 on CPUs with AMX.
             "INFERENCE_PRECISION_HINT": precision_hint,
         }
-        self._compiled = openvino.Core().compile_model(path, "CPU", settings)
+        self._compiled = openvino_core().compile_model(path, "CPU", settings)
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         found = self._compiled([each.contiguous().numpy() for each in inputs], share_inputs=True)

@@ -27,6 +27,7 @@ from .engine_programs import (
     Function,
     converted_openvino,
     export_function,
+    openvino_core,
     program_versions,
     save_openvino,
 )
@@ -112,6 +113,7 @@ def _write_quantised(
 ) -> None:
     import nncf
 
+    openvino_core()  # before those of NNCF, which come and go
     exported = export_function(OPENVINO, loaded.source, loaded.model, function, shapes)
     model = converted_openvino(loaded.source, exported, shapes)
     inputs = [[each.numpy() for each in example] for example in examples]

@@ -201,6 +201,17 @@ def test_auto_stays_with_pytorch_where_results_differ(mapper, pixel_values, expe
         logits(on_engine(mapper, EngineChoice("openvino")), pixel_values)
 
 
+@pytest.mark.usefixtures("signal_stack")
+def test_freed_programs_leave_this_thread_a_stack_for_signals(tmp_path):
+    from openvino import Model, opset13
+
+    value = opset13.parameter([1, 2], np.float32)
+    engine_programs.save_openvino(Model([opset13.relu(value)], [value]), tmp_path / "program.xml")
+    programs = [engine_programs.load_program("openvino", "relu", tmp_path, "float32") for _ in range(2)]
+    while programs:
+        programs.pop(0)
+
+
 @pytest.mark.parametrize("engine", ["auto", "eager", "openvino"])
 def test_bfloat16_is_near_and_recorded(mapper, pixel_values, expected, engine, monkeypatch):
     if not torch.ops.mkldnn._is_mkldnn_bf16_supported():

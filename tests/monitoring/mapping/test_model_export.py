@@ -69,6 +69,7 @@ def test_an_openvino_file_of_a_detector_takes_two_years(detector, tmp_path, imag
     assert sorted(each.name for each in path.parent.iterdir()) == ["README.md", "model.bin", "model.xml"]
 
 
+@pytest.mark.usefixtures("signal_stack")
 def test_int8_programs_serve_windows_up_to_their_size(quantised, monkeypatch, image):
     monkeypatch.setitem(precision_losses.MEASURED_LOSSES, ("segformer", "int8"), 0.1)
     loaded = on_engine(quantised, EngineChoice(precision="int8"))

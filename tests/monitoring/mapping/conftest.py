@@ -1,0 +1,31 @@
+"""The stack that a thread has for signals, which engines may take away."""
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+class SignalStack(ctypes.Structure):
+    """`stack_t` of the C library."""
+
+    _fields_ = (("address", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+@pytest.fixture
+def signal_stack() -> Iterator[None]:
+    """Check after the test that the thread's stack for signals, if it has one, is mapped.
+
+    Otherwise the next Ctrl-C or end of a child process is a SIGSEGV.
+    """
+    yield
+    if not sys.platform.startswith("linux"):
+        return
+    stack = SignalStack()
+    ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack))
+    mapped = [line.split()[0].split("-") for line in Path("/proc/self/maps").read_text().splitlines()]
+    assert stack.address is None or any(
+        int(first, 16) <= stack.address < int(end, 16) for first, end in mapped
+    )
