@@ -47,7 +47,8 @@ types: setup $(PACKAGE_LINK)
 	$(BIN)/mypy $(addprefix -p euromine.,$(CHECKED))
 
 # One thread a process: the suite's arrays are small, and its processes share the cores.
-PYTEST_ARGUMENTS ?= --numprocesses auto --dist loadfile
+# A process that dies ends the run: xdist hangs when it replaces one.
+PYTEST_ARGUMENTS ?= --numprocesses auto --dist loadfile --max-worker-restart 0
 
 suite: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
