@@ -10,6 +10,7 @@
 
 import * as api from "./api.js";
 import { announce, button, element, fill, problem, select } from "./dom.js";
+import { icon } from "./icons.js";
 import { navigate, parseRoute, routeHash, sitePath } from "./router.js";
 import * as texts from "./texts.js";
 
@@ -86,6 +87,7 @@ function title(words) {
 }
 
 async function refresh() {
+  api.forget("api/sites");
   page.portfolio = await api.get("api/portfolio");
   drawHeader(parseRoute(window.location.hash));
   return page.portfolio;
@@ -165,7 +167,7 @@ function themeButton() {
     applyTheme(theme);
     toggle.setAttribute("aria-pressed", String(dark()));
   };
-  const toggle = button(element("span", { "aria-hidden": "true" }, "◐"), change, {
+  const toggle = button(icon("theme"), change, {
     class: "theme",
     "aria-label": text("nav.dark"),
     title: text("nav.dark"),
@@ -180,7 +182,7 @@ function applyTheme(theme) {
 
 /** Tables below charts are folded on the screen, and belong on paper. */
 function openDetails() {
-  for (const details of document.querySelectorAll("details.as-table")) details.open = true;
+  for (const details of document.querySelectorAll("details.as-table")) details.unfold?.();
 }
 
 start();

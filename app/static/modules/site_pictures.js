@@ -1,0 +1,139 @@
+/**
+ * A layer's picture of a year on the map: one picture of the whole site, or tiles where it is large.
+ *
+ * Pictures are kept in the page, so that going back to a year asks the server for nothing.
+ */
+
+import { send, siteUrl } from "./api.js";
+import { pairOf } from "./site_state.js";
+
+const MOST_PICTURES = 48;
+const addresses = new Map();
+
+/**
+ * The picture's address in this page.
+ *
+ * @param {string} url Its address on the server.
+ * @returns {Promise<string>} An object URL; its picture is decoded.
+ */
+export function keptPicture(url) {
+  const held = addresses.get(url);
+  if (held) {
+    addresses.delete(url); // Moved to the end: the first one is the longest unused.
+    addresses.set(url, held);
+    return held;
+  }
+  const loaded = loadPicture(url);
+  addresses.set(url, loaded);
+  loaded.catch(() => addresses.delete(url));
+  if (addresses.size > MOST_PICTURES) {
+    const [oldest, address] = addresses.entries().next().value;
+    addresses.delete(oldest);
+    address.then(URL.revokeObjectURL, () => {});
+  }
+  return loaded;
+}
+
+async function loadPicture(url) {
+  const address = URL.createObjectURL(await (await send(url)).blob());
+  const image = new Image();
+  image.src = address;
+  await image.decode();
+  return address;
+}
+
+/**
+ * The year of a layer that belongs to a year of the slider.
+ *
+ * @param {Object} layer A layer of /api/sites/{id}.
+ * @param {number} year
+ * @param {number|null} compare The other year, of which pictures of changes have need.
+ * @returns {string|null} As in the layer's `years`; null where the layer has no such year.
+ */
+export function layerYear(layer, year, compare) {
+  const years = layer.years.map(String);
+  if (years.includes("all")) return "all";
+  if (years.includes(String(year))) return String(year);
+  const pair = pairOf({ year, compare })?.join("-");
+  return pair && years.includes(pair) ? pair : null;
+}
+
+/** The address of a layer's picture of a year. */
+export function pictureUrl(id, layer, year) {
+  return `${siteUrl(id, "pictures", layer.key, year)}.${layer.format}`;
+}
+
+/** Leaflet's bounds for [west, south, east, north]. */
+export function leafletBounds([west, south, east, north]) {
+  return [
+    [south, west > east ? west - 360 : west], // Across the antimeridian.
+    [north, east],
+  ];
+}
+
+/** Load a picture ahead of its use; a failure shows when it is used. */
+export function preload(id, layer, year, compare) {
+  const wanted = layer?.picture ? layerYear(layer, year, compare) : null;
+  if (wanted) keptPicture(pictureUrl(id, layer, wanted)).catch(() => {});
+}
+
+/** A pane of the map that shows one picture at a time. */
+export class PicturePane {
+  /**
+   * @param {L.Map} map
+   * @param {string} id The site.
+   * @param {string} pane The name of the pane, which exists.
+   */
+  constructor(map, id, pane) {
+    this.map = map;
+    this.id = id;
+    this.pane = pane;
+    this.shown = null;
+    this.key = "";
+    this.turn = 0;
+  }
+
+  /**
+   * Show a layer's picture of a year; the one before stays until it is ready.
+   *
+   * @param {Object|null} layer A layer of /api/sites/{id}, or null for nothing.
+   * @param {string|null} year As `layerYear` gives it.
+   * @throws {ApiError} The picture cannot be loaded.
+   */
+  async show(layer, year) {
+    const key = layer && year ? `${layer.key}/${year}` : "";
+    if (key === this.key) return;
+    this.key = key;
+    const turn = (this.turn += 1);
+    try {
+      const next = key ? await this.#layer(layer, year) : null;
+      if (turn === this.turn) this.#replace(next);
+    } catch (error) {
+      if (turn !== this.turn) return;
+      this.key = "";
+      this.#replace(null);
+      throw error;
+    }
+  }
+
+  async #layer(layer, year) {
+    const bounds = leafletBounds(layer.bounds);
+    const className = layer.kind === "image" ? "picture" : "picture map-of-classes";
+    if (layer.picture) {
+      return L.imageOverlay(await keptPicture(pictureUrl(this.id, layer, year)), bounds, { pane: this.pane, className });
+    }
+    const template = `${siteUrl(this.id, "tiles", layer.key, year)}/{z}/{x}/{y}.${layer.format}`;
+    return L.tileLayer(template, { pane: this.pane, bounds, className, maxNativeZoom: layer.max_zoom, maxZoom: 22, noWrap: true });
+  }
+
+  #replace(next) {
+    const before = this.shown;
+    this.shown = next;
+    next?.addTo(this.map);
+    if (!before) return;
+    // Tiles arrive one by one: those of the year before stay below until all are there.
+    if (next instanceof L.TileLayer) next.once("load", () => before.remove());
+    else if (next) requestAnimationFrame(() => before.remove());
+    else before.remove();
+  }
+}
