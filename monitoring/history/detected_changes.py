@@ -61,6 +61,13 @@ def detect_changes(plan: SeriesPlan, detector: LoadedModel, *, progress: bool = 
     tiling = Tiling.of(plan.grid.height, plan.grid.width, plan.window, plan.settings.overlap)
     strip = 5 * tiling.rows.size * (tiling.columns.stride * tiling.columns.count + tiling.columns.overlap)
     at_once = max(1, BLENDING_MEMORY // strip)
+    expect_calls(
+        detector.model,
+        tiling.rows.size * tiling.columns.size,
+        encode=len(plan.years) * len(tiling),
+        decode=len(plan.pairs) * len(tiling),
+        compare=len(plan.pairs) * len(tiling),
+    )
     for start in range(0, len(missing), at_once):
         _detect_pairs(plan, detector, missing[start : start + at_once], tiling, progress)
 
@@ -101,12 +108,6 @@ def _detect_pairs(
     blenders = [Blender(tiling) for _ in pairs]
     nothing = np.zeros((tiling.rows.size, tiling.columns.size), np.float32)
     top = 0
-    expect_calls(
-        detector.model,
-        encode=len(years) * len(tiling),
-        decode=len(pairs) * len(tiling),
-        compare=len(pairs) * len(tiling),
-    )
     with ExitStack() as files:
         writers = [files.enter_context(change_writer(plan, pair)) for pair in pairs]
         windows = files.enter_context(closing(prefetch(_windows(plan, detector, years, tiling), 1)))

@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from euromine.monitoring.mapping.engines import expect_calls
 from euromine.monitoring.mapping.geotiffs import CogWriter, read_map_record
 from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.monitoring.mapping.map_styles import FOOTPRINT, PROBABILITY, years_style
 from euromine.monitoring.mapping.map_values import NEVER, NODATA, UNKNOWN_YEAR
 from euromine.monitoring.mapping.prediction import predict_probability
+from euromine.monitoring.mapping.tiling import Tiling
 from euromine.support.errors import SceneError
 from euromine.support.workers import prefetch
 
@@ -40,6 +42,12 @@ def map_probability(plan: SeriesPlan, mapper: LoadedModel, year: int, *, progres
         return
     aligned = plan.scenes[year]
     has_data = False
+    tiling = Tiling.of(plan.grid.height, plan.grid.width, plan.window, plan.settings.overlap)
+    expect_calls(
+        mapper.model,
+        tiling.rows.size * tiling.columns.size,
+        forward=len(tiling) * len(plan.years),
+    )
     with ExitStack() as files:
         image = files.enter_context(indexed_year(plan, year))
         blocks = predict_probability(

@@ -57,11 +57,6 @@ def program_folder(made_of: Mapping[str, Any]) -> Path:
     return cache_folder() / key[:40]
 
 
-def is_cached(made_of: Mapping[str, Any]) -> bool:
-    """Whether the cache seems to have a program."""
-    return (program_folder(made_of) / PROGRAM_RECORD).is_file()
-
-
 def is_whole_program(folder: Path, made_of: Mapping[str, Any]) -> bool:
     """Whether a folder holds a program with all that it was made of, undamaged."""
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from euromine.support.errors import ModelError
 
-from .engine_cache import cached_program, is_cached
+from .engine_cache import cached_program
 from .engine_gains import OPENVINO_GAINS
 from .engine_programs import OPENVINO, Function, Program, load_program, program_versions, write_program
 from .quantised_programs import load_quantised
@@ -63,22 +62,25 @@ class EnginePart:
     def __init__(self, part: str, network: nn.Module, function: Function, settings: PartSettings) -> None:
         self._part, self._network, self._function, self._settings = part, network, function, settings
         self._runs: dict[Shapes, Function] = {}
-        self._trials: dict[Shapes, _Trial] = {}
-        self._ahead = 0
+        self._pixels = 0
         self._converted: set[Shapes] = set()
+        self._unfit: set[Shapes] = set()
 
     @property
     def is_converted(self) -> bool:
         """Whether another engine than PyTorch runs inputs of some size."""
         return bool(self._converted)
 
-    def expect(self, calls: int) -> None:
-        """Add calls for a single window or pair to the work ahead."""
-        self._ahead = max(self._ahead, 0) + calls
+    def expect(self, pixels: int) -> None:
+        """Take note of a work of so many pixels of input; the largest counts."""
+        if pixels > self._pixels:
+            self._pixels = pixels
+            if self._settings.engine == "auto":
+                decided = self._converted | self._unfit
+                self._runs = {shapes: run for shapes, run in self._runs.items() if shapes in decided}
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Run the part."""
-        self._ahead -= len(inputs[0])
         shapes = tuple(tuple(each.shape[1:]) for each in inputs)
         run = self._runs.get(shapes)
         return run(*inputs) if run is not None else self._begin(shapes, inputs)
@@ -102,24 +104,16 @@ class EnginePart:
         return found
 
     def _try(self, shapes: Shapes, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Run PyTorch, and change to OpenVINO once the work is worth its conversion."""
-        trial = self._trials.setdefault(shapes, _Trial())
-        found = trial.timed(self._function, inputs)
-        gain = OPENVINO_GAINS.get(self._settings.model_type)
-        if gain is None or gain.times <= 1:
+        """Run PyTorch, and change to OpenVINO if the work announced is worth its conversion."""
+        found = self._function(*inputs)
+        if not self._is_worth_conversion():
             self._stay(shapes)
-            return found
-        saved = (max(self._ahead, 0) + trial.count) * trial.seconds * (1 - 1 / gain.times)
-        # The conversion's cost is at least that of loading; whether it is cached is a look at the disk.
-        if saved <= _LOADING:
-            return found
-        cost = _LOADING if is_cached(self._made_of(OPENVINO, shapes)) else _LOADING + gain.conversion
-        if saved <= cost:
             return found
         try:
             off = _difference(self._programmed(OPENVINO, shapes)(*inputs), found)
         except ModelError as error:
             logger.warning("%s PyTorch goes on.", error)
+            self._unfit.add(shapes)
             self._stay(shapes)
             return found
         if off > _ROUNDING:
@@ -128,8 +122,21 @@ class EnginePart:
                 self._settings.name,
                 off,
             )
+            self._unfit.add(shapes)
             self._stay(shapes)
         return found
+
+    def _is_worth_conversion(self) -> bool:
+        """Whether OpenVINO saves more time than it takes to convert this part.
+
+        By constants, not by the clock or the state of the cache: the same work gets the same engine, and so
+        the same last bits, in every run.
+        """
+        gain = OPENVINO_GAINS.get(self._settings.model_type)
+        if gain is None:
+            return False
+        seconds = self._pixels / 1e6 * gain.seconds.get(self._part, 0.0)
+        return seconds * (1 - 1 / gain.times) > _LOADING + gain.conversion
 
     def _stay(self, shapes: Shapes) -> None:
         """Let PyTorch run all further inputs of these shapes."""
@@ -169,29 +176,6 @@ class EnginePart:
             "engine": engine,
             "versions": program_versions(engine),
         }
-
-
-class _Trial:
-    """Runs of PyTorch on inputs of one size.
-
-    Attributes:
-        count: Windows or pairs so far.
-        seconds: The shortest time of one; 0 until it is known.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.seconds = 0.0
-
-    def timed(self, function: Function, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        # Not by the clock, which other work on the same cores would lengthen.
-        started = time.process_time()
-        found = function(*inputs)
-        seconds = (time.process_time() - started) / (len(inputs[0]) * torch.get_num_threads())
-        if self.count:  # the first also allocates memory and chooses kernels
-            self.seconds = min(self.seconds or seconds, seconds)
-        self.count += len(inputs[0])
-        return found
 
 
 def _item_by_item(program: Program) -> Function:

@@ -120,18 +120,22 @@ def on_engine(loaded: LoadedModel, choice: EngineChoice | None = None) -> Loaded
     return replace(loaded, model=model)
 
 
-def expect_calls(model: PreTrainedModel, **calls: int) -> None:
-    """Tell a network's engine how much work is ahead, by which "auto" weighs the cost of a conversion.
+def expect_calls(model: PreTrainedModel, pixels: int, **calls: int) -> None:
+    """Announce work to a network's engine, against which "auto" weighs the cost of a conversion.
+
+    Announce the whole of a work also where a part of it is done already: its engine, and so its results, are
+    then the same in a run that was resumed.
 
     Args:
         model: Any network; without an engine, nothing happens.
+        pixels: Pixels of a window.
         **calls: The number of calls for a single window or pair by part: "forward", "encode", "decode" or
             "compare"; others are ignored.
     """
     engine: _Engine | None = getattr(model, _PLACE, None)
     if engine is not None:
         for name, part in engine.parts.items():
-            part.expect(calls.get(name, 0))
+            part.expect(pixels * calls.get(name, 0))
 
 
 def engine_record(model: PreTrainedModel) -> dict[str, str]:

@@ -143,7 +143,7 @@ def window_maps(
     if batch_size is None:
         batch_size = _GPU_BATCH if is_on_gpu else 1
     scene.cache_rows(tiling.rows.size)
-    expect_calls(model, forward=len(tiling))
+    expect_calls(model, tiling.rows.size * tiling.columns.size, forward=len(tiling))
     batches = prefetch(window_batches(scene, image_processor, tiling, batch_size, pinned=is_on_gpu), 1)
     with closing(batches):
         for batch, answers in window_answers(network, batches, model.device):

@@ -168,7 +168,7 @@ def test_a_detector_that_mixes_its_years_runs_pair_by_pair():
 @pytest.mark.usefixtures("no_conversions")
 def test_auto_leaves_small_work_to_pytorch(mapper, pixel_values, expected):
     loaded = on_engine(mapper)
-    expect_calls(loaded.model, forward=10)
+    expect_calls(loaded.model, 32 * 32, forward=10)
     for _ in range(5):
         assert torch.equal(logits(loaded, pixel_values[:1, :, :32]), logits(mapper, pixel_values[:1, :, :32]))
 
@@ -176,10 +176,10 @@ def test_auto_leaves_small_work_to_pytorch(mapper, pixel_values, expected):
 def test_auto_changes_to_openvino_where_the_work_is_worth_it(
     mapper, pixel_values, expected, monkeypatch, caplog
 ):
-    monkeypatch.setitem(OPENVINO_GAINS, "segformer", Gain(2.0, 5.0))
+    monkeypatch.setitem(OPENVINO_GAINS, "segformer", Gain(2.0, 5.0, {"forward": 1.0}))
     caplog.set_level("INFO")
     loaded = on_engine(mapper)
-    expect_calls(loaded.model, forward=10**9)
+    expect_calls(loaded.model, 64 * 64, forward=10**9)
     for _ in range(4):
         found = logits(loaded, pixel_values)
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * expected.abs().max().item())
@@ -188,12 +188,25 @@ def test_auto_changes_to_openvino_where_the_work_is_worth_it(
     assert engine_record(loaded.model) == {}
 
 
+def test_auto_decides_by_the_largest_work_announced(mapper, pixel_values, monkeypatch):
+    """2 s a megapixel, half of it saved; conversion takes 9 s and loading 1: worth it above 10 megapixels."""
+    monkeypatch.setitem(OPENVINO_GAINS, "segformer", Gain(2.0, 9.0, {"forward": 2.0}))
+    monkeypatch.setattr(EnginePart, "_program", lambda *_: lambda x: tuple(mapper.model(x).values()))
+    loaded = on_engine(mapper)
+    part = loaded.model._euromine_engine.parts["forward"]
+    for megapixels, converted in ((0, False), (9, False), (11, True), (1, True)):
+        expect_calls(loaded.model, 10**6, forward=megapixels)
+        for _ in range(3):
+            logits(loaded, pixel_values)
+        assert part.is_converted == converted
+
+
 def test_auto_stays_with_pytorch_where_results_differ(mapper, pixel_values, expected, monkeypatch, caplog):
-    monkeypatch.setitem(OPENVINO_GAINS, "segformer", Gain(2.0, 5.0))
+    monkeypatch.setitem(OPENVINO_GAINS, "segformer", Gain(2.0, 5.0, {"forward": 1.0}))
     wrong = lambda *_: lambda x: (torch.zeros_like(expected[: len(x)]),)  # noqa: E731
     monkeypatch.setattr(EnginePart, "_program", wrong)
     loaded = on_engine(mapper)
-    expect_calls(loaded.model, forward=10**9)
+    expect_calls(loaded.model, 64 * 64, forward=10**9)
     for _ in range(4):
         assert torch.equal(logits(loaded, pixel_values), expected)
     assert "differ from PyTorch's" in caplog.text
