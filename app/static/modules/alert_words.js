@@ -1,0 +1,28 @@
+/**
+ * Alerts in words: rules, verdicts and marks.
+ */
+
+import { element } from "./dom.js";
+import { hasText, text } from "./texts.js";
+
+/** A rule in words; one that the page does not know shows its name. */
+export function ruleText(rule) {
+  return hasText(`alerts.rule.${rule}`) ? text(`alerts.rule.${rule}`) : rule;
+}
+
+/** The latest verdict: confirmed, rejected or none. */
+export function verdictOf(alert) {
+  return alert.reviews.at(-1)?.verdict ?? "none";
+}
+
+/** Marks of an alert: its status, its verdict, and whether it is of simulated images. */
+export function marks(alert) {
+  const verdict = verdictOf(alert);
+  return element(
+    "span",
+    { class: "marks" },
+    element("span", { class: `mark status-${alert.status}` }, text(`alerts.status.${alert.status}`)),
+    verdict === "none" ? null : element("span", { class: `mark verdict-${verdict}` }, text(`alerts.verdict.${verdict}`)),
+    alert.simulated ? element("span", { class: "mark" }, text("alerts.simulated")) : null,
+  );
+}

@@ -1,0 +1,218 @@
+/**
+ * The dialog of downloads: a printed map, a timelapse, and every file of a site by its kind.
+ */
+
+import { button, checkbox, element, fill, select } from "./dom.js";
+import { bytes, number } from "./format.js";
+import { layerName } from "./legends.js";
+import { parseRoute } from "./router.js";
+import { hasText, text } from "./texts.js";
+
+const KINDS = ["table", "polygons", "map", "record"];
+const FORMATS = { csv: "CSV", gpkg: "GeoPackage", parquet: "GeoParquet", tif: "GeoTIFF (COG)", json: "JSON" };
+const WIDTHS = [1200, 2000, 3000];
+const SECONDS = [0.5, 1, 2];
+
+/**
+ * Open the dialog.
+ *
+ * @param {Object} site The answer of /api/sites/{id}.
+ * @param {Object} context The view's.
+ * @returns {HTMLDialogElement} The dialog, which leaves the page when it is closed.
+ */
+export function openDownloads(site, context) {
+  const { siteUrl } = context.api;
+  const shown = parseRoute(window.location.hash).parameters;
+  const dialog = element("dialog", { class: "downloads", "aria-labelledby": "downloads-title" });
+  const close = () => dialog.close();
+  fill(
+    dialog,
+    element(
+      "header",
+      {},
+      element("h2", { id: "downloads-title" }, text("downloads.title", { site: site.name })),
+      button("✕", close, { class: "close", "aria-label": text("downloads.close"), title: text("downloads.close") }),
+    ),
+    site.simulated ? element("p", { class: "note" }, text("downloads.simulated")) : null,
+    site.layers.length ? [printedMap(site, shown, siteUrl), timelapse(site, shown, siteUrl)] : null,
+    files(site),
+    element("p", { class: "small quiet" }, site.attribution),
+  );
+  // A click on the ground around the dialog closes it, as one expects of a panel.
+  dialog.addEventListener("click", (event) => event.target === dialog && close());
+  dialog.addEventListener("close", () => dialog.remove());
+  window.addEventListener("hashchange", close, { once: true });
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+/** A set of choices, and a link that follows them. */
+function chooser(title, controls, label, address, name) {
+  const link = element("a", { class: "button" }, label);
+  const follow = () => {
+    link.setAttribute("href", address());
+    link.setAttribute("download", name());
+  };
+  follow();
+  return { follow, node: element("fieldset", {}, element("legend", {}, title), element("div", { class: "choices" }, controls(follow), link)) };
+}
+
+function layerChoices(site) {
+  return site.layers.map((layer) => [layer.key, layerName(layer.key)]);
+}
+
+function started(site, shown) {
+  const layer = site.layers.find(({ key }) => key === shown.layer) ?? site.layers[0];
+  const overlays = (shown.show ?? "footprints").split(",");
+  return { layer: layer.key, footprints: overlays.includes("footprints"), permits: overlays.includes("permits") };
+}
+
+function printedMap(site, shown, siteUrl) {
+  const chosen = { ...started(site, shown), compare: "", width: String(WIDTHS[1]) };
+  chosen.year = shown.year ?? "";
+  const years = element("span", { class: "choices" });
+
+  const controls = (follow) => {
+    const set = (name) => (value) => {
+      chosen[name] = value;
+      if (name === "layer") drawYears();
+      follow();
+    };
+    function drawYears() {
+      const found = site.layers.find(({ key }) => key === chosen.layer).years.map(String);
+      if (!found.includes(chosen.year)) chosen.year = found.at(-1);
+      if (!found.includes(chosen.compare)) chosen.compare = "";
+      const options = found.map((year) => [year, yearText(year)]);
+      fill(
+        years,
+        select(text("downloads.year"), options, chosen.year, set("year")),
+        found.length > 1 ? select(text("downloads.compare"), [["", text("downloads.no_compare")], ...options], chosen.compare, set("compare")) : null,
+      );
+    }
+    drawYears();
+    return [
+      select(text("downloads.layer"), layerChoices(site), chosen.layer, set("layer")),
+      years,
+      select(text("downloads.width"), WIDTHS.map((width) => [String(width), text("downloads.pixels", { width: number(width, 0) })]), chosen.width, set("width")),
+      site.vectors.footprints.length ? checkbox(text("downloads.footprints"), chosen.footprints, set("footprints")) : null,
+      site.vectors.permits ? checkbox(text("downloads.permits"), chosen.permits, set("permits")) : null,
+    ];
+  };
+  const address = () => `${siteUrl(site.id, "map.png")}?${query(chosen)}`;
+  const name = () => `${site.id}_${chosen.layer}_${chosen.year}.png`;
+  return chooser(text("downloads.printed_map"), controls, text("downloads.get_png"), address, name).node;
+}
+
+function timelapse(site, shown, siteUrl) {
+  const layers = site.layers.filter((layer) => layer.years.filter((year) => typeof year === "number").length > 1);
+  if (layers.length === 0) return null;
+  const begun = started(site, shown);
+  const chosen = {
+    layer: layers.some(({ key }) => key === begun.layer) ? begun.layer : layers[0].key,
+    footprints: begun.footprints,
+    seconds: String(SECONDS[1]),
+  };
+  let format = "gif";
+  const controls = (follow) => {
+    const set = (field) => (value) => {
+      if (field === "format") format = value;
+      else chosen[field] = value;
+      follow();
+    };
+    return [
+      select(text("downloads.layer"), layers.map(({ key }) => [key, layerName(key)]), chosen.layer, set("layer")),
+      select(text("downloads.seconds"), SECONDS.map((seconds) => [String(seconds), text("downloads.second", { seconds: number(seconds, 1) })]), chosen.seconds, set("seconds")),
+      select(text("downloads.format"), [["gif", "GIF"], ["webp", "WebP"]], format, set("format")),
+      site.vectors.footprints.length ? checkbox(text("downloads.footprints"), chosen.footprints, set("footprints")) : null,
+    ];
+  };
+  const address = () => `${siteUrl(site.id, `timelapse.${format}`)}?${query(chosen)}`;
+  const name = () => `${site.id}_${chosen.layer}.${format}`;
+  return chooser(text("downloads.timelapse"), controls, text("downloads.get_timelapse"), address, name).node;
+}
+
+function query(values) {
+  const given = Object.entries(values).filter(([, value]) => value !== "");
+  return new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
+}
+
+function yearText(year) {
+  return year === "all" ? text("downloads.every_year") : year.replace("-", " – ");
+}
+
+/** Files by kind; those of one kind and format for many years share a row with a choice of the year. */
+function files(site) {
+  const kinds = [...new Set(site.downloads.map(({ kind }) => kind))].sort((a, b) => order(a) - order(b));
+  return kinds.map((kind) => {
+    const found = site.downloads.filter((file) => file.kind === kind);
+    const rows = [...grouped(found)].map(([, group]) => fileRow(group));
+    const title = text("downloads.kind_files", { kind: kindText(kind), size: bytes(found.reduce((sum, file) => sum + file.bytes, 0)) });
+    return element(
+      "section",
+      {},
+      element("h3", {}, title),
+      element(
+        "table",
+        {},
+        element("thead", { class: "visually-hidden" }, element("tr", {}, ["content", "format", "year", "size", "get"].map((name) => element("th", { scope: "col" }, text(`downloads.${name}`))))),
+        element("tbody", {}, rows),
+      ),
+    );
+  });
+}
+
+function order(kind) {
+  const place = KINDS.indexOf(kind);
+  return place < 0 ? KINDS.length : place;
+}
+
+function kindText(kind) {
+  return hasText(`downloads.kind.${kind}`) ? text(`downloads.kind.${kind}`) : kind;
+}
+
+function grouped(found) {
+  const groups = new Map();
+  for (const file of found) {
+    const key = `${stem(file)}.${suffix(file)}`;
+    groups.set(key, [...(groups.get(key) ?? []), file]);
+  }
+  return groups;
+}
+
+function stem({ name }) {
+  return name.replace(/\.\w+$/, "").replace(/(_\d{4}){1,2}$/, "");
+}
+
+function suffix({ name }) {
+  return name.split(".").at(-1);
+}
+
+function fileRow(group) {
+  let file = group.at(-1);
+  const size = element("td", { class: "number" });
+  const link = element("a", { download: true });
+  const follow = (name) => {
+    file = group.find((one) => one.name === name) ?? file;
+    fill(size, bytes(file.bytes));
+    link.setAttribute("href", file.url.replace(/^\//, ""));
+    link.textContent = file.name;
+  };
+  follow(file.name);
+  const words = contentText(file);
+  const years = group.length > 1 ? select(text("downloads.year_of", { content: words }), group.map((one) => [one.name, yearText(String(one.year))]), file.name, follow) : (file.year ?? "");
+  return element(
+    "tr",
+    {},
+    element("th", { scope: "row" }, words),
+    element("td", { class: "small" }, FORMATS[suffix(file)] ?? suffix(file).toUpperCase()),
+    element("td", { class: "year" }, years),
+    size,
+    element("td", {}, link),
+  );
+}
+
+function contentText(file) {
+  const key = `downloads.file.${stem(file)}`;
+  return hasText(key) ? text(key) : stem(file).replaceAll("_", " ");
+}
