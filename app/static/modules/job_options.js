@@ -1,0 +1,68 @@
+/**
+ * The options of a job. Only those that differ from the defaults are sent.
+ */
+
+import { element } from "./dom.js";
+import { text } from "./texts.js";
+
+const CHOICES = {
+  smoothing: ["", "viterbi", "median", "none"],
+  pairs: ["all", "consecutive", "first-last"],
+  extent: ["intersection", "union"],
+  level: ["", "l1c", "l2a"],
+};
+const NUMBERS = {
+  threshold: { min: 0.01, max: 0.99, step: 0.01, value: 0.5 },
+  minimum_mapping_unit: { min: 0, step: 0.1, value: 0 },
+  scale: { step: "any" },
+  offset: { step: "any" },
+  nodata: { step: "any" },
+};
+const TEXTS = ["bands", "indices"];
+const SWITCHES = ["keep_clouds", "override"];
+const USUAL = ["smoothing", "pairs", "indices", "threshold", "minimum_mapping_unit"];
+const FILES = ["bands", "scale", "offset", "nodata", "level", "extent", "keep_clouds", "override"];
+
+/** @returns {{node: HTMLElement, values: function(): Object}} The controls, and the options that were chosen. */
+export function jobOptions() {
+  const boxes = new Map([...USUAL, ...FILES].map((name) => [name, boxOf(name)]));
+  const group = (key, names) =>
+    element(
+      "details",
+      {},
+      element("summary", {}, text(key)),
+      element("div", { class: "options" }, names.map((name) => labelled(name, boxes.get(name)))),
+    );
+  return { node: element("div", {}, group("jobs.options", USUAL), group("jobs.file_options", FILES)), values };
+
+  function values() {
+    const given = {};
+    for (const [name, box] of boxes) {
+      if (SWITCHES.includes(name)) {
+        if (box.checked) given[name] = true;
+      } else if (box.value.trim() !== "") {
+        given[name] = name in NUMBERS ? Number(box.value) : box.value.trim();
+      }
+    }
+    return given;
+  }
+}
+
+function boxOf(name) {
+  const attributes = { "aria-describedby": `option-${name}` };
+  if (name in CHOICES) {
+    const choices = CHOICES[name].map((value) => element("option", { value }, text(`jobs.choice.${value || "default"}`)));
+    return element("select", attributes, choices);
+  }
+  if (name in NUMBERS) return element("input", { type: "number", ...attributes, ...NUMBERS[name] });
+  if (TEXTS.includes(name)) return element("input", { type: "text", maxlength: 500, ...attributes });
+  return element("input", { type: "checkbox", ...attributes });
+}
+
+function labelled(name, box) {
+  const help = element("span", { class: "small quiet", id: `option-${name}` }, text(`jobs.option_help.${name}`));
+  const label = element("span", {}, text(`jobs.option.${name}`));
+  const kind = SWITCHES.includes(name) ? "check" : "stacked";
+  const parts = kind === "check" ? [box, label] : [label, box];
+  return element("div", {}, element("label", { class: kind }, parts), help);
+}
