@@ -1,11 +1,10 @@
 /**
- * The dialog of downloads: a printed map, a timelapse, and every file of a site by its kind.
+ * The panel of downloads: a printed map, a timelapse, and every file of a site by its kind.
  */
 
-import { button, checkbox, element, fill, select } from "./dom.js";
+import { checkbox, element, fill, select } from "./dom.js";
 import { bytes, number } from "./format.js";
 import { layerName } from "./legends.js";
-import { parseRoute } from "./router.js";
 import { hasText, text } from "./texts.js";
 
 const KINDS = ["table", "polygons", "map", "record"];
@@ -14,37 +13,23 @@ const WIDTHS = [1200, 2000, 3000];
 const SECONDS = [0.5, 1, 2];
 
 /**
- * Open the dialog.
+ * Show the panel.
  *
- * @param {Object} site The answer of /api/sites/{id}.
- * @param {Object} context The view's.
- * @returns {HTMLDialogElement} The dialog, which leaves the page when it is closed.
+ * @param {HTMLElement} root
+ * @param {Object} parameters The site's `id`.
+ * @param {Object} context The view's, with `site` (the answer of /api/sites/{id}) and `store` (site_state.js).
  */
-export function openDownloads(site, context) {
+export async function show(root, { id }, context) {
   const { siteUrl } = context.api;
-  const shown = parseRoute(window.location.hash).parameters;
-  const dialog = element("dialog", { class: "downloads", "aria-labelledby": "downloads-title" });
-  const close = () => dialog.close();
+  const site = context.site ?? (await context.api.getOnce(siteUrl(id)));
+  const shown = context.store?.state ?? { show: ["footprints"] };
   fill(
-    dialog,
-    element(
-      "header",
-      {},
-      element("h2", { id: "downloads-title" }, text("downloads.title", { site: site.name })),
-      button("✕", close, { class: "close", "aria-label": text("downloads.close"), title: text("downloads.close") }),
-    ),
+    root,
     site.simulated ? element("p", { class: "note" }, text("downloads.simulated")) : null,
     site.layers.length ? [printedMap(site, shown, siteUrl), timelapse(site, shown, siteUrl)] : null,
     files(site),
     element("p", { class: "small quiet" }, site.attribution),
   );
-  // A click on the ground around the dialog closes it, as one expects of a panel.
-  dialog.addEventListener("click", (event) => event.target === dialog && close());
-  dialog.addEventListener("close", () => dialog.remove());
-  window.addEventListener("hashchange", close, { once: true });
-  document.body.append(dialog);
-  dialog.showModal();
-  return dialog;
 }
 
 /** A set of choices, and a link that follows them. */
@@ -64,13 +49,12 @@ function layerChoices(site) {
 
 function started(site, shown) {
   const layer = site.layers.find(({ key }) => key === shown.layer) ?? site.layers[0];
-  const overlays = (shown.show ?? "footprints").split(",");
-  return { layer: layer.key, footprints: overlays.includes("footprints"), permits: overlays.includes("permits") };
+  return { layer: layer.key, footprints: shown.show.includes("footprints"), permits: shown.show.includes("permits") };
 }
 
 function printedMap(site, shown, siteUrl) {
   const chosen = { ...started(site, shown), compare: "", width: String(WIDTHS[1]) };
-  chosen.year = shown.year ?? "";
+  chosen.year = String(shown.year ?? "");
   const years = element("span", { class: "choices" });
 
   const controls = (follow) => {
@@ -148,18 +132,19 @@ function files(site) {
     const found = site.downloads.filter((file) => file.kind === kind);
     const rows = [...grouped(found)].map(([, group]) => fileRow(group));
     const title = text("downloads.kind_files", { kind: kindText(kind), size: bytes(found.reduce((sum, file) => sum + file.bytes, 0)) });
-    return element(
-      "section",
-      {},
-      element("h3", {}, title),
-      element(
-        "table",
-        {},
-        element("thead", { class: "visually-hidden" }, element("tr", {}, ["content", "format", "year", "size", "get"].map((name) => element("th", { scope: "col" }, text(`downloads.${name}`))))),
-        element("tbody", {}, rows),
-      ),
-    );
+    return element("section", {}, element("h2", {}, title), fileTable(kindText(kind), rows));
   });
+}
+
+/** The layout is a grid, which takes the roles of a table away: they are given again. */
+function fileTable(caption, rows) {
+  const heads = ["content", "format", "year", "size", "get"].map((name) => element("th", { scope: "col", role: "columnheader" }, text(`downloads.${name}`)));
+  return element(
+    "table",
+    { role: "table", "aria-label": caption },
+    element("thead", { class: "visually-hidden", role: "rowgroup" }, element("tr", { role: "row" }, heads)),
+    element("tbody", { role: "rowgroup" }, rows),
+  );
 }
 
 function order(kind) {
@@ -190,7 +175,7 @@ function suffix({ name }) {
 
 function fileRow(group) {
   let file = group.at(-1);
-  const size = element("td", { class: "number" });
+  const size = element("td", { class: "number", role: "cell" });
   const link = element("a", { download: true });
   const follow = (name) => {
     file = group.find((one) => one.name === name) ?? file;
@@ -201,14 +186,15 @@ function fileRow(group) {
   follow(file.name);
   const words = contentText(file);
   const years = group.length > 1 ? select(text("downloads.year_of", { content: words }), group.map((one) => [one.name, yearText(String(one.year))]), file.name, follow) : (file.year ?? "");
+  const cell = (content, attributes = {}) => element("td", { role: "cell", ...attributes }, content);
   return element(
     "tr",
-    {},
-    element("th", { scope: "row" }, words),
-    element("td", { class: "small" }, FORMATS[suffix(file)] ?? suffix(file).toUpperCase()),
-    element("td", { class: "year" }, years),
+    { role: "row" },
+    element("th", { scope: "row", role: "rowheader" }, words),
+    cell(FORMATS[suffix(file)] ?? suffix(file).toUpperCase(), { class: "small" }),
+    cell(years, { class: "year" }),
     size,
-    element("td", {}, link),
+    cell(link),
   );
 }
 
