@@ -78,8 +78,14 @@ def read_users(path: Path) -> dict[str, str]:
     return users
 
 
-def add_user(path: Path, name: str, password: str) -> bool:
+def add_user(path: Path, name: str, password: str, cost: int = _COST) -> bool:
     """Add a user to a file, or give one a new password. Only the file's owner may read it.
+
+    Args:
+        path: The file; made if it is missing.
+        name: The user's name.
+        password: The password.
+        cost: The cost of a try, as for `password_hash`.
 
     Returns:
         Whether the user is new.
@@ -95,7 +101,7 @@ def add_user(path: Path, name: str, password: str) -> bool:
         )
     users = read_users(path) if path.exists() and path.stat().st_size else {}
     is_new = name not in users
-    _write_users(path, {**users, name: password_hash(password)})
+    _write_users(path, {**users, name: password_hash(password, cost)})
     return is_new
 
 

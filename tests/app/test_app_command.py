@@ -1,0 +1,95 @@
+"""`euromine app`, as it is typed."""
+
+import socket
+from functools import partial
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from euromine.app import passwords, serving
+from euromine.app.passwords import add_user
+from euromine.commands import app
+from euromine.support.errors import EuroMineError
+
+
+def failure(*arguments: str) -> str:
+    """The sentence in which the command ends."""
+    result = CliRunner().invoke(app, ["app", *arguments])
+    assert isinstance(result.exception, EuroMineError), result.output
+    return str(result.exception)
+
+
+def test_a_folder_without_sites_ends_in_a_sentence(tmp_path: Path) -> None:
+    assert "found no finished series; expected some, made by `euromine series`" in failure(str(tmp_path))
+    assert "found no folder" in failure(str(tmp_path / "nowhere"))
+    assert "DIR: found nothing" in failure()
+
+
+def test_a_port_in_use_ends_in_a_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert f"--port: found {port} in use" in failure(str(tmp_path), "--uploads", "--port", port)
+
+
+def test_a_foreign_host_ends_in_a_sentence(tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    add_user(users, "anna", "correct horse", cost=2)
+    options = ("--uploads", "--auth", str(users), "--port", "0", "--host")
+    assert "--host: found '192.0.2.1'; expected" in failure(str(tmp_path), *options, "192.0.2.1")
+    assert "--host: found 'no host'" in failure(str(tmp_path), *options, "no host")
+
+
+def test_uploads_from_everywhere_need_signing_in(tmp_path: Path) -> None:
+    sentence = failure(str(tmp_path), "--uploads", "--host", "0.0.0.0")
+    assert "--uploads: found --host 0.0.0.0 without --auth" in sentence
+
+
+def test_an_open_app_warns(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    failure(str(tmp_path), "--host", "0.0.0.0")
+    assert "Everybody who reaches 0.0.0.0 can read everything" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (("--basemap", "http://tiles.example/{z}/{x}/{y}.png"), "expected an address, https://"),
+        (("--basemap", "https://tiles.example/{z}/{x}.png"), "found no {y}"),
+        (("--basemap", "https://tiles.example/{z}/{x}/{y}.png"), "--basemap-attribution: found no text"),
+        (("--basemap", "https://a.example; script-src *;/{z}{x}{y}"), "expected an address"),
+        (("--address", "mines.example.org"), "--address: found 'mines.example.org'"),
+        (("--add-user", "anna"), "expected --auth FILE"),
+        (("--watch", "nowhere.yaml", "--uploads"), None),
+    ],
+)
+def test_wrong_options_end_in_a_sentence(
+    tmp_path: Path, arguments: tuple[str, ...], found: str | None
+) -> None:
+    if found is None:
+        result = CliRunner().invoke(app, ["app", str(tmp_path), *arguments])
+        assert isinstance(result.exception, FileNotFoundError)
+    else:
+        assert found in failure(str(tmp_path), *arguments)
+
+
+def test_users_are_added_by_a_prompt(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(passwords, "add_user", partial(add_user, cost=2))
+    path = tmp_path / "users"
+    command = ["app", "--add-user", "anna", "--auth", str(path)]
+    result = CliRunner().invoke(app, command, input="correct horse\ncorrect horse\n")
+    assert f"Added anna in {path}." in result.output
+    assert "correct horse" not in result.output
+    assert path.read_text().startswith("anna:scrypt$")
+
+
+def test_the_app_is_served_until_it_is_interrupted(app_folder, monkeypatch) -> None:
+    def serve(served, listening, ready) -> None:
+        ready()
+        listening.close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(serving, "serve", serve)
+    result = CliRunner().invoke(app, ["app", str(app_folder), "--port", "0", "--no-open"])
+    assert result.exit_code == 130
+    assert "2 sites: http://127.0.0.1:" in result.output
+    assert "(Ctrl-C ends the app)" in result.output
