@@ -37,7 +37,7 @@ function filled(node, attributes, children) {
 
 /** Add children to a node; null and false are left out. */
 export function append(node, children) {
-  for (const child of [children].flat(3)) {
+  for (const child of [children].flat(Infinity)) {
     if (child === null || child === undefined || child === false) continue;
     node.append(child instanceof Node ? child : String(child));
   }

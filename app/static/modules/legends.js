@@ -65,9 +65,10 @@ function box(colour) {
 
 function ramp({ key, legend, range, unit }) {
   const bar = element("span", { class: "ramp", "aria-hidden": "true" });
-  const colours = (legend ?? []).map(({ colour }) => colour);
-  if (colours.length > 1) bar.style.backgroundImage = `linear-gradient(to right, ${colours.join(", ")})`;
   const ends = range ?? [legend?.[0]?.value, legend?.at(-1)?.value];
+  const place = (value) => Math.round((100 * (value - ends[0])) / (ends[1] - ends[0]));
+  const stops = (legend ?? []).map(({ colour, value }) => `${colour} ${place(value)}%`);
+  if (stops.length > 1) bar.style.backgroundImage = `linear-gradient(to right, ${stops.join(", ")})`;
   const end = (value) => (known(value) ? number(value, Number.isInteger(value) ? 0 : 2) : "");
   return element(
     "div",

@@ -14,7 +14,7 @@ const ZONES = ["footprint", "surroundings", "scene"];
 const STATES = [
   ["recovered", 3],
   ["recovering", 2],
-  ["undecided", 6],
+  ["undecided", "undirected"],
   ["stalled", 1],
 ];
 

@@ -263,6 +263,7 @@ function reflectances(rows) {
 }
 
 function areaNodes(answer, site, store) {
+  if (!answer.years.length) return [element("p", { class: "note" }, text("area.outside"))];
   const years = answer.years.map((row) => row.year);
   const chart = (more) => lineChart({ ...chartOf(site, store, more), years });
   const partial = answer.covered_share < 0.995;

@@ -6,7 +6,7 @@ import { announce, button, checkbox, element, fill, reducedMotion, select } from
 import { hectares } from "./format.js";
 import { icon } from "./icons.js";
 import { layerName, legendOf } from "./legends.js";
-import { keptPicture, layerYear, pictureUrl, preload } from "./site_pictures.js";
+import { preload } from "./site_pictures.js";
 import { overlaysOf, STYLES } from "./site_vectors.js";
 import { text } from "./texts.js";
 
@@ -47,7 +47,7 @@ function keepFocus(holder, draw) {
 
 function yearControls(site, store) {
   const { years } = site;
-  const player = { timer: null };
+  const player = { timer: null, direction: 1, last: store.state.year };
   const slider = element("input", {
     type: "range",
     min: 0,
@@ -75,9 +75,11 @@ function yearControls(site, store) {
     shown.textContent = state.year ?? "";
   }
 
+  /** Load the next picture in the direction of travel; at an end, the one to turn back to. */
   function ahead(state) {
-    const next = years[(years.indexOf(state.year) + 1) % years.length];
-    preload(site.id, layerOf(site, state), next, state.compare);
+    const at = years.indexOf(state.year);
+    const next = years[at + player.direction] ?? years[at - player.direction];
+    if (next !== undefined) preload(site, state.layer, next, state.compare);
   }
 
   function start() {
@@ -91,7 +93,7 @@ function yearControls(site, store) {
   async function step(pace) {
     const timer = player.timer;
     const next = years[years.indexOf(store.state.year) + 1];
-    await ready(site, store.state, next);
+    await preload(site, store.state.layer, next, store.state.compare);
     if (player.timer !== timer) return;
     store.set({ year: next });
     if (next === years.at(-1)) stop();
@@ -116,6 +118,8 @@ function yearControls(site, store) {
   store.listen((state, changed) => {
     if (!changed.has("year")) return;
     mark(state);
+    player.direction = state.year < player.last ? -1 : 1;
+    player.last = state.year;
     ahead(state);
   });
   const label = element("label", { for: "year-slider" }, text("control.year"));
@@ -123,20 +127,9 @@ function yearControls(site, store) {
   return { node, stop };
 }
 
-/** Wait until the next year's picture is there; play goes on without it when it cannot be loaded. */
-async function ready(site, state, year) {
-  const layer = layerOf(site, state);
-  const wanted = layer?.picture ? layerYear(layer, year, state.compare) : null;
-  if (wanted) await keptPicture(pictureUrl(site.id, layer, wanted)).catch(() => {});
-}
-
 function tick(year, years) {
   const short = `’${String(year).slice(2)}`;
   return element("span", { class: years.length > 12 && years.indexOf(year) % 2 ? "minor" : null }, short);
-}
-
-function layerOf(site, { layer }) {
-  return site.layers.find(({ key }) => key === layer) ?? null;
 }
 
 function layerSelect(site, store) {

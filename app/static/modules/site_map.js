@@ -5,7 +5,7 @@
 import { element, problem } from "./dom.js";
 import { createMap, escaped } from "./map_base.js";
 import { createSwipe } from "./map_swipe.js";
-import { leafletBounds, layerYear, PicturePane } from "./site_pictures.js";
+import { leafletBounds, PicturePane, pictureOf } from "./site_pictures.js";
 import { VectorPanes } from "./site_vectors.js";
 import { pairOf } from "./site_state.js";
 import { text } from "./texts.js";
@@ -63,20 +63,19 @@ export function createSiteMap(frame, site, store, context) {
   }
 
   async function draw(state) {
-    const layer = site.layers.find(({ key }) => key === state.layer) ?? null;
     const comparing = state.mode !== "off" && state.compare !== null;
-    const now = layer && layerYear(layer, state.year, state.compare);
-    const before = layer && comparing ? layerYear(layer, state.compare, state.year) : null;
+    const now = pictureOf(site, state.layer, state.year, state.compare);
+    const before = comparing ? pictureOf(site, state.layer, state.compare, state.year) : { layer: null, year: null };
     swipe.show(comparing && state.mode === "swipe", state.split, state.compare, state.year);
     map.getPane("picture-now").style.opacity = comparing && state.mode === "opacity" ? String(state.opacity) : "";
     label(badges, state, comparing);
     frame.setAttribute("aria-busy", "true");
     const turn = (draw.turn = (draw.turn ?? 0) + 1);
-    const loading = [pictures.now.show(layer, now), pictures.before.show(layer, before), vectors.show(state)];
+    const loading = [pictures.now.show(now.layer, now.year), pictures.before.show(before.layer, before.year), vectors.show(state)];
     const done = await Promise.allSettled(loading);
     if (turn !== draw.turn) return;
     frame.removeAttribute("aria-busy");
-    status.replaceChildren(...notes(layer, now, state, done));
+    status.replaceChildren(...notes(now, state, done));
   }
 
   store.listen((state, changed) => {
@@ -114,8 +113,9 @@ function label(badges, state, comparing) {
 }
 
 /** Sentences about what cannot be shown. */
-function notes(layer, year, state, done) {
+function notes({ layer, year }, state, done) {
   const found = [];
+  if (layer?.key === "quicklook" && state.layer !== "quicklook") found.push(text("layer.quicklook.help"));
   if (layer && !year && layer.key === "change") found.push(text("map.no_change_pair"));
   else if (layer && !year) found.push(text("map.no_picture", { year: state.year }));
   const failed = new Set(done.filter(({ status }) => status === "rejected").map(({ reason }) => reason.message));

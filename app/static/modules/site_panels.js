@@ -7,7 +7,6 @@ import { hectares, interval, known, signedHectares } from "./format.js";
 import { areasPanel, changesPanel } from "./panel_areas.js";
 import { factsPanel } from "./panel_facts.js";
 import { componentsPanel, indicesPanel, landPanel, permitsPanel, reclamationPanel, waterPanel } from "./panel_impact.js";
-import { sitePath } from "./router.js";
 import { text } from "./texts.js";
 
 /**
@@ -118,7 +117,6 @@ function headOf(site, { year }) {
       site.open_alerts
         ? element("a", { class: "tag warn", href: `#/alerts?site=${encodeURIComponent(site.id)}` }, text("site.open_alerts", { count: site.open_alerts }))
         : null,
-      element("a", { class: "no-print", href: `#${sitePath(site.id, "report")}` }, text("site.report")),
     ),
     site.simulated ? element("p", { class: "quiet small" }, text("site.simulated_note")) : null,
     row ? element("dl", { class: "figures" }, figures) : element("p", { class: "note" }, text("figure.no_year", { year })),

@@ -58,6 +58,24 @@ export function layerYear(layer, year, compare) {
   return pair && years.includes(pair) ? pair : null;
 }
 
+/**
+ * The picture that stands for a layer in a year: of an image that is missing, the quicklook.
+ *
+ * @param {Object} site The answer of /api/sites/{id}.
+ * @param {string} key The layer's key, or "none".
+ * @param {number} year
+ * @param {number|null} compare As for `layerYear`.
+ * @returns {{layer: Object|null, year: string|null}}
+ */
+export function pictureOf({ layers }, key, year, compare) {
+  const layer = layers.find((one) => one.key === key) ?? null;
+  if (!layer) return { layer, year: null };
+  const found = layerYear(layer, year, compare);
+  const quicklook = layers.find((one) => one.key === "quicklook");
+  if (found === null && layer.kind === "image" && quicklook?.years.includes(year)) return { layer: quicklook, year: String(year) };
+  return { layer, year: found };
+}
+
 /** The address of a layer's picture of a year. */
 export function pictureUrl(id, layer, year) {
   return `${siteUrl(id, "pictures", layer.key, year)}.${layer.format}`;
@@ -71,10 +89,15 @@ export function leafletBounds([west, south, east, north]) {
   ];
 }
 
-/** Load a picture ahead of its use; a failure shows when it is used. */
-export function preload(id, layer, year, compare) {
-  const wanted = layer?.picture ? layerYear(layer, year, compare) : null;
-  if (wanted) keptPicture(pictureUrl(id, layer, wanted)).catch(() => {});
+/**
+ * Load a picture ahead of its use; a failure shows when it is used.
+ *
+ * @returns {Promise<void>} Fulfilled when it is there, or cannot be loaded.
+ */
+export async function preload(site, key, year, compare) {
+  const wanted = pictureOf(site, key, year, compare);
+  if (!wanted.layer?.picture || !wanted.year) return;
+  await keptPicture(pictureUrl(site.id, wanted.layer, wanted.year)).catch(() => {});
 }
 
 /** A pane of the map that shows one picture at a time. */

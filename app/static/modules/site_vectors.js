@@ -98,13 +98,19 @@ function reclamationStyle(site) {
   const legend = site.layers.find(({ key }) => key === "reclamation")?.legend ?? [];
   const colours = Object.fromEntries(legend.map(({ label, colour }) => [String(label).toLowerCase(), colour]));
   return ({ properties }) => {
-    const colour = colours[String(nameOf(properties)).toLowerCase()];
+    const colour = colours[recoveryOf(properties)];
     return colour ? { ...STYLES.reclamation, color: colour } : STYLES.reclamation;
   };
 }
 
+/** The state of most of a polygon's ground. */
+function recoveryOf(properties) {
+  const states = ["recovered", "recovering", "stalled", "undecided"].filter((state) => properties[`${state}_ha`] > 0);
+  return states.sort((one, other) => properties[`${other}_ha`] - properties[`${one}_ha`])[0];
+}
+
 function nameOf(properties) {
-  return properties.component ?? properties.state ?? properties.kind ?? properties.name ?? "";
+  return properties.component ?? properties.kind ?? recoveryOf(properties) ?? "";
 }
 
 /** The vectors of a map; each place holds one collection, which changes when it is ready. */
@@ -166,7 +172,7 @@ function drawn(collection, pane, style) {
 }
 
 function tip({ properties }) {
-  const name = properties.name ?? nameOf(properties);
-  const words = hasText(`kind.${name}`) ? text(`kind.${name}`) : String(name);
-  return element("span", {}, [words, hectares(properties.area_ha)].filter(Boolean).join(", "));
+  const kind = nameOf(properties);
+  const words = hasText(`kind.${kind}`) ? text(`kind.${kind}`) : String(kind);
+  return element("span", {}, [properties.name ?? properties.permit, words, hectares(properties.area_ha)].filter(Boolean).join(", "));
 }
