@@ -75,8 +75,8 @@ def read_area(body: bytes) -> Any:
     width = max(right - left, top - bottom)
     if width > _WIDEST or outline.length > _LONGEST:
         raise ArgumentError(
-            f"area: found an outline {width:.0f} degrees wide and {outline.length:.0f} long; expected at most "
-            f"{_WIDEST} and {_LONGEST}. Draw an area on one site."
+            f"area: found an outline {width:.0f} degrees wide and {outline.length:.0f} long; expected at "
+            f"most {_WIDEST} and {_LONGEST}. Draw an area on one site."
         )
     return outline
 
