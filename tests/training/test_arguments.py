@@ -180,6 +180,13 @@ def test_a_batch_of_patches_has_about_as_many_pairs_as_one_of_pairs(given, batch
     assert script.training == ("series" if given else "pairs")
 
 
+def test_channels_are_innermost_on_request():
+    given = ["--dataset", "d", "--architecture", "unet", "--output_dir", "o", "--use_cpu"]
+    for more, expected in (([], torch.contiguous_format), (["--channels_last"], torch.channels_last)):
+        script, _ = parse_arguments(SegmentationArguments, [*given, *more])
+        assert script.memory_format == expected
+
+
 def test_bands_are_separated_by_spaces_or_commas():
     script, _ = parse_arguments(SegmentationArguments, [*SEGMENT, "--bands", "B04,B03", "B02"])
     assert script.bands == ["B04", "B03", "B02"]

@@ -75,7 +75,7 @@ WITHOUT_DRAWS = {
     "train_seg": {**json.loads(SEGMENT["config_overrides"]), "hidden_dropout_prob": 0, "drop_path_rate": 0},
     "train_cd": json.loads(CHANGES["config_overrides"]),
 }
-SERIES = {**CHANGES, "training": "series"}
+SERIES = {**CHANGES, "training": "series", "channels_last": True}
 OFTEN = {"eval_strategy": "steps", "eval_steps": 1, "logging_steps": 1, "use_cpu": True, "disable_tqdm": True}
 
 
