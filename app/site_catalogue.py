@@ -103,7 +103,7 @@ class SiteCatalogue:
         self._refresh()
         place = self._places.get(site)
         if place is None:
-            raise NotFound(f"site: found no {site[:80]!r}; expected an id that /api/portfolio lists.")
+            raise NotFound(f"site: found no {site[:80]!r}; expected an id of the portfolio.")
         return place
 
     @property

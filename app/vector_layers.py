@@ -119,7 +119,7 @@ def reclamation_outlines(place: SitePlace) -> bytes:
 def _check(place: SitePlace, found: bool, words: str) -> None:
     if not found:
         raise NotFound(
-            f"{place.id}: found no {words}; expected outlines that /api/sites/{place.id} lists as vectors."
+            f"{place.id}: found no {words}; expected outlines that the site lists among its vectors."
         )
 
 

@@ -37,7 +37,7 @@ def test_sites_and_the_watch_are_found_with_their_names(catalogue, app_folder) -
 
 @pytest.mark.parametrize("site", ["", "..", "../sites/Pit_7", "Pit_7/../Pit_7", "/etc/passwd", "pit_7"])
 def test_only_ids_of_the_catalogue_are_known(catalogue, site) -> None:
-    with pytest.raises(NotFound, match="expected an id that /api/portfolio lists"):
+    with pytest.raises(NotFound, match="expected an id of the portfolio"):
         catalogue.place(site)
 
 
