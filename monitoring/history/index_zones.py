@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,9 @@ from euromine.support.rasters import crs_name, open_raster, read_raster
 from .file_names import FIRST_YEAR, footprint_name, index_name, water_name
 from .impact_settings import WATER_INDEX
 from .map_rows import ROWS_MEMORY, read_rows
-from .series_plan import SeriesPlan
+
+if TYPE_CHECKING:  # readers of the tables, such as the app, need no PyTorch
+    from .series_plan import SeriesPlan
 
 SCENE, FOOTPRINT, SURROUNDINGS, POLYGON, OUTLINE = "scene", "footprint", "surroundings", "polygon", "outline"
 """Zones: the whole scene, without footprints; the footprint; the ring around it; its polygons; the user's

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,9 @@ from .map_rows import MapFiles
 from .polygons import footprint_polygons
 from .recovery import recovery, values_before
 from .recovery_sums import ReclamationRow, RecoveringGround, ZoneSums
-from .series_plan import SeriesPlan
+
+if TYPE_CHECKING:  # readers of the tables, such as the app, need no PyTorch
+    from .series_plan import SeriesPlan
 
 ALL, MAPPED = "all", "mapped"
 """Zones: all ground that is not mined any more, and its polygons; a user's outlines are the third."""
