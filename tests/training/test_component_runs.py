@@ -80,9 +80,9 @@ def train(dataset: Path, folder: Path, **options):
     return train_seg.main(argv)
 
 
-def test_heads_are_trained_on_radar_and_resumed_to_the_same_weights(dataset, tmp_path, capsys):
+def test_heads_are_trained_on_radar_and_resumed_to_the_same_weights(dataset, tmp_path, caplog):
     results = train(dataset, tmp_path / "run", bands=BANDS, save_steps=4)
-    assert "1 image of 10, at 1 site, without radar" in capsys.readouterr().err
+    assert "1 image of 10, at 1 site, without radar" in caplog.text
     groups = LabelGroups.preset()
     assert results.protocol.label_groups == {name: list(each) for name, each in groups.classes.items()}
     assert results.protocol.bands == BANDS.split(",")
@@ -114,7 +114,7 @@ def test_heads_are_trained_on_radar_and_resumed_to_the_same_weights(dataset, tmp
     checkpoints.remove(tmp_path / "run" / "metrics.json")
     checkpoints.remove(tmp_path / "run" / "checkpoint-8")
     again = train(dataset, tmp_path / "run", bands=BANDS, save_steps=4)
-    assert "Resuming from" in capsys.readouterr().err
+    assert "Resuming from" in caplog.text
     assert again.scores == results.scores
     resumed = ComponentSegmenter.from_pretrained(tmp_path / "run").state_dict()
     assert all(torch.equal(value, resumed[name]) for name, value in model.state_dict().items())
