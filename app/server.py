@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from . import alert_routes, data_routes
+from . import alert_routes, data_routes, picture_routes, report_routes
 from .answers import Answers
 from .app_context import AppContext
 from .app_errors import add_error_answers
@@ -17,7 +17,7 @@ from .server_pages import developer_routes
 from .sign_in import SignInSessions, sign_in_routes
 from .static_files import static_routes
 
-_MODULES = (alert_routes, data_routes)
+_MODULES = (alert_routes, data_routes, picture_routes, report_routes)
 
 
 def create_app(settings: AppSettings) -> FastAPI:

@@ -120,6 +120,7 @@ def open_raster(
     driver: str = "GTiff",
     name: str | None = None,
     opener: Callable[..., Any] | None = None,
+    overview: int | None = None,
 ) -> Any:
     """Open a raster that `files` closes.
 
@@ -132,6 +133,7 @@ def open_raster(
         driver: "GTiff", "JP2OpenJPEG", "netCDF" or "VRT".
         name: The path in messages, by default `path`.
         opener: Opens `path`, and nothing else, if it is not a file of this machine.
+        overview: The overview to read instead of the whole raster, 0 for the finest.
 
     Raises:
         DataError: (`error_class`) The file cannot be read, or has another format.
@@ -139,7 +141,9 @@ def open_raster(
     import rasterio
 
     expected, name = _FORMATS[driver], name or shown(path)
-    options = {} if opener is None else {"opener": opener}
+    options: dict[str, Any] = {} if opener is None else {"opener": opener}
+    if overview is not None:
+        options["overview_level"] = overview
     try:
         if name == path and opener is None:
             check_regular(Path(path), error_class=error_class)

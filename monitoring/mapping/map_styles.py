@@ -13,6 +13,7 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
+from numpy.typing import NDArray
 
 from euromine.dataset_script.label_groups import ANY_COMPONENT, COMPONENT_COLOURS
 from euromine.support.files import write_text
@@ -109,6 +110,44 @@ RECLAMATION = MapStyle(
         MapClass(255, "no data", _NO_DATA, is_shown=False),
     )
 )
+
+# Diverging about 0, told apart by colour-blind readers (Brewer's PRGn and BrBG, colorbrewer2.org).
+_PLANTS = ("762a83", "9970ab", "c2a5cf", "e7d4e8", "f7f7f7", "d9f0d3", "a6dba0", "5aae61", "1b7837")
+_MOISTURE = ("8c510a", "bf812d", "dfc27d", "f6e8c3", "f5f5f5", "c7eae5", "80cdc1", "35978f", "01665e")
+# Bare ground and turbid water, high where plants and clear water are low.
+_REVERSED = {"bsi": _PLANTS, "ndti": _MOISTURE}
+_WATER_INDICES = ("ndwi", "mndwi", "ndmi")
+# Ratios of bands, about 1 on most ground.
+_RATIOS, _MOST_RATIO = ("iron_oxide", "ferrous"), 3.0
+
+
+def index_style(name: str) -> MapStyle:
+    """The style of a spectral index: from -1 to 1, of ratios of bands from 0 to 3.
+
+    Args:
+        name: A name among `spectral_indices.INDICES`.
+    """
+    if name in _RATIOS:
+        shares = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+        return MapStyle(ramp=tuple((share * _MOST_RATIO, _year(share)) for share in shares))
+    colours = _MOISTURE if name in _WATER_INDICES else _PLANTS
+    colours = _REVERSED[name][::-1] if name in _REVERSED else colours
+    values = np.linspace(-1, 1, len(colours)).tolist()
+    return MapStyle(ramp=tuple(zip(values, map(_rgb, colours), strict=True)))
+
+
+def ramp_colours(style: MapStyle, count: int) -> NDArray[np.uint8]:
+    """Colours of amounts in equal steps from the least to the most: (count, 3)."""
+    values = [value for value, _ in style.ramp]
+    anchors = np.asarray([colour for _, colour in style.ramp], np.float64)
+    steps = np.linspace(values[0], values[-1], count)
+    channels = [np.interp(steps, values, anchors[:, channel]) for channel in range(3)]
+    return np.stack(channels, axis=-1).round().astype(np.uint8)
+
+
+def _rgb(text: str) -> Colour:
+    red, green, blue = bytes.fromhex(text)
+    return red, green, blue
 
 
 def years_style(years: Iterable[int], *, never: int, unknown: int) -> MapStyle:

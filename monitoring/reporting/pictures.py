@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from euromine.monitoring.history.file_names import footprint_name, quicklook_name
+from euromine.monitoring.history.folder import SeriesFolder
 from euromine.support.errors import DataError
 
 from .report_data import ReportData
@@ -21,20 +22,25 @@ _MOST_PIXELS = 2**25
 
 
 def quicklook(data: ReportData, year: int) -> Image.Image:
+    """As `series_quicklook`, of a report's series."""
+    return series_quicklook(data.folder, year)
+
+
+def series_quicklook(folder: SeriesFolder, year: int) -> Image.Image:
     """The picture of a year in RGB.
 
     Raises:
         DataError: It is missing or damaged.
         OSError: It cannot be opened.
     """
-    path = data.folder.path / quicklook_name(year)
+    path = folder.path / quicklook_name(year)
     if not path.exists():
         raise DataError(
             f"{path}: found no such file; expected the picture of {year}. Run `euromine series` again."
         )
     try:
         # The format is named: Pillow would hand PostScript to another program.
-        with Image.open(data.folder.file(path.name), formats=["PNG"]) as picture:
+        with Image.open(folder.file(path.name), formats=["PNG"]) as picture:
             if picture.width * picture.height > _MOST_PIXELS:
                 raise DataError(
                     f"{path}: found {picture.width} x {picture.height} pixels; expected at most "

@@ -1,0 +1,89 @@
+"""A timelapse: the years of a layer one after another, as an animated GIF or WebP."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from PIL import Image, ImageDraw
+
+from .layer_pictures import LayerYear, Picture, full_image, layer_image
+from .map_drawing import PAPER, QUIET, draw_footprint, draw_label, fitted, font, has_footprint, layer_title
+from .mercator import MercatorGrid
+from .site_documents import attribution
+
+LEAST_SECONDS, MOST_SECONDS = 0.2, 10.0
+# Pixels on the longer side: larger GIFs take many megabytes.
+_LONGEST_SIDE, _LEAST_SIDE = 720, 480
+_BAND = 22
+_WEBP_QUALITY = 75
+# The last year stays for longer, so that the eye finds the end.
+_LAST = 2
+
+
+def timelapse(
+    frames: Sequence[LayerYear], suffix: Literal["gif", "webp"], seconds: float, footprints: bool
+) -> Picture:
+    """Years one after another, with the year and the attribution written in.
+
+    Args:
+        frames: A layer in each year.
+        suffix: The format.
+        seconds: The time of each year.
+        footprints: Whether to draw the year's footprint.
+
+    Raises:
+        NotFound: An image has been taken away.
+        DataError: A file is damaged.
+        OSError: A file cannot be read.
+    """
+    grid = _frame_grid(frames[0].layer.grid)
+    milliseconds = round(1000 * seconds)
+    durations = [milliseconds] * (len(frames) - 1) + [_LAST * milliseconds]
+    options = {"save_all": True, "duration": durations, "loop": 0}
+    data = io.BytesIO()
+    if suffix == "gif":
+        pictures = (_as_palette(frame) for frame in _frames(frames, grid, footprints))
+        first = next(pictures)
+        first.save(data, "GIF", append_images=pictures, optimize=False, disposal=1, **options)
+    else:
+        moving = _frames(frames, grid, footprints)
+        first = next(moving)
+        first.save(data, "WEBP", append_images=moving, quality=_WEBP_QUALITY, method=2, **options)
+    return Picture(data.getvalue(), f"image/{suffix}")
+
+
+def _frame_grid(grid: MercatorGrid) -> MercatorGrid:
+    longest = max(grid.width, grid.height)
+    return grid.squared(min(_LONGEST_SIDE, max(_LEAST_SIDE, longest)))
+
+
+def _frames(frames: Sequence[LayerYear], grid: MercatorGrid, footprints: bool) -> Iterator[Image.Image]:
+    """The pictures, one at a time: all of them together would take much memory."""
+    for shown in frames:
+        year = int(shown.year)
+        picture = full_image(layer_image(shown, grid), ground=255)
+        if footprints and has_footprint(shown.place, year):
+            draw_footprint(picture, shown.place, year, grid, 2)
+        yield _lettered(picture, shown)
+
+
+def _lettered(picture: Image.Image, shown: LayerYear) -> Image.Image:
+    """A picture with the year in it, and site, layer and attribution below."""
+    width, height = picture.size
+    frame = Image.new("RGB", (width, height + 2 * _BAND), PAPER)
+    frame.paste(picture)
+    pen = ImageDraw.Draw(frame)
+    draw_label(pen, (12, 10), str(shown.year), max(18, width // 16))
+    size, room = 13, width - 16
+    title = f"{shown.place.name} · {layer_title(shown.layer)}"
+    credit = attribution(shown.place.series.manifest)
+    pen.text((8, height + 4), fitted(title, size, room), QUIET, font(size))
+    pen.text((8, height + 4 + _BAND), fitted(credit, size, room), QUIET, font(size))
+    return frame
+
+
+def _as_palette(frame: Image.Image) -> Image.Image:
+    """A frame in 256 colours of its own, without dots, which would flicker and take twice the bytes."""
+    return frame.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
