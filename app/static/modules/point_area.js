@@ -79,6 +79,7 @@ export function readings(frame, siteMap, site, store) {
       return;
     }
     const [longitude, latitude] = point;
+    fill(pointNode, element("h2", {}, text("point.at", { position: position(latitude, longitude) })), element("p", { class: "quiet" }, text("point.reading")));
     await read("point", pointNode, (signal) => get(`${siteUrl(site.id, "point")}?longitude=${longitude}&latitude=${latitude}`, { signal }), (answer) => {
       announce(pointSentence(answer, store.state.year));
       return pointNodes(answer, point, site, store);
@@ -87,6 +88,7 @@ export function readings(frame, siteMap, site, store) {
 
   async function showArea(geometry, name = "") {
     drawShape(geometry);
+    fill(areaNode, element("h2", {}, name || text("area.drawn")), element("p", { class: "quiet" }, text("point.reading")));
     await read("area", areaNode, (signal) => post(siteUrl(site.id, "area"), geometry, { signal }), (answer) => [
       element("h2", {}, name || text("area.drawn")),
       ...areaNodes(answer, site, store),

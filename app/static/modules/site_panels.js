@@ -118,9 +118,15 @@ function headOf(site, { year }) {
         ? element("a", { class: "tag warn", href: `#/alerts?site=${encodeURIComponent(site.id)}` }, text("site.open_alerts", { count: site.open_alerts }))
         : null,
     ),
-    site.simulated ? element("p", { class: "quiet small" }, text("site.simulated_note")) : null,
+    simulatedNote(site),
     row ? element("dl", { class: "figures" }, figures) : element("p", { class: "note" }, text("figure.no_year", { year })),
   ];
+}
+
+function simulatedNote({ simulated, facts }) {
+  if (simulated) return element("p", { class: "quiet small" }, text("site.simulated_note"));
+  if (!facts.models?.some((model) => model.simulated)) return null;
+  return element("p", { class: "quiet small" }, text("site.simulated_model"));
 }
 
 function figure(name, value, detail = "") {
