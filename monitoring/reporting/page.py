@@ -67,18 +67,35 @@ def write_report(
     if kind == "docx":
         require_word()
     own = None if text is None else read_report_text(text, {one.id: one.title for one in SECTIONS})
-    page = render_report(series, static=kind != "html", text=own)
-    if kind == "pdf":
-        data = _pdf_of(page)
-    elif kind == "docx":
-        by = own or ReportText()
-        created = series.manifest.created
-        data = word_report(page, author=by.author, organisation=by.organisation, created=created)
-    else:
-        data = page.encode("utf-8")
+    data = report_bytes(series, kind, own)
     with explain_full_disk(target.parent, "the report"):
         write_bytes(target, data)
     return target
+
+
+def report_bytes(series: SeriesFolder, kind: ReportKind = "html", text: ReportText | None = None) -> bytes:
+    """The report of a series as the bytes of a file.
+
+    Args:
+        series: The series.
+        kind: A page ("html"), a PDF ("pdf") or a Word document ("docx"); the last two need the extra of their
+            name.
+        text: A person's part of it.
+
+    Raises:
+        DataError: The folder lacks a file of its series, or one is damaged.
+        MissingExtraError: A library that the kind needs is missing.
+    """
+    if kind == "docx":
+        require_word()
+    page = render_report(series, static=kind != "html", text=text)
+    if kind == "pdf":
+        return _pdf_of(page)
+    if kind == "docx":
+        by = text or ReportText()
+        created = series.manifest.created
+        return word_report(page, author=by.author, organisation=by.organisation, created=created)
+    return page.encode("utf-8")
 
 
 def check_report(folder: Path, *, kind: ReportKind = "html", pdf: bool = False) -> None:

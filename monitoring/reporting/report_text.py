@@ -123,6 +123,50 @@ def read_report_text(path: str | os.PathLike[str], known: Mapping[str, str]) -> 
     )
 
 
+def report_text_of(
+    known: Mapping[str, str],
+    *,
+    title: str = "",
+    author: str = "",
+    organisation: str = "",
+    introduction: str = "",
+    sections: Sequence[str] | None = None,
+    notes: Mapping[str, str] | None = None,
+) -> ReportText:
+    """A person's part of a report, from the fields of a form.
+
+    Args:
+        known: The titles of the report's sections by their anchors.
+        title: The title; "" for the report's own.
+        author: The author's name.
+        organisation: The organisation.
+        introduction: Markdown before all sections.
+        sections: The sections in their order, by anchor or title; None for all.
+        notes: Markdown by the anchor or title of its section.
+
+    Raises:
+        ReportTextError: A section is unknown or there twice.
+    """
+
+    def anchor(name: str) -> str:
+        found = _known_anchor(name, known)
+        if found is None:
+            raise ReportTextError(f"sections: found {name[:80]!r}; expected {', '.join(known)}.")
+        return found
+
+    chosen = None if sections is None else tuple(anchor(name) for name in sections)
+    if chosen is not None and len(set(chosen)) < len(chosen):
+        raise ReportTextError("sections: found a section twice; expected each once.")
+    return ReportText(
+        title=title.strip() or None,
+        author=author.strip(),
+        organisation=organisation.strip(),
+        introduction=_rendered(introduction),
+        sections=chosen,
+        comments={anchor(name): _rendered(note) for name, note in (notes or {}).items() if note.strip()},
+    )
+
+
 def _read_head(source: Path, text: str) -> dict[str, Any]:
     """The checked fields of the head."""
     try:
