@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from euromine.support.errors import ArgumentError, EuroMineError, one_line
+from euromine.support.errors import ArgumentError, ConfigError, EuroMineError, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -135,11 +135,18 @@ def retry(config: Config) -> None:
 
 @app.command("check")
 def check(config: Config) -> None:
-    """Check a configuration, without running anything."""
+    """Check a configuration with its models, images, places and permits; no network is used."""
     from euromine.watch.config_reading import read_config
 
-    found = read_config(config)
-    typer.echo(f"{config}: {len(found.sites)} sites, {len(found.recipients)} recipients.")
+    read = read_config(config)
+    from euromine.watch.config_checks import check_config
+
+    found = check_config(read)
+    for note in found.notes:
+        typer.echo(f"note: {note}")
+    if found.mistakes:
+        raise ConfigError("\n".join(found.mistakes))
+    typer.echo(f"{config}: {len(read.sites)} sites, {len(read.recipients)} recipients. No mistakes found.")
 
 
 @app.command("schema")

@@ -36,6 +36,8 @@ def read_document(path: Path, expected: str, error_class: type[DataError] = Data
         return yaml.load(text, Loader=_strict_loader())
     except DataError:
         raise
+    except _RepeatedKeyError as error:
+        raise error_class(f"{path}: {error}") from None
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())[:120].rstrip(".")
         raise error_class(
@@ -43,12 +45,19 @@ def read_document(path: Path, expected: str, error_class: type[DataError] = Data
         ) from None
 
 
+class _RepeatedKeyError(ValueError):
+    """A key is there twice."""
+
+    def __init__(self, key: Any, place: str = "") -> None:
+        super().__init__(f"found the key {key!r} twice{place}; expected it once.")
+
+
 def _once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     """A dictionary of pairs, whose keys must not repeat."""
     values: dict[Any, Any] = {}
     for key, value in pairs:
         if key in values:
-            raise ValueError(f"keys: found {key!r} twice; expected each once.")
+            raise _RepeatedKeyError(key)
         values[key] = value
     return values
 
@@ -66,8 +75,13 @@ def _strict_loader() -> Any:
         return str(node.value)  # as written: YAML takes `no` for false
 
     def mapping(loader: Any, node: Any) -> dict[Any, Any]:
-        loader.flatten_mapping(node)
-        return _once([(_key(key), loader.construct_object(value, deep=True)) for key, value in node.value])
+        seen = set()
+        for key, _ in node.value:
+            if (name := _key(key)) in seen:
+                raise _RepeatedKeyError(name, f", the second time in line {key.start_mark.line + 1}")
+            seen.add(name)
+        loader.flatten_mapping(node)  # after the check: a key may replace one of `<<`
+        return {_key(key): loader.construct_object(value, deep=True) for key, value in node.value}
 
     Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
     return Strict

@@ -7,6 +7,8 @@ from euromine.support.lazy import lazy_names
 if TYPE_CHECKING:
     from .alerts import Alert as Alert
     from .alerts import AlertEvent as AlertEvent
+    from .config_checks import ConfigFindings as ConfigFindings
+    from .config_checks import check_config as check_config
     from .config_reading import read_config as read_config
     from .status_reports import review_alert as review_alert
     from .status_reports import watch_status as watch_status
@@ -18,9 +20,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Alert",
     "AlertEvent",
+    "ConfigFindings",
     "WatchConfig",
     "WatchRun",
     "WatchState",
+    "check_config",
     "read_config",
     "review_alert",
     "run_watch",
@@ -32,9 +36,11 @@ __getattr__, __dir__ = lazy_names(
     {
         "Alert": ".alerts",
         "AlertEvent": ".alerts",
+        "ConfigFindings": ".config_checks",
         "WatchConfig": ".watch_config",
         "WatchRun": ".watch_runs",
         "WatchState": ".watch_state",
+        "check_config": ".config_checks",
         "read_config": ".config_reading",
         "review_alert": ".status_reports",
         "run_watch": ".watch_runs",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .alerts import CONFIRMED, SUSPECTED, Alert, AlertEvent, alert_id
-from .series_facts import SeriesFacts
+from .series_facts import Gain, SeriesFacts
 from .watch_config import Growth, OutsidePermit, ReclamationStalled, Rules, WaterGrowth
 
 # An image must show this share of an alert's ground to say that it is gone, and as much as mined to keep it.
@@ -243,7 +243,11 @@ def _growth(facts: SeriesFacts, year: int, rule: Growth, known: Sequence[Alert])
             yield from _still_grown(facts, year, alert)
     before = facts.before(year)
     gain = None if before is None else facts.gain(before, year)
-    if gain is None or gain.area_ha < rule.hectares or (gain.low_ha is not None and gain.low_ha <= 0):
+    if before is None or gain is None:
+        return
+    for alert in _between(known, before, year):
+        gain = _less(gain, facts, alert)
+    if gain.area_ha < rule.hectares or (gain.low_ha is not None and gain.low_ha <= 0):
         return
     spread = "" if gain.low_ha is None else f" ({gain.low_ha:.2f} to {gain.high_ha:.2f} ha)"
     yield Finding(
@@ -255,6 +259,23 @@ def _growth(facts: SeriesFacts, year: int, rule: Growth, known: Sequence[Alert])
         high_ha=gain.high_ha,
         interval=_CALIBRATED if gain.low_ha is not None else "",
     )
+
+
+def _between(known: Sequence[Alert], before: int, year: int) -> list[Alert]:
+    """Active alerts of years between two neighbouring images: their own image was removed since."""
+    return [alert for alert in known if alert.is_active and before < alert.year < year]
+
+
+def _less(gain: Gain, facts: SeriesFacts, alert: Alert) -> Gain:
+    """A gain without the part that an alert has told of."""
+    told = alert.area_ha or 0.0
+    geometry = gain.geometry
+    if geometry is not None and alert.geometry is not None:
+        geometry = geometry.difference(facts.projected(alert.geometry))
+        geometry = None if geometry.is_empty else geometry
+    low = None if gain.low_ha is None else gain.low_ha - told
+    high = None if gain.high_ha is None else gain.high_ha - told
+    return Gain(gain.area_ha - told, low, high, geometry)
 
 
 def _still_grown(facts: SeriesFacts, year: int, alert: Alert) -> Iterator[Finding]:
@@ -298,9 +319,9 @@ def _water_growth(
                 yield _unchanged(alert)
     before = facts.before(year)
     earlier = None if before is None else facts.water(before)
-    if earlier is None or earlier[1] < _HALF:
+    if before is None or earlier is None or earlier[1] < _HALF:
         return
-    gain = now[0] - earlier[0]
+    gain = now[0] - earlier[0] - sum(alert.area_ha or 0 for alert in _between(known, before, year))
     if gain >= rule.hectares and gain >= rule.percent / 100 * earlier[0]:
         yield Finding(
             f"Water within the mine grew from {earlier[0]:.2f} ha in {before} to {now[0]:.2f} ha in {year}.",

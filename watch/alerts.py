@@ -13,6 +13,8 @@ EventKind = Literal["suspected", "confirmed", "grown", "resolved", "rejected"]
 
 SUSPECTED, CONFIRMED, RESOLVED, GROWN = "suspected", "confirmed", "resolved", "grown"
 ACTIVE = (SUSPECTED, CONFIRMED)
+# Once confirmed, a gain has happened: it stays on record, and nothing about it is open.
+_GAINS = ("growth", "water_growth")
 
 MOST_CORNERS = 2000
 """Corners of an outline in a delivery: some 50 KB, as many receivers refuse more than a few hundred."""
@@ -88,9 +90,14 @@ class Alert:
         """Whether it is suspected or confirmed."""
         return self.status in ACTIVE
 
-    def resolved(self) -> Alert:
-        """The alert, closed."""
-        return replace(self, status="resolved")
+    @property
+    def is_recorded(self) -> bool:
+        """Whether it is a confirmed gain, which stays on record."""
+        return self.status == CONFIRMED and self.rule in _GAINS
+
+    def resolved(self, sentence: str | None = None) -> Alert:
+        """The alert, closed, perhaps with the reason in place of the finding."""
+        return replace(self, status="resolved", sentence=sentence or self.sentence)
 
     def to_dict(self) -> dict[str, Any]:
         """Its fields as JSON values."""

@@ -7,14 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from euromine.support.errors import ConfigError, one_line
-from euromine.support.files import read_bytes
+from euromine.support.errors import ConfigError
+from euromine.support.strict_documents import read_document
 
 from .watch_config import VARIABLE, Rules, WatchConfig
 
-_LARGEST_FILE = 2**20
 # The expected value in words, by pydantic's kind of mistake.
 _EXPECTED = {
     "too_short": "at least {min_length}",
@@ -36,6 +33,7 @@ _EXPECTED = {
     "bool_parsing": "true or false",
     "bool_type": "true or false",
     "tuple_type": "a list",
+    "mapping_type": "fields",
     "path_type": "a path",
     "model_type": "fields",
 }
@@ -52,12 +50,7 @@ def read_config(path: str | os.PathLike[str]) -> WatchConfig:
     source = Path(path)
     if not source.is_file():
         raise FileNotFoundError(f"{source}: there is no such file; expected the configuration of a watch.")
-    try:
-        document = yaml.safe_load(read_bytes(source, _LARGEST_FILE, ConfigError))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(
-            f"{source}: found no YAML ({one_line(error)}); expected the configuration of a watch."
-        ) from None
+    document = read_document(source, "the configuration of a watch", ConfigError)
     if not isinstance(document, Mapping):
         raise ConfigError(f"{source}: found no fields; expected sites and a model, such as in docs/watch.md.")
     return _in_folder(parse_config(document, str(source)), source.absolute().parent)
@@ -104,10 +97,17 @@ def _sentence(source: str, mistake: Mapping[str, Any]) -> str:
     pattern = mistake.get("ctx", {}).get("pattern")
     if pattern == VARIABLE:  # perhaps the secret itself
         return f"{subject}: found no name of an environment variable; expected one, such as SMTP_PASSWORD."
-    shown = repr(mistake["input"])
-    shown = shown if len(shown) <= _LONGEST_VALUE else f"{shown[: _LONGEST_VALUE - 3]}..."
+    shown = _as_written(mistake["input"])
     expected = _EXPECTED.get(kind, words[:1].lower() + words[1:]).format(**mistake.get("ctx", {}))
     return f"{subject}: found {shown}; expected {expected}."
+
+
+def _as_written(value: Any) -> str:
+    """A value as YAML writes it, shortened."""
+    if value is None or isinstance(value, bool):
+        return {None: "nothing", True: "true", False: "false"}[value]
+    shown = repr(value)
+    return shown if len(shown) <= _LONGEST_VALUE else f"{shown[: _LONGEST_VALUE - 3]}..."
 
 
 def _in_folder(config: WatchConfig, folder: Path) -> WatchConfig:

@@ -57,12 +57,15 @@ def entries(
     ]
 
 
-def rejection_entries(
-    alert: Alert, deliveries: Iterable[Delivery], recipients: Iterable[Recipient], now: datetime
+def entries_for_told(
+    event: AlertEvent, deliveries: Iterable[Delivery], recipients: Iterable[Recipient], now: datetime
 ) -> list[Delivery]:
-    """The entries of the outbox on a rejection: one for each recipient who was told of the alert."""
-    told = {each.recipient for each in deliveries if each.alert == alert.id and each.state == "sent"}
-    event = AlertEvent("rejected", alert)
+    """The entries of the outbox for an event, one for each recipient who was told of the alert.
+
+    One who is yet to be told hears of it, too, unless the event is a rejection, after which nothing is sent.
+    """
+    states = ("sent",) if event.kind == "rejected" else ("sent", "pending")
+    told = {each.recipient for each in deliveries if each.alert == event.alert.id and each.state in states}
     return [_entry(event, recipient, timestamp(now)) for recipient in recipients if recipient.name in told]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ from euromine.monitoring.monitor import MineMonitor
 from euromine.support.errors import EuroMineError, one_line
 
 from .alert_pictures import write_pictures
-from .alert_rules import advance
+from .alert_rules import RULES, advance
 from .alerts import Alert, AlertEvent, EventKind, alert_id
 from .series_facts import SeriesFacts, permits_id
 from .site_images import image_ids
-from .watch_config import Rules, Site
+from .site_inputs import check_inputs
+from .turned_on_rules import judged_again
+from .watch_config import Acquisition, Rules, Site
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +45,8 @@ class SiteTask:
         seen: Year and id of the images that the rules have seen.
         is_new: Whether no run has completed the site before.
         permits: The id of the outlines given that the rules have seen; "" for none.
+        rules: The rules that were on when it was last checked; None if unknown.
+        files: The stamp and the id of files that earlier runs have hashed, by path.
     """
 
     site: Site
@@ -52,6 +56,8 @@ class SiteTask:
     seen: frozenset[tuple[int, str]] = frozenset()
     is_new: bool = True
     permits: str = ""
+    rules: frozenset[str] | None = None
+    files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,7 @@ class SiteCheck:
         events: Kind and alert of each event, in their order.
         failure: The reason why the check failed; "" if it did not.
         permits: The id of the outlines given; "" for none.
+        files: The stamp and the id of each image, by path.
     """
 
     name: str
@@ -73,6 +80,7 @@ class SiteCheck:
     events: tuple[tuple[EventKind, dict[str, Any]], ...] = ()
     failure: str = ""
     permits: str = ""
+    files: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def check_site(task: SiteTask) -> SiteCheck:
@@ -87,17 +95,22 @@ def _checked(task: SiteTask) -> SiteCheck:
     site, folder = task.site, Path(task.folder)
     before = {alert["id"]: Alert.from_dict(alert, "state") for alert in task.alerts}
     scenes = _scenes(task)
-    images = image_ids(scenes)
+    images, files = image_ids(scenes, task.files)
     alerts, events = dict(before), list[AlertEvent]()
     fresh = sorted(year for year, name in images.items() if (year, name) not in task.seen)
     permits = permits_id(site.permits)
     if not fresh and not task.is_new and permits != task.permits:
         fresh = [max(images)]  # other outlines are compared with the latest image
-    if fresh:
+    turned_on = set() if task.is_new or task.rules is None else rules_on(site) & RULES.keys() - task.rules
+    if fresh or turned_on:
+        check_inputs(site, scenes)
         facts = _facts(site, folder, scenes, images)
+        alerts, found = judged_again(facts, turned_on, _rules(site), alerts) if turned_on else (alerts, [])
+        events += found
         # Later years are judged again, as the years before them have changed.
-        for year in [year for year in facts.years if year >= fresh[0]]:
-            alerts, found = advance(facts, year, _rules(site), alerts)
+        others = _rules(site).model_copy(update=dict.fromkeys(turned_on))
+        for year in [year for year in facts.years if fresh and year >= fresh[0]]:
+            alerts, found = advance(facts, year, others, alerts)
             # On the first run, alerts of earlier years are history: recorded, but nobody is told.
             events += [each for each in found if not task.is_new or each.alert.year == facts.years[-1]]
         for alert in {event.alert.id: alerts[event.alert.id] for event in events}.values():
@@ -112,7 +125,13 @@ def _checked(task: SiteTask) -> SiteCheck:
         tuple(alert.to_dict() for name, alert in alerts.items() if before.get(name) != alert),
         tuple((event.kind, event.alert.to_dict()) for event in events),
         permits=permits,
+        files=files,
     )
+
+
+def rules_on(site: Site) -> frozenset[str]:
+    """The names of the rules of a site that are on."""
+    return frozenset(name for name, rule in _rules(site) if rule is not None)
 
 
 def _rules(site: Site) -> Rules:
@@ -127,9 +146,20 @@ def _scenes(task: SiteTask) -> dict[int, str | Path]:
         assert site.images is not None
         return find_scenes(site.images)
     source = site.acquire
+    options = acquisition_options(source, task.now)
+    acquired = acquire_site(folder / SITES, site.name, options, bbox=source.bbox, geometry=source.geometry)
+    return find_scenes(acquired.folder / "image")
+
+
+def acquisition_options(source: Acquisition, now: datetime) -> AcquisitionOptions:
+    """The options of an acquisition until now.
+
+    Raises:
+        ArgumentError: They do not go together.
+    """
     # A season has images from its first month on.
-    last = task.now.year if task.now.month >= min(source.months) else task.now.year - 1
-    options = AcquisitionOptions(
+    last = now.year if now.month >= min(source.months) else now.year - 1
+    return AcquisitionOptions(
         years=tuple(range(source.since, max(last, source.since) + 1)),
         months=source.months,
         catalogue=source.catalogue,
@@ -139,8 +169,6 @@ def _scenes(task: SiteTask) -> dict[int, str | Path]:
         margin=source.margin,
         renew=True,
     )
-    acquired = acquire_site(folder / SITES, site.name, options, bbox=source.bbox, geometry=source.geometry)
-    return find_scenes(acquired.folder / "image")
 
 
 def maps_folder(folder: Path, site: str) -> Path:
@@ -152,8 +180,16 @@ def _facts(site: Site, folder: Path, scenes: Mapping[int, str | Path], images: d
     """The facts of a site after its series was made or completed."""
     assert site.model is not None
     monitor = MineMonitor.from_pretrained(site.model, site.change_model)
+    target = maps_folder(folder, site.name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    series = make_series(monitor.models, scenes, target, series_settings(site))
+    return SeriesFacts(site.name, series, images, permits_id(site.permits))
+
+
+def series_settings(site: Site) -> SeriesSettings:
+    """The settings of a site's series: all that its rules need."""
     rules = _rules(site)
-    settings = SeriesSettings(
+    return SeriesSettings(
         impact=ImpactSettings(
             indices=(
                 *((WATER_INDEX,) if rules.water_growth else ()),
@@ -166,10 +202,6 @@ def _facts(site: Site, folder: Path, scenes: Mapping[int, str | Path], images: d
         permit_layers=site.permit_layers,
         site=site.name,
     )
-    target = maps_folder(folder, site.name)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    series = make_series(monitor.models, scenes, target, settings)
-    return SeriesFacts(site.name, series, images, permits_id(site.permits))
 
 
 def _latest_day(folder: Path, site: Site, scenes: Mapping[int, str | Path]) -> date:
@@ -200,7 +232,7 @@ def without_rule(site: Site, alerts: Mapping[str, Alert]) -> tuple[dict[str, Ale
         All alerts, and the events.
     """
     closed = {
-        name: replace(alert.resolved(), sentence=f"The rule {alert.rule} was turned off.")
+        name: alert.resolved(f"The rule {alert.rule} was turned off.")
         for name, alert in alerts.items()
         if alert.is_active and getattr(_rules(site), alert.rule) is None
     }

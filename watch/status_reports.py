@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from euromine.support.errors import ArgumentError, BusyError, RecordError
 from euromine.support.locks import check_unlocked, lock_folder
 
 from .alert_pictures import picture_paths
-from .deliveries import rejection_entries
+from .alerts import AlertEvent
+from .deliveries import entries_for_told
 from .feeds import write_feeds
 from .site_checks import PICTURES
 from .watch_config import WatchConfig
 from .watch_runs import Clock, utc_now
-from .watch_state import STATE_FILE, Verdict, WatchState
+from .watch_state import STATE_FILE, StoredAlert, Verdict, WatchState
 
 _VERDICTS = ("confirmed", "rejected")
 
 
 def watch_status(config: WatchConfig) -> dict[str, Any]:
-    """The latest run, the sites, the open alerts and the outbox.
+    """The latest run, the sites, the open alerts, the gains on record and the outbox.
 
     Raises:
         RecordError: There has been no run, or the state is damaged.
@@ -36,19 +38,12 @@ def watch_status(config: WatchConfig) -> dict[str, Any]:
             "sites": {site.name: checked.get(site.name) for site in config.sites},
             "former_sites": sorted(set(checked) - {site.name for site in config.sites}),
             "alerts": [
-                {
-                    "id": each.alert.id,
-                    "title": each.alert.title,
-                    "status": "rejected" if each.is_rejected else each.alert.status,
-                    "sentence": each.alert.sentence,
-                    "opened": each.opened,
-                    "changed": each.changed,
-                    "pictures": [
-                        str(path) for path in picture_paths(config.folder / PICTURES, each.alert).values()
-                    ],
-                }
+                _listed(each, config.folder / PICTURES)
                 for each in alerts
-                if each.alert.is_active
+                if each.alert.is_active and not each.alert.is_recorded
+            ],
+            "recorded": [
+                _listed(each, config.folder / PICTURES) for each in alerts if each.alert.is_recorded
             ],
             "closed_alerts": sum(not each.alert.is_active for each in alerts),
             "deliveries": dict(Counter(delivery.state for delivery in deliveries)),
@@ -58,6 +53,20 @@ def watch_status(config: WatchConfig) -> dict[str, Any]:
                 if delivery.problem
             ],
         }
+
+
+def _listed(stored: StoredAlert, pictures: Path) -> dict[str, Any]:
+    """An alert in a status."""
+    recorded = "recorded" if stored.alert.is_recorded else stored.alert.status
+    return {
+        "id": stored.alert.id,
+        "title": stored.alert.title,
+        "status": "rejected" if stored.is_rejected else recorded,
+        "sentence": stored.alert.sentence,
+        "opened": stored.opened,
+        "changed": stored.changed,
+        "pictures": [str(path) for path in picture_paths(pictures, stored.alert).values()],
+    }
 
 
 def status_text(status: Mapping[str, Any]) -> str:
@@ -75,10 +84,11 @@ def status_text(status: Mapping[str, Any]) -> str:
         for name, checked in status["sites"].items()
     ]
     lines += [f"  {name}: no longer in the configuration" for name in status["former_sites"]]
-    lines.append(f"Alerts: {len(status['alerts'])} open, {status['closed_alerts']} closed.")
+    counts = f"{len(status['alerts'])} open, {len(status['recorded'])} recorded"
+    lines.append(f"Alerts: {counts}, {status['closed_alerts']} closed.")
     lines += [
         f"  {alert['id']} {alert['status']} {alert['title']}. {alert['sentence']}"
-        for alert in status["alerts"]
+        for alert in (*status["alerts"], *status["recorded"])
     ]
     counts = ", ".join(f"{number} {state}" for state, number in sorted(status["deliveries"].items()))
     lines.append(f"Deliveries: {counts or 'none'}.")
@@ -119,7 +129,8 @@ def review_alert(
         with state.transaction():
             state.review(found[0].id, cast("Verdict", verdict), name.strip(), comment, clock())
             if verdict == "rejected":
-                for entry in rejection_entries(found[0], state.deliveries(), config.recipients, clock()):
+                event = AlertEvent("rejected", found[0])
+                for entry in entries_for_told(event, state.deliveries(), config.recipients, clock()):
                     state.put_delivery(entry)
         write_feeds(state.alerts(), config.feed, config.folder, config.folder / PICTURES)
 

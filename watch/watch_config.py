@@ -17,7 +17,10 @@ except ImportError as error:
     raise missing_extra("watch", "pydantic", "watch") from error
 
 Event = Literal["suspected", "confirmed", "grown", "resolved"]
-Hectares = Annotated[float, Field(gt=0, lt=1e6, description="Hectares.")]
+# Strict, as `true` would be 1 and "3" be 3.
+Number = Annotated[float, Field(strict=True)]
+WholeNumber = Annotated[int, Field(strict=True)]
+Hectares = Annotated[Number, Field(gt=0, lt=1e6, description="Hectares.")]
 # Capitals alone, as a password in place of a name would reach logs and the state.
 VARIABLE = r"^[A-Z_][A-Z0-9_]*$"
 Variable = Annotated[str, Field(pattern=VARIABLE, description="The name of an environment variable.")]
@@ -72,7 +75,7 @@ class WaterGrowth(_Part):
     """More water within the mine than in the image before, by so many hectares and percent at least."""
 
     hectares: Hectares = 0.5
-    percent: Annotated[float, Field(gt=0, description="Percent of the earlier area.")] = 20.0
+    percent: Annotated[Number, Field(gt=0, description="Percent of the earlier area.")] = 20.0
 
 
 class ReclamationStalled(_Part):
@@ -84,7 +87,7 @@ class ReclamationStalled(_Part):
 class NoData(_Part):
     """No usable image for a long time."""
 
-    days: Annotated[int, Field(ge=1, le=36500, description="Days since the latest image.")] = 400
+    days: Annotated[WholeNumber, Field(ge=1, le=36500, description="Days since the latest image.")] = 400
 
 
 class Rules(_Part):
@@ -115,17 +118,17 @@ WrittenRules = Annotated[Rules, BeforeValidator(_with_values)]
 class Acquisition(_Part):
     """A source of yearly composites, as for `euromine acquire`."""
 
-    bbox: tuple[float, float, float, float] | None = Field(
+    bbox: tuple[Number, Number, Number, Number] | None = Field(
         default=None, description="West, south, east and north in degrees."
     )
     geometry: Path | None = Field(default=None, description="A vector file with the site's outline.")
-    since: int = Field(ge=2015, le=2999, description="The first year.")
-    months: tuple[Annotated[int, Field(ge=1, le=12)], ...] = Field((6, 7, 8), min_length=1)
+    since: WholeNumber = Field(ge=2015, le=2999, description="The first year.")
+    months: tuple[Annotated[WholeNumber, Field(ge=1, le=12)], ...] = Field((6, 7, 8), min_length=1)
     catalogue: str = "earth-search"
     level: Literal["l2a", "l1c"] = "l2a"
-    scenes: int = Field(8, ge=1, le=100, description="Satellite passes for each composite.")
+    scenes: WholeNumber = Field(8, ge=1, le=100, description="Satellite passes for each composite.")
     fill: Literal["least-cloudy", "nodata"] = "least-cloudy"
-    margin: float = Field(500.0, ge=0, description="Metres around the outline.")
+    margin: Number = Field(500.0, ge=0, description="Metres around the outline.")
 
     @model_validator(mode="after")
     def _one_place(self) -> Acquisition:
@@ -149,7 +152,7 @@ class Site(_Part):
     change_model: str | None = None
     permits: Path | None = Field(default=None, description="A vector file with the outlines of permits.")
     permit_layers: tuple[str, ...] = ()
-    minimum_mapping_unit: float = Field(0.1, ge=0, description="Hectares; smaller polygons are left out.")
+    minimum_mapping_unit: Number = Field(0.1, ge=0, description="Hectares; smaller polygons are left out.")
     rules: WrittenRules | None = None
     recipients: tuple[str, ...] | None = Field(
         default=None, description="Names of recipients; by default all."
@@ -185,11 +188,11 @@ class Mail(_Part):
     to: tuple[Address, ...] = Field(min_length=1)
     sender: Address
     host: str = Field(min_length=1)
-    port: int = Field(587, ge=1, le=65535)
+    port: WholeNumber = Field(587, ge=1, le=65535)
     security: Literal["starttls", "tls", "none"] = "starttls"
     user: str | None = None
     password_env: Variable | None = None
-    timeout: float = Field(30.0, gt=0, le=600, description="Seconds.")
+    timeout: Number = Field(30.0, gt=0, le=600, description="Seconds.")
 
     @model_validator(mode="after")
     def _safe_password(self) -> Mail:
@@ -213,7 +216,7 @@ class Webhook(_Part):
     secret_env: Variable | None = Field(
         default=None, description="The variable with the key of the signature."
     )
-    timeout: float = Field(30.0, gt=0, le=600, description="Seconds.")
+    timeout: Number = Field(30.0, gt=0, le=600, description="Seconds.")
 
     @model_validator(mode="after")
     def _one_address(self) -> Webhook:

@@ -15,13 +15,15 @@ from euromine.support.locks import lock_folder
 from euromine.support.workers import in_processes, run_on_dask
 
 from .alerts import Alert, AlertEvent
-from .deliveries import DeliveryCounts, deliver, entries
+from .deliveries import DeliveryCounts, deliver, entries, entries_for_told
 from .feeds import write_feeds
-from .site_checks import PICTURES, SiteCheck, SiteTask, check_site
+from .site_checks import PICTURES, SiteCheck, SiteTask, check_site, rules_on
 from .watch_config import Site, WatchConfig
 from .watch_state import WatchState
 
 logger = logging.getLogger(__name__)
+
+_FORMER = "The site was removed from the configuration, or renamed."
 
 Clock = Callable[[], datetime]
 
@@ -94,6 +96,7 @@ def run_watch(
                         failures.append(f"{check.name}: {check.failure}")
                         continue
                     events += _record(config, state, sites[check.name], check, now)
+            events += _close_former_sites(config, state, now)
         except Exception as error:  # raised again below: alerts on record must not wait for it
             bug = error
         pictures = folder / PICTURES
@@ -107,6 +110,7 @@ def run_watch(
 
 
 def _tasks(config: WatchConfig, state: WatchState, now: datetime) -> list[SiteTask]:
+    files = state.files()
     return [
         SiteTask(
             site,
@@ -116,6 +120,8 @@ def _tasks(config: WatchConfig, state: WatchState, now: datetime) -> list[SiteTa
             frozenset(state.images(site.name)),
             not state.is_known(site.name),
             state.permits(site.name),
+            state.rules(site.name),
+            files,
         )
         for site in config.sites
     ]
@@ -140,5 +146,26 @@ def _record(
         wanted = [event for event in events if event.alert.id not in rejected]
         for delivery in entries(wanted, site, config.recipients, now):
             state.put_delivery(delivery)
-        state.note_site(site.name, check.images, check.permits, now)
+        state.note_site(site.name, check.images, check.permits, now, rules=rules_on(site), files=check.files)
+    return events
+
+
+def _close_former_sites(config: WatchConfig, state: WatchState, now: datetime) -> list[AlertEvent]:
+    """Close the alerts of sites that the configuration has no more, and tell those who had heard of them."""
+    names = {site.name for site in config.sites}
+    former = [
+        stored for stored in state.alerts() if stored.alert.site not in names and stored.alert.is_active
+    ]
+    if not former:
+        return []
+    events = [AlertEvent("resolved", stored.alert.resolved(_FORMER)) for stored in former]
+    wanted = [event for event, stored in zip(events, former, strict=True) if not stored.is_rejected]
+    with state.transaction():
+        for event in events:
+            state.put_alert(event.alert, now)
+        for event in wanted:
+            for entry in entries_for_told(event, state.deliveries(), config.recipients, now):
+                state.put_delivery(entry)
+        for site in {event.alert.site for event in events}:
+            state.note_former_site(site)
     return events

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,6 +44,10 @@ _MIGRATIONS = (
     CREATE INDEX deliveries_by_state ON delivery (state, due);
     """,
     "ALTER TABLE site ADD COLUMN permits TEXT NOT NULL DEFAULT '';",
+    """
+    ALTER TABLE site ADD COLUMN rules TEXT;
+    CREATE TABLE file (path TEXT PRIMARY KEY, stamp TEXT NOT NULL, id TEXT NOT NULL);
+    """,
 )
 
 DeliveryState = Literal["pending", "sent", "dead"]
@@ -200,20 +204,58 @@ class WatchState:
         rows = self._rows("SELECT permits FROM site WHERE name = ?", site)
         return str(rows[0]["permits"]) if rows else ""
 
+    def rules(self, site: str) -> frozenset[str] | None:
+        """The rules that were on in the latest complete check of a site; None if that is not on record."""
+        rows = self._rows("SELECT rules FROM site WHERE name = ?", site)
+        return frozenset(json.loads(rows[0]["rules"])) if rows and rows[0]["rules"] is not None else None
+
+    def files(self) -> dict[str, tuple[str, str]]:
+        """The stamp and the id of each file that was hashed, by path."""
+        return {row["path"]: (row["stamp"], row["id"]) for row in self._rows("SELECT * FROM file")}
+
     def images(self, site: str) -> set[tuple[int, str]]:
         """Year and id of each image that the rules have seen."""
         return {
             (row["year"], row["id"]) for row in self._rows("SELECT year, id FROM image WHERE site = ?", site)
         }
 
-    def note_site(self, site: str, images: Mapping[int, str], permits: str, now: datetime) -> None:
-        """Note that a site is complete with these images and outlines. Call it in a transaction."""
+    def note_site(
+        self,
+        site: str,
+        images: Mapping[int, str],
+        permits: str,
+        now: datetime,
+        *,
+        rules: Iterable[str] | None = None,
+        files: Mapping[str, tuple[str, str]] | None = None,
+    ) -> None:
+        """Note that a site is complete. Call it in a transaction.
+
+        Args:
+            site: Its name.
+            images: The id of each year's image.
+            permits: The id of the outlines given; "" for none.
+            now: The time.
+            rules: The rules that are on; None if unknown.
+            files: The stamp and the id of each file that was hashed, by path.
+        """
         time = timestamp(now)
-        self._database.execute("INSERT OR REPLACE INTO site VALUES (?, ?, ?)", (site, time, permits))
+        self._database.execute(
+            "INSERT OR REPLACE INTO site (name, checked, permits, rules) VALUES (?, ?, ?, ?)",
+            (site, time, permits, None if rules is None else json.dumps(sorted(rules))),
+        )
+        self._database.executemany(
+            "INSERT OR REPLACE INTO file VALUES (?, ?, ?)",
+            [(path, *known) for path, known in (files or {}).items()],
+        )
         self._database.executemany(
             "INSERT OR IGNORE INTO image VALUES (?, ?, ?, ?)",
             [(site, name, year, time) for year, name in images.items()],
         )
+
+    def note_former_site(self, site: str) -> None:
+        """Note that no rule applies to a site any more. Call it in a transaction."""
+        self._database.execute("UPDATE site SET rules = '[]' WHERE name = ?", (site,))
 
     # Alerts.
 

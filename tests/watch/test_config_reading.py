@@ -161,7 +161,9 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
 def test_other_documents_are_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=r"^\S+c\.yaml: found no (YAML|fields)"):
+    with pytest.raises(
+        ConfigError, match=r"^\S+c\.yaml: found (text that is neither JSON nor YAML|no fields)"
+    ):
         read_config(path)
 
 
@@ -173,6 +175,47 @@ def test_the_schema_agrees_with_the_reader() -> None:
     parse_config(right, "c.yaml")
     for wrong in (site(image="x"), mail(port="x"), site(rules={"growth": {"hectares": -1}}), {}):
         assert list(validator.iter_errors(wrong))
+
+
+@pytest.mark.parametrize(
+    ("field", "document"),
+    [
+        (
+            "sites[0].rules.growth.hectares: found true; expected a number",
+            site(rules={"growth": {"hectares": True}}),
+        ),
+        (
+            "sites[0].rules.no_data.days: found true; expected a whole number",
+            site(rules={"no_data": {"days": True}}),
+        ),
+        ("recipients[0].mail.timeout: found '30'; expected a number", mail(timeout="30")),
+        ("sites[0].name: found nothing; expected text", site(name=None)),
+    ],
+)
+def test_true_and_text_are_no_numbers(field, document) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(document, "c.yaml")
+    assert str(caught.value) == f"c.yaml, {field}."
+
+
+def test_a_key_that_repeats_is_refused_with_its_line_and_one_may_replace_that_of_an_anchor(tmp_path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        "model: m\nsites: [{name: pit, images: x}]\nrules:\n  growth: {hectares: 1}\n  growth: false\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        read_config(path)
+    assert str(caught.value) == (
+        f"{path}: found the key 'growth' twice, the second time in line 5; expected it once."
+    )
+    path.write_text(
+        "model: m\nsites:\n  - &pit {name: pit, images: x, minimum_mapping_unit: 1}\n"
+        "  - {<<: *pit, name: other}\n"
+    )
+    assert [(each.name, each.minimum_mapping_unit) for each in read_config(path).sites] == [
+        ("pit", 1),
+        ("other", 1),
+    ]
 
 
 @pytest.mark.parametrize("given", ["hunter2", "pass word!"])

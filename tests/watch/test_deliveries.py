@@ -11,7 +11,7 @@ import shapely.affinity
 
 from euromine.watch import deliveries
 from euromine.watch.alerts import AlertEvent
-from euromine.watch.deliveries import deliver, entries, rejection_entries
+from euromine.watch.deliveries import deliver, entries, entries_for_told
 from euromine.watch.delivery_outcomes import PermanentError, TemporaryError
 from euromine.watch.watch_config import Recipient, Site
 from euromine.watch.watch_state import WatchState
@@ -134,7 +134,8 @@ def test_those_who_were_told_of_an_alert_are_told_of_its_rejection(state, tmp_pa
     def reject(now: datetime) -> None:
         with state.transaction():
             state.review(alert().id, "rejected", "A", "", now)
-            for entry in rejection_entries(alert(), state.deliveries(), [OFFICE, other], now):
+            event = AlertEvent("rejected", alert())
+            for entry in entries_for_told(event, state.deliveries(), [OFFICE, other], now):
                 state.put_delivery(entry)
 
     assert run(state, tmp_path) == (1, 0, 0)

@@ -2,11 +2,14 @@
 
 import json
 import logging
+import os
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import geopandas
 import pytest
+import shapely
 import yaml
 from PIL import Image
 from typer.testing import CliRunner
@@ -14,9 +17,10 @@ from typer.testing import CliRunner
 from euromine.commands import app
 from euromine.support.errors import BusyError
 from euromine.support.locks import lock_folder
-from euromine.watch import deliveries, site_checks, watch_runs
+from euromine.watch import deliveries, site_checks, site_images, watch_runs
 from euromine.watch.config_reading import read_config
 from euromine.watch.deliveries import DeliveryCounts
+from euromine.watch.status_reports import status_text, watch_status
 from euromine.watch.watch_runs import run_watch
 from euromine.watch.watch_state import WatchState
 
@@ -282,3 +286,120 @@ def test_processes_and_a_dask_cluster_give_the_alerts_of_one_process(config, wri
         n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
     ) as cluster:
         assert alerts(dask=cluster.scheduler_address) == alone
+
+
+def changed(config: Path, **fields: object) -> None:
+    document = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump({**document, **fields}))
+
+
+def test_a_rule_that_was_off_opens_alerts_on_ground_that_is_still_there(config, write_year, received) -> None:
+    run_watch(read_config(config), clock=at(-700))
+    write_year(2021, [PIT, SECOND])
+    run_watch(read_config(config), clock=at(-300))
+    rules = yaml.safe_load(config.read_text())["rules"]
+    changed(config, rules={**rules, "outside_permit": False, "growth": False})
+    off = run_watch(read_config(config), clock=at(-200))
+    assert {event.alert.sentence for event in off.events} == {
+        "The rule outside_permit was turned off.",
+        "The rule growth was turned off.",
+    }
+    third = (slice(70, 80), slice(70, 80))
+    write_year(2022, [PIT, SECOND, third])  # an image while the rules are off
+    assert kinds(run_watch(read_config(config), clock=at(0))) == []
+    changed(config, rules=rules)
+    assert kinds(run_watch(read_config(config), clock=at(1))) == [
+        ("growth", "confirmed", 2021),
+        ("growth", "suspected", 2022),
+        ("outside_permit", "confirmed", 2021),
+        ("outside_permit", "suspected", 2022),
+    ]
+    assert kinds(run_watch(read_config(config), clock=at(2))) == []
+
+
+def test_alerts_of_a_site_that_was_removed_are_closed_and_open_again_when_it_returns(
+    config, write_year, received
+) -> None:
+    run_watch(read_config(config), clock=at(-700))
+    write_year(2021, [PIT, SECOND])
+    run_watch(read_config(config), clock=at(-300))
+    received.clear()
+    sites = yaml.safe_load(config.read_text())["sites"]
+    write_year(2021, [PIT], site="quarry")
+    changed(config, sites=[{"name": "quarry", "images": "quarry"}])
+    events = run_watch(read_config(config), clock=at(-200)).events
+    assert [event.kind for event in events] == ["resolved"] * 2
+    assert {event.alert.sentence for event in events} == {
+        "The site was removed from the configuration, or renamed."
+    }
+    assert sorted(received) == [("growth", "resolved"), ("outside_permit", "resolved")]
+    assert run_watch(read_config(config), clock=at(-199)).events == []
+    changed(config, sites=sites)
+    assert kinds(run_watch(read_config(config), clock=at(-198))) == [
+        ("growth", "suspected", 2021),
+        ("outside_permit", "suspected", 2021),
+    ]
+
+
+def test_a_year_that_was_removed_makes_no_second_alert_of_the_same_growth(
+    config, write_year, received, tmp_path
+) -> None:
+    run_watch(read_config(config), clock=at(-700))
+    write_year(2021, [PIT, SECOND]).unlink()
+    changed(config, rules={"no_data": False, "outside_permit": False})
+    write_year(2021, [PIT, SECOND])
+    assert kinds(run_watch(read_config(config), clock=at(-300))) == [("growth", "suspected", 2021)]
+    (tmp_path / "pit" / "image" / "Year2021.tif").unlink()
+    write_year(2022, [PIT, SECOND])
+    assert kinds(run_watch(read_config(config), clock=at(0))) == [("growth", "confirmed", 2021)]
+    # Two hectares more are a gain of their own.
+    (tmp_path / "pit" / "image" / "Year2022.tif").unlink()
+    write_year(2023, [PIT, SECOND, (slice(70, 90), slice(70, 80))])
+    (event,) = run_watch(read_config(config), clock=at(300)).events
+    assert (event.kind, event.alert.year) == ("suspected", 2023)
+    assert event.alert.area_ha == pytest.approx(2.0, abs=0.01)
+
+
+def test_a_confirmed_gain_is_recorded_and_not_open(config, write_year, received) -> None:
+    changed(config, rules={"no_data": False, "outside_permit": False})
+    write_year(2021, [PIT, SECOND])
+    write_year(2022, [PIT, SECOND])
+    run_watch(read_config(config), clock=at(0))
+    status = watch_status(read_config(config))
+    assert (status["alerts"], status["closed_alerts"]) == ([], 0)
+    assert [each["status"] for each in status["recorded"]] == ["recorded"]
+    assert "Alerts: 0 open, 1 recorded, 0 closed." in status_text(status)
+
+
+def test_permits_of_another_place_are_an_error_of_that_site(config, received, tmp_path) -> None:
+    elsewhere = geopandas.GeoDataFrame(geometry=[shapely.box(-7.2, 37.5, -7.1, 37.6)], crs="EPSG:4326")
+    elsewhere.to_file(tmp_path / "permits.gpkg", engine="pyogrio")
+    run = run_watch(read_config(config), clock=at(0))
+    assert run.failures == [
+        f"pit: {tmp_path}/permits.gpkg: found outlines around longitude -7.15, latitude 37.55; expected some "
+        "around longitude 15.01, latitude 46.05, where the images of pit lie. Give that site its own "
+        "permits, or none."
+    ]
+    around = [shapely.box(14, 45, 14.1, 45.1), shapely.box(16, 47, 16.1, 47.1)]  # a country's
+    geopandas.GeoDataFrame(geometry=around, crs="EPSG:4326").to_file(
+        tmp_path / "permits.gpkg", engine="pyogrio"
+    )
+    assert run_watch(read_config(config), clock=at(0)).failures == []
+
+
+def test_images_are_hashed_once_and_again_when_they_change(config, received, tmp_path, monkeypatch) -> None:
+    folder = tmp_path / "pit" / "image"
+    for path in folder.iterdir():
+        os.utime(path, (1e9, 1e9))
+    read = read_config(config)
+    run_watch(read, clock=at(-600))
+    hashed = []
+    file_id = site_images.file_id
+    monkeypatch.setattr(site_images, "file_id", lambda path: hashed.append(Path(path).name) or file_id(path))
+    run_watch(read, clock=at(-599))
+    assert hashed == ["permits.gpkg"]  # small, so always
+    hashed.clear()
+    os.utime(folder / "Year2020.tif", (2e9, 2e9))  # ahead of the clock: not to be remembered
+    for _ in range(2):
+        run_watch(read, clock=at(-598))
+    assert hashed == ["Year2020.tif", "permits.gpkg"] * 2

@@ -1,0 +1,94 @@
+"""`euromine watch check`: mistakes in places, folders, models and permits, found without network."""
+
+import socket
+from pathlib import Path
+
+import geopandas
+import pytest
+import rasterio
+import shapely
+import yaml
+from typer.testing import CliRunner
+
+from euromine.commands import app
+from euromine.watch.config_checks import check_config
+from euromine.watch.config_reading import read_config
+
+PIT = (slice(10, 30), slice(10, 30))
+
+
+@pytest.fixture
+def write(tmp_path: Path, checkpoint, write_year, write_permits, monkeypatch):
+    """Writes a configuration of one right site, changed by fields, and lets nothing reach the network."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a connection")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    for year in (2019, 2020):
+        write_year(year, [PIT])
+    write_permits(PIT)
+
+    def of(*sites: dict, **fields: object) -> Path:
+        right = {"name": "pit", "images": "pit", "permits": "permits.gpkg"}
+        path = tmp_path / "watch.yaml"
+        path.write_text(yaml.safe_dump({"model": str(checkpoint), "sites": [right, *sites], **fields}))
+        return path
+
+    return of
+
+
+def test_a_right_configuration_has_no_mistakes(write, tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv("TRACKER_KEY", raising=False)
+    tracker = {"name": "tracker", "webhook": {"url": "https://example.org", "secret_env": "TRACKER_KEY"}}
+    path = write(recipients=[tracker])
+    result = CliRunner().invoke(app, ["watch", "check", str(path)])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines() == [
+        "note: tracker: the environment variable TRACKER_KEY is not set here.",
+        f"{path}: 1 sites, 1 recipients. No mistakes found.",
+    ]
+    assert not (tmp_path / "watch").exists()
+
+
+def test_each_mistake_is_found(write, tmp_path, checkpoint) -> None:
+    geopandas.GeoDataFrame(geometry=[shapely.box(-7.2, 37.5, -7.1, 37.6)], crs="EPSG:4326").to_file(
+        tmp_path / "elsewhere.gpkg", engine="pyogrio"
+    )
+    four = tmp_path / "four" / "Year2020.tif"
+    four.parent.mkdir()
+    with rasterio.open(tmp_path / "pit" / "image" / "Year2020.tif") as source:
+        profile = {**source.profile, "count": 4}
+        with rasterio.open(four, "w", **profile) as target:
+            target.write(source.read([1, 2, 3, 7]))
+            target.descriptions = ("B02", "B03", "B04", "B08")
+    path = write(
+        {"name": "gone", "images": "nowhere"},
+        {"name": "box", "acquire": {"bbox": [9, 50, 8, 51], "since": 2020}},
+        {"name": "outline", "acquire": {"geometry": "nowhere.gpkg", "since": 2020}},
+        {"name": "far", "images": "pit", "permits": "elsewhere.gpkg"},
+        {
+            "name": "far box",
+            "acquire": {"bbox": [8, 50, 8.1, 51], "since": 2020},
+            "permits": "elsewhere.gpkg",
+        },
+        {"name": "bands", "images": "four"},
+        {"name": "model", "images": "pit", "model": "/no/such/model"},
+        {"name": "hub", "images": "pit", "model": "organisation/model"},
+        {"name": "empty", "images": "pit", "model": "pit"},
+    )
+    found = check_config(read_config(path))
+    assert found.notes == ["organisation/model: no folder of this name here; a run takes it from the Hub."]
+    begun = [
+        "/no/such/model: found no such folder; expected one with a model",
+        f"{tmp_path}/pit: found no config.json",
+        f"gone: {tmp_path}/nowhere: found no such folder",
+        "box: bbox: found a box without area from 9 to 8 degrees east",
+        f"outline: {tmp_path}/nowhere.gpkg: there is no such file",
+        f"far: {tmp_path}/elsewhere.gpkg: found outlines around longitude -7.15, latitude 37.55",
+        f"far box: {tmp_path}/elsewhere.gpkg: found outlines around longitude -7.15, latitude 37.55",
+        f"bands: {four}: found no band B11; expected B03, B11 for the rule water_growth. Turn the rule off",
+    ]
+    assert [mistake[: len(start)] for mistake, start in zip(found.mistakes, begun, strict=True)] == begun
+    result = CliRunner().invoke(app, ["watch", "check", str(path)])
+    assert (result.exit_code, str(result.exception)) == (1, "\n".join(found.mistakes))

@@ -1,0 +1,117 @@
+"""Checks of a configuration's models, images, places and permits, without network and without making maps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
+
+from euromine.acquisition.site_acquisition import site_outline
+from euromine.monitoring.history.series_plan import plan_series
+from euromine.monitoring.history.yearly_images import find_scenes
+from euromine.monitoring.mapping.loading import LoadedModel, load_model
+from euromine.monitoring.scenes.scene import open_scene
+from euromine.support.errors import EuroMineError, ModelError, one_line
+
+from .site_checks import acquisition_options, maps_folder, series_settings
+from .site_inputs import check_inputs, check_permits_on
+from .watch_config import Recipient, Site, WatchConfig
+from .watch_runs import Clock, utc_now
+
+
+@dataclass(frozen=True)
+class ConfigFindings:
+    """The outcome of a check.
+
+    Attributes:
+        mistakes: A sentence for each mistake, beginning with the site's or model's name.
+        notes: A sentence for each thing that only a run can find out.
+    """
+
+    mistakes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def check_config(config: WatchConfig, clock: Clock = utc_now) -> ConfigFindings:
+    """Check models, images, places and permits as a run would, but for the network.
+
+    Args:
+        config: The configuration.
+        clock: The time.
+
+    Returns:
+        The mistakes and notes.
+    """
+    found = ConfigFindings()
+    models = _models(config, found)
+    for site in config.sites:
+        try:
+            _check_site(site, config.folder, models, clock)
+        except (EuroMineError, OSError) as error:
+            found.mistakes.append(f"{site.name}: {one_line(error)}")
+    for recipient in config.recipients:
+        found.notes.extend(
+            f"{recipient.name}: the environment variable {name} is not set here."
+            for name in _variables(recipient)
+            if not os.environ.get(name)
+        )
+    return found
+
+
+def _models(config: WatchConfig, found: ConfigFindings) -> dict[str, LoadedModel]:
+    """The models in folders, by name; those of the Hub are noted."""
+    names = [name for site in config.sites for name in (site.model, site.change_model) if name is not None]
+    loaded = {}
+    for name in dict.fromkeys(names):
+        try:
+            if Path(name).is_dir():
+                loaded[name] = load_model(name)
+            else:
+                _check_repository(name)
+                found.notes.append(f"{name}: no folder of this name here; a run takes it from the Hub.")
+        except (EuroMineError, OSError) as error:
+            found.mistakes.append(one_line(error))
+    return loaded
+
+
+def _check_repository(name: str) -> None:
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        raise ModelError(
+            f"{name}: found no such folder; expected one with a model, or a Hub repository such as "
+            "organisation/model."
+        ) from None
+
+
+def _check_site(site: Site, folder: Path, models: Mapping[str, LoadedModel], clock: Clock) -> None:
+    if site.acquire is not None:
+        acquisition_options(site.acquire, clock())
+        outline = site_outline(site.acquire.bbox, site.acquire.geometry)
+        if site.permits is not None:
+            check_permits_on(site, outline, "EPSG:4326")
+        return
+    assert site.images is not None, "a site has one of the two"
+    scenes = find_scenes(site.images)
+    check_inputs(site, scenes)
+    names = [name for name in (site.model, site.change_model) if name is not None]
+    if not all(name in models for name in names):
+        return
+    with ExitStack() as files:
+        opened = {year: files.enter_context(open_scene(path)) for year, path in sorted(scenes.items())}
+        plan_series(
+            [models[name] for name in names], opened, maps_folder(folder, site.name), series_settings(site)
+        )
+
+
+def _variables(recipient: Recipient) -> list[str]:
+    """The environment variables that a recipient needs."""
+    mail, webhook = recipient.mail, recipient.webhook
+    names = [mail.password_env] if mail is not None else []
+    names += [webhook.url_env, webhook.secret_env] if webhook is not None else []
+    return [name for name in names if name is not None]
