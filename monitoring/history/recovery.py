@@ -7,7 +7,7 @@ t years after the start of recovery, and the target is its value before mining o
     YrYr = dNBR / t                     change a year
     R80P = v(t) / (0.8 target)          at 1, 80 % of the target is reached
     Y2R  = the first t with R80P >= 1   years to recovery
-    RRI  = (max(v(t - 1), v(t)) - v(start)) / (target - v(start))
+    RRI  = (max(v(t - 1), v(t)) - v(start)) / (target - v(start)), where that is at least 0.1
 
 Ten yearly values are too few for a segmentation of trends, such as LandTrendr's.
 """
@@ -31,6 +31,12 @@ STATES = {RECOVERED: "recovered", RECOVERING: "recovering", STALLED: "stalled", 
 TARGET_SHARE = 0.8
 """The share of the target at which ground counts as recovered."""
 
+MINIMUM_LOSS = 0.1
+"""The least loss of NBR of which RRI is a share.
+
+Key and Benson, "Landscape Assessment", FIREMON (RMRS-GTR-164), 2006, class a dNBR below 0.1 as unchanged.
+"""
+
 STALLED_YEARS = 3
 """Years with data without any gain since the start after which recovery counts as stalled."""
 
@@ -43,7 +49,8 @@ class Recovery:
         change: (years, ...) float32, dNBR.
         yearly_rate: (years, ...) float32, YrYr; NaN in the first year.
         r80p: (years, ...) float32; NaN where the target is not above 0.
-        rri: (years, ...) float32; NaN where the target is not above the value at the start.
+        rri: (years, ...) float32; NaN where the target is less than `MINIMUM_LOSS` above the value at the
+            start, as RRI would be a ratio of noise.
         years_to_recovery: (...) float32, Y2R: the first year with data in which the target was reached, at
             most as many years late as images are missing before it; NaN where it was not.
         state: (years, ...) uint8, 0 before the start, else one of `STATES`.
@@ -93,7 +100,7 @@ def recovery(
         rate = np.where(elapsed > 0, change / elapsed, np.nan).astype(np.float32)
         share = values / np.where(aim > 0, np.float32(TARGET_SHARE) * aim, np.nan)
         r80p = np.where(elapsed >= 0, share, np.nan).astype(np.float32)
-        lost = np.where(aim > first, aim - first, np.nan)
+        lost = np.where(aim - first >= np.float32(MINIMUM_LOSS), aim - first, np.nan)
         rri = (_best_of_two(change, years) / lost).astype(np.float32)
         reached = np.where(r80p >= 1, elapsed, np.nan)
     years_to_recovery = np.fmin.reduce(reached, axis=0).astype(np.float32)

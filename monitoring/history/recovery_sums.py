@@ -41,7 +41,7 @@ class ReclamationRow:
         dnbr: NBR since the start of recovery.
         yearly_rate: The same a year.
         r80p: NBR as a share of 80 % of the target.
-        rri: The share of the loss that was regained.
+        rri: The share of the loss that was regained, over the ground that lost at least 0.1.
         y2r: Mean years until the target was reached, over the ground where it was by then.
     """
 

@@ -96,6 +96,15 @@ def test_nothing_is_lost_where_the_target_is_below_the_start():
     assert found["years_to_recovery"] == 0
 
 
+def test_the_recovery_indicator_is_blank_where_little_was_lost():
+    """Key and Benson (2006) call a loss of NBR below 0.1 no change."""
+    little = of_pixel([0.59, 0.5, 0.58], 2016, 0.59, range(2015, 2018))
+    assert np.isnan(little["rri"]).all()
+    assert little["change"][-1] == pytest.approx(0.08)
+    enough = of_pixel([0.61, 0.5, 0.555], 2016, 0.61, range(2015, 2018))
+    assert enough["rri"] == pytest.approx([NAN, 0, 0.5], nan_ok=True)
+
+
 def test_ground_without_a_start_has_no_recovery():
     found = of_pixel(FOREST, 0, 0.6)
     assert found["state"] == [0] * 10
