@@ -111,7 +111,7 @@ function yearFigure({ title, years, series, range, key, draw, format = (value) =
 function cell(one, index, format) {
   const value = format(one.values[index]);
   if (!known(one.low?.[index]) || !known(one.high?.[index])) return value;
-  return text("chart.value_interval", { value, low: number(one.low[index]), high: number(one.high[index]) });
+  return text("chart.value_interval", { value, low: format(one.low[index]), high: format(one.high[index]) });
 }
 
 function spoken(year, years, series, format) {

@@ -5,11 +5,11 @@
 import { element } from "./dom.js";
 import { known, number } from "./format.js";
 import { STYLES, componentColours } from "./site_vectors.js";
-import { hasText, text } from "./texts.js";
+import { hasText, kindName, text } from "./texts.js";
 
 /** The name of a layer in the visitor's language; its key where there is no text. */
 export function layerName(key) {
-  if (key.startsWith("components_")) return text("layer.components", { group: key.slice("components_".length) });
+  if (key.startsWith("components_")) return text("layer.components", { group: kindName(key.slice("components_".length)) });
   return hasText(`layer.${key}`) ? text(`layer.${key}`) : key.toUpperCase();
 }
 
@@ -29,23 +29,14 @@ export function legendOf(site, state) {
   const layer = site.layers.find(({ key }) => key === state.layer);
   const found = [];
   if (layer?.kind === "index") found.push(ramp(layer));
-  if (layer?.kind === "class" && layer.legend) found.push(classes(layerName(layer.key), layer.legend.map((entry) => [entry.colour, classLabel(entry)])));
+  if (layer?.kind === "class" && layer.legend) found.push(classes(layerName(layer.key), layer.legend.map((entry) => [entry.colour, kindName(entry.label ?? entry.value)])));
   if (layer?.kind === "image" && hasText(`layer.${layer.key}.help`)) found.push(element("p", { class: "quiet small" }, text(`layer.${layer.key}.help`)));
-  if (state.show.includes("changes")) found.push(classes(text("overlay.changes"), ["gain", "loss", "undirected"].map((kind) => [STYLES[kind].fillColor, text(`kind.${kind}`)])));
+  if (state.show.includes("changes")) found.push(classes(text("overlay.changes"), ["gain", "loss", "undirected"].map((kind) => [STYLES[kind].fillColor, kindName(kind)])));
   for (const name of state.show.filter((each) => each.startsWith("components_") && each !== state.layer)) {
     const colours = Object.entries(componentColours(site, name.slice("components_".length)));
-    if (colours.length) found.push(classes(layerName(name), colours.map(([label, colour]) => [colour, named(label)])));
+    if (colours.length) found.push(classes(layerName(name), colours.map(([label, colour]) => [colour, kindName(label)])));
   }
   return found;
-}
-
-function classLabel({ label, value }) {
-  return named(label ?? value);
-}
-
-function named(label) {
-  const key = `kind.${String(label).toLowerCase().replaceAll(" ", "_")}`;
-  return hasText(key) ? text(key) : String(label);
 }
 
 function classes(title, entries) {

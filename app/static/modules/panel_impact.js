@@ -8,7 +8,7 @@ import { hectares, known, number, percent } from "./format.js";
 import { indexName } from "./legends.js";
 import { byYear, chartOf } from "./panel_areas.js";
 import { dataTable } from "./tables.js";
-import { hasText, text } from "./texts.js";
+import { hasText, kindName, text } from "./texts.js";
 
 const ZONES = ["footprint", "surroundings", "scene"];
 const STATES = [
@@ -54,8 +54,8 @@ export function componentsPanel(site, store) {
       };
     });
     return [
-      lineChart(chartOf(site, store, { title: text("components.title", { group }), series, fromZero: true, format: (value) => number(value, 2) })),
-      overlayButton(store, [`components_${group}`], text("components.show", { group })),
+      lineChart(chartOf(site, store, { title: text("components.title", { group: kindName(group) }), series, fromZero: true, format: (value) => number(value, 2) })),
+      overlayButton(store, [`components_${group}`], text("components.show", { group: kindName(group) })),
     ];
   });
 }
@@ -163,12 +163,6 @@ function bar(share) {
   const mark = element("span", { class: "share", "aria-hidden": "true" });
   mark.style.width = `${Math.max(share * 100, 0.5)}%`;
   return mark;
-}
-
-/** A component's or class's name in the visitor's language, or as it is. */
-function kindName(name) {
-  const key = `kind.${String(name).toLowerCase().replaceAll(" ", "_")}`;
-  return hasText(key) ? text(key) : String(name);
 }
 
 function overlayButton(store, names, label) {

@@ -10,7 +10,7 @@ import { hectares, known, number, percent, position } from "./format.js";
 import { indexName } from "./legends.js";
 import { chartOf } from "./panel_areas.js";
 import { foldedTable } from "./tables.js";
-import { text } from "./texts.js";
+import { kindName, text } from "./texts.js";
 
 const LARGEST_UPLOAD = 256 * 1024;
 const FIRST_INDICES = ["ndvi", "bsi", "mndwi"];
@@ -221,7 +221,7 @@ function history({ first_year: first, last_year: last }) {
 function strip(rows) {
   const cell = (row) => {
     const components = Object.values(row.components ?? {}).filter((name) => name && name !== "none");
-    const words = [minedWord(row.mined), row.water ? text("kind.water") : "", ...components].filter(Boolean).join(", ");
+    const words = [minedWord(row.mined), row.water ? text("kind.water") : "", ...components.map(kindName)].filter(Boolean).join(", ");
     const mark = row.mined === null ? "?" : row.mined ? "■" : "□";
     return element(
       "li",

@@ -6,7 +6,7 @@ import { getOnce, siteUrl } from "./api.js";
 import { element } from "./dom.js";
 import { hectares } from "./format.js";
 import { pairOf } from "./site_state.js";
-import { hasText, text } from "./texts.js";
+import { kindName, text } from "./texts.js";
 
 /** Colours of what lies over a picture: the same in light and dark. Okabe-Ito, and PRGn for changes. */
 export const STYLES = {
@@ -32,7 +32,7 @@ export function overlaysOf({ vectors }) {
   const found = [];
   if (vectors.footprints.length) found.push({ name: "footprints", label: text("overlay.footprints"), style: "footprints" });
   for (const group of Object.keys(vectors.components ?? {})) {
-    found.push({ name: `components_${group}`, label: text("overlay.components", { group }), style: "components" });
+    found.push({ name: `components_${group}`, label: text("overlay.components", { group: kindName(group) }), style: "components" });
   }
   if (vectors.changes.length) found.push({ name: "changes", label: text("overlay.changes"), style: "gain" });
   if (vectors.permits) found.push({ name: "permits", label: text("overlay.permits"), style: "permits" });
@@ -80,7 +80,7 @@ export function wantedVectors(site, state) {
 /** The names of a group's components with their colours, from the group's layer where it has one. */
 export function componentColours(site, group) {
   const legend = site.layers.find(({ key }) => key === `components_${group}`)?.legend;
-  return Object.fromEntries((legend ?? []).map(({ label, colour }) => [label, colour]));
+  return Object.fromEntries((legend ?? []).map(({ label, colour }) => [String(label).replaceAll(" ", "_"), colour]));
 }
 
 function componentStyle(site, group) {
@@ -173,6 +173,5 @@ function drawn(collection, pane, style) {
 
 function tip({ properties }) {
   const kind = nameOf(properties);
-  const words = hasText(`kind.${kind}`) ? text(`kind.${kind}`) : String(kind);
-  return element("span", {}, [properties.name ?? properties.permit, words, hectares(properties.area_ha)].filter(Boolean).join(", "));
+  return element("span", {}, [properties.name ?? properties.permit, kindName(kind), hectares(properties.area_ha)].filter(Boolean).join(", "));
 }

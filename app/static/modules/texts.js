@@ -49,6 +49,16 @@ export function text(key, values = {}) {
   return (words[key] ?? key).replace(/\{(\w+)\}/g, (match, name) => (name in values ? String(values[name]) : match));
 }
 
+/**
+ * The name of a kind of ground, change or component: `kind.<name>`, or the name itself where there is no text.
+ *
+ * @param {string|number} name As in a table, a legend or outlines: "leach_pad", "Tree cover", 2019.
+ */
+export function kindName(name) {
+  const key = `kind.${String(name).toLowerCase().replaceAll(" ", "_")}`;
+  return key in words ? words[key] : String(name).replaceAll("_", " ");
+}
+
 /** Whether there is a text of this key. */
 export function hasText(key) {
   return key in words;
