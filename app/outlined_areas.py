@@ -138,12 +138,14 @@ class _YearSums:
         self._water_known += float(ground[water != NODATA].sum())
         if not self._names:
             return
-        values = decode_indices(self._maps.read(index_name(self._year), span)).astype(np.float64)
-        weights = np.where(np.isnan(values), 0.0, shares)
-        values[np.isnan(values)] = 0
-        self._weights += weights.sum(axis=(1, 2))
-        self._totals += (weights * values).sum(axis=(1, 2))
-        self._squares += (weights * values**2).sum(axis=(1, 2))
+        numbers = self._maps.read(index_name(self._year), span)
+        for place, band in enumerate(numbers):  # one at a time, as a window of all takes much memory
+            values = decode_indices(band).astype(np.float64)
+            known = ~np.isnan(values)
+            weights, values = shares[known], values[known]
+            self._weights[place] += weights.sum()
+            self._totals[place] += (weights * values).sum()
+            self._squares[place] += (weights * values**2).sum()
 
     def values(self, covered: float) -> dict[str, Any]:
         """The year's values."""
