@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from .impact_options import (
     Reclamation,
     Reference,
     Surroundings,
+    impact_settings,
 )
 from .series_options import (
     MODEL_HELP,
@@ -49,7 +50,7 @@ def series(
         typer.Argument(
             metavar="DIR|IMAGES...",
             help="A folder with one image per year, the year in its name; or the images themselves: files, "
-            "Sentinel-2 products or https:// addresses.",
+            "Sentinel-2 products or https:// addresses. With --each-site, the folder of an archive.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="The folder to create or to complete.")],
@@ -126,11 +127,26 @@ def series(
     engine: Engine = "auto",
     precision: Precision = "float32",
     force_precision: ForcePrecision = False,
+    each_site: Annotated[
+        bool,
+        typer.Option(
+            "--each-site",
+            help="Map each site of the archive DIR, such as `euromine acquire` writes, into OUT/SITE.",
+        ),
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Number of processes for --each-site; by default 1.")
+    ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Map --each-site on the Dask cluster there."),
+    ] = None,
 ) -> None:
     """Map a site over its years: footprints, gains and losses between any two years, areas, polygons.
 
     Run the same command again to resume an interrupted run. `euromine report OUT` writes the report.
     """
+    _check_each_site(each_site, images, site, year_of, workers, dask)
     asked = None if years is None else parse_years(years)
     for image in images:
         if "://" not in image and not Path(image).exists():
@@ -140,55 +156,100 @@ def series(
             )
     years_of = dict(_year_of(text) for text in year_of or ())
     smoothing = parse_smoothing(smooth)
-    from euromine.monitoring.history.impact_settings import ImpactSettings
+    from euromine.monitoring.archive_histories import ModelChoice, map_archive
+    from euromine.monitoring.history.series_settings import SeriesSettings
     from euromine.monitoring.history.switch_rates import SwitchRates
     from euromine.monitoring.mapping.engines import EngineChoice
     from euromine.monitoring.monitor import MineMonitor  # torch and rasterio take seconds to import
-    from euromine.monitoring.scenes.spectral_indices import parse_indices
+    from euromine.monitoring.scenes.band_names import as_band_names
+    from euromine.monitoring.scenes.scene_options import SceneOptions
 
-    impact = ImpactSettings(
-        indices=parse_indices(indices, "--indices") if indices is not None else (),
-        surroundings=surroundings,
-        reclamation=reclamation,
-        reference=reference,
-        land_cover=land_cover,
-        land_cover_legend=land_cover_legend,
-        land_cover_year=land_cover_year,
+    impact = impact_settings(
+        indices, surroundings, reclamation, reference, land_cover, land_cover_legend, land_cover_year
     )
-    monitor = MineMonitor.from_pretrained(
-        model, change_model, device, engine=EngineChoice(engine, precision, force_precision)
-    )
-    result = monitor.series(
+    choice = EngineChoice(engine, precision, force_precision)
+    how: dict[str, Any] = {
+        "smoothing": smoothing,
+        "rates": None if rates is None else SwitchRates.load(rates),
+        "change_by": change_by,
+        "change_probability": change_probability,
+        "pairs": pairs,
+        "extent": extent,
+        "threshold": threshold,
+        "minimum_mapping_unit": minimum_mapping_unit,
+        "permits": permits,
+        "permit_layers": tuple(layer or ()),
+        "impact": impact,
+        "window": window,
+        "overlap": overlap,
+    }
+    metadata: dict[str, Any] = {
+        "bands": bands,
+        "scale": scale,
+        "offset": offset,
+        "nodata": nodata,
+        "level": level,
+        "override": override,
+        "keep_clouds": keep_clouds,
+    }
+    if each_site:
+        models = ModelChoice(model=model, change_model=change_model, device=device, engine=choice)
+        metadata["bands"] = as_band_names(bands)
+        mapped = map_archive(
+            models,
+            images[0],
+            out,
+            SeriesSettings(**how),
+            years=asked,
+            options=SceneOptions(**metadata),
+            workers=workers or 1,
+            dask=dask,
+            progress=True,
+        )
+        for done in mapped:
+            typer.echo(f"{done.folder}")
+        typer.echo(f"{len(mapped)} sites. `euromine report {out / mapped[0].name}` writes the report of one.")
+        return
+    result = MineMonitor.from_pretrained(model, change_model, device, engine=choice).series(
         images[0] if len(images) == 1 else images,
         out,
         years=asked,
         year_of=years_of,
         progress=True,
-        smoothing=smoothing,
-        rates=None if rates is None else SwitchRates.load(rates),
-        change_by=change_by,
-        change_probability=change_probability,
-        pairs=pairs,
-        extent=extent,
-        threshold=threshold,
-        minimum_mapping_unit=minimum_mapping_unit,
-        permits=permits,
-        permit_layers=tuple(layer or ()),
-        impact=impact,
         site=site,
-        bands=bands,
-        scale=scale,
-        offset=offset,
-        nodata=nodata,
-        level=level,
-        override=override,
-        keep_clouds=keep_clouds,
-        window=window,
-        overlap=overlap,
+        **how,
+        **metadata,
     )
     for line in series_summary(result):
         typer.echo(line)
     typer.echo(f"`euromine report {result.path}` writes the report.")
+
+
+def _check_each_site(
+    each_site: bool,
+    images: list[str],
+    site: str | None,
+    year_of: list[str] | None,
+    workers: int | None,
+    dask: str | None,
+) -> None:
+    """Refuse options of one site with --each-site, and those of many without it.
+
+    Raises:
+        ArgumentError: They do not fit together.
+    """
+    if each_site:
+        if len(images) > 1 or not Path(images[0]).is_dir():
+            raise ArgumentError(
+                f"{images[-1]}: found no folder of an archive; expected one with --each-site, such as "
+                "`euromine acquire` writes."
+            )
+        if site is not None or year_of:
+            name = "--site" if site is not None else "--year-of"
+            raise ArgumentError(f"{name}: found it with --each-site; expected it for a single site. Omit it.")
+    elif workers is not None or dask is not None:
+        name = "--workers" if workers is not None else "--dask"
+        raise ArgumentError(f"{name}: found it for one site; expected it for many. Add --each-site.")
 
 
 def _year_of(text: str) -> tuple[str, int]:

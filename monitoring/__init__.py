@@ -7,6 +7,9 @@ from euromine.support.lazy import lazy_names
 if TYPE_CHECKING:
     from euromine.support.errors import SceneError as SceneError
 
+    from .archive_histories import ModelChoice as ModelChoice
+    from .archive_histories import SiteHistory as SiteHistory
+    from .archive_histories import map_archive as map_archive
     from .history.component_areas import component_areas as component_areas
     from .history.component_transitions import component_transitions as component_transitions
     from .history.component_transitions import visible_components as visible_components
@@ -37,17 +40,20 @@ __all__ = [
     "Grid",
     "ImpactSettings",
     "MineMonitor",
+    "ModelChoice",
     "PlaceHistory",
     "SceneError",
     "SceneOptions",
     "SeriesResult",
     "SeriesSettings",
+    "SiteHistory",
     "SwitchRates",
     "change_probability",
     "component_areas",
     "component_transitions",
     "export_model",
     "load_model",
+    "map_archive",
     "map_indices",
     "map_place",
     "map_places",
@@ -67,17 +73,20 @@ __getattr__, __dir__ = lazy_names(
         "Grid": ".scenes.grids",
         "ImpactSettings": ".history.impact_settings",
         "MineMonitor": ".monitor",
+        "ModelChoice": ".archive_histories",
         "PlaceHistory": ".place_history",
         "SceneError": "euromine.support.errors",
         "SceneOptions": ".scenes.scene_options",
         "SeriesResult": ".result",
         "SeriesSettings": ".history.series_settings",
+        "SiteHistory": ".archive_histories",
         "SwitchRates": ".history.switch_rates",
         "change_probability": ".history.markov",
         "component_areas": ".history.component_areas",
         "component_transitions": ".history.component_transitions",
         "export_model": ".mapping.model_export",
         "load_model": ".mapping.loading",
+        "map_archive": ".archive_histories",
         "map_indices": ".mapping.index_maps",
         "map_place": ".place_history",
         "map_places": ".place_history",
