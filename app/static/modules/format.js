@@ -6,6 +6,15 @@ import { language, text } from "./texts.js";
 
 export const UNKNOWN = "–";
 
+// A formatter takes longer to make than a hundred numbers to format.
+const formatters = new Map();
+
+function formatter(options) {
+  const key = `${language()} ${JSON.stringify(options)}`;
+  if (!formatters.has(key)) formatters.set(key, new Intl.NumberFormat(language(), options));
+  return formatters.get(key);
+}
+
 /** Whether a value of the API is a number. */
 export function known(value) {
   return typeof value === "number" && Number.isFinite(value);
@@ -20,7 +29,7 @@ export function known(value) {
 export function number(value, digits) {
   if (!known(value)) return UNKNOWN;
   const places = digits ?? Math.max(0, Math.min(3, 2 - Math.floor(Math.log10(Math.abs(value) || 1))));
-  return new Intl.NumberFormat(language(), { minimumFractionDigits: places, maximumFractionDigits: places }).format(value);
+  return formatter({ minimumFractionDigits: places, maximumFractionDigits: places }).format(value);
 }
 
 /** Hectares, with the unit: one digit up to 100 ha, none above. */
@@ -51,7 +60,7 @@ export function interval(low, high) {
 /** A share from 0 to 1 in percent. */
 export function percent(value, digits = 0) {
   if (!known(value)) return UNKNOWN;
-  return new Intl.NumberFormat(language(), { style: "percent", maximumFractionDigits: digits }).format(value);
+  return formatter({ style: "percent", maximumFractionDigits: digits }).format(value);
 }
 
 /** A date from ISO 8601, without its time. */
@@ -75,7 +84,7 @@ export function bytes(value) {
   const units = ["byte", "kilobyte", "megabyte", "gigabyte"];
   const step = Math.min(3, Math.floor(Math.log10(Math.max(value, 1)) / 3));
   const shown = { style: "unit", unit: units[step], maximumFractionDigits: step > 1 ? 1 : 0 };
-  return new Intl.NumberFormat(language(), shown).format(value / 1000 ** step);
+  return formatter(shown).format(value / 1000 ** step);
 }
 
 /** Latitude and longitude, such as "51.7379° N, 10.8830° E". */

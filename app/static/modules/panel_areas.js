@@ -27,23 +27,29 @@ export function areasPanel(site, store) {
   const { areas } = site;
   if (!areas.length) return element("p", { class: "note" }, text("areas.none"));
   const series = [{ name: text("areas.mapped"), values: byYear(site, areas, (row) => row.area_ha) }];
-  if (areas.some((row) => known(row.adjusted_ha))) {
+  const hasInterval = areas.some((row) => known(row.low_ha));
+  const isAdjusted = areas.some((row) => known(row.adjusted_ha));
+  if (isAdjusted) {
     series.push({
-      name: text("areas.adjusted"),
+      name: text(hasInterval ? "areas.adjusted" : "areas.adjusted_only"),
       values: byYear(site, areas, (row) => row.adjusted_ha),
       low: byYear(site, areas, (row) => row.low_ha),
       high: byYear(site, areas, (row) => row.high_ha),
     });
   }
-  const hasInterval = areas.some((row) => known(row.low_ha));
   const partial = areas.filter((row) => known(row.known_share) && row.known_share < 0.99);
   return [
     lineChart(chartOf(site, store, { title: text("areas.title"), series, fromZero: true, format: (value) => number(value, 1) })),
     known(site.trend_ha_per_year) ? element("p", {}, text("areas.trend", { trend: signedHectares(site.trend_ha_per_year) })) : null,
-    element("p", { class: "quiet small" }, text(hasInterval ? "areas.interval_help" : "areas.no_interval")),
+    element("p", { class: "quiet small" }, text(helpOf(hasInterval, isAdjusted))),
     partial.length ? element("p", { class: "note" }, text("areas.partial", { years: partial.map((row) => `${row.year} (${percent(row.known_share)})`).join(", ") })) : null,
     caveats(site, store),
   ];
+}
+
+function helpOf(hasInterval, isAdjusted) {
+  if (hasInterval) return "areas.interval_help";
+  return isAdjusted ? "areas.no_interval" : "areas.unknown_errors";
 }
 
 function caveats(site, store) {

@@ -64,6 +64,7 @@ export function foldedTable(summary, caption, columns, rows) {
 export function sortedTable(caption, columns, sorting, onSort) {
   let order = sorting;
   let shown = [];
+  const drawn = new WeakMap(); // Sorting moves rows and makes none.
   const body = element("tbody");
   const heads = columns.map((column) => head(column));
   const node = frame(
@@ -93,8 +94,11 @@ export function sortedTable(caption, columns, sorting, onSort) {
   }
 
   function rowOf(row) {
-    const cells = columns.map((column, index) => cellOf(column.cell(row), column, index === 0));
-    return element("tr", { "data-id": row.id }, cells);
+    if (!drawn.has(row)) {
+      const cells = columns.map((column, index) => cellOf(column.cell(row), column, index === 0));
+      drawn.set(row, element("tr", { "data-id": row.id }, cells));
+    }
+    return drawn.get(row);
   }
 
   return { node, show: (rows) => ((shown = rows), draw()) };
