@@ -1,11 +1,16 @@
-"""Options of `euromine series` on the ground in and around a mine."""
+"""Options of `euromine series` and `euromine map` on the ground in and around a mine."""
+
+from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .indices import INDICES_HELP
+
+if TYPE_CHECKING:
+    from euromine.monitoring.history.impact_settings import ImpactSettings
 
 Indices = Annotated[
     str | None,
@@ -51,3 +56,31 @@ LandCoverLegend = Annotated[
 LandCoverYear = Annotated[
     int | None, typer.Option(help="The year that it shows. By default, that in the file's name.")
 ]
+
+
+def impact_settings(
+    indices: str | None,
+    surroundings: float,
+    reclamation: Path | None,
+    reference: Path | None,
+    land_cover: Path | None,
+    land_cover_legend: str | None,
+    land_cover_year: int | None,
+) -> ImpactSettings:
+    """The settings of these options.
+
+    Raises:
+        ArgumentError: An index is unknown, or options do not go together.
+    """
+    from euromine.monitoring.history.impact_settings import ImpactSettings
+    from euromine.monitoring.scenes.spectral_indices import parse_indices
+
+    return ImpactSettings(
+        indices=parse_indices(indices, "--indices") if indices is not None else (),
+        surroundings=surroundings,
+        reclamation=reclamation,
+        reference=reference,
+        land_cover=land_cover,
+        land_cover_legend=land_cover_legend,
+        land_cover_year=land_cover_year,
+    )

@@ -7,6 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from euromine.support.errors import ArgumentError
+
+from .impact_options import (
+    Indices,
+    LandCover,
+    LandCoverLegend,
+    LandCoverYear,
+    Reclamation,
+    Reference,
+    Surroundings,
+    impact_settings,
+)
 from .place_options import (
     AcquiredLevel,
     BBox,
@@ -79,6 +91,13 @@ def map_place(
     minimum_mapping_unit: MinimumMappingUnit = 0.0,
     permits: Permits = None,
     layer: Layers = None,
+    indices: Indices = None,
+    surroundings: Surroundings = 1000.0,
+    reclamation: Reclamation = None,
+    reference: Reference = None,
+    land_cover: LandCover = None,
+    land_cover_legend: LandCoverLegend = None,
+    land_cover_year: LandCoverYear = None,
     window: Window = None,
     overlap: Overlap = 64,
     device: Device = None,
@@ -87,6 +106,9 @@ def map_place(
     force_precision: ForcePrecision = False,
     pdf: Annotated[
         bool, typer.Option("--pdf", help="Write the report as a PDF (needs euromine\\[pdf]).")
+    ] = False,
+    docx: Annotated[
+        bool, typer.Option("--docx", help="Write the report as a Word document (needs euromine\\[docx]).")
     ] = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -99,6 +121,9 @@ def map_place(
     chosen = parse_years(years)
     bounds = None if bbox is None else parse_bbox(bbox)
     check_place(name, "NAME", sites, has_area=bounds is not None or geometry is not None)
+    if pdf and docx:
+        raise ArgumentError("--docx: found --pdf, too; expected one of them.")
+    kind = "pdf" if pdf else "docx" if docx else "html"
     smoothing = parse_smoothing(smooth)
     options = acquisition_options(
         chosen,
@@ -125,6 +150,9 @@ def map_place(
         minimum_mapping_unit=minimum_mapping_unit,
         permits=permits,
         permit_layers=tuple(layer or ()),
+        impact=impact_settings(
+            indices, surroundings, reclamation, reference, land_cover, land_cover_legend, land_cover_year
+        ),
         site=name,
         window=window,
         overlap=overlap,
@@ -141,7 +169,7 @@ def map_place(
     monitor = MineMonitor.from_pretrained(
         model, change_model, device, engine=EngineChoice(engine, precision, force_precision)
     )
-    common: dict[str, Any] = {"settings": settings, "pdf": pdf, "progress": True, "announce": typer.echo}
+    common: dict[str, Any] = {"settings": settings, "kind": kind, "progress": True, "announce": typer.echo}
     if sites is not None:
         shared: dict[str, Any] = {"name_column": name_column, "workers": workers, "dask": dask}
         places = place_history.map_places(sites, monitor, out, options, **shared, **common)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from euromine.acquisition import AcquiredSite, AcquisitionOptions, acquire_site, read_acquisition
 from euromine.acquisition.many_sites import SiteOutcome, failed_sites, site_outcomes
@@ -20,7 +21,7 @@ from .history.series_settings import SeriesSettings
 from .history.year_words import years_in_words
 from .history.yearly_images import find_scenes
 from .monitor import MineMonitor
-from .reporting.page import check_report, write_report
+from .reporting.page import ReportKind, check_report, write_report
 from .result import SeriesResult
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ def map_place(
     bbox: Sequence[float] | None = None,
     geometry: str | os.PathLike[str] | None = None,
     settings: SeriesSettings | None = None,
+    kind: ReportKind = "html",
     pdf: bool = False,
     progress: bool = False,
     announce: Callable[[str], None] = logger.info,
@@ -71,7 +73,8 @@ def map_place(
         bbox: West, south, east and north in degrees.
         geometry: A vector file with the site's outline instead. Without either, the place of an earlier call.
         settings: How to map the years.
-        pdf: Write the report as a PDF, which needs the extra "pdf".
+        kind: The kind of the report: a page, or "pdf" or "docx", which need the extra of that name.
+        pdf: The same as `kind="pdf"`.
         progress: Show progress bars.
         announce: Called with lines on each step, its output folder and the years made or kept.
 
@@ -81,14 +84,15 @@ def map_place(
         OSError: A file cannot be written, or a catalogue cannot be reached.
     """
     settings = settings or SeriesSettings()
-    _check_permits(settings)
+    _check_files(settings)
     folder, maps = site_folders(out, name)
-    check_report(maps, pdf=pdf)
+    check_report(maps, kind=kind, pdf=pdf)
     _check_radar(monitor, options, folder)
     announce(f"1 of 3: composites of {years_in_words(options.years)}, into {folder}")
     acquired = acquire_site(out, name, options, bbox=bbox, geometry=geometry, progress=progress)
     announce(f"        {_acquired_words(acquired)}")
-    return _mapped(acquired, monitor, maps, settings, pdf=pdf, progress=progress, announce=announce)
+    how: dict[str, Any] = {"kind": kind, "pdf": pdf, "progress": progress, "announce": announce}
+    return _mapped(acquired, monitor, maps, settings, **how)
 
 
 def map_places(
@@ -101,6 +105,7 @@ def map_places(
     workers: int | None = None,
     dask: str | None = None,
     settings: SeriesSettings | None = None,
+    kind: ReportKind = "html",
     pdf: bool = False,
     progress: bool = False,
     announce: Callable[[str], None] = logger.info,
@@ -118,6 +123,7 @@ def map_places(
         workers: The number of processes that acquire; by default one per core.
         dask: The address of a Dask scheduler whose workers acquire instead; they must reach `out`.
         settings: How to map the years; the site's name is added.
+        kind: As for `map_place`.
         pdf: As for `map_place`.
         progress: As for `map_place`.
         announce: As for `map_place`.
@@ -130,20 +136,21 @@ def map_places(
         EuroMineError, OSError: As for `map_place`.
     """
     settings = settings or SeriesSettings()
-    _check_permits(settings)
+    _check_files(settings)
     announce(f"1 of 3: composites of {years_in_words(options.years)}, for each site of {sites}")
     outcomes = site_outcomes(
         out, sites, options, name_column=name_column, workers=workers, dask=dask, progress=progress
     )
+    how: dict[str, Any] = {"kind": kind, "pdf": pdf, "progress": progress, "announce": announce}
     done: list[PlaceHistory] = []
     failed = [outcome for outcome in outcomes if outcome.site is None]
     for acquired in (outcome.site for outcome in outcomes if outcome.site is not None):
         announce(f"{acquired.name}: {_acquired_words(acquired)}")
         try:
             _, maps = site_folders(out, acquired.name)
-            check_report(maps, pdf=pdf)
+            check_report(maps, kind=kind, pdf=pdf)
             own = replace(settings, site=acquired.name)
-            place = _mapped(acquired, monitor, maps, own, pdf=pdf, progress=progress, announce=announce)
+            place = _mapped(acquired, monitor, maps, own, **how)
         except (EuroMineError, OSError) as error:
             logger.warning("%s: not mapped. %s", acquired.name, one_line(error))
             failed.append(SiteOutcome(acquired.name, None, one_line(error)))
@@ -160,6 +167,7 @@ def _mapped(
     maps: Path,
     settings: SeriesSettings,
     *,
+    kind: ReportKind,
     pdf: bool,
     progress: bool,
     announce: Callable[[str], None],
@@ -176,7 +184,7 @@ def _mapped(
         progress=progress,
     )
     series = SeriesResult(made.path)
-    report = write_report(series, pdf=pdf)
+    report = write_report(series, kind=kind, pdf=pdf)
     announce(f"3 of 3: report, {report}")
     return PlaceHistory(acquired, series, report)
 
@@ -202,15 +210,19 @@ def _check_radar(monitor: MineMonitor, options: AcquisitionOptions, folder: Path
             )
 
 
-def _check_permits(settings: SeriesSettings) -> None:
-    """Refuse missing permits, or geopandas missing to read them, before hours of downloads."""
-    if settings.permits is None:
-        return
-    require_geopandas()
-    if not settings.permits.exists():
-        raise FileNotFoundError(
-            f"{settings.permits}: there is no such file; expected the outlines of permits."
-        )
+def _check_files(settings: SeriesSettings) -> None:
+    """Refuse missing files, or geopandas missing to read them, before hours of downloads."""
+    impact = settings.impact
+    outlines = {
+        "the outlines of permits": settings.permits,
+        "outlines of reclaimed ground": impact.reclamation,
+        "outlines of undisturbed ground": impact.reference,
+    }
+    if any(outlines.values()):
+        require_geopandas()
+    for expected, path in {**outlines, "a land-cover raster": impact.land_cover}.items():
+        if path is not None and not path.exists():
+            raise FileNotFoundError(f"{path}: there is no such file; expected {expected}.")
 
 
 def _missing_years(acquired: AcquiredSite, scenes: Collection[int]) -> list[int]:

@@ -41,7 +41,7 @@ def test_options_reach_the_acquisition_and_the_series(calls, tmp_path) -> None:
     assert "Run the same command again to resume." in result.output
     (call,) = calls
     assert (call.name, call.models, call.out) == ("Tharsis", ("org/unet", None, "cpu"), tmp_path)
-    assert (call.bbox, call.geometry, call.pdf) == ((-6.7, 37.6, -6.5, 37.8), None, True)
+    assert (call.bbox, call.geometry, call.kind) == ((-6.7, 37.6, -6.5, 37.8), None, "pdf")
     asked = call.options
     assert (asked.years, asked.months, asked.level) == ((2017, 2018, 2019), (5, 6, 7, 8, 9), "l2a")
     assert (asked.scenes, asked.fill, asked.margin, asked.radar) == (6, "nodata", 250, True)
@@ -50,9 +50,26 @@ def test_options_reach_the_acquisition_and_the_series(calls, tmp_path) -> None:
     assert (made.minimum_mapping_unit, made.permits, made.site) == (0.5, Path("permits.gpkg"), "Tharsis")
 
 
+def test_options_on_the_ground_around_a_mine_reach_the_series(calls, tmp_path) -> None:
+    options = "--indices nbr,mndwi --surroundings 500 --reclamation terraces.gpkg --reference forest.gpkg"
+    land = "--land-cover own.tif --land-cover-legend own.csv --land-cover-year 2012 --docx"
+    run(*PLACE, *options.split(), *land.split(), out=tmp_path)
+    (call,) = calls
+    impact = call.settings.impact
+    assert (call.kind, impact.indices, impact.surroundings) == ("docx", ("mndwi", "nbr"), 500)
+    assert (impact.reclamation, impact.reference) == (Path("terraces.gpkg"), Path("forest.gpkg"))
+    assert (impact.land_cover, impact.land_cover_legend, impact.land_cover_year) == (
+        Path("own.tif"),
+        "own.csv",
+        2012,
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ((*PLACE, "--pdf", "--docx"), "--docx: found --pdf, too; expected one of them."),
+        ((*PLACE, "--indices", "ndwj"), "--indices: found 'ndwj'"),
         (("--bbox", "1,2,3"), "--bbox: found '1,2,3'; expected west,south,east,north"),
         ((*PLACE, "--months", "summer"), "--months: found 'summer'"),
         ((*PLACE, "--level", "l3"), "--level: found 'l3'; expected l1c or l2a"),

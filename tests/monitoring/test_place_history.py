@@ -9,6 +9,7 @@ import pytest
 from euromine.acquisition import AcquiredSite, AcquisitionOptions
 from euromine.modeling import EuroMineImageProcessor
 from euromine.monitoring import MineMonitor, place_history
+from euromine.monitoring.history.impact_settings import ImpactSettings
 from euromine.monitoring.history.series_settings import SeriesSettings
 from euromine.monitoring.place_history import map_place
 from euromine.support.errors import ArgumentError, DataError
@@ -125,6 +126,15 @@ def test_missing_permits_are_refused_before_anything_is_fetched(catalogue, mappe
     with pytest.raises(FileNotFoundError, match="there is no such file; expected the outlines of permits"):
         mapped(mapper, tmp_path, 2015, settings=settings)
     assert catalogue == []
+
+
+def test_ground_that_is_not_there_is_refused_before_anything_is_acquired(catalogue, mapper, tmp_path) -> None:
+    impact = ImpactSettings(land_cover=tmp_path / "own.tif")
+    with pytest.raises(
+        FileNotFoundError, match=r"own\.tif: there is no such file; expected a land-cover raster"
+    ):
+        mapped(mapper, tmp_path, 2015, settings=replace(SETTINGS, impact=impact))
+    assert not catalogue
 
 
 def test_nothing_is_mapped_where_nothing_was_acquired(mapper, tmp_path, monkeypatch) -> None:
