@@ -94,7 +94,7 @@ def draw_permits(picture: Image.Image, place: SitePlace, grid: MercatorGrid, lin
     outlines = place.series.read_polygons(PERMIT_OUTLINES).to_crs(MERCATOR)
     pen = ImageDraw.Draw(picture)
     to_pixels = ~grid.transform
-    for ring in shapely.get_rings(outlines.geometry.array):
+    for ring in shapely.get_rings(shapely.get_parts(np.asarray(outlines.geometry.array))):
         columns, rows = to_pixels * shapely.get_coordinates(ring).T
         points = list(zip(columns.tolist(), rows.tolist(), strict=True))
         draw_dashes(pen, points, line)

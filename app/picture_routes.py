@@ -101,7 +101,9 @@ def routes(context: AppContext) -> APIRouter:
         x: int,
         y: int,
         suffix: Literal["jpg", "png", "webp"],
-        side: Annotated[Literal[256, 512], Query(description="Pixels on a side.")] = SIDES[0],
+        side: Annotated[
+            int, Query(ge=SIDES[0], le=SIDES[-1], multiple_of=SIDES[0], description="Pixels on a side.")
+        ] = SIDES[0],
     ) -> Response:
         """A tile of a layer: an image as JPEG inside and as WebP at its edges, else PNG."""
         shown = pictures.shown(site, key, year)
