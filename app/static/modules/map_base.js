@@ -33,6 +33,8 @@ export function createMap(node, label, basemap, options = {}) {
   L.control.attribution({ prefix: '<a href="https://leafletjs.com">Leaflet</a>' }).addTo(map);
   L.control.scale({ imperial: false }).addTo(map);
   if (basemap) L.tileLayer(basemap.url, { attribution: basemap.attribution, className: "basemap" }).addTo(map);
+  // After a resize Leaflet fires this with a delay, when the map may be gone.
+  map.on("unload", () => map.off("moveend"));
   node.setAttribute("role", "application");
   node.setAttribute("aria-label", label);
   return map;
