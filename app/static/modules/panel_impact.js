@@ -65,7 +65,7 @@ export function indicesPanel(site, store) {
   const names = [...new Set(site.indices.map((row) => row.index))];
   const holder = element("div");
   const layers = new Set(site.layers.map(({ key }) => key));
-  const wanted = names.includes(store.state.layer) ? store.state.layer : names[0];
+  const wanted = [store.state.index, store.state.layer].find((name) => names.includes(name)) ?? names[0];
   const show = (index) => {
     const rows = site.indices.filter((row) => row.index === index);
     const zones = ZONES.filter((zone) => rows.some((row) => row.zone === zone));
@@ -82,8 +82,12 @@ export function indicesPanel(site, store) {
       layers.has(index) ? button(text("indices.show"), () => store.set({ layer: index })) : null,
     );
   };
+  const choose = (index) => {
+    store.set({ index });
+    show(index);
+  };
   show(wanted);
-  return [select(text("indices.index"), names.map((name) => [name, indexName(name)]), wanted, show), holder];
+  return [select(text("indices.index"), names.map((name) => [name, indexName(name)]), wanted, choose), holder];
 }
 
 /** Open water within the mine. */

@@ -11,7 +11,7 @@ const LONGEST_AREA = 60;
  * @param {Object<string, string>} parameters From the address; see `parametersOf`.
  * @param {Object} site The answer of /api/sites/{id}.
  * @returns {Object} layer, year, compare (a year or null), mode, opacity and split (0 to 1), show (names of overlays),
- *   at ([latitude, longitude, zoom] or null), point ([longitude, latitude] or null), area (corners or null), panel.
+ *   at ([latitude, longitude, zoom] or null), point ([longitude, latitude] or null), area (corners or null), panel, index (the one of its panel, or null).
  */
 export function stateFrom(parameters, site) {
   const years = site.years;
@@ -30,6 +30,7 @@ export function stateFrom(parameters, site) {
     point: numbers(parameters.point, 2),
     area: corners(parameters.area),
     panel: parameters.panel ?? "areas",
+    index: parameters.index ?? null,
   };
 }
 
@@ -60,7 +61,7 @@ function corners(value) {
 
 /** The parameters of the address for a state: the reverse of `stateFrom`. */
 export function parametersOf(state) {
-  const { layer, year, compare, mode, opacity, split, show, at, point, area, panel } = state;
+  const { layer, year, compare, mode, opacity, split, show, at, point, area, panel, index } = state;
   return {
     layer,
     year,
@@ -74,6 +75,7 @@ export function parametersOf(state) {
     // The outline of an uploaded area may be long: links stay below the length that mail and chat programs keep.
     area: area && area.length <= LONGEST_AREA ? area.flat().map((value) => value.toFixed(5)).join(",") : null,
     panel: panel === "areas" ? null : panel,
+    index: panel === "indices" ? index : null,
   };
 }
 
