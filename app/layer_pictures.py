@@ -77,7 +77,7 @@ class LayerYear:
         """The values shown as black and white, of the whole site in this year."""
 
         def measured() -> Limits:
-            values = warped(source, self.layer.grid.fitting(_LIMITS_SIDE))
+            values = warped(source, self.layer.grid.fitting(_LIMITS_SIDE), sampled=True)
             known = np.isfinite(values).all(axis=0)
             return contrast_limits(values[:, known].T)
 

@@ -38,7 +38,7 @@ def map_tile(shown: LayerYear, zoom: int, column: int, row: int, side: int = SID
             "2^zoom."
         )
     site = shown.layer.grid
-    for place in (column, column + count):  # the second across the antimeridian
+    for place in (column, column - count):  # the second across the antimeridian
         tile = tile_grid(zoom, place, row, side)
         if tile.touches(site):
             return _tile(shown, tile, site)

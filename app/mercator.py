@@ -25,9 +25,9 @@ class MercatorGrid:
     """A grid of pixels in Web Mercator.
 
     Attributes:
-        left: Its left edge in m.
+        left: Its left edge in m, beyond -20,037,508 m across the antimeridian.
         bottom: Its lower edge.
-        right: Its right edge, beyond 20,037,508 m across the antimeridian.
+        right: Its right edge.
         top: Its upper edge.
         width: Columns.
         height: Rows.
@@ -81,7 +81,7 @@ def site_grid(manifest: Manifest) -> MercatorGrid:
     """The ground of a series, in pixels as large as its own."""
     west, south, east, north = degree_bounds(manifest)
     if east < west:
-        east += 360
+        west -= 360
     left, right = (_RADIUS * math.radians(longitude) for longitude in (west, east))
     bottom, top = (_northing(latitude) for latitude in (south, north))
     frame = frame_of(manifest)
@@ -96,7 +96,7 @@ def tile_grid(zoom: int, column: int, row: int, side: int = _TILE) -> MercatorGr
 
     Args:
         zoom: 0 for the whole world in one tile.
-        column: x, 0 to 2^zoom - 1; more across the antimeridian.
+        column: x, 0 to 2^zoom - 1; negative across the antimeridian.
         row: y.
         side: Pixels on a side.
     """

@@ -107,6 +107,7 @@ class Layer:
             "format": self.format,
             "picture": self.picture,
             "bounds": [round(degree, 7) for degree in self.grid.degrees],
+            "size": [self.grid.width, self.grid.height],
             "max_zoom": native_zoom(self.grid),
             "legend": self.legend,
             "range": self.range,

@@ -52,6 +52,7 @@ class RasterSource:
         scale: The factor from the file's numbers to those of the picture.
         smooth: Whether values between pixels are interpolated; else those of the nearest pixel are taken.
         is_image: Whether pixels that are 0 in all bands have no data where the file does not mark any.
+        is_full: Whether all of its pixels have data, which saves a third of the time.
     """
 
     path: Path
@@ -60,6 +61,7 @@ class RasterSource:
     scale: float = 1.0
     smooth: bool = True
     is_image: bool = False
+    is_full: bool = False
 
     @property
     def state(self) -> tuple[str, int, int]:
@@ -109,7 +111,9 @@ def source_of(place: SitePlace, layer: Layer, year: Year) -> Source:
         if path is None:
             raise NotFound(f"year: found no image of {year}; expected {scene.path}. Put it back.")
         bands = tuple(scene.bands.index(band) + 1 for band in COLOURS[layer.key])
-        return RasterSource(path, bands, is_image=True)
+        # Beyond the series' ground, an image may have no data even so.
+        is_full = scene.known_share == 1.0 and not scene.resampled
+        return RasterSource(path, bands, is_image=True, is_full=is_full)
     name, smooth = _map_name(layer, year), layer.kind != CLASS
     path = place.series.file(name)
     if smooth and layer.key != "probability":
@@ -128,12 +132,13 @@ def _map_name(layer: Layer, year: Year) -> str:
     return name(int(year))
 
 
-def warped(source: Source, grid: MercatorGrid) -> NDArray[np.float32]:
+def warped(source: Source, grid: MercatorGrid, *, sampled: bool = False) -> NDArray[np.float32]:
     """Values in Web Mercator: (bands, height, width) float32; NaN without data.
 
     Args:
         source: The raster.
         grid: The pixels.
+        sampled: Whether to take the nearest pixels of a smooth raster, which is faster.
 
     Raises:
         DataError: A file is damaged, or promises more than memory holds.
@@ -161,9 +166,9 @@ def warped(source: Source, grid: MercatorGrid) -> NDArray[np.float32]:
             # Images without a mark have no data where all bands are 0; a mark counts in any band.
             "UNIFIED_SRC_NODATA": "YES" if zero else "PARTIAL",
         }
-        if not source.smooth:
+        if source.is_full or not source.smooth:
             options["src_nodata"] = None  # classes without data keep their number
-        values = _reprojected(dataset, bands, grid, source, options)
+        values = _reprojected(dataset, bands, grid, source, options | _kernel(source, sampled))
     scale = DIGITAL_NUMBERS if source.is_image and dataset.dtypes[0].startswith("float") else source.scale
     return values if scale == 1 else values * np.float32(scale)
 
@@ -172,7 +177,6 @@ def _reprojected(
     dataset: Any, bands: tuple[int, ...], grid: MercatorGrid, source: RasterSource, options: dict[str, Any]
 ) -> NDArray[np.float32]:
     import rasterio
-    from rasterio.enums import Resampling
     from rasterio.warp import reproject
 
     values = np.full((len(bands), grid.height, grid.width), np.nan, np.float32)
@@ -183,12 +187,18 @@ def _reprojected(
             dst_transform=grid.transform,
             dst_crs=MERCATOR,
             dst_nodata=np.nan,
-            resampling=Resampling.bilinear if source.smooth else Resampling.nearest,
             num_threads=1,
             warp_mem_limit=_WARP_MB,
             **options,
         )
     return values
+
+
+def _kernel(source: RasterSource, sampled: bool) -> dict[str, Any]:
+    from rasterio.enums import Resampling
+
+    is_smooth = source.smooth and not sampled
+    return {"resampling": Resampling.bilinear if is_smooth else Resampling.nearest}
 
 
 def _named(texts: tuple[str, ...], source: RasterSource) -> tuple[int, ...]:

@@ -8,6 +8,10 @@ import { send, siteUrl } from "./api.js";
 import { pairOf } from "./site_state.js";
 
 const MOST_PICTURES = 48;
+// Pixels on the longer side of a picture for the first view, a third of the bytes of the whole one.
+const FIRST_SIDE = 1024;
+const SHARP_ENOUGH = 1.25;
+let isClose = false;
 const addresses = new Map();
 
 /**
@@ -76,9 +80,10 @@ export function pictureOf({ layers }, key, year, compare) {
   return { layer, year: found };
 }
 
-/** The address of a layer's picture of a year. */
+/** The address of a layer's picture of a year, in few pixels until the map comes close. */
 export function pictureUrl(id, layer, year) {
-  return `${siteUrl(id, "pictures", layer.key, year)}.${layer.format}`;
+  const side = isClose || Math.max(...(layer.size ?? [0])) <= FIRST_SIDE ? "" : `?side=${FIRST_SIDE}`;
+  return `${siteUrl(id, "pictures", layer.key, year)}.${layer.format}${side}`;
 }
 
 /** Leaflet's bounds for [west, south, east, north]. */
@@ -114,6 +119,9 @@ export class PicturePane {
     this.shown = null;
     this.key = "";
     this.turn = 0;
+    this.wanted = [null, null];
+    isClose = false;
+    map.on("zoomend", () => this.#sharpen());
   }
 
   /**
@@ -124,7 +132,9 @@ export class PicturePane {
    * @throws {ApiError} The picture cannot be loaded.
    */
   async show(layer, year) {
-    const key = layer && year ? `${layer.key}/${year}` : "";
+    this.wanted = [layer, year];
+    if (layer) isClose ||= this.#comesClose(layer);
+    const key = layer && year ? pictureUrl(this.id, layer, year) : "";
     if (key === this.key) return;
     this.key = key;
     const turn = (this.turn += 1);
@@ -137,6 +147,18 @@ export class PicturePane {
       this.#replace(null);
       throw error;
     }
+  }
+
+  #comesClose(layer) {
+    const [first, second] = leafletBounds(layer.bounds).map((corner) => this.map.project(corner));
+    return Math.max(Math.abs(first.x - second.x), Math.abs(first.y - second.y)) > SHARP_ENOUGH * FIRST_SIDE;
+  }
+
+  /** Replace the picture of the first view where the map has come closer. */
+  #sharpen() {
+    const [layer, year] = this.wanted;
+    // Where that fails, the next choice of a year or layer shows why.
+    if (layer?.picture && this.key) this.show(layer, year).catch(() => {});
   }
 
   async #layer(layer, year) {
