@@ -35,6 +35,7 @@ export function createMap(node, label, basemap, options = {}) {
   if (basemap) L.tileLayer(basemap.url, { attribution: basemap.attribution, className: "basemap" }).addTo(map);
   // After a resize Leaflet fires this with a delay, when the map may be gone.
   map.on("unload", () => map.off("moveend"));
+  if (still) map.panBy = (offset, more) => L.Map.prototype.panBy.call(map, offset, { ...more, animate: false });
   node.setAttribute("role", "application");
   node.setAttribute("aria-label", label);
   return map;
