@@ -16,6 +16,8 @@ from euromine.support.errors import DataError
 from euromine.support.rasters import check_blocks, gdal, gdal_errors, open_raster
 
 _SUFFIXES = (".tif", ".tiff")
+# Folders of images in the folder of a series, such as that of an upload.
+_BESIDE = ("images", "image")
 _DEEPEST, _MOST_FOLDERS = 6, 50_000
 # A folder of many sites is walked again for an image that was not found, but not for each request.
 _WALK_AGAIN_SECONDS = 60.0
@@ -59,12 +61,10 @@ class ImageLookup:
 
     def _search(self, series: SeriesFolder, scene: SceneRecord) -> Path | None:
         site = series.manifest.site
-        usual = [
-            path
-            for folder in self._folders
-            for path in (folder / site / "image" / scene.path, folder / site / scene.path)
-            if site not in ("", ".", "..") and "/" not in site
-        ]
+        usual = [series.path / name / scene.path for name in _BESIDE]
+        if site not in ("", ".", "..") and "/" not in site:
+            places = (folder / site / name for folder in self._folders for name in ("image", ""))
+            usual += [place / scene.path for place in places]
         if (near := self._best(usual, series, scene)) is not None:
             return near
         now = time.monotonic()

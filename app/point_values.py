@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any
 
@@ -21,11 +22,13 @@ from euromine.monitoring.mapping.index_maps import decode_indices
 from euromine.monitoring.mapping.map_values import NEVER, NODATA, UNKNOWN_YEAR
 from euromine.monitoring.scenes.scene import Scene, open_scene
 from euromine.monitoring.scenes.scene_options import SceneOptions
-from euromine.support.errors import ArgumentError, SceneError
+from euromine.support.errors import ArgumentError, SceneError, one_line
 from euromine.support.image_headers import DIGITAL_NUMBERS
 
 from .map_windows import MapWindows, Span
 from .site_catalogue import SitePlace
+
+logger = logging.getLogger(__name__)
 
 NO_COMPONENT = "none"
 """A pixel without a component, as in `component_transitions.csv`."""
@@ -154,7 +157,9 @@ def _reflectance(place: SitePlace, year: int, longitude: float, latitude: float)
     try:
         with open_scene(path, image_options(place, year)) as scene:
             return _scene_pixel(scene, longitude, latitude)
-    except SceneError:  # an image that was mapped with options of its own, which a series does not record
+    except SceneError as error:
+        # Such as an image that was mapped with options of its own, which a series does not record.
+        logger.warning("%s It is shown without reflectance.", one_line(error))
         return {}
 
 

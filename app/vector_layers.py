@@ -204,10 +204,14 @@ def _geometry(outline: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A cell as JSON; None where it is empty."""
-    if isinstance(value, str):
-        return cell_text(value)
-    if value is None or value != value:
+    """A cell as JSON; None where it is empty. A user's own column may hold anything."""
+    import pandas
+
+    if value is None or pandas.isna(value):
         return None
+    if not isinstance(value, int | float | np.number):
+        return cell_text(str(value))
     number = float(value)
+    if not np.isfinite(number):
+        return None
     return int(number) if number == int(number) else round(number, 6)

@@ -1,16 +1,18 @@
 """The values of a point are those of its pixel, read by rasterio alone."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import rasterio
 from pyproj import Transformer
 
 from euromine.app.point_values import point_values
+from euromine.app.site_catalogue import SiteCatalogue
 from euromine.modeling import BANDS
 from euromine.support.errors import ArgumentError
 
-from .drawn_app import CRS, DEGREES, LEFT, TOP, YEARS, image_of, mined
+from .drawn_app import CRS, DEGREES, LEFT, SITE, SITE_ID, TOP, YEARS, image_of, mined
 
 TO_DEGREES = Transformer.from_crs(CRS, "EPSG:4326", always_xy=True)
 
@@ -83,3 +85,24 @@ def test_a_point_outside_has_no_values(series_site, second_site) -> None:
 def test_coordinates_beyond_degrees_are_refused(series_site, longitude, latitude) -> None:
     with pytest.raises(ArgumentError, match="expected degrees from"):
         point_values(series_site, longitude, latitude)
+
+
+def test_an_image_without_scale_is_said_to_have_none(own_app_folder, caplog) -> None:
+    path = own_app_folder / "images" / SITE / "image" / "Year2018.tif"
+    place = SiteCatalogue(own_app_folder).place(SITE_ID)
+    image = image_of(2018).astype("float32") / 10_000
+    with rasterio.open(path) as file:
+        profile = {**file.profile, "dtype": "float32", "nodata": -9.0}
+    with rasterio.open(path, "w", **profile) as file:
+        file.write(image * 700)
+    scenes = [
+        replace(scene, size=path.stat().st_size) if scene.year == 2018 else scene
+        for scene in place.series.manifest.scenes
+    ]
+    place.series.manifest = replace(place.series.manifest, scenes=scenes)
+    assert place.image(2018) == path
+    found = point_values(place, *at(15.5, 50.5))["years"]
+    assert found[0]["reflectance"] == {}
+    assert found[0]["mined"] is False
+    assert len(found[1]["reflectance"]) == 10
+    assert "It is shown without reflectance." in caplog.text

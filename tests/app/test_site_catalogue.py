@@ -95,3 +95,9 @@ def test_ids_hold_letters_digits_and_dashes_alone() -> None:
     assert slug("Grube Süd / <b>2</b>") == "Grube-Sud-b-2-b"
     assert slug("../..") == "site"
     assert slug("鉱山") == "site"
+
+
+def test_a_folder_that_is_a_series_itself_is_one_site(sites) -> None:
+    catalogue = SiteCatalogue(sites / "a")
+    assert list(catalogue.places()) == [SECOND_ID]
+    assert catalogue.watch is None

@@ -1,6 +1,8 @@
 """Outlines in degrees, against the files and the drawing."""
 
 import json
+import math
+from datetime import datetime
 
 import geopandas
 import numpy as np
@@ -9,6 +11,7 @@ import shapely
 from pyproj import Transformer
 
 from euromine.app.app_errors import NotFound
+from euromine.app.site_catalogue import SiteCatalogue
 from euromine.app.vector_layers import (
     change_outlines,
     component_outlines,
@@ -18,7 +21,7 @@ from euromine.app.vector_layers import (
     reclamation_outlines,
 )
 
-from .drawn_app import CRS, PERMIT, YEARS, square
+from .drawn_app import CRS, PERMIT, SITE, SITE_ID, YEARS, square
 
 # The ground area of a pixel of 10 m in UTM, this close to its central meridian.
 PIXEL_HA = 0.01 / 0.9996**2
@@ -107,3 +110,14 @@ def test_outlines_that_a_site_lacks_are_not_found(series_site, second_site) -> N
     ):
         with pytest.raises(NotFound, match="found no "):
             make()
+
+
+@pytest.mark.parametrize("names", [[None], [3.5], [math.inf], [datetime(2020, 5, 1)], [True], ["'=1+1"]])
+def test_names_of_permits_may_be_of_any_type(own_app_folder, names) -> None:
+    path = own_app_folder / "sites" / SITE / "permit_outlines.gpkg"
+    path.unlink()
+    outlines = geopandas.GeoDataFrame({"name": names}, geometry=[square(*PERMIT)], crs=CRS)
+    outlines.to_file(path, engine="pyogrio")
+    (permit,) = features(permit_outlines(SiteCatalogue(own_app_folder).place(SITE_ID)))
+    shown = {"'=1+1": "=1+1", True: 1, datetime(2020, 5, 1): "2020-05-01 00:00:00", math.inf: None}
+    assert permit["properties"]["name"] == shown.get(names[0], names[0])
