@@ -134,7 +134,7 @@ export class PicturePane {
   async show(layer, year) {
     this.wanted = [layer, year];
     if (layer) isClose ||= this.#comesClose(layer);
-    const key = layer && year ? pictureUrl(this.id, layer, year) : "";
+    const key = layer && year ? this.#keyOf(layer, year) : "";
     if (key === this.key) return;
     this.key = key;
     const turn = (this.turn += 1);
@@ -149,9 +149,15 @@ export class PicturePane {
     }
   }
 
+  /** Tiles are the same at every scale; a picture has one address in few pixels and one in all. */
+  #keyOf(layer, year) {
+    return layer.picture ? pictureUrl(this.id, layer, year) : `${layer.key}/${year}`;
+  }
+
   #comesClose(layer) {
     const [first, second] = leafletBounds(layer.bounds).map((corner) => this.map.project(corner));
-    return Math.max(Math.abs(first.x - second.x), Math.abs(first.y - second.y)) > SHARP_ENOUGH * FIRST_SIDE;
+    const side = Math.max(Math.abs(first.x - second.x), Math.abs(first.y - second.y));
+    return side * window.devicePixelRatio > SHARP_ENOUGH * FIRST_SIDE;
   }
 
   /** Replace the picture of the first view where the map has come closer. */
