@@ -4,6 +4,9 @@
 hectares, the alerts for each site and year, the false ones among them, and the true changes that were found.
 The years arrive one after the other, as they would in a watch. The outlines of permits are the labels of the
 first year, so that all growth lies outside.
+
+With `--water`, the rules on water and recovery are judged, too, on a simulated archive, whose water is known.
+Its closed ground greens for eight years, so each alert of stalled recovery is false.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +26,14 @@ from tqdm import tqdm
 from euromine.benchmark.hardware import processor
 from euromine.dataset_script.archive import Archive
 from euromine.dataset_script.site_scene import Site
+from euromine.monitoring.history.impact_settings import RECOVERY_INDEX, WATER_INDEX, ImpactSettings
 from euromine.monitoring.history.polygons import footprint_polygons
 from euromine.monitoring.history.series import make_series
 from euromine.monitoring.history.series_settings import SeriesSettings
 from euromine.monitoring.history.vector_files import write_polygons
 from euromine.monitoring.monitor import MineMonitor
 from euromine.monitoring.scenes.grids import Grid
+from euromine.simulation.spectra import LandCover
 from euromine.support.errors import ArgumentError, reported_errors
 from euromine.support.ground_areas import HECTARE, pixel_areas
 from euromine.support.markdown import table
@@ -36,7 +41,7 @@ from euromine.support.rasters import crs_name
 from euromine.watch.alert_rules import advance
 from euromine.watch.alerts import Alert
 from euromine.watch.series_facts import SeriesFacts
-from euromine.watch.watch_config import Growth, OutsidePermit, Rules
+from euromine.watch.watch_config import Growth, OutsidePermit, ReclamationStalled, Rules, WaterGrowth
 
 HECTARES = (0.25, 0.5, 1.0, 2.0, 4.0)
 _TRUE_SHARE = 0.5
@@ -84,11 +89,13 @@ class SiteTruth:
         years: The years.
         labels: (years, height, width) uint8, 1 mine, 0 not, 255 unknown.
         grid: Their grid.
+        water: (years, height, width) bool, the water on ground that was mined so far; None if unknown.
     """
 
     years: list[int]
     labels: NDArray[np.uint8]
     grid: Grid
+    water: NDArray[np.bool_] | None = None
 
     def of(self, year: int) -> NDArray[np.uint8]:
         """A year's labels."""
@@ -113,9 +120,16 @@ class SiteTruth:
 
     def gain(self, year_1: int, year_2: int) -> float:
         """Hectares that the later year has and the earlier one has not."""
-        gained = (self.of(year_2) == 1) & (self.of(year_1) == 0)
+        return self._hectares((self.of(year_2) == 1) & (self.of(year_1) == 0))
+
+    def water_of(self, year: int) -> float:
+        """Hectares of water on ground that was mined by a year."""
+        assert self.water is not None
+        return self._hectares(self.water[self.years.index(year)])
+
+    def _hectares(self, pixels: NDArray[np.bool_]) -> float:
         areas = pixel_areas(crs_name(self.grid.crs), tuple(self.grid.transform)[:6], *self.grid.shape)
-        return float(areas.sums(areas.counts(gained))) / HECTARE
+        return float(areas.sums(areas.counts(pixels))) / HECTARE
 
 
 def judge_site(
@@ -143,7 +157,12 @@ def judge_site(
     for number in range(_FIRST_YEARS, len(truth.years) + 1):
         years = truth.years[:number]
         settings = SeriesSettings(
-            pairs="consecutive", minimum_mapping_unit=0.1, permits=permits, site=name, simulated=True
+            pairs="consecutive",
+            minimum_mapping_unit=0.1,
+            permits=permits,
+            site=name,
+            simulated=True,
+            impact=ImpactSettings(indices=() if truth.water is None else (WATER_INDEX, RECOVERY_INDEX)),
         )
         series = make_series(
             monitor.models, {year: scenes[year] for year in years}, folder / "series", settings
@@ -154,8 +173,8 @@ def judge_site(
             rules = Rules(
                 outside_permit=OutsidePermit(hectares=hectares),
                 growth=Growth(hectares=hectares),
-                water_growth=None,
-                reclamation_stalled=None,
+                water_growth=None if truth.water is None else WaterGrowth(hectares=hectares),
+                reclamation_stalled=None if truth.water is None else ReclamationStalled(hectares=hectares),
                 no_data=None,
             )
             for year in years if is_first else years[-1:]:
@@ -179,8 +198,13 @@ def judge_site(
 
 
 def _is_true(alert: Alert, facts: SeriesFacts, truth: SiteTruth, year: int) -> bool:
-    """Whether the labels agree: most of the ground is new in them, or their gain is half of the alert's."""
+    """Whether the truth agrees: most of the ground is new in it, or its gain is half of the alert's."""
+    if alert.rule == "reclamation_stalled":
+        return False  # closed ground greens for eight years in the simulator
     assert alert.before_year is not None
+    if alert.rule == "water_growth":
+        gain = truth.water_of(alert.year) - truth.water_of(alert.before_year)
+        return gain >= _TRUE_SHARE * (alert.area_ha or 0)
     if alert.rule == "growth":
         return truth.gain(alert.before_year, alert.year) >= _TRUE_SHARE * (alert.area_ha or 0)
     assert alert.geometry is not None
@@ -197,7 +221,7 @@ def _count_found(
     shown: Mapping[str, Alert],
     counts: AlertCounts,
 ) -> None:
-    """Count the year's changes in the labels, and those that an alert touches."""
+    """Count the year's changes in the truth, and those that an alert touches or is of."""
     before = facts.before(year)
     assert before is not None
     outlines = [
@@ -214,6 +238,13 @@ def _count_found(
     if truth.gain(before, year) >= hectares:
         growth.changes += 1
         growth.found += any(alert.rule == "growth" and alert.year == year for alert in shown.values())
+    if truth.water is None:
+        return
+    earlier, now = truth.water_of(before), truth.water_of(year)
+    if now - earlier >= max(hectares, WaterGrowth().percent / 100 * earlier):
+        water = counts.of("water_growth", hectares)
+        water.changes += 1
+        water.found += any(alert.rule == "water_growth" and alert.year == year for alert in shown.values())
 
 
 def report(counts: AlertCounts) -> str:
@@ -264,12 +295,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("checkpoint", help="a footprint mapper: a folder or a Hub repository")
     parser.add_argument("archive", type=Path, help="an archive with labels, as of `euromine simulate`")
     parser.add_argument("--sites", help="names, separated by commas; by default all of the archive")
+    parser.add_argument(
+        "--water",
+        action="store_true",
+        help="judge the rules on water and recovery, too; simulated archives only",
+    )
     options = parser.parse_args(arguments)
     archive = Archive(options.archive)
     names = options.sites.split(",") if options.sites else list(archive.sites)
     if unknown := [name for name in names if name not in archive.sites]:
         raise ArgumentError(
             f"--sites: found {', '.join(unknown)}; expected sites of the archive: {', '.join(archive.sites)}."
+        )
+    if options.water and not archive.simulated:
+        raise ArgumentError(
+            f"--water: found {options.archive}, which is not simulated; expected an archive of "
+            "`euromine simulate`, whose water is known."
         )
     monitor = MineMonitor.from_pretrained(options.checkpoint)
     counts = AlertCounts()
@@ -279,7 +320,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             work = Path(folder) / name
             work.mkdir()
             scenes = {year: Path(path) for year, path in site.image_paths.items()}
-            judge_site(monitor, scenes, _truth(site), name, work, counts)
+            truth = _truth(site)
+            if options.water:
+                truth = replace(truth, water=_simulated_water(options.archive, name, truth))
+            judge_site(monitor, scenes, truth, name, work, counts)
     kind = "simulated" if archive.simulated else "real"
     sys.stdout.write(
         f"{len(names)} {kind} sites, {counts.site_years} site-years; {processor()}.\n\n{report(counts)}\n"
@@ -295,6 +339,22 @@ def _truth(site: Site) -> SiteTruth:
         labels = np.stack([scene.read_label(year) for year in scene.years])
         grid = Grid(CRS.from_user_input(scene.crs), Affine(*scene.transform), scene.width, scene.height)
         return SiteTruth(list(scene.years), labels, grid)
+
+
+def _simulated_water(archive: Path, name: str, truth: SiteTruth) -> NDArray[np.bool_]:
+    """The water on ground that was mined so far, from the truth beside a simulated archive."""
+    places = [folder / "truth" / f"{name}.npz" for folder in (archive, archive.absolute().parent)]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise ArgumentError(
+            f"--water: found no {places[0]}; expected the truth that `euromine simulate` wrote."
+        )
+    with np.load(found) as arrays:
+        years = arrays["years"].tolist()
+        mined = np.logical_or.accumulate(arrays["truth"] == 1, axis=0)
+        water = mined & np.isin(arrays["classes"], (LandCover.WATER, LandCover.PIT_WATER))
+    result: NDArray[np.bool_] = water[[years.index(year) for year in truth.years]]
+    return result
 
 
 if __name__ == "__main__":
