@@ -88,6 +88,8 @@ export async function send(path, options = {}) {
     throw new ApiError(text("error.no_answer"), 0);
   }
   if (answer.ok) return answer;
+  // A session has ended: signing in leads back to this view, which the fragment holds.
+  if (answer.status === 401) window.location.assign(`sign-in${window.location.hash}`);
   throw new ApiError(await sentence(answer), answer.status);
 }
 
