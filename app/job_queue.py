@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
@@ -65,6 +66,7 @@ class JobQueue:
                     "that one, or end it."
                 ) from None
             self._is_closing = False
+            atexit.register(self.close)  # where nobody closes it before the server's process ends
             self.store.remove_interrupted_uploads()
             self._jobs = {job.id: job for job in self.store.read_all()}
             for job in list(self._jobs.values()):
@@ -89,6 +91,7 @@ class JobQueue:
         with self._changed:
             self._thread = None
             self._lock.close()
+        atexit.unregister(self.close)
 
     def check_room(self) -> None:
         """Refuse an upload before it is read.

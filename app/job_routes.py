@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -118,6 +118,8 @@ class _Jobs:
 
     def listed(self) -> dict[str, Any]:
         """All jobs, the newest first."""
+        with suppress(BusyError):  # the other server may have ended: go on with its jobs
+            self._queue.open()
         return {"jobs": [self._answer(job) for job in reversed(self._queue.jobs())]}
 
     def shown(self, job_id: str) -> dict[str, Any]:

@@ -19,6 +19,9 @@ from .job_store import image_path
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """The first four bytes of a TIFF or a BigTIFF."""
 
+# GDAL keeps texts in memory for as long as a file is open, and the app opens it for its pictures.
+_MOST_CHARACTERS = 2**20
+_MOST_BANDS = 256
 # Overviews, masks, and masks of overviews, of a file of a million pixels a side.
 _MOST_DIRECTORIES = 64
 
@@ -76,6 +79,7 @@ def check_header(path: Path, most_numbers: int) -> None:
         dataset = open_raster(str(path), files, SceneError)
         _check_numbers(dataset, path, most_numbers)
         check_blocks(dataset, str(path), SceneError)
+        _check_texts(dataset, path)
         if dataset.subdatasets:
             raise SceneError(
                 f"{path}: found {len(dataset.subdatasets)} images in one file; expected one. Save each as a "
@@ -91,6 +95,25 @@ def _check_numbers(dataset: Any, path: Path, most_numbers: int) -> None:
             f"{path}: found {dataset.height} x {dataset.width} pixels in {dataset.count} bands, "
             f"{numbers / 1e6:,.0f} million numbers; expected at most {most_numbers / 1e6:,.0f} million. Cut "
             "it to the mine and its surroundings with gdal_translate -projwin."
+        )
+
+
+def _check_texts(dataset: Any, path: Path) -> None:
+    """Refuse a file with more metadata than any image needs."""
+    if dataset.count > _MOST_BANDS:
+        raise SceneError(
+            f"{path}: found {dataset.count} bands; expected at most {_MOST_BANDS}. Select some with "
+            "gdal_translate -b."
+        )
+    found = 0
+    for band in range(dataset.count + 1):
+        for namespace in ("", *dataset.tag_namespaces(band)):
+            tags = dataset.tags(band, ns=namespace or None)
+            found += sum(len(key) + len(value) for key, value in tags.items())
+    if found > _MOST_CHARACTERS:
+        raise SceneError(
+            f"{path}: found {found / 2**20:.3g} MB of metadata; expected at most "
+            f"{_MOST_CHARACTERS / 2**20:.0f} MB. Leave it out with gdal_translate -nomd."
         )
 
 
