@@ -15,14 +15,14 @@ export function verdictOf(alert) {
   return alert.reviews.at(-1)?.verdict ?? "none";
 }
 
-/** Marks of an alert: its status, its verdict, and whether it is of simulated images. */
-export function marks(alert) {
+/** Marks of an alert: its status, its verdict and, where it is not one of a list, whether its images are simulated. */
+export function marks(alert, { isListed = false } = {}) {
   const verdict = verdictOf(alert);
   return element(
     "span",
     { class: "marks" },
     element("span", { class: `mark status-${alert.status}` }, text(`alerts.status.${alert.status}`)),
     verdict === "none" ? null : element("span", { class: `mark verdict-${verdict}` }, text(`alerts.verdict.${verdict}`)),
-    alert.simulated ? element("span", { class: "mark" }, text("alerts.simulated")) : null,
+    alert.simulated && !isListed ? element("span", { class: "mark" }, text("alerts.simulated")) : null,
   );
 }

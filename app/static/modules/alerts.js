@@ -175,8 +175,8 @@ function listed(alert, isSelected, choose) {
       },
       element("span", { class: "alert-name" }, ruleText(alert.rule)),
       element("span", { class: "alert-area" }, alert.area_ha === null ? "" : hectares(alert.area_ha)),
-      element("span", { class: "quiet small" }, `${alert.site} · ${years}`),
-      marks(alert),
+      element("span", { class: "quiet small" }, [alert.site, years, alert.simulated ? text("site.simulated") : null].filter(Boolean).join(" · ")),
+      marks(alert, { isListed: true }),
     ),
   );
 }
