@@ -45,7 +45,7 @@ def routes(context: AppContext) -> APIRouter:
         ] = None,
     ) -> dict[str, Any]:
         """All alerts of the watch, the latest changed first."""
-        ids = _site_ids(context)
+        ids = site_ids(context)
         found = [
             alert_values(context, each, ids)
             for each in watch.stored()
@@ -81,7 +81,7 @@ def routes(context: AppContext) -> APIRouter:
     @router.get("/api/alerts/{identity}")
     def alert(identity: str) -> dict[str, Any]:
         """An alert."""
-        return alert_values(context, watch.one(identity), _site_ids(context))
+        return alert_values(context, watch.one(identity), site_ids(context))
 
     @router.get("/api/alerts/{identity}/pictures/{moment}", response_class=FileResponse)
     def picture(identity: str, moment: Moment) -> Response:
@@ -102,7 +102,7 @@ def routes(context: AppContext) -> APIRouter:
         # A verdict in somebody else's name shows whose account it came from.
         name = user if user and name in ("", user) else f"{name} ({user})" if user else name
         reviewed = watch.review(identity, review.verdict, name, review.comment.strip())
-        return alert_values(context, reviewed, _site_ids(context))
+        return alert_values(context, reviewed, site_ids(context))
 
     return router
 
@@ -127,7 +127,8 @@ def alert_values(context: AppContext, stored: StoredAlert, ids: dict[str, str]) 
     }
 
 
-def _site_ids(context: AppContext) -> dict[str, str]:
+def site_ids(context: AppContext) -> dict[str, str]:
+    """The ids of the app's sites by their names."""
     ids: dict[str, str] = {}
     for place in context.catalogue.places().values():
         ids.setdefault(place.name, place.id)

@@ -61,12 +61,14 @@ class HubSignIn:
         secret: Its secret.
         provider: The Hub's address.
         members: Names of users and organisations that may sign in.
+        host: The Space's host; "" for that of the request.
     """
 
     client: str
     secret: str = field(repr=False)
     provider: str
     members: tuple[str, ...]
+    host: str = ""
 
 
 @dataclass(frozen=True)

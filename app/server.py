@@ -7,17 +7,18 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from . import alert_routes, data_routes, picture_routes, report_routes
+from . import alert_routes, data_routes, job_routes, picture_routes, report_routes
 from .answers import Answers
 from .app_context import AppContext
 from .app_errors import add_error_answers
 from .app_settings import AppSettings
 from .guards import Guards
+from .hub_sign_in import add_hub_sign_in
 from .server_pages import developer_routes
 from .sign_in import SignInSessions, sign_in_routes
 from .static_files import static_routes
 
-_MODULES = (alert_routes, data_routes, picture_routes, report_routes)
+_MODULES = (alert_routes, data_routes, picture_routes, report_routes, job_routes)
 
 
 def create_app(settings: AppSettings) -> FastAPI:
@@ -52,6 +53,7 @@ def compose(app: FastAPI, context: AppContext, is_offered: Callable[[str], bool]
     routers += [module.routes(context) for module in _MODULES]
     for router in routers:
         app.include_router(router)
+    add_hub_sign_in(app, settings, sessions)
     # The last one added sees a request first.
     app.add_middleware(Guards, settings=settings, sessions=sessions.user_of, is_offered=is_offered)
     app.add_middleware(Answers, settings=settings)

@@ -31,12 +31,13 @@ class SignInSessions:
 
     A restart of the server ends all of them.
 
-    Args:
-        key: The key; a random one by default.
+    Attributes:
+        key: The key.
     """
 
-    def __init__(self, key: str | None = None) -> None:
-        self._signer = URLSafeTimedSerializer(key or secrets.token_hex(32), salt=COOKIE)
+    def __init__(self) -> None:
+        self.key = secrets.token_hex(32)
+        self._signer = URLSafeTimedSerializer(self.key, salt=COOKIE)
         self._ended: dict[str, float] = {}
 
     def user_of(self, cookies: Mapping[str, str]) -> str | None:

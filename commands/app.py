@@ -168,6 +168,10 @@ def _run(settings: AppSettings, gradio: bool, browser: bool | None) -> None:
 
 
 def _created(settings: AppSettings, gradio: bool) -> FastAPI:
+    if gradio:
+        from euromine.app.gradio_server import create_gradio_app
+
+        return create_gradio_app(settings)
     from euromine.app.server import create_app
 
     return create_app(settings)

@@ -1,4 +1,4 @@
-"""`euromine publish`: publish a built dataset, a trained model or a metric on the Hugging Face Hub."""
+"""`euromine publish`: publish a dataset, a model, a metric or the web app on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Revision = Annotated[
 
 @app.callback()
 def publish() -> None:
-    """Publish a dataset, a model or a metric on the Hugging Face Hub.
+    """Publish a dataset, a model, a metric or the web app on the Hugging Face Hub.
 
     Every file is listed first. If a publication was stopped, run the same command again to continue it. A
     repository that holds something else is refused without --force. The token comes from `hf auth login` or
@@ -69,6 +69,56 @@ def publish_model(
 
     check_unlocked(folder)  # a training would change the files while they are sent
     _publish(lambda name: model_contents(folder, name), repository, dry_run, force, private, revision)
+
+
+@app.command("app")
+def publish_app(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder that `euromine app` shows: series, and a watch.")
+    ],
+    repository: Repository,
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A folder with the sites' images, if they are not below DIR."),
+    ] = None,
+    without_images: Annotated[
+        bool, typer.Option("--without-images", help="Publish no images, only results.")
+    ] = False,
+    title: Annotated[str, typer.Option(help="Title of the pages.")] = "EuroMine",
+    member: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A user or organisation of the Hub who may sign in; repeatable. Everybody by default.",
+        ),
+    ] = None,
+    dry_run: DryRun = False,
+    force: Force = False,
+    private: Private = False,
+    revision: Revision = None,
+) -> None:
+    """Publish the web app as a Space: sites with their images, alerts, and EuroMine itself.
+
+    The Space only reads: no uploads, no reviews without members, no mail. Names of reviewers and recipients
+    stay here.
+    """
+    from euromine.app.space import space_contents, unsimulated
+
+    contents = space_contents(
+        folder,
+        images=images,
+        title=title,
+        members=member or (),
+        with_images=not without_images,
+    )
+    real = unsimulated(contents)
+    if real and not (private or member):
+        typer.echo(
+            f"{len(real)} of the sites {'is' if len(real) == 1 else 'are'} not simulated and will be open to "
+            f"everybody: {', '.join(real[:5])}{', ...' if len(real) > 5 else ''}. --private or --member "
+            "limits that."
+        )
+    _publish(lambda _: contents, repository, dry_run, force, private, revision)
 
 
 @app.command("metric")

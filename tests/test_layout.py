@@ -29,6 +29,7 @@ FOLDERS = (
 WITH_PUBLIC_NAMES = (
     "acquisition",
     "annotation",
+    "app",
     "dataset_script",
     "hub",
     "metrics",
