@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SUBPACKAGES = (
     "annotation",
+    "app",
     "dataset_script",
     "hub",
     "metrics",
