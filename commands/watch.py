@@ -144,8 +144,10 @@ def check(config: Config) -> None:
     found = check_config(read)
     for note in found.notes:
         typer.echo(f"note: {note}")
+    for mistake in found.mistakes:
+        typer.echo(f"mistake: {mistake}")
     if found.mistakes:
-        raise ConfigError("\n".join(found.mistakes))
+        raise ConfigError(f"{config}: found {len(found.mistakes)} mistakes, listed above; expected none.")
     typer.echo(f"{config}: {len(read.sites)} sites, {len(read.recipients)} recipients. No mistakes found.")
 
 

@@ -48,8 +48,10 @@ def read_config(path: str | os.PathLike[str]) -> WatchConfig:
         OSError: It cannot be read.
     """
     source = Path(path)
-    if not source.is_file():
+    if not source.exists():
         raise FileNotFoundError(f"{source}: there is no such file; expected the configuration of a watch.")
+    if not source.is_file():
+        raise ConfigError(f"{source}: found no regular file; expected the configuration of a watch.")
     document = read_document(source, "the configuration of a watch", ConfigError)
     if not isinstance(document, Mapping):
         raise ConfigError(f"{source}: found no fields; expected sites and a model, such as in docs/watch.md.")

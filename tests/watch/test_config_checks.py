@@ -91,4 +91,8 @@ def test_each_mistake_is_found(write, tmp_path, checkpoint) -> None:
     ]
     assert [mistake[: len(start)] for mistake, start in zip(found.mistakes, begun, strict=True)] == begun
     result = CliRunner().invoke(app, ["watch", "check", str(path)])
-    assert (result.exit_code, str(result.exception)) == (1, "\n".join(found.mistakes))
+    assert (result.exit_code, str(result.exception)) == (
+        1,
+        f"{path}: found 8 mistakes, listed above; expected none.",
+    )
+    assert [f"mistake: {each}" for each in found.mistakes] == result.stdout.splitlines()[1:]
