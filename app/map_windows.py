@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from euromine.monitoring.history.folder import SeriesFolder
 from euromine.monitoring.mapping.map_values import NODATA
 from euromine.support.errors import DataError
-from euromine.support.rasters import check_blocks, open_raster, read_raster
+from euromine.support.rasters import check_blocks, gdal_cache, open_raster, read_raster
+
+# Each tile is read once, so GDAL need not keep many of them.
+_CACHE_BYTES = 16 * 2**20
 
 Span = tuple[tuple[int, int], tuple[int, int]]
 """`(first row, end of rows), (first column, end of columns)`."""
@@ -32,6 +35,7 @@ class MapWindows:
         self._open: dict[str, Any] = {}
 
     def __enter__(self) -> MapWindows:
+        self._files.enter_context(gdal_cache(_CACHE_BYTES))
         return self
 
     def __exit__(self, *_: object) -> None:

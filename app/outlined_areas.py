@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from euromine.monitoring.history.file_names import footprint_name, index_name, water_name
 from euromine.monitoring.history.manifest import Manifest
+from euromine.monitoring.mapping.geotiffs import BLOCK
 from euromine.monitoring.mapping.index_maps import decode_indices
 from euromine.monitoring.mapping.map_values import NODATA
 from euromine.support.errors import ArgumentError
@@ -33,7 +34,7 @@ MOST_PIXELS = 2048 * 2048
 
 # A longer outline in pixels is a comb or a scribble, and takes too long.
 _LONGEST_OUTLINE = 200_000.0
-_ROWS = 256
+_ROWS = BLOCK
 # Edges are straight in degrees, as GeoJSON has it, and curved on the grid.
 _STEP_DEGREES = 0.005
 # In degrees: more than any site, and few steps.

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import uvicorn
 from fastapi import FastAPI
 
+from euromine.support.environment import prepare_server
 from euromine.support.errors import ArgumentError
 
 from .app_settings import AppSettings
@@ -73,6 +74,7 @@ def serve(app: FastAPI, listening: socket.socket, ready: Callable[[], None]) -> 
     Raises:
         KeyboardInterrupt: Ctrl-C, after the last answers.
     """
+    prepare_server()
     _Server(_config(app), ready).run(sockets=[listening])
 
 

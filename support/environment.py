@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Iterable
 
 # Set by the user, any of these takes precedence: for GNU's OpenMP (PyTorch's), or LLVM's and Intel's.
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
@@ -21,8 +22,10 @@ _ALLOCATION = (
     "MALLOC_TOP_PAD_",
     "MALLOC_TRIM_THRESHOLD_",
 )
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 _LARGEST_INT = 2**31 - 1
+# A server's: arrays of pixels are returned, small objects are not.
+_RETURNED_BYTES, _KEPT_BYTES, _ARENAS = 256 * 2**10, 4 * 2**20, 2
 
 
 def prepare_process() -> None:
@@ -47,6 +50,16 @@ def prepare_module_run() -> None:
         prepare_process()
 
 
+def prepare_server() -> None:
+    """Prepare a program that answers for days, in many threads, after `prepare_process`.
+
+    Unless environment variables are set for it, the C library returns freed arrays to the system, and its
+    threads share two heaps: kept in a heap per thread, memory grew to three times as much.
+    """
+    if not any(name in os.environ for name in _ALLOCATION):
+        return_freed_memory()
+
+
 def keep_freed_memory() -> bool:
     """Let the C library serve large arrays from memory that it keeps.
 
@@ -56,9 +69,28 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether the C library can; macOS's, Windows' and musl cannot.
     """
+    return _set_allocation(((_M_TRIM_THRESHOLD, _LARGEST_INT), (_M_MMAP_THRESHOLD, _LARGEST_INT)))
+
+
+def return_freed_memory() -> bool:
+    """Let the C library return large arrays to the system once they are freed; undoes `keep_freed_memory`.
+
+    Returns:
+        Whether the C library can; macOS's, Windows' and musl cannot.
+    """
+    return _set_allocation(
+        (
+            (_M_TRIM_THRESHOLD, _KEPT_BYTES),
+            (_M_MMAP_THRESHOLD, _RETURNED_BYTES),
+            (_M_ARENA_MAX, _ARENAS),
+        )
+    )
+
+
+def _set_allocation(options: Iterable[tuple[int, int]]) -> bool:
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
-    return all(mallopt(each, _LARGEST_INT) for each in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD))
+    return all(mallopt(option, value) for option, value in options)

@@ -72,19 +72,18 @@ def test_programs_prepare_their_process_before_pytorch_is_loaded(program):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's setting")
 def test_the_c_library_keeps_what_is_freed():
-    """A freed array of 64 MB stays resident, and does not without the setting."""
+    """A freed array of 64 MB stays resident, and does not without the setting, or where it is undone."""
     program = """
         import json, sys
         from pathlib import Path
-        from euromine.support.environment import keep_freed_memory
+        from euromine.support.environment import keep_freed_memory, return_freed_memory
 
         def resident():
             return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
         found = []
-        for keep in (False, True):
-            if keep:
-                keep_freed_memory()
+        for change in (lambda: None, keep_freed_memory, return_freed_memory):
+            change()
             before = resident()
             array = bytearray(b"x") * 2**26
             del array
@@ -94,7 +93,8 @@ def test_the_c_library_keeps_what_is_freed():
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True
     )
-    returned, kept = json.loads(done.stdout)
+    returned, kept, after = json.loads(done.stdout)
     assert returned < 2**22
     assert kept > 2**25
+    assert after < 2**22
     assert keep_freed_memory()
