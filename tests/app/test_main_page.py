@@ -140,6 +140,7 @@ def test_an_uploaded_area_and_the_whole_view_give_the_mined_hectares(
         table = page.locator(".reading details.as-table").first
         table.wait_for()
         table.locator("summary").click()
+        table.locator("tbody tr").first.wait_for()
         return table.locator("tbody tr td:nth-child(2)").all_inner_texts()
 
     page.set_input_files(

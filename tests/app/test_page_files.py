@@ -85,5 +85,7 @@ def test_pages_and_styles_load_nothing_from_other_hosts() -> None:
     assert not re.search(r"<style|\sstyle=|\son\w+=|<script>", index)
     for address in re.findall(r"(?:src|href)=\"([^\"]+)\"", index):
         assert address.startswith(("static/", "vendor/leaflet/", "#", "data:image/svg+xml,"))
+        if address.startswith("static/"):
+            assert (STATIC / address.removeprefix("static/")).is_file(), address
     for path in STYLES:
         assert not re.search(r"url\(|@import", path.read_text(encoding="utf-8")), path.name

@@ -18,6 +18,7 @@ export class ApiError extends Error {
 
 const kept = new Map();
 const MOST_KEPT = 200;
+const MOST_REPEATS = 2;
 
 /**
  * The address of something of a site.
@@ -80,17 +81,29 @@ export async function post(path, body, options = {}) {
  * @throws {ApiError} The server refuses, fails or does not answer.
  */
 export async function send(path, options = {}) {
-  let answer;
-  try {
-    answer = await fetch(path, { credentials: "same-origin", ...options });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new ApiError(text("error.no_answer"), 0);
+  let answer = await answerTo(path, options);
+  // A busy server says when to come back; what changes something is not sent twice.
+  for (let again = 0; answer.status === 503 && !options.method && again < MOST_REPEATS; again += 1) {
+    await pause(Number(answer.headers.get("Retry-After")) || 1);
+    answer = await answerTo(path, options);
   }
   if (answer.ok) return answer;
   // A session has ended: signing in leads back to this view, which the fragment holds.
   if (answer.status === 401) window.location.assign(`sign-in${window.location.hash}`);
   throw new ApiError(await sentence(answer), answer.status);
+}
+
+async function answerTo(path, options) {
+  try {
+    return await fetch(path, { credentials: "same-origin", ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(text("error.no_answer"), 0);
+  }
+}
+
+function pause(seconds) {
+  return new Promise((resolve) => window.setTimeout(resolve, 1000 * Math.min(seconds, 10)));
 }
 
 async function sentence(answer) {

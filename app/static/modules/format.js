@@ -29,7 +29,8 @@ export function known(value) {
 export function number(value, digits) {
   if (!known(value)) return UNKNOWN;
   const places = digits ?? Math.max(0, Math.min(3, 2 - Math.floor(Math.log10(Math.abs(value) || 1))));
-  return formatter({ minimumFractionDigits: places, maximumFractionDigits: places }).format(value);
+  const shown = formatter({ minimumFractionDigits: places, maximumFractionDigits: places }).format(value);
+  return shown.replace("-", "−");
 }
 
 /** Hectares, with the unit: one digit up to 100 ha, none above. */

@@ -29,7 +29,9 @@ const page = { portfolio: null, cleanUp: null, visit: 0, lastSite: null };
 async function start() {
   applyTheme(texts.stored(THEME));
   const route = parseRoute(window.location.hash);
-  VIEWS[route.view]?.().catch(() => {}); // Fetched beside the texts; visit() shows an error, if there is one.
+  // Fetched beside the texts; visit() shows an error, if there is one.
+  VIEWS[route.view]?.().catch(() => {});
+  if (route.view === "site") api.getOnce(api.siteUrl(route.parameters.id)).catch(() => {});
   const portfolio = api.get("api/portfolio");
   portfolio.catch(() => {});
   try {
