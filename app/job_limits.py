@@ -107,6 +107,10 @@ def is_lack_of_memory(error: BaseException) -> bool:
     return False
 
 
+FULL_DISK = "disk: found no space left; expected some. Ask the person who runs this server to free some."
+"""The sentence for an upload or a job that the disk had no room for."""
+
+
 def memory_sentence(memory: int) -> str:
     """The sentence for a job that needed more memory."""
     return (

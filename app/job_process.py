@@ -17,9 +17,10 @@ from pathlib import Path
 
 from euromine.support.environment import prepare_process
 from euromine.support.errors import EuroMineError, one_line
+from euromine.support.files import is_full_disk
 from euromine.support.records import read_record, write_record
 
-from .job_limits import is_lack_of_memory, limit_process, memory_sentence
+from .job_limits import FULL_DISK, is_lack_of_memory, limit_process, memory_sentence
 from .job_records import BUG, JobRecord, Outcome
 from .job_store import DRAFT_FILE, JOB_FILE, OUTCOME_FILE, RESULT_FOLDER, image_path
 
@@ -54,6 +55,8 @@ def carry_out(work: Work, folder: Path, memory: int, record: str = JOB_FILE) -> 
 def _failure(error: Exception, memory: int) -> Outcome:
     if is_lack_of_memory(error):
         return Outcome(error=memory_sentence(memory))
+    if is_full_disk(error):
+        return Outcome(error=FULL_DISK)
     if isinstance(error, EuroMineError | OSError):
         return Outcome(error=one_line(error))
     return Outcome(error=BUG, is_bug=True)

@@ -15,7 +15,7 @@ from euromine.support.files import is_full_disk
 from euromine.support.locks import lock_folder
 
 from .app_errors import NotFound, Overloaded
-from .job_limits import JobLimits
+from .job_limits import FULL_DISK, JobLimits
 from .job_records import BUG, JobProgress, JobRecord, State
 from .job_runner import Command, End, JobRun, run_to_end, usual_command
 from .job_store import JobStore
@@ -275,5 +275,5 @@ class JobQueue:
 
 def _start_sentence(error: OSError) -> str:
     if is_full_disk(error):
-        return "disk: found no space left; expected some. Ask the person who runs this server to free some."
+        return FULL_DISK
     return f"The job's process cannot be run ({error.strerror or 'no reason given'})."

@@ -15,13 +15,13 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
-from euromine.support.errors import ArgumentError, BusyError, DataError
+from euromine.support.errors import ArgumentError, DataError, EuroMineError, one_line
 from euromine.support.files import is_full_disk
 from euromine.support.sentinel2_products import years_in_name
 
 from .app_context import AppContext, user_of
 from .app_errors import NotAllowed, Overloaded, error_answer
-from .job_limits import JobLimits
+from .job_limits import FULL_DISK, JobLimits
 from .job_models import OfferedModel, chosen_model, offered_models
 from .job_queue import JobQueue
 from .job_records import JobImage, JobRecord, checked_name, parse_options, parse_year
@@ -32,7 +32,7 @@ from .uploaded_images import in_visitors_words
 
 logger = logging.getLogger(__name__)
 
-_CREATED, _INSUFFICIENT_STORAGE = 201, 507
+_CREATED, _UNAVAILABLE, _INSUFFICIENT_STORAGE = 201, 503, 507
 
 
 def routes(
@@ -102,8 +102,8 @@ class _Jobs:
         """Go on with the jobs of the folder while the server runs."""
         try:
             await run_in_threadpool(self._queue.open)
-        except BusyError as error:  # tried again at each upload
-            logger.warning("%s", error)
+        except (EuroMineError, OSError) as error:  # tried again at each upload
+            logger.warning("Uploads are off for now. %s", one_line(error))
         try:
             yield
         finally:
@@ -118,7 +118,7 @@ class _Jobs:
 
     def listed(self) -> dict[str, Any]:
         """All jobs, the newest first."""
-        with suppress(BusyError):  # the other server may have ended: go on with its jobs
+        with suppress(EuroMineError, OSError):  # the other server may have ended: go on with its jobs
             self._queue.open()
         return {"jobs": [self._answer(job) for job in reversed(self._queue.jobs())]}
 
@@ -143,13 +143,13 @@ class _Jobs:
                 await run_in_threadpool(self._queue.check_room)
                 job = await self._received(request)
             except OSError as error:
-                if not is_full_disk(error):
-                    raise
-                logger.error("An upload was refused. %s", error)
+                logger.error("An upload was refused. %s", one_line(error))
+                if is_full_disk(error):
+                    return error_answer(_INSUFFICIENT_STORAGE, FULL_DISK)
                 return error_answer(
-                    _INSUFFICIENT_STORAGE,
-                    "disk: found no space left for the upload; expected some. Ask the person who runs this "
-                    "server to free some.",
+                    _UNAVAILABLE,
+                    "uploads: found a folder that cannot be written to; expected one that can. Ask the "
+                    "person who runs this server.",
                 )
         return JSONResponse(self._answer(job), _CREATED, headers={"Location": f"/api/jobs/{job.id}"})
 

@@ -129,7 +129,7 @@ class JobStore:
     def _folders(self) -> list[Path]:
         try:
             found = sorted(self.folder.iterdir())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         return [each for each in found if is_job_id(each.name) and each.is_dir() and not each.is_symlink()]
 

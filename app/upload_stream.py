@@ -144,7 +144,7 @@ class _Writer:
         self._name, self._shown, self._data = "", "", b""
         self._file: IO[bytes] | None = None
         self._path = folder
-        self._size = 0
+        self._size = self._parts = 0
 
     def callbacks(self) -> MultipartCallbacks:
         """The functions for the parser."""
@@ -167,6 +167,9 @@ class _Writer:
 
     def _begin(self) -> None:
         self._disposition, self._data, self._size = b"", b"", 0
+        self._parts += 1
+        if self._parts > 2 * self._limits.files + len(_TEXTS) + 1:
+            raise TooLarge("body: found too many parts; expected a file and a year for each image.")
 
     def _add_header(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]

@@ -90,6 +90,7 @@ def test_a_job_that_is_done_leaves_its_folder_among_the_sites(start, folder):
         ("memory", {}, "memory: found a need of more than 1 GiB; expected less."),
         ("sleep", {"seconds": 0.8}, "time: found a need of more than 0.8 seconds; expected less."),
         ("killed", {}, r"The job's process was ended \(SIGKILL\), perhaps for lack of memory."),
+        ("full", {}, "^disk: found no space left; expected some. Ask the person who runs this server"),
         ("bug", {}, "The job failed by a bug in EuroMine."),
         ("no image", {}, "^My mine.tif: found no band B04; expected one, the option bands.$"),
     ],
