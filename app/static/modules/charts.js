@@ -156,8 +156,8 @@ function axes(years, range, { x, y, step, width }) {
   ];
 }
 
-function marker(year, { x }) {
-  if (!known(year)) return null;
+function marker(year, { x, years }) {
+  if (!years.includes(year)) return null;
   return svg("line", { x1: x(year), x2: x(year), y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom, class: "marked" });
 }
 

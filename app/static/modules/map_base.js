@@ -32,13 +32,27 @@ export function createMap(node, label, basemap, options = {}) {
   L.control.zoom({ zoomInTitle: text("map.zoom_in"), zoomOutTitle: text("map.zoom_out") }).addTo(map);
   L.control.attribution({ prefix: '<a href="https://leafletjs.com">Leaflet</a>' }).addTo(map);
   L.control.scale({ imperial: false }).addTo(map);
-  if (basemap) L.tileLayer(basemap.url, { attribution: basemap.attribution, className: "basemap" }).addTo(map);
+  if (basemap) addBasemap(map, basemap);
   // After a resize Leaflet fires this with a delay, when the map may be gone.
   map.on("unload", () => map.off("moveend"));
   if (still) map.panBy = (offset, more) => L.Map.prototype.panBy.call(map, offset, { ...more, animate: false });
+  fitPaper(map);
   node.setAttribute("role", "application");
   node.setAttribute("aria-label", label);
   return map;
+}
+
+function addBasemap(map, { url, attribution }) {
+  // OpenStreetMap refuses requests that do not name the site that shows its tiles.
+  L.tileLayer(url, { attribution: escaped(attribution), referrerPolicy: "origin" }).addTo(map);
+}
+
+/** Paper has another size than the window, and is printed before an observer of sizes is told. */
+function fitPaper(map) {
+  const print = window.matchMedia("print");
+  const fit = () => map.invalidateSize({ animate: false });
+  print.addEventListener("change", fit);
+  map.on("unload", () => print.removeEventListener("change", fit));
 }
 
 /** Text as Leaflet's attribution takes it: it reads HTML. */

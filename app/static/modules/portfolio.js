@@ -196,7 +196,7 @@ function drawMap(node, portfolio, state, keep, table) {
 
 function addHome(map, home) {
   const control = L.control({ position: "topleft" });
-  control.onAdd = () => element("div", { class: "leaflet-bar home" }, button(icon("fit"), home, { title: text("map.home"), "aria-label": text("map.home") }));
+  control.onAdd = () => element("div", { class: "leaflet-bar home no-print" }, button(icon("fit"), home, { title: text("map.home"), "aria-label": text("map.home") }));
   control.addTo(map);
 }
 

@@ -39,16 +39,11 @@ export async function show(root, parameters, context) {
   const address = keepAddress(site, store, context);
   const resized = new ResizeObserver(() => siteMap.map.invalidateSize({ animate: false }));
   resized.observe(frame);
-  // Paper has another size, and prints before an observer is told.
-  const print = window.matchMedia("print");
-  const printed = () => siteMap.map.invalidateSize({ animate: false });
-  print.addEventListener("change", printed);
   await siteMap.ready;
   return () => {
     address.stop();
     controls.remove();
     resized.disconnect();
-    print.removeEventListener("change", printed);
     reading.remove();
     siteMap.remove();
   };
