@@ -87,6 +87,9 @@ class AppSettings:
         watch: The configuration of the watch, for reviews of its alerts.
         uploads: Whether visitors may upload images.
         largest_upload: The size of all files of an upload in bytes, at most.
+        job_memory: Memory in bytes of the process that maps uploaded images, at most; None for half of the
+            machine's.
+        job_seconds: Its time in seconds, at most.
         models: Folders or Hub repositories of the models for uploaded images.
         basemap: Tiles of another server; None for no basemap.
         workers: The largest number of pictures and answers computed at the same time; None for the cores.
@@ -105,6 +108,8 @@ class AppSettings:
     watch: Path | None = None
     uploads: bool = False
     largest_upload: int = 2 * 2**30
+    job_memory: int | None = None
+    job_seconds: float = 6 * 3600.0
     models: tuple[str, ...] = ()
     basemap: Basemap | None = None
     workers: int | None = None

@@ -41,7 +41,7 @@ class JobLimits:
         uploads: Uploads that are received at the same time.
         idle_seconds: Seconds without a byte after which an upload is given up.
         reserve_bytes: Space on the disk that uploads leave free.
-        memory: Memory of a job's process in bytes.
+        memory: Memory of a job's process in bytes; 0 for `usual_memory`.
         seconds: Time of a job's process.
         check_memory: Memory of the process that checks an upload's headers.
         check_seconds: Its time.

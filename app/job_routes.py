@@ -42,15 +42,17 @@ def routes(
 
     Args:
         context: The parts of the app.
-        limits: The limits of uploads and processes.
+        limits: The limits of uploads and processes; those of the settings by default.
         command: The command of a job's process.
 
     Raises:
         ArgumentError: A model is no checkpoint.
     """
-    if not context.settings.uploads:
+    settings = context.settings
+    if not settings.uploads:
         return APIRouter()
-    jobs = _Jobs(context, limits or JobLimits(), command)
+    limits = limits or JobLimits(memory=settings.job_memory or 0, seconds=settings.job_seconds)
+    jobs = _Jobs(context, limits, command)
     router = APIRouter(prefix="/api", tags=["uploads"], lifespan=jobs.lifespan)
     router.add_api_route("/models", jobs.models, methods=["GET"])
     router.add_api_route("/jobs", jobs.listed, methods=["GET"])

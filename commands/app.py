@@ -54,6 +54,13 @@ def web_app(
     model: Annotated[
         list[str] | None, typer.Option(metavar="MODEL", help="A model for uploaded images; repeatable.")
     ] = None,
+    job_memory: Annotated[
+        float | None,
+        typer.Option(metavar="GIB", min=1, help="Memory for mapping uploaded images; by default half."),
+    ] = None,
+    job_hours: Annotated[
+        float, typer.Option(metavar="HOURS", min=0.01, help="Time for mapping uploaded images.")
+    ] = 6.0,
     basemap: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Tiles under the maps, with {z}, {x} and {y}; none by default."),
@@ -92,6 +99,8 @@ def web_app(
         address=_checked_address(address),
         users=read_users(auth) if auth is not None else {},
         uploads=uploads,
+        job_memory=None if job_memory is None else int(job_memory * 2**30),
+        job_seconds=job_hours * 3600,
         models=tuple(model or ()),
         basemap=Basemap(basemap, basemap_attribution) if basemap is not None else None,
     )
