@@ -15,6 +15,7 @@ from euromine.watch.watch_state import StoredAlert
 
 from .app_context import AppContext, user_of
 from .app_errors import NotAllowed, NotFound
+from .watch_alerts import is_open
 
 Moment = Literal["before", "after"]
 _MOMENTS: tuple[Moment, ...] = ("before", "after")
@@ -38,7 +39,7 @@ def routes(context: AppContext) -> APIRouter:
         site: Annotated[str | None, Query(description="A site's name or id.")] = None,
         status: Annotated[
             Literal["open", "suspected", "confirmed", "resolved"] | None,
-            Query(description="Open are suspected and confirmed ones."),
+            Query(description="Open: suspected or confirmed, and neither a gain on record nor rejected."),
         ] = None,
         review: Annotated[
             Literal["confirmed", "rejected", "none"] | None, Query(description="The latest verdict.")
@@ -50,7 +51,7 @@ def routes(context: AppContext) -> APIRouter:
             alert_values(context, each, ids)
             for each in watch.stored()
             if site in (None, each.alert.site, ids.get(each.alert.site))
-            and (status in (None, each.alert.status) or (status == "open" and each.alert.is_active))
+            and (status in (None, each.alert.status) or (status == "open" and is_open(each)))
             and review in (None, each.reviews[-1]["verdict"] if each.reviews else "none")
         ]
         return {"alerts": found}
@@ -121,6 +122,7 @@ def alert_values(context: AppContext, stored: StoredAlert, ids: dict[str, str]) 
         "site_id": ids.get(stored.alert.site),
         "opened": stored.opened,
         "changed": stored.changed,
+        "open": is_open(stored),
         "rejected": stored.is_rejected,
         "reviews": _reviews(context, stored),
         "pictures": _picture_addresses(context, stored),

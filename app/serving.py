@@ -9,18 +9,21 @@ import threading
 import time
 from collections.abc import Callable
 
+import anyio.to_thread
 import uvicorn
 from fastapi import FastAPI
 
 from euromine.support.environment import prepare_server
 from euromine.support.errors import ArgumentError
 
+from .app_context import MOST_WAITING
 from .app_settings import AppSettings
 
 logger = logging.getLogger(__name__)
 
 _LAST_ANSWERS = 3  # seconds at the end
 _LONGEST_START = 10.0
+_OTHER_THREADS = 40
 
 
 def listen(settings: AppSettings) -> socket.socket:
@@ -112,6 +115,8 @@ class _Server(uvicorn.Server):
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        # Requests that wait for their turn hold a thread each, and leave some to the others.
+        anyio.to_thread.current_default_thread_limiter().total_tokens = MOST_WAITING + _OTHER_THREADS
         await super().startup(sockets)
         if self.started:
             self._ready()

@@ -48,7 +48,8 @@ class SignInSessions:
     def begin(self, response: Response, user: str, request: Request, settings: AppSettings) -> None:
         """Sign a person in with an answer."""
         value = self._signer.dumps({"user": user, "session": secrets.token_hex(16)})
-        is_secure = settings.is_space or request.url.scheme == "https"
+        addresses = (settings.address or "", str(request.url))
+        is_secure = settings.is_space or any(each.startswith("https:") for each in addresses)
         # A Space is shown in a frame of the Hub's, another site; requests from elsewhere are refused anyway.
         policy = "none" if settings.is_space else "lax"
         response.set_cookie(

@@ -71,7 +71,7 @@ class WatchAlerts:
         return found
 
     def open_by_site(self) -> dict[str, int]:
-        """The number of open alerts by the name of their site: active, and not rejected by a person."""
+        """The number of open alerts by the name of their site (`is_open`)."""
         return dict(Counter(each.alert.site for each in self.stored() if is_open(each)))
 
     def latest_run(self) -> dict[str, Any] | None:
@@ -139,8 +139,8 @@ class WatchAlerts:
 
 
 def is_open(stored: StoredAlert) -> bool:
-    """Whether an alert is active and not rejected by a person."""
-    return stored.alert.is_active and not stored.is_rejected
+    """Whether an alert is active, and neither a gain on record nor rejected by a person."""
+    return stored.alert.is_active and not stored.alert.is_recorded and not stored.is_rejected
 
 
 def _config_beside(watch: Path, folder: Path) -> Path | None:
