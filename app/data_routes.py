@@ -91,9 +91,10 @@ class SiteAnswers:
         """The facts of a site."""
         place = self._context.catalogue.place(site)
         open_alerts, _ = self._watch([])
-        document = self._held.get(
-            (place.id, place.version), lambda: site_document(place), lambda _: _DOCUMENT_BYTES
-        )
+        # Images may come and go beside a series.
+        found = tuple(place.image(year) is not None for year in place.series.years)
+        key = place.id, place.version, found
+        document = self._held.get(key, lambda: site_document(place), lambda _: _DOCUMENT_BYTES)
         number = open_alerts.get(place.series.manifest.site, 0)
         layers = [layer.to_dict() for layer in layers_of(place)]
         return {**document, "open_alerts": number, "layers": layers}

@@ -54,6 +54,17 @@ def test_a_site_has_facts_and_layers_and_is_not_sent_twice(client) -> None:
     assert (again.status_code, again.content) == (304, b"")
 
 
+def test_images_that_went_are_not_said_to_be_there(own_app_folder) -> None:
+    client = TestClient(create_app(AppSettings(folder=own_app_folder)), base_url="http://localhost")
+
+    def found():
+        return [scene["found"] for scene in client.get(f"/api/sites/{SITE_ID}").json()["facts"]["scenes"]]
+
+    assert found() == [True] * 4
+    (own_app_folder / "images" / SITE / "image" / "Year2019.tif").unlink()
+    assert found() == [True, False, True, True]
+
+
 @pytest.mark.parametrize(
     "path",
     [
