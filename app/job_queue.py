@@ -74,6 +74,9 @@ class JobQueue:
                     self._end(replace(job, result=result), "done")
                 elif job.state == "running":
                     self._change(job, state="waiting")
+                elif job.state == "done" and not result:
+                    self.store.remove(job)  # a person deleted the site's folder
+                    del self._jobs[job.id]
                 elif job.state in ("failed", "cancelled"):
                     self.store.remove_work(job)
             self._thread = threading.Thread(target=self._work, daemon=True, name="euromine-jobs")
@@ -164,17 +167,17 @@ class JobQueue:
         return JobProgress()
 
     def cancel(self, job_id: str) -> None:
-        """Cancel a job that has not ended; delete one that failed or was cancelled from the list.
+        """Cancel a job that has not ended; take other jobs without a site off the list.
 
         Raises:
             NotFound: There is none.
             BusyError: Another server runs the jobs of the folder.
-            ArgumentError: It is done: its result is a site.
+            ArgumentError: Its result is a site.
         """
         self.open()
         with self._changed:
             job = self.job(job_id)
-            if job.state == "done":
+            if job.state == "done" and self.store.published(job):
                 raise ArgumentError(
                     "job: found one that is done; expected one that waits or runs. Its site remains: delete "
                     "the site's folder on the server to remove it."

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -82,6 +83,17 @@ def test_a_job_that_is_done_leaves_its_folder_among_the_sites(start, folder):
     with pytest.raises(ArgumentError, match="one that is done"):
         queue.cancel(job.id)
     assert (folder / job.result).is_dir()
+
+
+def test_a_job_whose_site_a_person_deleted_leaves_the_list(start, folder):
+    queue = start()
+    first, second = (ended(queue, add(queue, "at once")) for _ in range(2))
+    for job in (first, second):
+        shutil.rmtree(folder / job.result)
+    queue.cancel(first.id)
+    assert [job.id for job in queue.jobs()] == [second.id]
+    queue.close()
+    assert start().jobs() == []
 
 
 @pytest.mark.parametrize(
