@@ -23,7 +23,12 @@ const SWITCHES = ["keep_clouds", "override"];
 const USUAL = ["smoothing", "pairs", "indices", "threshold", "minimum_mapping_unit"];
 const FILES = ["bands", "scale", "offset", "nodata", "level", "extent", "keep_clouds", "override"];
 
-/** @returns {{node: HTMLElement, values: function(): Object}} The controls, and the options that were chosen. */
+/**
+ * The controls.
+ *
+ * @returns {{node: HTMLElement, values: function(): Object, unfold: function(): void}} `values` gives the options that
+ *   were chosen, `unfold` shows all of them.
+ */
 export function jobOptions() {
   const boxes = new Map([...USUAL, ...FILES].map((name) => [name, boxOf(name)]));
   const group = (key, names) =>
@@ -33,7 +38,8 @@ export function jobOptions() {
       element("summary", {}, text(key)),
       element("div", { class: "options" }, names.map((name) => labelled(name, boxes.get(name)))),
     );
-  return { node: element("div", {}, group("jobs.options", USUAL), group("jobs.file_options", FILES)), values };
+  const groups = [group("jobs.options", USUAL), group("jobs.file_options", FILES)];
+  return { node: element("div", {}, groups), values, unfold: () => groups.forEach((one) => (one.open = true)) };
 
   function values() {
     const given = {};

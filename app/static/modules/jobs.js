@@ -155,6 +155,8 @@ function uploadForm(models, limits, onSent) {
     } catch (error) {
       if (error.status === undefined) throw error;
       fill(messages, problem(error.message));
+      // The sentence names an option, such as bands, that its reader has to find.
+      if (/\boptions?\b/.test(error.message)) options.unfold();
       send.disabled = false;
     }
     return null;
@@ -233,7 +235,7 @@ function jobList(context) {
       element("span", { class: "mark" }, text(`jobs.state.${job.state}`)),
       job.created ? element("span", { class: "quiet small" }, moment(createdOf(job))) : null,
       job.state === "running"
-        ? element("span", { class: "job-progress" }, element("progress", { max: 1, value: job.progress ?? 0, "aria-label": job.name }), ` ${percent(job.progress ?? 0)} `, element("span", { class: "quiet small", lang: "en" }, job.step ?? ""))
+        ? element("span", { class: "job-progress" }, element("progress", { max: 1, value: job.progress ?? 0, "aria-label": job.name }), ` ${percent(job.progress ?? 0)} `, job.step ? element("span", { class: "quiet small", lang: "en" }, job.step) : element("span", { class: "quiet small" }, text("jobs.starting")))
         : null,
       job.error ? element("p", { class: "problem", lang: "en" }, job.error) : null,
       isActive || job.state !== "done" ? button(text(isActive ? "jobs.cancel" : "jobs.remove"), remove, { "aria-label": label, "data-job": job.id }) : null,
