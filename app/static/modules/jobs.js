@@ -149,6 +149,7 @@ function uploadForm(models, limits, onSent) {
     try {
       await upload.answer;
       files = [];
+      name.value = "";
       draw();
       fill(messages, element("p", {}, text("jobs.sent")));
       await onSent();
