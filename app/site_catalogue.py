@@ -8,7 +8,7 @@ import re
 import threading
 import time
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,7 +87,7 @@ class SiteCatalogue:
         self._read: dict[Path, _Read] = {}
         self._places: dict[str, SitePlace] = {}
         self._problems: list[str] = []
-        self._watch: Path | None = None
+        self._watches: list[Path] = []
 
     def places(self) -> Mapping[str, SitePlace]:
         """The sites by id, sorted by name."""
@@ -116,7 +116,7 @@ class SiteCatalogue:
     def watch(self) -> Path | None:
         """The folder of a watch, the first with a state; None without one."""
         self._refresh()
-        return self._watch
+        return self._watches[0] if self._watches else None
 
     def _refresh(self) -> None:
         with self._lock:
@@ -124,9 +124,9 @@ class SiteCatalogue:
                 return
             series, watches, problems = _folders(self.folder)
             read = {folder: _read(folder, self._read.get(folder)) for folder in series}
-            if read != self._read:
-                self._places = self._named(read)
-            self._read, self._watch = read, watches[0] if watches else None
+            if read != self._read or watches != self._watches:
+                self._places = self._named(read, watches)
+            self._read, self._watches = read, watches
             problems += [each.problem for each in read.values() if each.problem]
             if len(watches) > 1:
                 problems.append(
@@ -136,15 +136,21 @@ class SiteCatalogue:
             self._problems = problems
             self._checked = time.monotonic()
 
-    def _named(self, read: Mapping[Path, _Read]) -> dict[str, SitePlace]:
-        """The sites, the one nearest to the app's folder first among those of one name."""
+    def _named(self, read: Mapping[Path, _Read], watches: Sequence[Path]) -> dict[str, SitePlace]:
+        """The sites, the one nearest to the app's folder first among those of one name.
+
+        A watch's own maps of a site are left out where there is another series of it.
+        """
         found: dict[str, SitePlace] = {}
         names: set[str] = set()
-        for folder in sorted(read, key=lambda each: (len(each.parts), str(each))):
+        watched = {folder for folder in read if any(each in folder.parents for each in watches)}
+        for folder in sorted(read, key=lambda each: (each in watched, len(each.parts), str(each))):
             each = read[folder]
             if each.series is None:
                 continue
             name = each.series.manifest.site or folder.name
+            if name in names and folder in watched:
+                continue
             site = slug(name)
             if name in names or site in found:
                 inside = self._relative(folder.parent)

@@ -65,6 +65,15 @@ def test_damaged_and_unfinished_series_are_problems_and_hide_no_other(sites, at_
     assert catalogue.place(SECOND_ID).version == before != catalogue.place("Mine-3").version
 
 
+def test_a_watchs_own_maps_of_a_site_are_shown_where_there_are_no_others(sites) -> None:
+    (sites / "watch").mkdir()
+    (sites / "watch" / "watch.sqlite").touch()
+    shutil.copytree(sites / "a", sites / "watch" / "maps" / "a")
+    assert [place.series.path.parent.name for place in SiteCatalogue(sites).places().values()] == [sites.name]
+    shutil.rmtree(sites / "a")
+    assert [place.series.path.parent.name for place in SiteCatalogue(sites).places().values()] == ["maps"]
+
+
 def test_series_too_deep_and_links_out_of_the_folder_are_not_shown(sites, app_folder) -> None:
     (sites / "link").symlink_to(app_folder / "sites", target_is_directory=True)
     (sites / "loop").symlink_to(sites, target_is_directory=True)
