@@ -52,6 +52,7 @@ def create_gradio_app(settings: AppSettings) -> FastAPI:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     try:
         import gradio
+        from gradio.events import api
         from gradio.routes import App
     except ImportError as error:
         raise missing_extra("app", error.name or "Gradio", "--gradio") from error
@@ -60,7 +61,7 @@ def create_gradio_app(settings: AppSettings) -> FastAPI:
     compose(server, context, _is_offered)
     with gradio.Blocks(mode="server", title=settings.title, analytics_enabled=False) as blocks:
         for name, function in functions(context).items():
-            gradio.api(_told(function, context), api_name=name, concurrency_limit=context.limiter.workers)
+            api(_told(function, context), api_name=name, concurrency_limit=context.limiter.workers)
     blocks.dev_mode = blocks.run_history = blocks.enable_monitoring = False
     blocks.footer_links, blocks.max_file_size, blocks.show_error = [], 0, False
     blocks.config = blocks.get_config_file()

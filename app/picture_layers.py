@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from euromine.monitoring.history.file_names import (
     FIRST_YEAR,
@@ -36,7 +36,9 @@ from .app_errors import NotFound
 from .mercator import MercatorGrid, native_zoom, site_grid
 from .site_catalogue import SitePlace
 
-IMAGE, INDEX, CLASS = "image", "index", "class"
+IMAGE: Final = "image"
+INDEX: Final = "index"
+CLASS: Final = "class"
 ALL_YEARS = "all"
 QUICKLOOK = "quicklook"
 COLOURS = {

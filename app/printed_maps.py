@@ -161,7 +161,7 @@ class _Page:
 
     def _frame(self) -> MapFrame:
         transform = tuple(self.grid.transform)[:6]
-        return MapFrame(MERCATOR, transform, self.grid.width, self.grid.height)  # type: ignore[arg-type]
+        return MapFrame(MERCATOR, transform, self.grid.width, self.grid.height)
 
     def _scale(self) -> Image.Image:
         """The scale bar, valid in the middle of the map, and the outlines' keys."""

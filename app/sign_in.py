@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import Literal
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
@@ -51,7 +52,7 @@ class SignInSessions:
         addresses = (settings.address or "", str(request.url))
         is_secure = settings.is_space or any(each.startswith("https:") for each in addresses)
         # A Space is shown in a frame of the Hub's, another site; requests from elsewhere are refused anyway.
-        policy = "none" if settings.is_space else "lax"
+        policy: Literal["none", "lax"] = "none" if settings.is_space else "lax"
         response.set_cookie(
             COOKIE, str(value), max_age=LIFETIME, httponly=True, secure=is_secure, samesite=policy
         )
