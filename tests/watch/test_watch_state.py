@@ -78,6 +78,13 @@ def test_a_state_of_the_first_version_is_brought_up_to_date(tmp_path, monkeypatc
     database.close()
     with WatchState(tmp_path) as state:
         assert (state.is_known("pit"), state.permits("pit")) == (True, "")
+        assert (state.rules("pit"), state.files()) == (None, {})
+        with state.transaction():
+            files = {"a.tif": ("stamp", "a.tif@0")}
+            state.note_site("pit", {2026: "a.tif@0"}, "", NOW, rules=["growth"], files=files)
+        assert (state.rules("pit"), state.files()) == ({"growth"}, files)
+        state.note_former_site("pit")
+        assert state.rules("pit") == frozenset()
 
 
 def test_the_latest_verdict_counts(tmp_path, alert) -> None:
