@@ -189,10 +189,9 @@ class JobRun:
         found = _BAR.search(line)
         if found is None:
             return False
-        step = found["step"]
-        part = int(found["done"]) / max(1, int(found["whole"]))
-        share = max(self.progress.share, overall_share(step, part, self._years))
-        self.progress = JobProgress(step=step, share=share)
+        step, part = found["step"], int(found["done"]) / max(1, int(found["whole"]))
+        if share := overall_share(step, part, self._years):  # else a bar of another library
+            self.progress = JobProgress(step=step, share=max(self.progress.share, share))
         return True
 
 
@@ -206,7 +205,7 @@ def _without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def overall_share(step: str, part: float, years: list[int]) -> float:
-    """The finished share of a series, an estimate.
+    """The finished share of a series, an estimate; 0 for a bar that is none of a series.
 
     Args:
         step: The name of a progress bar, such as "map 2019" or "polygons".

@@ -56,7 +56,7 @@ def web_app(
     ] = None,
     job_memory: Annotated[
         float | None,
-        typer.Option(metavar="GIB", min=1, help="Memory for mapping uploaded images; by default half."),
+        typer.Option(metavar="GIB", min=3, help="Memory for mapping uploaded images; by default half."),
     ] = None,
     job_hours: Annotated[
         float, typer.Option(metavar="HOURS", min=0.01, help="Time for mapping uploaded images.")

@@ -27,6 +27,7 @@ def work(job: JobRecord, folder: Path, task: str) -> None:
     if task == "check" or job.name == "at once":
         (result / "areas.csv").write_text("year\n")
     elif job.name == "steps":
+        print("progress Loading weights|3/3|\r", end="", file=sys.stderr, flush=True)
         for done in (1, 2):
             print(f"progress map 2016|{done}/2|\r", end="", file=sys.stderr, flush=True)
         wait_for(folder / "go on")
