@@ -16,7 +16,15 @@ from euromine.support.contrast import Limits, contrast_limits, stretched
 from .mercator import MercatorGrid
 from .picture_cache import PictureCache
 from .picture_layers import IMAGE, INDEX, MOST_SIDE, QUICKLOOK, Layer, Year
-from .picture_sources import Source, source_of, warped
+from .picture_sources import (
+    QuicklookSource,
+    Source,
+    lacks_overviews,
+    resampled,
+    source_of,
+    warped,
+    warped_copy,
+)
 from .site_catalogue import SitePlace
 
 # Pixels on the longer side from which a year's stretch is measured.
@@ -29,6 +37,9 @@ _ROWS = 128
 _INDEX_COLOURS = 48
 _JPEG_QUALITY, _WEBP_QUALITY = 75, 70
 _NO_DATA = 128
+_LEAST, _LARGEST = -32768, 32767
+# A picture hardly finer than the copy that is kept is made from it.
+_ROUNDING = 1.05
 
 
 @dataclass(frozen=True)
@@ -73,11 +84,24 @@ class LayerYear:
         """Changes with the site's maps and with the image."""
         return self.place.id, self.place.version, self.layer.key, self.year, self.source.state
 
+    def values(self, source: Source, grid: MercatorGrid, *, sampled: bool = False) -> NDArray[np.float32]:
+        """As `warped`; coarse pictures of a large image without overviews come from a copy that is kept."""
+        reduced = self.layer.grid.fitting(MOST_SIDE)
+        is_fine = _pixel(grid) * _ROUNDING < _pixel(reduced)
+        if isinstance(source, QuicklookSource) or is_fine or not lacks_overviews(source):
+            return warped(source, grid, sampled=sampled)
+        kept = self.cache.get(
+            ("reduced", *self.key),
+            lambda: _as_integers(warped_copy(source, reduced)),
+            lambda each: each.nbytes,
+        )
+        return resampled(_as_floats(kept), reduced, grid)
+
     def limits(self, source: Source) -> Limits:
         """The values shown as black and white, of the whole site in this year."""
 
         def measured() -> Limits:
-            values = warped(source, self.layer.grid.fitting(_LIMITS_SIDE), sampled=True)
+            values = self.values(source, self.layer.grid.fitting(_LIMITS_SIDE), sampled=True)
             known = np.isfinite(values).all(axis=0)
             return contrast_limits(values[:, known].T)
 
@@ -103,7 +127,7 @@ def layer_image(shown: LayerYear, grid: MercatorGrid) -> Image.Image:
     source, layer = shown.source, shown.layer
     if layer.kind == IMAGE:
         limits = None if layer.key == QUICKLOOK else shown.limits(source)
-        return _colour_image(warped(source, grid), limits)
+        return _colour_image(shown.values(source, grid), limits)
     values = warped(source, grid)[0]
     return _amounts(values, layer.style) if layer.kind == INDEX else _classes(values, layer.style)
 
@@ -160,6 +184,24 @@ def transparent(image: Image.Image) -> Image.Image:
     solid = image.convert("RGB")
     solid.putalpha(alpha)
     return solid
+
+
+def _pixel(grid: MercatorGrid) -> float:
+    return (grid.right - grid.left) / grid.width
+
+
+def _as_integers(values: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Digital numbers in half the bytes; NaN as the least number."""
+    kept = np.empty(values.shape, np.int16)
+    for band, numbers in enumerate(values):
+        kept[band] = np.nan_to_num(np.clip(numbers, -_LARGEST, _LARGEST), nan=_LEAST).round()
+    return kept
+
+
+def _as_floats(kept: NDArray[np.int16]) -> NDArray[np.float32]:
+    values = kept.astype(np.float32)
+    values[kept == _LEAST] = np.nan
+    return values
 
 
 def _colour_image(values: NDArray[np.float32], limits: Limits | None) -> Image.Image:

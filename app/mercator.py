@@ -105,6 +105,13 @@ def tile_grid(zoom: int, column: int, row: int, side: int = _TILE) -> MercatorGr
     return MercatorGrid(left, top - size, left + size, top, side, side)
 
 
+def tile_at(zoom: int, longitude: float, latitude: float) -> tuple[int, int]:
+    """Column and row of the tile at a place in degrees."""
+    size = 2 * _HALF / 2**zoom
+    x, y = _RADIUS * math.radians(longitude) + _HALF, _HALF - _northing(latitude)
+    return math.floor(x / size), math.floor(y / size)
+
+
 def native_zoom(grid: MercatorGrid) -> int:
     """The least zoom whose tiles of 256 pixels are at least as fine as a grid."""
     pixel = min((grid.right - grid.left) / grid.width, (grid.top - grid.bottom) / grid.height)

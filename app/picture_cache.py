@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-USUAL_BYTES = 64 * 2**20
+USUAL_BYTES = 96 * 2**20
 
 
 class _Making:

@@ -9,14 +9,24 @@ from typing import Literal
 from PIL import Image, ImageDraw
 
 from .layer_pictures import LayerYear, Picture, full_image, layer_image
-from .map_drawing import PAPER, QUIET, draw_footprint, draw_label, fitted, font, has_footprint, layer_title
+from .map_drawing import (
+    PAPER,
+    QUIET,
+    draw_footprint,
+    draw_label,
+    fitted,
+    font,
+    has_footprint,
+    layer_title,
+    wrapped_lines,
+)
 from .mercator import MercatorGrid
 from .site_documents import attribution
 
 LEAST_SECONDS, MOST_SECONDS = 0.2, 10.0
 # Pixels on the longer side: larger GIFs take many megabytes.
 _LONGEST_SIDE, _LEAST_SIDE = 720, 480
-_BAND = 22
+_LINE = 19
 _WEBP_QUALITY = 75
 # The last year stays for longer, so that the eye finds the end.
 _LAST = 2
@@ -72,18 +82,24 @@ def _frames(frames: Sequence[LayerYear], grid: MercatorGrid, footprints: bool) -
 def _lettered(picture: Image.Image, shown: LayerYear) -> Image.Image:
     """A picture with the year in it, and site, layer and attribution below."""
     width, height = picture.size
-    frame = Image.new("RGB", (width, height + 2 * _BAND), PAPER)
+    size, room = 13, width - 16
+    title = f"{shown.place.name} · {layer_title(shown.layer)}"
+    credit = wrapped_lines(attribution(shown.place.series.manifest), size, room)
+    lines = [fitted(title, size, room), *credit]
+    frame = Image.new("RGB", (width, height + _LINE * len(lines) + 8), PAPER)
     frame.paste(picture)
     pen = ImageDraw.Draw(frame)
     draw_label(pen, (12, 10), str(shown.year), max(18, width // 16))
-    size, room = 13, width - 16
-    title = f"{shown.place.name} · {layer_title(shown.layer)}"
-    credit = attribution(shown.place.series.manifest)
-    pen.text((8, height + 4), fitted(title, size, room), QUIET, font(size))
-    pen.text((8, height + 4 + _BAND), fitted(credit, size, room), QUIET, font(size))
+    for number, line in enumerate(lines):
+        pen.text((8, height + 4 + _LINE * number), line, QUIET, font(size))
     return frame
 
 
 def _as_palette(frame: Image.Image) -> Image.Image:
-    """A frame in 256 colours of its own, without dots, which would flicker and take twice the bytes."""
-    return frame.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    """A frame in 256 colours of its own, without dots, which would flicker and take twice the bytes.
+
+    The colours are those of a sixteenth of the pixels, which takes a fifth of the time.
+    """
+    few = frame.resize((frame.width // 4, frame.height // 4), Image.Resampling.NEAREST)
+    palette = few.quantize(256, Image.Quantize.MEDIANCUT)
+    return frame.quantize(palette=palette, dither=Image.Dither.NONE)
