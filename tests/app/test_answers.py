@@ -130,10 +130,10 @@ def test_addresses_of_this_machine_are_known(host: str, expected: bool) -> None:
 
 def test_a_notebook_shows_a_result(app_folder: Path) -> None:
     with open_app(SeriesResult(app_folder / "sites" / SITE)) as opened:
-        sites = httpx.get(f"{opened.url}api/portfolio").json()["sites"]
+        sites = httpx.get(f"{opened.url}api/portfolio", timeout=60).json()["sites"]
         assert [site["name"] for site in sites] == [SITE]
         assert f'<iframe src="{opened.url}"' in opened._repr_html_()
-        policy = httpx.get(opened.url).headers["content-security-policy"]
+        policy = httpx.get(opened.url, timeout=60).headers["content-security-policy"]
         assert "frame-ancestors 'self' http://localhost:*" in policy
     with pytest.raises(httpx.TransportError):
         httpx.get(opened.url)

@@ -67,7 +67,7 @@ def address(space: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
         for _ in range(600):
             assert process.poll() is None, log.read_text()
             try:
-                httpx.get(f"{address}healthz")
+                httpx.get(f"{address}healthz", timeout=60)
                 break
             except httpx.TransportError:
                 time.sleep(0.1)
@@ -160,10 +160,11 @@ def test_a_dry_run_lists_the_files_and_sends_nothing(app_folder: Path, monkeypat
 
 
 def test_the_space_runs_its_own_copy_and_serves_the_page(address: str) -> None:
-    page = httpx.get(address)
+    get = httpx.Client(timeout=60).get
+    page = get(address)
     assert page.status_code == 200
     assert "https://huggingface.co" in page.headers["content-security-policy"]
-    portfolio = httpx.get(f"{address}api/portfolio").json()
+    portfolio = get(f"{address}api/portfolio").json()
     assert [site["name"] for site in portfolio["sites"]] == ["Grube <b>Süd</b>", SITE]
     assert portfolio["features"] == {
         "uploads": False,
@@ -172,14 +173,14 @@ def test_the_space_runs_its_own_copy_and_serves_the_page(address: str) -> None:
         "sign_out": False,
         "basemap": None,
     }
-    layers = httpx.get(f"{address}api/sites/{SITE_ID}").json()["layers"]
+    layers = get(f"{address}api/sites/{SITE_ID}").json()["layers"]
     kind = next(layer["format"] for layer in layers if layer["key"] == "natural")
-    picture = httpx.get(f"{address}api/sites/{SITE_ID}/pictures/natural/{YEARS[0]}.{kind}")
+    picture = get(f"{address}api/sites/{SITE_ID}/pictures/natural/{YEARS[0]}.{kind}")
     assert picture.headers["content-type"].startswith("image/")
 
 
 def test_gradio_client_calls_the_functions(address: str) -> None:
-    client = Client(address, verbose=False)
+    client = Client(address, verbose=False, httpx_kwargs={"timeout": 60})
     sites = client.predict(api_name="/sites")
     assert [site["id"] for site in sites] == ["Grube-b-Sud-b", SITE_ID]
     assert sites[1]["open_alerts"] == 2
@@ -215,5 +216,5 @@ def test_gradio_client_calls_the_functions(address: str) -> None:
     ],
 )
 def test_gradio_s_own_routes_are_closed(address: str, path: str) -> None:
-    assert httpx.get(f"{address}{path}").status_code == 404
-    assert httpx.post(f"{address}{path}", files={"files": b"x"}).status_code == 404
+    assert httpx.get(f"{address}{path}", timeout=60).status_code == 404
+    assert httpx.post(f"{address}{path}", files={"files": b"x"}, timeout=60).status_code == 404
