@@ -131,8 +131,8 @@ class _Jobs:
     def cancel(self, job_id: str, request: Request) -> dict[str, Any]:
         """Cancel a job that waits or runs; take one that failed or was cancelled off the list."""
         self._check_allowed()
-        logger.info("Job %s is cancelled by %s.", job_id, user_of(request) or "a visitor")
         self._queue.cancel(job_id)
+        logger.info("Job %s is cancelled by %s.", job_id, user_of(request) or "a visitor")
         return {"id": job_id}
 
     async def upload(self, request: Request) -> Response:

@@ -230,7 +230,7 @@ def test_jobs_are_listed_and_cancelled(serve, tmp_path):
     for job in added:
         assert client.delete(f"/api/jobs/{job['id']}").json() == {"id": job["id"]}
         assert ended(client, job["id"])["state"] == "cancelled"
-    for name in ("nothing", "..%2f..%2fetc", added[0]["id"].upper()):
+    for name in ("nothing", "..%2f..%2fetc", "a%0ab", added[0]["id"].upper()):
         assert client.get(f"/api/jobs/{name}").status_code == 404
         assert client.delete(f"/api/jobs/{name}").status_code == 404
 
