@@ -1,3 +1,5 @@
+import csv
+import io
 import json
 import re
 import shutil
@@ -12,6 +14,7 @@ from euromine.app.app_settings import AppSettings
 from euromine.app.server import create_app
 from euromine.app.serving import BackgroundServer, address_of, listen
 from euromine.app.static_files import STATIC
+from euromine.support.sentinel2_products import years_in_name
 from euromine.watch.watch_state import WatchState
 
 from .browser_pages import CHROMIUM, MISSING, NARROW, WIDE, AppPage, opened_page
@@ -266,3 +269,36 @@ def test_the_years_of_the_slider_are_those_of_the_series(app_page: AppPage) -> N
     page = app_page.visit(f"/sites/{SITE_ID}")
     assert page.locator("#year-slider").get_attribute("max") == str(len(YEARS) - 1)
     assert page.inner_text("output.year") == str(YEARS[-1])
+
+
+def test_years_are_guessed_as_the_server_guesses_them(app_page: AppPage) -> None:
+    names = [
+        "Year2017.tif",
+        "S2B_20190712_T33UVR.tif",
+        "S2A_MSIL2A_20200801T101031_N0214_R022_T32TQM.tif",
+        "mine_2018-2019.tif",
+        "mine.tif",
+        "201907.tif",
+        "1850.tif",
+        "pit 2021 (2).tif",
+    ]
+    page = app_page.visit("/")
+    guess = f"""async (names) => {{
+      const {{ guessedYear }} = await import("{app_page.address}static/modules/upload_years.js");
+      return names.map(guessedYear);
+    }}"""
+    expected = [years_in_name(name.rpartition(".")[0]) for name in names]
+    assert page.evaluate(guess, names) == [years[0] if len(years) == 1 else None for years in expected]
+
+
+def test_csv_reads_back_and_holds_no_formulas(app_page: AppPage) -> None:
+    texts = ["plain", 'a "quoted", cell', "two\r\nlines", "=1+1", "@x", "-2", "Süd"]
+    page = app_page.visit("/")
+    write = f"""async (texts) => {{
+      const {{ csvText }} = await import("{app_page.address}static/modules/csv.js");
+      return csvText([["text", (row) => row], ["number", () => -1.5], ["none", () => null]], texts);
+    }}"""
+    rows = list(csv.reader(io.StringIO(page.evaluate(write, texts), newline="")))
+    assert rows[0] == ["text", "number", "none"]
+    expected = [f"'{text}" if text[0] in "=@-" else text for text in texts]
+    assert rows[1:] == [[text, "-1.5", ""] for text in expected]

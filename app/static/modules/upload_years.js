@@ -5,17 +5,25 @@
 const FIRST = 1980;
 const LAST = 2100;
 
+// As the server reads names: Sentinel-2 products by their sensing time, full dates, four digits.
+const PATTERNS = [
+  /S2[A-D]_MSIL[12][AC]_(\d{4})\d{4}T\d{6}_N\d{4}_/g,
+  /(?<!\d)((?:19|20)\d\d)[-_]?(?:0[1-9]|1[0-2])[-_]?(?:0[1-9]|[12]\d|3[01])(?=T|\D|$)/g,
+  /(?<!\d)((?:19|20)\d\d)(?!\d)/g,
+];
+const FIRST_OF_SENTINEL_2 = 2015;
+
 /** The year in a file's name, such as 2019 in "S2_20190712_T33.tif"; null without one or with several. */
 export function guessedYear(name) {
-  const years = new Set();
-  for (const [digits] of name.matchAll(/\d+/g)) {
-    // 20190712 and 201907 begin with a year; other long numbers are of orbits or tiles.
-    if (![4, 6, 8].includes(digits.length)) continue;
-    const year = Number(digits.slice(0, 4));
-    const month = digits.length > 4 ? Number(digits.slice(4, 6)) : 1;
-    if (year >= FIRST && year <= LAST && month >= 1 && month <= 12) years.add(year);
+  const stem = name.replace(/\.[^.]*$/, "");
+  for (const pattern of PATTERNS) {
+    const years = new Set([...stem.matchAll(pattern)].map((match) => Number(match[1])));
+    if (years.size === 0) continue;
+    const possible = [...years].filter((year) => year >= FIRST_OF_SENTINEL_2);
+    const found = possible.length ? possible : [...years];
+    return found.length === 1 ? found[0] : null;
   }
-  return years.size === 1 ? [...years][0] : null;
+  return null;
 }
 
 /**
