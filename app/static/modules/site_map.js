@@ -10,8 +10,9 @@ import { VectorPanes } from "./site_vectors.js";
 import { pairOf } from "./site_state.js";
 import { text } from "./texts.js";
 
-// Pictures lie below vectors; of each, the year compared with lies below.
-const PANES = ["picture-before", "picture-now", "vectors-before", "vectors-now", "vectors-changes", "vectors-fixed", "drawing"];
+// Pictures lie below vectors; of each, the year compared with lies below. Lowest is a faint image, for orientation in
+// maps of classes.
+const PANES = ["picture-base", "picture-before", "picture-now", "vectors-before", "vectors-now", "vectors-changes", "vectors-fixed", "drawing"];
 const LEFT = ["picture-before", "vectors-before"];
 const RIGHT = ["picture-now", "vectors-now"];
 // A second click within this time is a double click, which zooms.
@@ -41,7 +42,7 @@ export function createSiteMap(frame, site, store, context) {
   if (at) map.setView([at[0], at[1]], at[2], { animate: false });
   else home();
 
-  const pictures = { now: new PicturePane(map, site.id, "picture-now"), before: new PicturePane(map, site.id, "picture-before") };
+  const pictures = { now: new PicturePane(map, site.id, "picture-now"), before: new PicturePane(map, site.id, "picture-before"), base: new PicturePane(map, site.id, "picture-base") };
   const vectors = new VectorPanes(map, site);
   const swipe = createSwipe(map, { left: LEFT, right: RIGHT }, (split) => store.set({ split }));
   const parts = { map, home, onPoint: null, remove: () => map.remove() };
@@ -71,7 +72,10 @@ export function createSiteMap(frame, site, store, context) {
     label(badges, state, comparing);
     frame.setAttribute("aria-busy", "true");
     const turn = (draw.turn = (draw.turn ?? 0) + 1);
-    const loading = [pictures.now.show(now.layer, now.year), pictures.before.show(before.layer, before.year), vectors.show(state)];
+    const base = now.layer?.kind === "class" ? pictureOf(site, imageKey(site), state.year, null) : { layer: null, year: null };
+    const shown = { now, before, base };
+    const loading = Object.entries(shown).map(([name, { layer, year }]) => pictures[name].show(layer, year));
+    loading.push(vectors.show(state));
     const done = await Promise.allSettled(loading);
     if (turn !== draw.turn) return;
     frame.removeAttribute("aria-busy");
@@ -86,6 +90,10 @@ export function createSiteMap(frame, site, store, context) {
   placeMarker(store.state);
   parts.ready = draw(store.state);
   return parts;
+}
+
+function imageKey({ layers }) {
+  return layers.find(({ kind }) => kind === "image")?.key;
 }
 
 function readOnClick(map, parts, read) {
@@ -106,7 +114,7 @@ function readOnClick(map, parts, read) {
 
 function label(badges, state, comparing) {
   const pair = pairOf(state);
-  const changes = state.show.includes("changes") && pair && !comparing;
+  const changes = (state.show.includes("changes") || state.layer === "change") && pair && !comparing;
   badges.left.textContent = comparing ? state.compare : "";
   badges.left.hidden = !comparing;
   badges.right.textContent = changes ? `${pair[0]} → ${pair[1]}` : String(state.year ?? "");

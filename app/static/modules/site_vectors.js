@@ -8,16 +8,16 @@ import { hectares } from "./format.js";
 import { pairOf } from "./site_state.js";
 import { kindName, text } from "./texts.js";
 
-/** Colours of what lies over a picture: the same in light and dark. Okabe-Ito, and PRGn for changes. */
+/** Colours of what lies over a picture: the same in light and dark. Now is orange, before is blue, as in the maps of changes. */
 export const STYLES = {
   footprints: { color: "#ff8c1a", weight: 2, fillOpacity: 0.14 },
   footprints_before: { color: "#56b4e9", weight: 2, dashArray: "6 4", fillOpacity: 0.08 },
   permits: { color: "#f0e442", weight: 2.5, dashArray: "12 5", fill: false },
   outside_permits: { color: "#ff6fb5", weight: 2.5, dashArray: "2 3", fillOpacity: 0.4 },
   reclamation: { color: "#9be08f", weight: 2, dashArray: "8 3 2 3", fillOpacity: 0.2 },
-  gain: { color: "#c79be0", fillColor: "#9d4edd", weight: 1.5, fillOpacity: 0.55 },
-  loss: { color: "#a6dba0", fillColor: "#1b9e4b", weight: 1.5, dashArray: "5 3", fillOpacity: 0.55 },
-  undirected: { color: "#dddddd", fillColor: "#bbbbbb", weight: 1.5, dashArray: "2 3", fillOpacity: 0.5 },
+  gain: { color: "#ffc08a", fillColor: "#d9650b", weight: 1.5, fillOpacity: 0.6 },
+  loss: { color: "#a9cbff", fillColor: "#2563c9", weight: 1.5, dashArray: "5 3", fillOpacity: 0.6 },
+  undirected: { color: "#d9c6f2", fillColor: "#8a63b8", weight: 1.5, dashArray: "2 3", fillOpacity: 0.6 },
 };
 export const COMPONENT_COLOURS = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999"];
 const MANY = 1500;
