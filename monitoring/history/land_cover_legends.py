@@ -196,9 +196,15 @@ def read_legend(path: Path) -> LandCoverLegend:
     classes = document["classes"]
     if not isinstance(classes, Mapping) or not classes:
         raise DataError(f"{path}: found no classes; expected at least one value with its name.")
+    values = [_whole(value, path) for value in classes]
+    if twice := [value for place, value in enumerate(values) if value in values[:place]]:
+        raise DataError(f"{path}: found the value {twice[0]} twice; expected it once.")
     return LandCoverLegend(
         "",
-        {_whole(value, path): _class(value, entry, path) for value, entry in classes.items()},
+        {
+            value: _class(written, entry, path)
+            for value, (written, entry) in zip(values, classes.items(), strict=True)
+        },
         frozenset(_whole(value, path) for value in document.get("nodata") or ()),
         str(document.get("attribution") or "").replace("{", "(").replace("}", ")"),
     )
@@ -206,14 +212,24 @@ def read_legend(path: Path) -> LandCoverLegend:
 
 def _json(text: str, path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: found broken JSON ({error}); expected names by value.") from None
     return document if isinstance(document, dict) else {}
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, whose keys must not repeat."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("a key twice")
+    return values
+
+
 def _table(text: str, path: Path) -> dict[str, Any]:
-    rows = csv.DictReader(io.StringIO(text))
+    head = text.partition("\n")[0]
+    # Spreadsheets in most of Europe write semicolons.
+    rows = csv.DictReader(io.StringIO(text), delimiter=";" if ";" in head and "," not in head else ",")
     columns = [name.strip().lower() for name in rows.fieldnames or ()]
     if not {"value", "name"} <= set(columns):
         raise DataError(
@@ -223,7 +239,10 @@ def _table(text: str, path: Path) -> dict[str, Any]:
     found = {}
     for row in rows:
         by_column = dict(zip(columns, row.values(), strict=False))
-        found[str(by_column["value"] or "").strip()] = [by_column["name"], by_column.get("colour")]
+        value = str(by_column["value"] or "").strip()
+        if value in found:
+            raise DataError(f"{path}: found the value {value} twice; expected it once.")
+        found[value] = [by_column["name"], by_column.get("colour")]
     return found
 
 

@@ -125,6 +125,7 @@ def test_official_rasters_bring_their_legend_and_year(tmp_path):
             json.dumps({"classes": {"3": "Öde", "4": "Wald"}, "attribution": "A {office}", "nodata": [9]}),
         ),
         ("plain.json", json.dumps({"3": "Öde", "4": "Wald"})),
+        ("semicolons.csv", "value;name;colour\n3;Öde;#aabbcc\n4;Wald;\n"),
     ],
 )
 def test_legends_of_ones_own_are_read(tmp_path, name, content):
@@ -141,7 +142,10 @@ def test_legends_of_ones_own_are_read(tmp_path, name, content):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("code;name\n1;Forest\n", r"found the columns code;name; expected value, name"),
+        ("code;name\n1;Forest\n", r"found the columns code, name; expected value, name"),
+        ("value,name\n1,Forest\n1,Meadow\n", r"found the value 1 twice; expected it once"),
+        ("value,name\n1,Forest\n01,Meadow\n", r"found the value 1 twice; expected it once"),
+        ('{"1": "Forest", "1": "Meadow"}', r"found broken JSON \(a key twice\)"),
         ("value,name\n", r"found no classes"),
         ("value,name\n1,\n", r"found no name for the value 1; expected one"),
         ("value,name\nforest,1\n", r"found the value 'forest'; expected a whole number"),
