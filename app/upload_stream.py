@@ -112,7 +112,7 @@ async def _in_time(stream: AsyncIterator[bytes], seconds: float) -> AsyncIterato
             return
         except TimeoutError:
             raise DataError(
-                f"body: found no data for {seconds:.0f} seconds; expected an upload that goes on. Try again."
+                f"body: found no data for {seconds:.3g} seconds; expected an upload that goes on. Try again."
             ) from None
 
 

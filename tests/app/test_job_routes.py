@@ -1,5 +1,6 @@
 """Uploads: images of several years become a site; what does not fit is refused, and nothing of it remains."""
 
+import asyncio
 import json
 import shutil
 import time
@@ -12,6 +13,7 @@ import torch
 from fastapi import FastAPI
 from rasterio import Affine
 from rasterio.io import MemoryFile
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from euromine.app import upload_stream
@@ -22,7 +24,9 @@ from euromine.app.job_limits import JobLimits
 from euromine.app.job_routes import routes
 from euromine.app.job_runner import usual_command
 from euromine.app.server import create_app
+from euromine.app.upload_stream import receive_upload
 from euromine.modeling import BANDS, EuroMineImageProcessor, create_model
+from euromine.support.errors import DataError
 
 from .stand_in_job import command
 
@@ -221,6 +225,16 @@ def test_a_body_that_breaks_off_is_refused(serve, tmp_path):
         )
         assert answer.status_code == status, answer.text
     assert not leftovers(tmp_path)
+
+
+def test_an_upload_that_stalls_is_given_up(tmp_path):
+    async def silence():
+        await asyncio.sleep(60)
+
+    header = (b"content-type", b"multipart/form-data; boundary=x")
+    request = Request({"type": "http", "headers": [header]}, silence)
+    with pytest.raises(DataError, match=r"body: found no data for 0.05 seconds; expected"):
+        asyncio.run(receive_upload(request, tmp_path, JobLimits(idle_seconds=0.05)))
 
 
 def test_jobs_are_listed_and_cancelled(serve, tmp_path):
