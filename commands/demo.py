@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _SITES = 10
 _SIZE = (224, 288)
 _SEGMENTER, _CHANGE_DETECTOR = "segformer-b0", "tinycd"
-_METRICS, _PICTURE = "metrics.json", "demo.png"
+_METRICS, _PICTURE, _HISTORIES = "metrics.json", "demo.png", "sites"
 
 
 def demo(
@@ -90,6 +90,7 @@ def _run(out: Path, archive: Path | None, steps: Mapping[str, int], seed: int) -
     with _step("Maps"):
         site = _site_to_map(sites, results[_SEGMENTER])
         series = _map_site(site, out)
+    is_shown = _write_history(site, out, simulated)
     _draw(series, out / _PICTURE, simulated)
     metrics = {
         "simulated": simulated,
@@ -99,6 +100,28 @@ def _run(out: Path, archive: Path | None, steps: Mapping[str, int], seed: int) -
     }
     write_json(out / _METRICS, metrics)
     _summarise(metrics, out, time.perf_counter() - start)
+    if is_shown:
+        images = "" if simulated else f" --images {archive}"
+        typer.echo(f"Open the history of {site.name} in a browser: euromine app {out}{images}")
+
+
+def _write_history(site: Site, out: Path, simulated: bool) -> bool:
+    """Map a site over its years with areas and indices, for the app; not from within a zip file."""
+    if not all(Path(path).is_file() for path in site.image_paths.values()):
+        return False
+    from euromine.monitoring.history.impact_settings import ImpactSettings
+    from euromine.monitoring.monitor import MineMonitor
+
+    with _step("History"):
+        MineMonitor.from_pretrained(out / _SEGMENTER).series(
+            site.image_paths,
+            out / _HISTORIES / site.name,
+            site=site.name,
+            simulated=simulated,
+            impact=ImpactSettings(indices=("ndvi", "mndwi", "bsi")),
+            progress=True,
+        )
+    return True
 
 
 @contextmanager
@@ -331,8 +354,8 @@ def _summarise(metrics: Mapping[str, Any], out: Path, seconds: float) -> None:
         typer.echo(f"  {name:14}" + "  ".join(f"{key} {_number(value)}" for key, value in scores.items()))
     typer.echo(
         f"\n{out} holds the archive, euromine/ (the shards), {_SEGMENTER}/ and {_CHANGE_DETECTOR}/\n"
-        "(checkpoints with their cards), maps/ (GeoTIFFs), metrics.json, and the picture, demo.png. "
-        f"{seconds:.0f} s."
+        f"(checkpoints with their cards), maps/ (GeoTIFFs), {_HISTORIES}/ (a history), metrics.json, and\n"
+        f"the picture, demo.png. {seconds:.0f} s."
     )
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from euromine.commands import demo
 from euromine.dataset_script.archive import Archive
+from euromine.dataset_script.site_scene import Site
 from euromine.support.errors import ArgumentError, BusyError
 from euromine.support.ground_areas import PixelAreas
 from euromine.support.locks import lock_folder
@@ -76,3 +77,9 @@ def test_a_folder_with_files_of_somebody_else_is_refused(tmp_path: Path) -> None
 def test_a_second_demo_in_one_folder_is_refused(tmp_path: Path) -> None:
     with lock_folder(tmp_path), pytest.raises(BusyError, match="found another run at work"):
         demo.demo(tmp_path)
+
+
+def test_a_history_is_not_made_from_within_a_zip_file(tmp_path: Path) -> None:
+    site = Site("Spain_1", "Spain", {2015: "/vsizip/archive.zip/Spain_1/image/Year2015.tif"}, {})
+    assert demo._write_history(site, tmp_path, simulated=False) is False
+    assert list(tmp_path.iterdir()) == []
