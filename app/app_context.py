@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .site_catalogue import SiteCatalogue
 
 MOST_WAITING = 64
-_LONGEST_WAIT = 30.0
+_LONGEST_WAIT = 60.0
 
 
 class Limiter:
@@ -90,6 +90,7 @@ class AppContext:
             DataError: There is no such folder.
             ConfigError: The configuration of the watch does not fit.
         """
+        from .picture_cache import PictureCache
         from .site_catalogue import SiteCatalogue
 
         catalogue = SiteCatalogue(settings.folder, settings.images)
@@ -97,7 +98,7 @@ class AppContext:
             settings,
             catalogue,
             Limiter(settings.workers or usable_cores()),
-            _pictures(),
+            PictureCache(),
             WatchAlerts(lambda: catalogue.watch, settings.watch, settings.folder),
         )
 
@@ -123,13 +124,3 @@ def user_of(request: Request) -> str | None:
     """The name of the visitor who signed in; None without signing in."""
     name = request.scope.get("state", {}).get("user")
     return name if isinstance(name, str) else None
-
-
-def _pictures() -> Any:
-    from importlib.util import find_spec
-
-    if find_spec("euromine.app.picture_cache") is None:
-        return None
-    from .picture_cache import PictureCache
-
-    return PictureCache()
