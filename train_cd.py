@@ -69,7 +69,7 @@ def _train(script: ChangeDetectionArguments, training: TrainingArguments) -> Run
             stem_init=script.stem_init,
             **script.model_config,
         )
-    model.to(memory_format=script.memory_format)
+    script.lay_out(model)
     trainer = SeriesTrainer(
         model,
         training,

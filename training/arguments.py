@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal, NoReturn, TypeVar
 
 import torch
 import yaml
+from torch import nn
 from transformers import HfArgumentParser, TrainingArguments
 
 from euromine.modeling.auto import list_models
@@ -157,10 +158,10 @@ class ScriptArguments:
         """How scores are averaged over sites: "site" or "pooled"."""
         return self.average or ("pooled" if self.protocol == "paper" else "site")
 
-    @property
-    def memory_format(self) -> torch.memory_format:
-        """The order of the dimensions in the network's weights."""
-        return torch.channels_last if self.channels_last else torch.contiguous_format
+    def lay_out(self, model: nn.Module) -> None:
+        """Order the dimensions of a network's weights in memory."""
+        if self.channels_last:
+            model.to(memory_format=torch.channels_last)
 
     @property
     def checkpoint_to_start_from(self) -> bool | str:

@@ -43,7 +43,7 @@ def train_components(
         return run.results
     set_seed(training.seed)
     model = make_component_model(script, groups, from_checkpoint=run.checkpoint is not None)
-    model.to(memory_format=script.memory_format)
+    script.lay_out(model)
     trainer = ComponentTrainer(
         model,
         training,
