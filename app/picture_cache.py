@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-USUAL_BYTES = 96 * 2**20
+USUAL_BYTES = 64 * 2**20
 
 
 class _Making:
@@ -51,7 +51,7 @@ class PictureCache:
         with self._lock:
             if key in self._held:
                 self._held.move_to_end(key)
-                return self._held[key][0]  # type: ignore[no-any-return]
+                return self._held[key][0]
             making, is_ours = self._making.get(key), False
             if making is None:
                 making, is_ours = self._making.setdefault(key, _Making()), True
@@ -60,7 +60,7 @@ class PictureCache:
         making.done.wait()
         if making.error is not None:
             raise making.error
-        return making.value  # type: ignore[no-any-return]
+        return making.value
 
     def _made(self, key: Hashable, making: _Making, make: Callable[[], T], size: Callable[[T], int]) -> T:
         try:
