@@ -95,7 +95,7 @@ def _write_map(path: Path, grid: Grid, values: NDArray[Any], **settings: Any) ->
 
 def _areas(site: str, footprints: NDArray[np.uint8], grid: Grid) -> list[YearArea]:
     transform = tuple(grid.transform)[:6]
-    ground = pixel_areas(crs_name(grid.crs), transform, *grid.shape).rows(0, grid.height)  # type: ignore[arg-type]
+    ground = pixel_areas(crs_name(grid.crs), transform, *grid.shape).rows(0, grid.height)
     whole = float(np.broadcast_to(ground, grid.shape).sum()) / HECTARE
     found = []
     for year, footprint in zip(YEARS, footprints, strict=True):

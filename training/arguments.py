@@ -161,7 +161,7 @@ class ScriptArguments:
     def lay_out(self, model: nn.Module) -> None:
         """Order the dimensions of a network's weights in memory."""
         if self.channels_last:
-            model.to(memory_format=torch.channels_last)
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
 
     @property
     def checkpoint_to_start_from(self) -> bool | str:
