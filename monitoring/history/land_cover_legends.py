@@ -222,7 +222,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object, whose keys must not repeat."""
     values = dict(pairs)
     if len(values) < len(pairs):
-        raise ValueError("a key twice")
+        raise ValueError("keys: found one twice; expected each once.")
     return values
 
 
