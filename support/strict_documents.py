@@ -32,11 +32,11 @@ def read_document(path: Path, expected: str, error_class: type[DataError] = Data
     try:
         text = read_bytes(path, _LARGEST_FILE, error_class).decode("utf-8-sig")
         if text.lstrip().startswith(("{", "[")):
-            return json.loads(text, object_pairs_hook=_once)
+            return json.loads(text, object_pairs_hook=unrepeated)
         return yaml.load(text, Loader=_strict_loader())
     except DataError:
         raise
-    except _RepeatedKeyError as error:
+    except RepeatedKeyError as error:
         raise error_class(f"{path}: {error}") from None
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())[:120].rstrip(".")
@@ -45,19 +45,23 @@ def read_document(path: Path, expected: str, error_class: type[DataError] = Data
         ) from None
 
 
-class _RepeatedKeyError(ValueError):
+class RepeatedKeyError(ValueError):
     """A key is there twice."""
 
     def __init__(self, key: Any, place: str = "") -> None:
         super().__init__(f"found the key {key!r} twice{place}; expected it once.")
 
 
-def _once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    """A dictionary of pairs, whose keys must not repeat."""
+def unrepeated(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    """A dictionary of pairs, for `json.loads` as `object_pairs_hook`.
+
+    Raises:
+        RepeatedKeyError: A key repeats.
+    """
     values: dict[Any, Any] = {}
     for key, value in pairs:
         if key in values:
-            raise _RepeatedKeyError(key)
+            raise RepeatedKeyError(key)
         values[key] = value
     return values
 
@@ -78,7 +82,7 @@ def _strict_loader() -> Any:
         seen = set()
         for key, _ in node.value:
             if (name := _key(key)) in seen:
-                raise _RepeatedKeyError(name, f", the second time in line {key.start_mark.line + 1}")
+                raise RepeatedKeyError(name, f", the second time in line {key.start_mark.line + 1}")
             seen.add(name)
         loader.flatten_mapping(node)  # after the check: a key may replace one of `<<`
         return {_key(key): loader.construct_object(value, deep=True) for key, value in node.value}

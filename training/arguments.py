@@ -51,8 +51,7 @@ class ScriptArguments:
             default the dataset's where it has them, else corrected.
         recipe: Defaults of the training arguments (`recipes.py`).
         years: Train and score on these years only.
-        channels_last: Keep weights and feature maps with the channels innermost, in which some kernels are
-            faster. Results differ by rounding.
+        channels_last: Keep the channels of weights and maps innermost; results differ by rounding.
         augmentation: Flip and rotate training patches, both dates alike.
         max_train_samples: Largest number of training rows, drawn once with the seed.
         max_eval_samples: Largest number of scored patches per split, spread over its sites.

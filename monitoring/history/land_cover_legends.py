@@ -13,6 +13,7 @@ from typing import Any
 
 from euromine.support.errors import DataError
 from euromine.support.files import read_bytes
+from euromine.support.strict_documents import RepeatedKeyError, unrepeated
 
 _LARGEST_FILE = 2**20
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -212,18 +213,12 @@ def read_legend(path: Path) -> LandCoverLegend:
 
 def _json(text: str, path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(text, object_pairs_hook=_once)
+        document = json.loads(text, object_pairs_hook=unrepeated)
+    except RepeatedKeyError as error:
+        raise DataError(f"{path}: {error}") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: found broken JSON ({error}); expected names by value.") from None
     return document if isinstance(document, dict) else {}
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, whose keys must not repeat."""
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        raise ValueError("keys: found one twice; expected each once.")
-    return values
 
 
 def _table(text: str, path: Path) -> dict[str, Any]:

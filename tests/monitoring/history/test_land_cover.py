@@ -145,7 +145,7 @@ def test_legends_of_ones_own_are_read(tmp_path, name, content):
         ("code;name\n1;Forest\n", r"found the columns code, name; expected value, name"),
         ("value,name\n1,Forest\n1,Meadow\n", r"found the value 1 twice; expected it once"),
         ("value,name\n1,Forest\n01,Meadow\n", r"found the value 1 twice; expected it once"),
-        ('{"1": "Forest", "1": "Meadow"}', r"found broken JSON \(keys: found one twice"),
+        ('{"1": "Forest", "1": "Meadow"}', r"found the key '1' twice; expected it once"),
         ("value,name\n", r"found no classes"),
         ("value,name\n1,\n", r"found no name for the value 1; expected one"),
         ("value,name\nforest,1\n", r"found the value 'forest'; expected a whole number"),
