@@ -28,11 +28,13 @@ SITE_VIEW = f"/sites/{SITE_ID}?year=2021&compare=2018&mode=swipe&show=footprints
 
 @pytest.fixture(scope="module")
 def folder(app_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the app's folder, as reviews change its watch; a second alert tries to run a script."""
+    """A copy of the app's folder, as reviews change its watch: one alert runs a script, one is closed."""
     copy = Path(shutil.copytree(app_folder, tmp_path_factory.mktemp("browser") / "mines"))
     with WatchState(copy / "watch") as state, state.transaction():
         alert = next(each.alert for each in state.alerts() if each.alert.rule == "growth")
         state.put_alert(replace(alert, id="a" * 16, site=SECOND, sentence=ATTACK), TIME + timedelta(days=9))
+        on_record = replace(alert, id="b" * 16, site=SECOND, status="confirmed")
+        state.put_alert(on_record, TIME + timedelta(days=9))
     return copy
 
 
@@ -190,6 +192,24 @@ def test_an_alert_is_reviewed_and_leaves_the_open_ones(app_page: AppPage, folder
     assert app_page.forget() == []
 
 
+def test_the_list_holds_the_open_alerts_that_the_header_counts(app_page: AppPage) -> None:
+    page = app_page.visit("/alerts")
+    counted = page.evaluate("fetch('api/portfolio').then((answer) => answer.json())")["watch"]["open_alerts"]
+    assert page.locator(".alert-item").count() == counted > 0
+    page.get_by_label("Status").select_option("all")
+    assert page.locator(".alert-item").count() > counted
+    closed = page.locator(".alert-item").evaluate_all("all => all.map((item) => item.dataset.id)")[counted:]
+    assert "b" * 16 in closed
+
+
+def test_shapes_on_the_map_are_no_stops_of_the_tab_key(app_page: AppPage) -> None:
+    for route in ("/", SITE_VIEW, "/alerts"):
+        page = app_page.visit(route)
+        shapes = page.locator("path.leaflet-interactive")
+        assert shapes.count() > 0
+        assert shapes.evaluate_all("all => all.every((shape) => shape.tabIndex === -1)"), route
+
+
 def test_an_alert_shows_pictures_area_permit_test_and_model(app_page: AppPage, alert: str) -> None:
     page = app_page.visit(f"/alerts?alert={alert}")
     assert page.locator(".alert-pictures img").evaluate_all(
@@ -208,7 +228,7 @@ def test_the_list_of_alerts_is_saved_as_csv(app_page: AppPage) -> None:
         page.get_by_role("button", name="This list as CSV").click()
     lines = Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()
     assert lines[0].startswith("id,site,rule,status")
-    assert len(lines) == 1 + page.locator(".alert-item").count() == 5
+    assert len(lines) == 1 + page.locator(".alert-item").count() == 6
 
 
 def test_a_report_is_ordered_by_keyboard_previewed_and_kept(app_page: AppPage) -> None:

@@ -5,7 +5,7 @@
 import { ruleText } from "./alert_words.js";
 import { siteUrl } from "./api.js";
 import { element } from "./dom.js";
-import { addGraticule, createMap, escaped } from "./map_base.js";
+import { addGraticule, createMap, escaped, withoutTabStop } from "./map_base.js";
 import { text } from "./texts.js";
 
 const RADIUS = 7;
@@ -57,10 +57,11 @@ export function alertMap(context, onChoose) {
 
   function circle(alert, isSelected) {
     const tip = `${ruleText(alert.rule)}: ${alert.site}, ${alert.last_year}`;
-    return L.circleMarker([alert.latitude, alert.longitude], {
+    const marker = L.circleMarker([alert.latitude, alert.longitude], {
       radius: isSelected ? RADIUS + 3 : RADIUS,
       className: `alert-circle status-${alert.status}${isSelected ? " is-selected" : ""}`,
-    })
+    });
+    return withoutTabStop(marker)
       .bindTooltip(element("span", {}, tip))
       .on("click", () => onChoose(alert.id));
   }

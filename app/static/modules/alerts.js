@@ -46,7 +46,7 @@ export async function show(root, parameters, context) {
   return () => map.remove();
 
   function shown() {
-    return state.alerts.filter((alert) => fits(alert, state.chosen));
+    return state.alerts.filter((alert) => fits(alert, state.chosen)).sort(byUrgency);
   }
 
   function draw() {
@@ -116,17 +116,17 @@ function fits(alert, { site, rule, status, review }) {
   if (rule && alert.rule !== rule) return false;
   if (review && verdictOf(alert) !== review) return false;
   if (status === "all") return true;
-  if (status) return status === "open" ? isOpen(alert) : alert.status === status;
-  return isOpen(alert);
+  return status && status !== "open" ? alert.status === status : alert.open;
+}
+
+/** Open alerts first, then the latest and the largest. */
+function byUrgency(one, other) {
+  return other.open - one.open || other.last_year - one.last_year || (other.area_ha ?? 0) - (one.area_ha ?? 0);
 }
 
 /** The site's id, as other views link to; its name where the app does not show the site. */
 function siteOf(alert) {
   return alert.site_id ?? alert.site;
-}
-
-function isOpen(alert) {
-  return alert.status !== "resolved" && verdictOf(alert) !== "rejected";
 }
 
 function emptyText(alerts) {

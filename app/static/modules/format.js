@@ -79,12 +79,13 @@ export function moment(value) {
   return `${shown.format(when)} UTC`;
 }
 
-/** A size in bytes, such as "1.2 MB". */
+/** A size in bytes, such as "1.2 MB" or "662 bytes". */
 export function bytes(value) {
   if (!known(value)) return UNKNOWN;
   const units = ["byte", "kilobyte", "megabyte", "gigabyte"];
   const step = Math.min(3, Math.floor(Math.log10(Math.max(value, 1)) / 3));
-  const shown = { style: "unit", unit: units[step], maximumFractionDigits: step > 1 ? 1 : 0 };
+  const unitDisplay = step > 0 ? "short" : "long";
+  const shown = { style: "unit", unit: units[step], unitDisplay, maximumFractionDigits: step > 1 ? 1 : 0 };
   return formatter(shown).format(value / 1000 ** step);
 }
 

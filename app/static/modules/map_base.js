@@ -55,6 +55,11 @@ function fitPaper(map) {
   map.on("unload", () => print.removeEventListener("change", fit));
 }
 
+/** Leave a shape with a tooltip out of the order of the Tab key: a list or table tells as much. */
+export function withoutTabStop(layer) {
+  return layer.on("add", () => layer.getElement()?.setAttribute("tabindex", "-1"));
+}
+
 /** Text as Leaflet's attribution takes it: it reads HTML. */
 export function escaped(words) {
   const holder = element("span", {}, words);

@@ -5,7 +5,7 @@
 import { announce, button, element, fill } from "./dom.js";
 import { hectares, interval, known, number, signedHectares } from "./format.js";
 import { icon } from "./icons.js";
-import { addGraticule, createMap } from "./map_base.js";
+import { addGraticule, createMap, withoutTabStop } from "./map_base.js";
 import { routeHash, sitePath } from "./router.js";
 import { sortedTable } from "./tables.js";
 import { countText, text } from "./texts.js";
@@ -167,7 +167,7 @@ function drawMap(node, portfolio, state, keep, table) {
     marker.bindTooltip(tip(site), { direction: "top", offset: [0, -6], className: "tip" });
     marker.on("click", () => (window.location.hash = routeHash(sitePath(site.id))));
     marker.on("mouseover mouseout", (event) => rowOf(table, site.id)?.classList.toggle("lit", event.type === "mouseover"));
-    markers.set(site.id, marker.addTo(map));
+    markers.set(site.id, withoutTabStop(marker).addTo(map));
   }
   const lit = (event, on) => {
     const marker = markers.get(event.target.closest?.("tr")?.dataset.id);

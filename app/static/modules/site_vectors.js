@@ -5,6 +5,7 @@
 import { getOnce, siteUrl } from "./api.js";
 import { element } from "./dom.js";
 import { hectares } from "./format.js";
+import { withoutTabStop } from "./map_base.js";
 import { pairOf } from "./site_state.js";
 import { kindName, text } from "./texts.js";
 
@@ -167,7 +168,7 @@ function drawn(collection, pane, style) {
     pane,
     style,
     renderer: many ? L.canvas({ pane }) : undefined,
-    onEachFeature: (feature, layer) => layer.bindTooltip(() => tip(feature), { sticky: true, className: "tip" }),
+    onEachFeature: (feature, layer) => withoutTabStop(layer).bindTooltip(() => tip(feature), { sticky: true, className: "tip" }),
   });
 }
 
