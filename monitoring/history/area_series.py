@@ -227,10 +227,11 @@ def area_caveats(areas: Sequence[YearArea], confusion: Confusion | None) -> list
         )
     mapped = [row.area_ha / row.known_ha for row in areas if row.known_ha]
     if mapped and (min(mapped) < shares.min() or max(mapped) > shares.max()):
+        sites = "single site" if len(shares) == 1 else f"{len(shares)} sites"
         caveats.append(
-            f"Mines cover {_range(mapped)} of the map here and {_range(shares)} at the {len(shares)} sites "
-            "where the model's errors were counted: its rates of omission and commission there need not hold "
-            "here, and the adjusted areas may be far off."
+            f"Mines cover {_range(mapped)} of the map here and {_range(shares)} at the {sites} where the "
+            "model's errors were counted: its rates of omission and commission there need not hold here, and "
+            "the adjusted areas may be far off."
         )
     return caveats
 
