@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -95,7 +96,8 @@ class LayerYear:
             lambda: _as_integers(warped_copy(source, reduced)),
             lambda each: each.nbytes,
         )
-        return resampled(_as_floats(kept), reduced, grid)
+        part, ground = _part(kept, reduced, grid)
+        return resampled(_as_floats(part), ground, grid)
 
     def limits(self, source: Source) -> Limits:
         """The values shown as black and white, of the whole site in this year."""
@@ -196,6 +198,20 @@ def _as_integers(values: NDArray[np.float32]) -> NDArray[np.int16]:
     for band, numbers in enumerate(values):
         kept[band] = np.nan_to_num(np.clip(numbers, -_LARGEST, _LARGEST), nan=_LEAST).round()
     return kept
+
+
+def _part(
+    kept: NDArray[np.int16], whole: MercatorGrid, wanted: MercatorGrid
+) -> tuple[NDArray[np.int16], MercatorGrid]:
+    """The pixels around a grid, and their own grid: tiles need few of the copy's."""
+    left, top = ~whole.transform * (wanted.left, wanted.top)
+    right, bottom = ~whole.transform * (wanted.right, wanted.bottom)
+    first, last = max(0, math.floor(left) - 2), min(whole.width, math.ceil(right) + 2)
+    upper, lower = max(0, math.floor(top) - 2), min(whole.height, math.ceil(bottom) + 2)
+    west, north = whole.transform * (first, upper)
+    east, south = whole.transform * (last, lower)
+    ground = MercatorGrid(west, south, east, north, last - first, lower - upper)
+    return kept[:, upper:lower, first:last], ground
 
 
 def _as_floats(kept: NDArray[np.int16]) -> NDArray[np.float32]:
