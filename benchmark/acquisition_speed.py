@@ -36,10 +36,10 @@ from euromine.support.markdown import table
 from .range_server import served
 
 SIDE, SCENES, WINDOW = 2000, 8, 512
-_TILE, _LEFT, _TOP, _EPSG = 3072, 499_980, 5_300_040, 32633
+_TILE, LEFT, TOP, _EPSG = 3072, 499_980, 5_300_040, 32633
 _CORNER = 520  # rows and columns before the site
-_NAMES = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
-_COARSE = {"B05", "B06", "B07", "B8A", "B11", "B12"}
+ASSETS = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
+COARSE = {"B05", "B06", "B07", "B8A", "B11", "B12"}
 _UNCLEAR = (0, 1, 3, 8, 9, 10, 11)
 
 
@@ -75,17 +75,19 @@ def write_world(folder: Path, address: str, scenes: int) -> list[dict[str, Any]]
         name = f"S2A_33TWN_202106{place + 1:02}_0_L2A"
         clouds = np.roll(ground, (place * 331, place * 477), (0, 1)) > 1900
         classes = np.where(clouds[::2, ::2], 9, 4).astype(np.uint8)
-        _write(folder / name / "scl.tif", classes, 20)
-        for number, (band, key) in enumerate(zip(BANDS, _NAMES, strict=True)):
+        write_band(folder / name / "scl.tif", classes, 20)
+        for number, (band, key) in enumerate(zip(BANDS, ASSETS, strict=True)):
             pixels = ground * (0.4 + 0.1 * number) + np.roll(texture, (place * 7, number * 11), (0, 1))
             pixels = np.where(clouds, 7000, pixels)
-            side = 20 if band in _COARSE else 10
-            _write(folder / name / f"{key}.tif", pixels[:: side // 10, :: side // 10].astype(np.uint16), side)
-        items.append(_item(name, place, address))
+            side = 20 if band in COARSE else 10
+            pixels = pixels[:: side // 10, :: side // 10].astype(np.uint16)
+            write_band(folder / name / f"{key}.tif", pixels, side)
+        items.append(scene_item(name, f"202106{place + 1:02}", _TILE, address))
     return items
 
 
-def _write(path: Path, pixels: NDArray[Any], side: int) -> None:
+def write_band(path: Path, pixels: NDArray[Any], side: int) -> None:
+    """Write a band of a scene, tiled and compressed as in open archives, with pixels of `side` metres."""
     path.parent.mkdir(exist_ok=True)
     profile = {"driver": "GTiff", "count": 1, "dtype": pixels.dtype, "crs": f"EPSG:{_EPSG}", "nodata": 0}
     storage = {"tiled": True, "blockxsize": 1024, "blockysize": 1024, "compress": "deflate", "predictor": 2}
@@ -94,7 +96,7 @@ def _write(path: Path, pixels: NDArray[Any], side: int) -> None:
         "w",
         height=pixels.shape[0],
         width=pixels.shape[1],
-        transform=rasterio.Affine(side, 0, _LEFT, 0, -side, _TOP),
+        transform=rasterio.Affine(side, 0, LEFT, 0, -side, TOP),
         zlevel=1,
         **profile,
         **storage,
@@ -102,25 +104,32 @@ def _write(path: Path, pixels: NDArray[Any], side: int) -> None:
         dataset.write(pixels, 1)
 
 
-def _item(name: str, place: int, address: str) -> dict[str, Any]:
-    day = f"202106{place + 1:02}"
+def scene_item(name: str, day: str, tile: int, address: str) -> dict[str, Any]:
+    """The STAC item of a served scene.
+
+    Args:
+        name: The scene's folder.
+        day: Such as "20210601".
+        tile: Its side in pixels of 10 m.
+        address: The server's.
+    """
     west, south, east, north = transform_bounds(
-        f"EPSG:{_EPSG}", "EPSG:4326", _LEFT, _TOP - 10 * _TILE, _LEFT + 10 * _TILE, _TOP
+        f"EPSG:{_EPSG}", "EPSG:4326", LEFT, TOP - 10 * tile, LEFT + 10 * tile, TOP
     )
     ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
     kind = "image/tiff; application=geotiff; profile=cloud-optimized"
     assets = {}
     for key, side in [
-        *((name, 20 if band in _COARSE else 10) for band, name in zip(BANDS, _NAMES, strict=True)),
+        *((name, 20 if band in COARSE else 10) for band, name in zip(BANDS, ASSETS, strict=True)),
         ("scl", 20),
     ]:
-        size = _TILE * 10 // side
+        size = tile * 10 // side
         assets[key] = {
             "href": f"{address}/{name}/{key}.tif",
             "type": kind,
             "roles": ["data"],
             "proj:shape": [size, size],
-            "proj:transform": [side, 0, _LEFT, 0, -side, _TOP],
+            "proj:transform": [side, 0, LEFT, 0, -side, TOP],
         }
     return {
         "type": "Feature",
@@ -144,25 +153,28 @@ def _item(name: str, place: int, address: str) -> dict[str, Any]:
 
 def by_euromine(task: Task, out: Path) -> None:
     """This project's composite, written by `euromine acquire` as a cloud-optimised GeoTIFF."""
+    make_year(site_plan(task, "site", 2021), 2021, out, lambda *_: None)
+
+
+def site_plan(task: Task, name: str, year: int) -> SitePlan:
+    """The plan by which `euromine acquire` composes a year of a site from served scenes."""
     catalogue = Catalogue("here", "http://127.0.0.1", ())
     items = [optical_item(item, catalogue, "L2A") for item in task.items]
-    grid = SiteGrid(f"EPSG:{_EPSG}", task.left, task.top, task.side, task.side)
     settings = SiteSettings(
         level="L2A", months=(6,), scenes=len(items), fill="least-cloudy", margin=0.0, outline={}
     )
-    plan = SitePlan(
-        name="site",
+    return SitePlan(
+        name=name,
         settings=settings,
         catalogue=catalogue.name,
         area=search_area(_outline(task), 0),
-        grid=grid,
-        items={2021: items},
+        grid=SiteGrid(f"EPSG:{_EPSG}", task.left, task.top, task.side, task.side),
+        items={year: items},
         radar_items={},
         radar_orbit=None,
         refused={},
         notes={},
     )
-    make_year(plan, 2021, out, lambda *_: None)
 
 
 def by_loop(task: Task, out: Path) -> None:
@@ -178,7 +190,7 @@ def by_loop(task: Task, out: Path) -> None:
                 unclear.append(grown.repeat(2, 0).repeat(2, 1))
         order = np.argsort([mask.mean() for mask in unclear], kind="stable")
         masks = np.stack(unclear)[order]
-        for place, key in enumerate(_NAMES, 1):
+        for place, key in enumerate(ASSETS, 1):
             with ExitStack() as files:
                 scenes = [
                     files.enter_context(
@@ -222,8 +234,8 @@ def by_odc_stac(task: Task, out: Path) -> None:
         for window in _windows(task.side):
             rows, columns = window
             part = whole[slice(*rows), slice(*columns)]
-            found = odc.stac.load(items, bands=list(_NAMES), geobox=part, groupby="id")
-            for place, key in enumerate(_NAMES, 1):
+            found = odc.stac.load(items, bands=list(ASSETS), geobox=part, groupby="id")
+            for place, key in enumerate(ASSETS, 1):
                 masks = unclear[order][:, slice(*rows), slice(*columns)]
                 written.write(_median(found[key].values[order], masks), place, window=window)
 
@@ -342,7 +354,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, served(Path(folder), arguments.pause) as address:
         items = write_world(Path(folder), address, arguments.scenes)
-        task = Task(items, _LEFT + 10 * _CORNER, _TOP - 10 * _CORNER, arguments.side)
+        task = Task(items, LEFT + 10 * _CORNER, TOP - 10 * _CORNER, arguments.side)
         rows: dict[str, list[Measured]] = {name: [] for name in CONTESTANTS}
         paths = {name: Path(folder) / f"{place}.tif" for place, name in enumerate(CONTESTANTS)}
         for _ in range(arguments.repeats):

@@ -16,8 +16,8 @@ from typing import Any
 class _Ranges(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def __init__(self, *arguments: Any, folder: Path, pause: float) -> None:
-        self._folder, self._pause = folder, pause
+    def __init__(self, *arguments: Any, folder: Path, pause: float, sent: Any) -> None:
+        self._folder, self._pause, self._sent = folder, pause, sent
         super().__init__(*arguments)
 
     def log_message(self, *_: Any) -> None:
@@ -50,20 +50,30 @@ class _Ranges(BaseHTTPRequestHandler):
             with path.open("rb") as file:
                 file.seek(begin)
                 self.wfile.write(file.read(end - begin))
+            with self._sent.get_lock():
+                self._sent.value += end - begin
 
 
-def _serve(folder: Path, pause: float, port: Connection) -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Ranges, folder=folder, pause=pause))
+def _serve(folder: Path, pause: float, sent: Any, port: Connection) -> None:
+    handler = functools.partial(_Ranges, folder=folder, pause=pause, sent=sent)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     port.send(server.server_address[1])
     server.serve_forever()
 
 
 @contextmanager
-def served(folder: Path, pause: float) -> Iterator[str]:
-    """Serve a folder from another process, so that its time does not count, and yield the address."""
+def served(folder: Path, pause: float, sent: Any = None) -> Iterator[str]:
+    """Serve a folder from another process, so that its time does not count, and yield the address.
+
+    Args:
+        folder: The folder.
+        pause: Seconds before each answer.
+        sent: A `multiprocessing.Value` of the type "q", to which the bytes of all answers are added.
+    """
     context = multiprocessing.get_context("spawn")
+    sent = context.Value("q", 0) if sent is None else sent
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(folder, pause, sender), daemon=True)
+    process = context.Process(target=_serve, args=(folder, pause, sent, sender), daemon=True)
     process.start()
     try:
         yield f"http://127.0.0.1:{receiver.recv()}"
