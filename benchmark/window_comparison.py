@@ -1,6 +1,6 @@
 """Window and overlap of prediction: time, memory, seams and context, on one simulated scene, in one run.
 
-`python -m euromine.benchmark.scene_windows MODEL` maps the scene with each choice of `--windows` in turn and
+`python -m euromine.benchmark.window_comparison MODEL` maps the scene with each choice of `--windows` in turn and
 prints a Markdown table. The reference has windows as large as the largest, half of which overlaps, so that
 each pixel is seen with much context.
 """
@@ -167,7 +167,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    parser = argparse.ArgumentParser(prog="python -m euromine.benchmark.scene_windows")
+    parser = argparse.ArgumentParser(prog="python -m euromine.benchmark.window_comparison")
     parser.add_argument("model", help="a footprint mapper: a folder or a Hub repository")
     parser.add_argument("--side", type=int, default=SIDE, help="of the scene in pixels")
     parser.add_argument("--windows", nargs="+", type=_choice, default=list(CHOICES), metavar="WINDOW/OVERLAP")

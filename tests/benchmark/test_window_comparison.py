@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from euromine.benchmark.scene_windows import main, parse_choice, seam_jump
+from euromine.benchmark.window_comparison import main, parse_choice, seam_jump
 from euromine.monitoring.mapping.tiling import Tiling
 
 
