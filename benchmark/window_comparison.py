@@ -1,8 +1,8 @@
 """Window and overlap of prediction: time, memory, seams and context, on one simulated scene, in one run.
 
-`python -m euromine.benchmark.window_comparison MODEL` maps the scene with each choice of `--windows` in turn and
-prints a Markdown table. The reference has windows as large as the largest, half of which overlaps, so that
-each pixel is seen with much context.
+`python -m euromine.benchmark.window_comparison MODEL` maps the scene with each choice of `--windows` in turn
+and prints a Markdown table. The reference has windows as large as the largest, half of which overlaps, so
+that each pixel is seen with much context.
 """
 
 from __future__ import annotations
