@@ -125,7 +125,9 @@ def measure(
             seconds[choice].append(time.process_time() - started)
             if turn:
                 continue
-            tiling = Tiling.of(*image.shape[1:], *parse_choice(choice))
+            _, height, width = image.shape
+            window, overlap = parse_choice(choice)
+            tiling = Tiling.of(height, width, window, overlap)
             pixels = len(tiling) * tiling.rows.size * tiling.columns.size
             rows[choice] = (
                 len(tiling),
