@@ -70,7 +70,7 @@ def offered_models(sources: tuple[str, ...]) -> dict[str, OfferedModel]:
         sources: Folders or Hub repositories.
 
     Raises:
-        ArgumentError: A folder holds no checkpoint.
+        ArgumentError: A folder holds no checkpoint, or there is none of the name.
     """
     found: dict[str, OfferedModel] = {}
     for source in sources:
@@ -105,6 +105,11 @@ def model_bands(source: str) -> tuple[str, ...] | None:
 def _offered(name: str, source: str) -> OfferedModel:
     folder = Path(source)
     if not folder.is_dir():
+        if source.startswith(("/", ".", "~")) or source.count("/") > 1:
+            raise ArgumentError(
+                f"--model: found no folder {source}; expected a checkpoint, or a repository such as "
+                "mines/segformer."
+            )
         return OfferedModel(id=name, source=source)  # of the Hub, fetched by the first job
     if not (folder / _CONFIG).is_file():
         raise ArgumentError(

@@ -53,10 +53,15 @@ def read_users(path: Path) -> dict[str, str]:
     """The users of a file with a line `name:hash` each, and comments after #.
 
     Raises:
-        ConfigError: A line does not fit, a name is there twice, or there is none.
+        ConfigError: There is no file or no user, a line does not fit, or a name is there twice.
         OSError: The file cannot be read.
     """
     users: dict[str, str] = {}
+    if not path.exists():
+        raise ConfigError(
+            f"{path}: found no file; expected users. Add one with `euromine app --add-user NAME --auth "
+            f"{path}`."
+        )
     text = read_bytes(path, _LARGEST_FILE, ConfigError).decode("utf-8", "replace")
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):

@@ -77,9 +77,10 @@ class SiteCatalogue:
     """
 
     def __init__(self, folder: Path, images: Path | None = None) -> None:
-        for given in (folder, images):
-            if given is not None and not given.is_dir():
-                raise DataError(f"{given}: found no folder; expected one with series of `euromine series`.")
+        if not folder.is_dir():
+            raise DataError(f"{folder}: found no folder; expected one with series of `euromine series`.")
+        if images is not None and not images.is_dir():
+            raise DataError(f"--images: found no folder {images}; expected one with the sites' images.")
         self.folder = folder.resolve()
         self._lookup = ImageLookup([*([images] if images is not None else []), folder])
         self._lock = threading.Lock()

@@ -26,6 +26,14 @@ def test_a_folder_without_sites_ends_in_a_sentence(tmp_path: Path) -> None:
     assert "DIR: found nothing" in failure()
 
 
+def test_files_and_folders_that_are_not_there_end_in_a_sentence(tmp_path: Path) -> None:
+    missing = str(tmp_path / "nowhere")
+    options = ("--uploads", "--port", "0")
+    assert f"--images: found no folder {missing}" in failure(str(tmp_path), *options, "--images", missing)
+    assert f"{missing}: found no file; expected users" in failure(str(tmp_path), *options, "--auth", missing)
+    assert f"--model: found no folder {missing}" in failure(str(tmp_path), *options, "--model", missing)
+
+
 def test_a_port_in_use_ends_in_a_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

@@ -44,9 +44,9 @@ export async function show(root, parameters, context) {
       element("h1", {}, text("portfolio.title")),
       totals(portfolio),
       element("div", { class: "bar" }, element("label", { class: "field" }, element("span", {}, text("portfolio.search")), search), found),
+      problems(portfolio),
       table.node,
       portfolio.sites.some((site) => site.simulated) ? element("p", { class: "note" }, text("site.simulated_note")) : null,
-      problems(portfolio),
     ),
   );
   const markers = drawMap(mapNode, portfolio, state, keep, table.node);
