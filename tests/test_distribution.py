@@ -112,11 +112,13 @@ def mine(installed: Run) -> Run:
 def names_in(package: str) -> set[str]:
     """All files of a subpackage that a user needs."""
     folder = REPOSITORY / package.removeprefix("euromine").lstrip(".").replace(".", "/")
-    return {
-        f"{package.replace('.', '/')}/{path.name}"
+    files = {
+        path
         for path in folder.iterdir()
         if path.suffix in (".py", ".json", ".csv", ".jinja", ".typed") and not path.name.startswith(".")
     }
+    pages = {path for path in (folder / "static").rglob("*") if path.is_file()}
+    return {f"{package.replace('.', '/')}/{path.relative_to(folder).as_posix()}" for path in files | pages}
 
 
 def test_every_folder_with_code_is_a_package_of_the_distribution():

@@ -30,6 +30,7 @@ from .collation import IGNORED, SeriesCollator, augmented, without_unowned
 from .console import LogLines, ProgressBars
 from .evaluation import SeriesScores, calendar_of, predict_series
 from .sampling import EpochSampler
+from .training_checks import check_layout
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ class SeriesTrainer(Trainer):
             compute_metrics=scores,
             callbacks=[_Draws(self.sampler), *(callbacks or [])],
         )
+        check_layout(model, self.is_fsdp_enabled)
         self.add_callback(_UnloggedLoss(self))
         # Losses of the parts of a batch, and of several processes, add up to that of the whole.
         self.model_accepts_loss_kwargs = "num_items_in_batch" in signature(model.forward).parameters

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import torch
 from accelerate.utils import DynamoBackend
+from torch import nn
 from transformers import PreTrainedModel, Trainer, TrainingArguments, get_scheduler
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 from transformers.training_args import ParallelMode
@@ -108,6 +109,19 @@ def check_network(model: PreTrainedModel, training: TrainingArguments) -> None:
         raise ArgumentError(
             f"--gradient_checkpointing: found {type(model).__name__}, which has no layers for it; expected a "
             "network with a ResNet or transformer encoder. Use smaller batches and gradient accumulation."
+        )
+
+
+def check_layout(model: nn.Module, divides_weights: bool) -> None:
+    """Refuse channels that lie innermost where FSDP divides the weights, which it cannot.
+
+    Raises:
+        ArgumentError: It does.
+    """
+    if divides_weights and not all(each.is_contiguous() for each in model.parameters()):
+        raise ArgumentError(
+            "--channels_last: found FSDP, which cannot divide such weights; expected another of them. Leave "
+            "--channels_last out, or train with copies of the weights (accelerate_configs/multi_gpu.yaml)."
         )
 
 

@@ -8,7 +8,7 @@ from euromine.modeling.auto import create_model
 from euromine.support.errors import ArgumentError, EuroMineError
 from euromine.training.arguments import ChangeDetectionArguments, SegmentationArguments, parse_arguments
 from euromine.training.recipes import recipe_defaults
-from euromine.training.training_checks import check_network
+from euromine.training.training_checks import check_layout, check_network
 
 SEGMENT = ["--dataset", "shards", "--architecture", "segformer-b0", "--use_cpu"]
 CHANGES = ["--dataset", "shards", "--architecture", "tinycd", "--use_cpu"]
@@ -187,6 +187,9 @@ def test_channels_are_innermost_on_request():
         layer = torch.nn.Conv2d(10, 4, 3)
         script.lay_out(layer)
         assert layer.weight.is_contiguous(memory_format=torch.channels_last) == expected
+        check_layout(layer, divides_weights=False)
+    with pytest.raises(ArgumentError, match="--channels_last: found FSDP"):
+        check_layout(layer, divides_weights=True)
 
 
 def test_bands_are_separated_by_spaces_or_commas():
