@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ..app.drawn_app import write_app_folder  # noqa: TID252
 from .conftest import Worker
 from .server import Hub
 
@@ -37,6 +38,7 @@ def run_blocks(
     (person.cwd / "euromine_built").symlink_to(dataset)
     (person.cwd / "runs").mkdir()
     (person.cwd / "runs" / "tinycd").symlink_to(save_model("fc-ef"))
+    write_app_folder(person.cwd / "results")
 
     def run(page: str) -> list[str]:
         outputs = []
@@ -61,11 +63,12 @@ def test_the_pages_run_one_after_the_other(run_blocks: Callable[[str], list[str]
     assert len(blocks("publish.md")) == 3
     dry_run, *sent = run_blocks("publish.md")
     assert "Nothing was sent." in dry_run
-    assert len(sent) == 4
+    assert len(sent) == 5
     for repo_type, name in (
         ("dataset", "mines/euromine"),
         ("model", "mines/tinycd"),
         ("space", "mines/ca_tiou"),
+        ("space", "mines/our-mines"),
     ):
         assert empty_hub.exists(repo_type, name)
     assert len(blocks("use.md")) == 8
