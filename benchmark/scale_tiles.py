@@ -23,6 +23,8 @@ from euromine.simulation.simulated_site import simulate_site
 
 from .acquisition_speed import ASSETS, COARSE, LEFT, TOP, Task, scene_item, site_plan, write_band
 
+# Folders of maps beside that of the images.
+MAPPED = ("maps", "predicted")
 FIRST_YEAR = 2021
 _CLOUD = 7000
 _CLOUD_CLASS, _CLEAR_CLASS = 9, 4
@@ -137,7 +139,7 @@ def process_tile(tile: Tile) -> TileCost:
     """Compose, predict and map a tile. Files that are complete are kept."""
     mapper = _monitor(tile.models).models[0]
     images = Path(tile.out) / "EuroMineNet" / tile.name / "image"
-    maps = Path(tile.out) / "maps" / tile.name
+    maps = Path(tile.out) / MAPPED[0] / tile.name
     images.mkdir(parents=True, exist_ok=True)
     scenes = {year: images / f"Year{year}.tif" for year in tile.items}
 
@@ -159,7 +161,7 @@ def process_tile(tile: Tile) -> TileCost:
                 mapper.model,
                 mapper.image_processor,
                 scenes[max(scenes)],
-                Path(tile.out) / "predicted" / tile.name,
+                Path(tile.out) / MAPPED[1] / tile.name,
             )
         ),
         series=_cost(lambda: make_series([mapper], scenes, maps, settings)),
