@@ -253,6 +253,16 @@ def test_a_report_is_ordered_by_keyboard_previewed_and_kept(app_page: AppPage) -
     assert app_page.forget() == []
 
 
+def test_a_view_that_the_server_no_longer_gives_says_so(app_page: AppPage) -> None:
+    app_page.page.route("**/modules/jobs.js", lambda route: route.abort())
+    try:
+        page = app_page.visit("/jobs")
+        assert "The server does not answer" in page.inner_text("main")
+    finally:
+        app_page.page.unroute("**/modules/jobs.js")
+        app_page.forget()
+
+
 def test_downloads_are_offered_with_sizes_and_can_be_fetched(app_page: AppPage) -> None:
     page = app_page.visit(f"{SITE_VIEW}&panel=downloads")
     page.wait_for_selector(".downloads-panel table")

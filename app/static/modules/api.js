@@ -16,6 +16,22 @@ export class ApiError extends Error {
   }
 }
 
+/**
+ * A module of the page, fetched when it is needed.
+ *
+ * @param {Promise<Object>} fetched What `import` gives.
+ * @throws {ApiError} The server does not answer.
+ */
+export async function moduleOf(fetched) {
+  try {
+    return await fetched;
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    console.error(error);
+    throw new ApiError(text("error.no_answer"), 0);
+  }
+}
+
 const kept = new Map();
 const MOST_KEPT = 200;
 const MOST_REPEATS = 2;

@@ -79,7 +79,7 @@ async function shown(route, root) {
     fill(root, problem(text("error.no_view")), element("p", {}, element("a", { href: "#/" }, text("nav.all_sites"))));
     return null;
   }
-  const view = await VIEWS[route.view]();
+  const view = await api.moduleOf(VIEWS[route.view]());
   const context = { api, texts, portfolio: page.portfolio, navigate, title, refresh };
   return view.show(root, route.parameters, context);
 }

@@ -28,7 +28,7 @@ export async function show(root, parameters, context) {
   }
   const mapNode = element("div", { class: "portfolio-map" });
   const sorting = { key: state.sort, descending: state.order === "descending" };
-  const table = sortedTable(text("portfolio.table"), columns(), sorting, ({ key, descending }) => {
+  const table = sortedTable(text("portfolio.table"), columns(portfolio), sorting, ({ key, descending }) => {
     state.sort = key;
     state.order = descending ? "descending" : "ascending";
     keep();
@@ -43,6 +43,7 @@ export async function show(root, parameters, context) {
       { class: "portfolio-list" },
       element("h1", {}, text("portfolio.title")),
       totals(portfolio),
+      portfolio.sites.some((site) => known(site.adjusted_ha)) ? element("p", { class: "quiet small" }, text("portfolio.adjusted")) : null,
       element("div", { class: "bar" }, element("label", { class: "field" }, element("span", {}, text("portfolio.search")), search), found),
       problems(portfolio),
       table.node,
@@ -66,7 +67,7 @@ export async function show(root, parameters, context) {
   return () => markers.map.remove();
 }
 
-function columns() {
+function columns({ watch }) {
   const link = (site) =>
     element(
       "span",
@@ -100,7 +101,7 @@ function columns() {
       value: (site) => site.outside_permits_ha,
       cell: (site) => hectares(site.outside_permits_ha),
     },
-    {
+    watch && {
       key: "alerts",
       label: text("portfolio.alerts"),
       number: true,
@@ -110,7 +111,7 @@ function columns() {
         site.open_alerts ? element("a", { href: routeHash("/alerts", { site: site.id }) }, String(site.open_alerts)) : number(site.open_alerts, 0),
     },
     { key: "years", label: text("portfolio.years"), value: (site) => site.years.at(-1), cell: (site) => yearsOf(site) },
-  ];
+  ].filter(Boolean);
 }
 
 /** The adjusted area where there is one, else the mapped area. */

@@ -2,6 +2,7 @@
  * The panels beside a site's map: the figures of the year, and one panel at a time below a list of tabs.
  */
 
+import { moduleOf } from "./api.js";
 import { button, element, fill, problem } from "./dom.js";
 import { hectares, interval, known, signedHectares } from "./format.js";
 import { areasPanel, changesPanel } from "./panel_areas.js";
@@ -88,7 +89,7 @@ function available(site, nodes) {
 /** Downloads are fetched when their tab is opened. */
 function downloadsPanel(site, store, context) {
   const root = element("div", { class: "downloads-panel", "aria-busy": "true" });
-  import("./downloads.js")
+  moduleOf(import("./downloads.js"))
     .then((view) => view.show(root, { id: site.id }, { ...context, site, store }))
     .catch((error) => {
       console.error(error);
