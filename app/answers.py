@@ -37,8 +37,8 @@ class Answers:
             await self.app(scope, receive, send)
             return
         answer = _Answer(scope, send, self.headers)
-        if scope["method"] == "HEAD":  # answered like GET; the server leaves the body out
-            scope["method"] = "GET"
+        if scope["method"] == "HEAD":  # answered like GET; the server leaves the body out, by its own scope
+            scope = {**scope, "method": "GET"}
         try:
             await self.app(scope, receive, answer.send)
         except Exception as error:  # a bug is logged and gets an id

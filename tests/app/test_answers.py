@@ -2,6 +2,7 @@
 
 import gzip
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -11,7 +12,9 @@ from starlette.testclient import TestClient
 from euromine.app import open_app
 from euromine.app.app_context import Limiter
 from euromine.app.app_errors import Overloaded, public_sentence
-from euromine.app.app_settings import is_loopback
+from euromine.app.app_settings import AppSettings, is_loopback
+from euromine.app.server import create_app
+from euromine.app.serving import BackgroundServer, address_of, listen
 from euromine.monitoring import SeriesResult
 
 from .drawn_app import SITE, SITE_ID
@@ -55,6 +58,22 @@ def test_a_head_is_answered_like_a_get(client: TestClient) -> None:
     head, get = client.head("/api/portfolio"), client.get("/api/portfolio")
     assert head.status_code == 200
     assert head.headers["etag"] == get.headers["etag"]
+
+
+def test_a_real_server_answers_a_head_without_an_error(
+    settings: AppSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    listening = listen(replace(settings, port=0))
+    server = BackgroundServer(create_app(settings), listening)
+    try:
+        # One connection: a body after the answer to HEAD would be read as the next answer.
+        with httpx.Client(base_url=address_of(listening, settings)) as browser:
+            heads = [browser.head("/api/portfolio") for _ in range(2)]
+            assert browser.get("/healthz").status_code == 200
+    finally:
+        server.close()
+    assert [(head.status_code, head.content) for head in heads] == [(200, b"")] * 2
+    assert "Exception in ASGI application" not in caplog.text
 
 
 def test_the_developers_page_lists_every_endpoint(client: TestClient) -> None:
