@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
+from euromine.monitoring.history.manifest import Manifest
 from euromine.monitoring.reporting.cartography import MapFrame
 
 from .layer_pictures import LayerYear, Picture, full_image, layer_image, transparent
@@ -222,10 +223,9 @@ class _Page:
         return strip
 
     def _credit(self) -> Image.Image:
-        models = ", ".join(dict.fromkeys(model.architecture for model in self.manifest.models))
         words = (
-            f"{attribution(self.manifest)}. Mapped by {models}. Shown in Web Mercator (EPSG:3857); the scale "
-            "holds in the middle of the map. EuroMine."
+            f"{attribution(self.manifest)}. Mapped by {mappers_in_words(self.manifest)}. Shown in Web Mercator "
+            "(EPSG:3857); the scale holds in the middle of the map. EuroMine."
         )
         size = round(0.85 * self.size)
         lines: Sequence[str] = wrapped_lines(words, size, self.inner)
@@ -233,6 +233,15 @@ class _Page:
         for number, line in enumerate(lines):
             pen.text((0, 1.4 * size * number), line, QUIET, font(size))
         return strip
+
+
+def mappers_in_words(manifest: Manifest) -> str:
+    """The architectures behind a site's maps, and whether one learned from simulated images."""
+    names = dict.fromkeys(
+        f"{model.architecture} (trained on simulated images)" if model.simulated else model.architecture
+        for model in manifest.models
+    )
+    return ", ".join(names)
 
 
 def _on_ground(shown: LayerYear, grid: MercatorGrid) -> Image.Image:

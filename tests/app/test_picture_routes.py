@@ -1,5 +1,6 @@
 """Pictures, tiles, printed maps and timelapses over HTTP."""
 
+import dataclasses
 import io
 import math
 
@@ -12,6 +13,7 @@ from euromine.app.map_tiles import empty_tile, map_tile
 from euromine.app.mercator import native_zoom, tile_grid
 from euromine.app.picture_cache import PictureCache
 from euromine.app.picture_layers import layer_of
+from euromine.app.printed_maps import mappers_in_words
 from euromine.monitoring.mapping.map_styles import CHANGE, FOOTPRINT
 from euromine.support.files import write_bytes
 
@@ -148,6 +150,15 @@ def test_an_image_that_was_replaced_gets_a_new_picture(own_app_folder):
         assert client.get(address).headers["etag"] != before.headers["etag"]
         image.unlink()
         assert client.get(address).status_code == 404
+
+
+def test_a_printed_map_says_that_a_model_learned_from_simulated_images(series_site):
+    manifest = series_site.series.manifest
+    (model,) = manifest.models
+    learned = dataclasses.replace(model, simulated=True)
+    both = dataclasses.replace(manifest, models=[dataclasses.replace(model, simulated=None), learned])
+    name = model.architecture
+    assert mappers_in_words(both) == f"{name}, {name} (trained on simulated images)"
 
 
 def test_a_printed_map_has_the_outlines_and_the_colours_of_its_legend(client):
