@@ -224,8 +224,8 @@ class _Page:
 
     def _credit(self) -> Image.Image:
         words = (
-            f"{attribution(self.manifest)}. Mapped by {mappers_in_words(self.manifest)}. Shown in Web Mercator "
-            "(EPSG:3857); the scale holds in the middle of the map. EuroMine."
+            f"{attribution(self.manifest)}. Mapped by {mappers_in_words(self.manifest)}. "
+            "Shown in Web Mercator (EPSG:3857); the scale holds in the middle of the map. EuroMine."
         )
         size = round(0.85 * self.size)
         lines: Sequence[str] = wrapped_lines(words, size, self.inner)
