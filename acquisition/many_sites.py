@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from euromine.support.errors import DataError, EuroMineError, one_line
-from euromine.support.workers import in_processes, run_on_dask, usable_cores
+from euromine.support.errors import EuroMineError, one_line
+from euromine.support.site_failures import collect_outcomes, failed_sites
+from euromine.support.workers import run_on_workers, usable_cores
 
 from .acquisition_options import AcquisitionOptions
 from .dry_run import describe_acquisition
@@ -96,48 +95,10 @@ def site_outcomes(
     progress: bool = False,
 ) -> list[SiteOutcome]:
     """As `acquire_sites`, with the sites that failed among the others."""
-    from tqdm import tqdm
-
     outlines = read_site_outlines(sites, name_column)
     tasks = [_Task(os.fspath(out), name, outline, options) for name, outline in sorted(outlines.items())]
-    found: list[SiteOutcome] = []
-    with (
-        closing(_outcomes(tasks, workers, dask)) as outcomes,
-        tqdm(total=len(tasks), disable=not progress, unit="site") as bar,
-    ):
-        for outcome in outcomes:
-            bar.set_postfix_str(outcome.name, refresh=False)
-            bar.update()
-            if outcome.site is None:
-                logger.warning("%s: not acquired. %s", outcome.name, outcome.reason)
-            found.append(outcome)
-    return sorted(found, key=lambda outcome: outcome.name)
-
-
-def failed_sites(
-    sites: str | os.PathLike[str], failed: Sequence[SiteOutcome], total: int, verb: str
-) -> DataError:
-    """The error of a file of sites of which some failed.
-
-    Args:
-        sites: The file.
-        failed: Those that failed, at least one.
-        total: The number of all.
-        verb: The work, in its past form.
-    """
-    names = ", ".join(sorted(outcome.name for outcome in failed))
-    return DataError(
-        f"{sites}: found {len(failed)} of {total} sites that could not be {verb} ({names}); "
-        f"expected all. The first: {failed[0].reason} Run the same command again to resume."
-    )
-
-
-def _outcomes(
-    tasks: list[_Task], workers: int | None, dask: str | None
-) -> Generator[SiteOutcome, None, None]:
-    if dask is not None:
-        return run_on_dask(_acquire, tasks, dask)
-    return in_processes(_acquire, tasks, workers or usable_cores(), "acquired a site")
+    outcomes = run_on_workers(_acquire, tasks, workers or usable_cores(), "acquired a site", dask)
+    return collect_outcomes(outcomes, len(tasks), "acquired", logger, progress=progress)
 
 
 def _acquire(task: _Task) -> SiteOutcome:

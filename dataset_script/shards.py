@@ -20,7 +20,7 @@ from euromine.support.errors import ArchiveError, ArgumentError, DatasetError, R
 from euromine.support.files import explain_full_disk
 from euromine.support.locks import lock_folder
 from euromine.support.processing_levels import parse_level
-from euromine.support.workers import in_processes, run_on_dask, usable_cores
+from euromine.support.workers import run_on_workers, usable_cores
 
 from .archive import Archive, files_state
 from .build_record import BUILD_FILE, BuildRecord, read_build_record, write_build_record
@@ -263,10 +263,7 @@ def _build_sites(
     """Build the sites that no earlier run has built; the records of all."""
     records = {task.site.name: record for task in tasks if (record := finished_record(task)) is not None}
     missing = [task for task in tasks if task.site.name not in records]
-    if dask is not None:
-        built = run_on_dask(build_site, missing, dask)
-    else:
-        built = in_processes(build_site, missing, workers or usable_cores(), "built a site")
+    built = run_on_workers(build_site, missing, workers or usable_cores(), "built a site", dask)
     with (
         tqdm(
             total=len(tasks), initial=len(records), desc="Building", unit="site", disable=not progress

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,8 +12,9 @@ from pathlib import Path
 import torch
 
 from euromine.dataset_script.archive import Archive
-from euromine.support.errors import ArchiveError, ArgumentError, DataError, EuroMineError, one_line
-from euromine.support.workers import in_processes, run_on_dask
+from euromine.support.errors import ArchiveError, ArgumentError, EuroMineError, one_line
+from euromine.support.site_failures import collect_outcomes, failed_sites
+from euromine.support.workers import run_on_workers
 
 from .history.series import make_series
 from .history.series_settings import SeriesSettings
@@ -115,29 +115,13 @@ def map_archive(
         MissingExtraError: An extra is not installed.
         OSError: A process was killed, or no Dask scheduler answers.
     """
-    from tqdm import tqdm
-
     if workers < 1:
         raise ArgumentError(f"workers: found {workers}; expected at least 1.")
     tasks = _tasks(models, Archive(archive), Path(out), settings or SeriesSettings(), years, options)
-    found: list[SiteHistory] = []
-    with (
-        closing(_outcomes(tasks, workers, dask)) as outcomes,
-        tqdm(total=len(tasks), disable=not progress, unit="site") as bar,
-    ):
-        for outcome in outcomes:
-            bar.set_postfix_str(outcome.name, refresh=False)
-            bar.update()
-            if outcome.folder is None:
-                logger.warning("%s: not mapped. %s", outcome.name, outcome.reason)
-            found.append(outcome)
-    found.sort(key=lambda outcome: outcome.name)
+    outcomes = run_on_workers(_mapped, tasks, workers, "mapped a site", dask)
+    found = collect_outcomes(outcomes, len(tasks), "mapped", logger, progress=progress)
     if failed := [outcome for outcome in found if outcome.folder is None]:
-        names = ", ".join(outcome.name for outcome in failed)
-        raise DataError(
-            f"{archive}: found {len(failed)} of {len(found)} sites that could not be mapped ({names}); "
-            f"expected all. The first: {failed[0].reason} Run the same command again to resume."
-        )
+        raise failed_sites(archive, failed, len(found), "mapped")
     return found
 
 
@@ -158,12 +142,6 @@ def _tasks(
         own = replace(settings, site=name)
         tasks.append(_Task(name, scenes, missing, str(out.absolute() / name), models, own, options))
     return tasks
-
-
-def _outcomes(tasks: list[_Task], workers: int, dask: str | None) -> Generator[SiteHistory, None, None]:
-    if dask is not None:
-        return run_on_dask(_mapped, tasks, dask)
-    return in_processes(_mapped, tasks, workers, "mapped a site")
 
 
 @lru_cache(maxsize=1)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from euromine.acquisition import AcquiredSite, AcquisitionOptions, acquire_site, read_acquisition
-from euromine.acquisition.many_sites import SiteOutcome, failed_sites, site_outcomes
+from euromine.acquisition.many_sites import SiteOutcome, site_outcomes
 from euromine.acquisition.site_acquisition import site_folder
 from euromine.dataset_script.archive_bands import RADAR_BANDS
 from euromine.support.errors import ArgumentError, EuroMineError, one_line
 from euromine.support.geopackages import require_geopandas
+from euromine.support.site_failures import failed_sites
 
 from .history.series import make_series
 from .history.series_settings import SeriesSettings

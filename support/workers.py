@@ -106,6 +106,16 @@ def in_processes(
         lifeline.close()
 
 
+def run_on_workers(
+    work: Callable[[Task], Result], tasks: Sequence[Task], workers: int, doing: str, dask: str | None
+) -> Generator[Result, None, None]:
+    """Run a function on every task: on a Dask cluster where its address is given, else in processes.
+
+    Args and errors are those of `in_processes` and `run_on_dask`.
+    """
+    return in_processes(work, tasks, workers, doing) if dask is None else run_on_dask(work, tasks, dask)
+
+
 def _begin_worker(lifeline: Connection, workers: int) -> None:
     _live_with_parent(lifeline)
     prepare_process()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from pathlib import Path
 from euromine.support.files import explain_full_disk
 from euromine.support.interrupts import resumable
 from euromine.support.locks import lock_folder
-from euromine.support.workers import in_processes, run_on_dask
+from euromine.support.workers import run_on_workers
 
 from .alerts import Alert, AlertEvent
 from .deliveries import DeliveryCounts, deliver, entries, entries_for_told
@@ -89,7 +89,9 @@ def run_watch(
         sites = {site.name: site for site in config.sites}
         bug: Exception | None = None
         try:
-            with closing(_outcomes(_tasks(config, state, now), workers, dask)) as outcomes:
+            with closing(
+                run_on_workers(check_site, _tasks(config, state, now), workers, "checked a site", dask)
+            ) as outcomes:
                 for check in outcomes:
                     if check.failure:
                         logger.warning("%s: not checked. %s", check.name, check.failure)
@@ -125,12 +127,6 @@ def _tasks(config: WatchConfig, state: WatchState, now: datetime) -> list[SiteTa
         )
         for site in config.sites
     ]
-
-
-def _outcomes(tasks: Sequence[SiteTask], workers: int, dask: str | None) -> Generator[SiteCheck, None, None]:
-    if dask is not None:
-        return run_on_dask(check_site, tasks, dask)
-    return in_processes(check_site, tasks, workers, "checked a site")
 
 
 def _record(
