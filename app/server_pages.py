@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jinja2
 from fastapi import APIRouter, FastAPI
 from starlette.responses import HTMLResponse, Response
 
+from euromine.support.page_templates import page_template
+
 from .app_settings import AppSettings
+
+if TYPE_CHECKING:
+    import jinja2
 
 _TEXTS = {
     "en": {
@@ -111,11 +115,4 @@ def _parameter(parameter: dict[str, Any]) -> dict[str, str]:
 
 @cache
 def _template(name: str) -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(name)
+    return page_template(Path(__file__).parent, name)

@@ -8,12 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import jinja2
-
 from euromine.monitoring.history.file_names import REPORT
 from euromine.monitoring.history.folder import SeriesFolder
 from euromine.support.errors import ArgumentError, MissingExtraError
 from euromine.support.files import check_output_file, explain_full_disk, write_bytes
+from euromine.support.page_templates import page_template
 
 from .report_data import read_report_data
 from .report_text import ReportText, chosen_sections, read_report_text
@@ -164,14 +163,7 @@ def render_report(series: SeriesFolder, *, static: bool = False, text: ReportTex
     entries |= {anchor: _own_section(anchor, title) for anchor, title in own.titles.items()}
     shown = [entries[anchor] for anchor in chosen_sections(text, [section.id for section in SECTIONS])]
     sections = [{"entry": section, "content": section.content(data)} for section in shown]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(_TEMPLATE).render(
+    return page_template(Path(__file__).parent, _TEMPLATE).render(
         version=version("euromine"),
         created=data.manifest.created[:10],
         period=data.period,
