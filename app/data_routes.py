@@ -31,7 +31,6 @@ from .vector_layers import (
     permit_outlines,
     reclamation_outlines,
 )
-from .watch_alerts import WatchAlerts
 
 _CACHE_BYTES = 64 * 2**20
 # Of values that are no bytes: some of these are larger in memory, most smaller.
@@ -61,10 +60,9 @@ class SiteAnswers:
     """
 
     def __init__(self, context: AppContext) -> None:
-        settings = context.settings
         self._context = context
         self._held = PictureCache(_CACHE_BYTES)
-        self._alerts = WatchAlerts(lambda: context.catalogue.watch, settings.watch, settings.folder)
+        self._alerts = context.watch
 
     def portfolio(self, request: Request) -> dict[str, Any]:
         """All sites, and a sentence for each that cannot be shown."""
