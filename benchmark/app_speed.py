@@ -39,7 +39,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass
 class Cost:
-    """What some requests took.
+    """The cost of some requests.
 
     Attributes:
         requests: Their number.

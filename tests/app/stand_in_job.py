@@ -22,7 +22,7 @@ def command(task: str, folder: Path, limits: JobLimits) -> list[str]:
 
 
 def work(job: JobRecord, folder: Path, task: str) -> None:
-    """Do what the site's name says."""
+    """Play the job that the site's name asks for."""
     result = folder / RESULT_FOLDER
     if task == "check" or job.name == "at once":
         (result / "areas.csv").write_text("year\n")

@@ -1,4 +1,4 @@
-"""What the app refuses: visitors who are not signed in, other sites, large bodies, foreign names."""
+"""Refusals of the app: visitors who are not signed in, other sites, large bodies, foreign names."""
 
 import re
 from collections.abc import Iterator
