@@ -9,6 +9,10 @@ from urllib.parse import urlsplit
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, Page, Request, Response, sync_playwright
 
+from euromine.app.app_settings import AppSettings
+from euromine.app.server import create_app
+from euromine.app.serving import BackgroundServer, address_of, listen
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 MISSING = (
     "found no Chromium on the PATH; expected one for the app's views. Install it: apt-get install chromium."
@@ -119,3 +123,15 @@ def opened_page(address: str) -> Iterator[AppPage]:
             yield AppPage(context.new_page(), address)
         finally:
             browser.close()
+
+
+@contextmanager
+def served_page(settings: AppSettings) -> Iterator[AppPage]:
+    """A page of the app on a server in a thread; both end with the block."""
+    listening = listen(settings)
+    server = BackgroundServer(create_app(settings), listening)
+    try:
+        with opened_page(address_of(listening, settings)) as page:
+            yield page
+    finally:
+        server.close()

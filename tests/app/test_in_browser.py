@@ -11,13 +11,11 @@ from pathlib import Path
 import pytest
 
 from euromine.app.app_settings import AppSettings
-from euromine.app.server import create_app
-from euromine.app.serving import BackgroundServer, address_of, listen
 from euromine.app.static_files import STATIC
 from euromine.support.sentinel2_products import years_in_name
 from euromine.watch.watch_state import WatchState
 
-from .browser_pages import CHROMIUM, MISSING, NARROW, WIDE, AppPage, opened_page
+from .browser_pages import CHROMIUM, MISSING, NARROW, WIDE, AppPage, served_page
 from .drawn_app import SECOND, SECOND_ID, SITE, SITE_ID, TIME, YEARS
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
@@ -48,13 +46,8 @@ def app_page(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     settings = AppSettings(
         folder=folder, watch=folder / "watch.yaml", port=0, uploads=True, models=(str(model),)
     )
-    listening = listen(settings)
-    server = BackgroundServer(create_app(settings), listening)
-    try:
-        with opened_page(address_of(listening, settings)) as page:
-            yield page
-    finally:
-        server.close()
+    with served_page(settings) as page:
+        yield page
 
 
 @pytest.fixture(autouse=True)

@@ -8,10 +8,8 @@ from playwright.sync_api import Page
 from starlette.testclient import TestClient
 
 from euromine.app.app_settings import AppSettings
-from euromine.app.server import create_app
-from euromine.app.serving import BackgroundServer, address_of, listen
 
-from .browser_pages import CHROMIUM, MISSING, AppPage, opened_page
+from .browser_pages import CHROMIUM, MISSING, AppPage, served_page
 from .drawn_app import SECOND, SITE, SITE_ID, YEARS
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
@@ -25,13 +23,8 @@ AROUND = [[14.99, 46.03], [15.03, 46.03], [15.03, 46.07], [14.99, 46.07], [14.99
 def app_page(app_folder: Path) -> Iterator[AppPage]:
     """One page for all tests, on a server in a thread."""
     settings = AppSettings(folder=app_folder, port=0)
-    listening = listen(settings)
-    server = BackgroundServer(create_app(settings), listening)
-    try:
-        with opened_page(address_of(listening, settings)) as page:
-            yield page
-    finally:
-        server.close()
+    with served_page(settings) as page:
+        yield page
 
 
 @pytest.fixture
