@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from euromine.support.errors import ArgumentError, RecordError
+from euromine.support.model_sources import check_model_source
 from euromine.support.records import read_record
 from euromine.support.run_records import RESULTS_FILE
 
@@ -70,7 +71,8 @@ def offered_models(sources: tuple[str, ...]) -> dict[str, OfferedModel]:
         sources: Folders or Hub repositories.
 
     Raises:
-        ArgumentError: A folder holds no checkpoint, or there is none of the name.
+        ArgumentError: A folder holds no checkpoint.
+        ModelError: There is no such folder.
     """
     found: dict[str, OfferedModel] = {}
     for source in sources:
@@ -105,11 +107,7 @@ def model_bands(source: str) -> tuple[str, ...] | None:
 def _offered(name: str, source: str) -> OfferedModel:
     folder = Path(source)
     if not folder.is_dir():
-        if source.startswith(("/", ".", "~")) or source.count("/") > 1:
-            raise ArgumentError(
-                f"--model: found no folder {source}; expected a checkpoint, or a repository such as "
-                "mines/segformer."
-            )
+        check_model_source(source)
         return OfferedModel(id=name, source=source)  # of the Hub, fetched by the first job
     if not (folder / _CONFIG).is_file():
         raise ArgumentError(

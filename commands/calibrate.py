@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from euromine.support.errors import ArgumentError
+from euromine.support.model_sources import check_model_source
 
 from .series_options import Threshold
 
@@ -40,6 +41,7 @@ def calibrate(
 
     `euromine series` finds the result beside the model.
     """
+    check_model_source(model)
     if out is None and not Path(model).is_dir():
         raise ArgumentError(
             f"--out: found none for {model}, which is not a local folder; expected the file to write."

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from euromine.support.errors import ArgumentError
+from euromine.support.model_sources import check_model_source
 
 from .series_options import MODEL_HELP
 
@@ -43,6 +44,7 @@ def export(
         raise ArgumentError(
             f"--int8: found {int8} with --format {format_}; expected --format openvino, which runs int8."
         )
+    check_model_source(model)
     if not Path(model).is_dir() and (out is None or int8 is not None):
         raise ArgumentError(
             f"{model}: found no folder; expected the folder of a checkpoint, to which the export is added. "

@@ -17,6 +17,7 @@ from euromine.monitoring.history.yearly_images import find_scenes
 from euromine.monitoring.mapping.loading import LoadedModel, load_model
 from euromine.monitoring.scenes.scene import open_scene
 from euromine.support.errors import EuroMineError, ModelError, one_line
+from euromine.support.model_sources import check_model_source
 
 from .site_checks import acquisition_options, maps_folder, series_settings
 from .site_inputs import check_inputs, check_permits_on
@@ -80,12 +81,13 @@ def _models(config: WatchConfig, found: ConfigFindings) -> dict[str, LoadedModel
 
 
 def _check_repository(name: str) -> None:
+    check_model_source(name)
     try:
         validate_repo_id(name)
     except HFValidationError:
         raise ModelError(
-            f"{name}: found no such folder; expected one with a model, or a Hub repository such as "
-            "organisation/model."
+            f"{name}: found no such folder; expected the folder of a checkpoint, or a repository on the Hub "
+            "such as organisation/model."
         ) from None
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from euromine.support.errors import ConfigError
+from euromine.support.model_sources import names_folder
 from euromine.support.strict_documents import read_document
 
 from .watch_config import VARIABLE, Rules, WatchConfig
@@ -119,7 +120,9 @@ def _in_folder(config: WatchConfig, folder: Path) -> WatchConfig:
         return None if path is None else folder / path
 
     def model(name: str | None) -> str | None:
-        return str(folder / name) if name is not None and (folder / name).is_dir() else name
+        if name is None or not ((folder / name).is_dir() or names_folder(name, folder)):
+            return name
+        return str(folder / name)
 
     sites = []
     for site in config.sites:

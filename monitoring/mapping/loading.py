@@ -42,6 +42,7 @@ from euromine.modeling import (
 from euromine.modeling.component_segmenter import ComponentSegmenterConfig
 from euromine.modeling.segformer import use_quick_layers
 from euromine.support.errors import ArgumentError, ModelError, RecordError
+from euromine.support.model_sources import check_model_source
 from euromine.support.records import Record, read_record
 from euromine.support.weight_files import weight_files
 
@@ -113,6 +114,7 @@ def load_model(
         raise ModelError(f"model: found {source!r}; expected a folder or a repository on the Hub.")
     name = os.fspath(source)
     place = _usable_device(device)
+    check_model_source(name)
     config = _load_config(name)
     found = _task_of(name, config)
     if task is not None and task != found and (task, found) != (SEGMENTATION, SERIES):

@@ -31,7 +31,9 @@ def test_files_and_folders_that_are_not_there_end_in_a_sentence(tmp_path: Path) 
     options = ("--uploads", "--port", "0")
     assert f"--images: found no folder {missing}" in failure(str(tmp_path), *options, "--images", missing)
     assert f"{missing}: found no file; expected users" in failure(str(tmp_path), *options, "--auth", missing)
-    assert f"--model: found no folder {missing}" in failure(str(tmp_path), *options, "--model", missing)
+    assert f"{missing}: found no such folder; expected the folder of a checkpoint" in failure(
+        str(tmp_path), *options, "--model", missing
+    )
 
 
 def test_a_port_in_use_ends_in_a_sentence(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_each_mistake_is_found(write, tmp_path, checkpoint) -> None:
     found = check_config(read_config(path))
     assert found.notes == ["organisation/model: no folder of this name here; a run takes it from the Hub."]
     begun = [
-        "/no/such/model: found no such folder; expected one with a model",
+        "/no/such/model: found no such folder; expected the folder of a checkpoint",
         f"{tmp_path}/pit: found no config.json",
         f"gone: {tmp_path}/nowhere: found no such folder",
         "box: bbox: found a box without area from 9 to 8 degrees east",
