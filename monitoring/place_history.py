@@ -11,7 +11,8 @@ from typing import Any
 
 from euromine.acquisition import AcquiredSite, AcquisitionOptions, acquire_site, read_acquisition
 from euromine.acquisition.many_sites import SiteOutcome, site_outcomes
-from euromine.acquisition.site_acquisition import site_folder
+from euromine.acquisition.site_acquisition import ARCHIVE_FOLDER, site_folder
+from euromine.acquisition.site_outlines import read_site_outlines
 from euromine.dataset_script.archive_bands import RADAR_BANDS
 from euromine.support.errors import ArgumentError, EuroMineError, one_line
 from euromine.support.geopackages import require_geopandas
@@ -88,7 +89,7 @@ def map_place(
     _check_files(settings)
     folder, maps = site_folders(out, name)
     check_report(maps, kind=kind, pdf=pdf)
-    _check_radar(monitor, options, folder)
+    _check_radar(monitor, options, [folder])
     announce(f"1 of 3: composites of {years_in_words(options.years)}, into {folder}")
     acquired = acquire_site(out, name, options, bbox=bbox, geometry=geometry, progress=progress)
     announce(f"        {_acquired_words(acquired)}")
@@ -138,6 +139,11 @@ def map_places(
     """
     settings = settings or SeriesSettings()
     _check_files(settings)
+    if not options.radar:
+        archive = Path(out) / ARCHIVE_FOLDER
+        _check_radar(
+            monitor, options, [archive / each for each in sorted(read_site_outlines(sites, name_column))]
+        )
     announce(f"1 of 3: composites of {years_in_words(options.years)}, for each site of {sites}")
     outcomes = site_outcomes(
         out, sites, options, name_column=name_column, workers=workers, dask=dask, progress=progress
@@ -199,16 +205,23 @@ def site_folders(out: str | os.PathLike[str], name: str) -> tuple[Path, Path]:
     return site_folder(out, name), Path(out) / MAPS / name
 
 
-def _check_radar(monitor: MineMonitor, options: AcquisitionOptions, folder: Path) -> None:
-    """Refuse a model that reads radar where none is acquired, before hours of downloads."""
-    for loaded in monitor.models:
-        if set(loaded.image_processor.bands) & set(RADAR_BANDS):
-            if options.radar or (folder / "radar").is_dir():
-                return
-            raise ArgumentError(
-                f"{loaded.source}: found a model that reads radar; expected images with it. Acquire it, too, "
-                "with --radar."
-            )
+def _check_radar(monitor: MineMonitor, options: AcquisitionOptions, folders: Sequence[Path]) -> None:
+    """Refuse a model that reads radar where a site lacks it, before hours of downloads."""
+    readers = [each for each in monitor.models if set(each.image_processor.bands) & set(RADAR_BANDS)]
+    missing = [folder for folder in folders if not (folder / "radar").is_dir()]
+    if readers and missing and not options.radar:
+        of_sites = f", and {_in_words(missing)} without" if len(folders) > 1 else ""
+        raise ArgumentError(
+            f"{readers[0].source}: found a model that reads radar{of_sites}; expected images with it. "
+            "Acquire it, too, with --radar."
+        )
+
+
+def _in_words(folders: Sequence[Path]) -> str:
+    """The first of the sites by name, and the number of the others."""
+    others = len(folders) - 1
+    more = f" and {others} {'site' if others == 1 else 'sites'} more" if others else ""
+    return f"the site {folders[0].name}{more}"
 
 
 def _check_files(settings: SeriesSettings) -> None:

@@ -1,5 +1,6 @@
 """From a place to its report: the order of the steps, the years kept, and the lines announced."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from euromine.modeling import EuroMineImageProcessor
 from euromine.monitoring import MineMonitor, place_history
 from euromine.monitoring.history.impact_settings import ImpactSettings
 from euromine.monitoring.history.series_settings import SeriesSettings
-from euromine.monitoring.place_history import map_place
+from euromine.monitoring.place_history import map_place, map_places
 from euromine.support.errors import ArgumentError, DataError
 
 from .history.site_images import PLAIN, YEARS
@@ -67,6 +68,42 @@ def test_a_model_that_reads_radar_asks_for_it_before_anything_is_acquired(
     ):
         mapped(fusing, tmp_path, 2015)
     assert not catalogue
+
+
+def test_a_model_that_reads_radar_asks_for_it_at_each_site_of_a_file_before_the_first_is_acquired(
+    mapper, tmp_path, monkeypatch
+) -> None:
+    acquired: list[Path] = []
+    monkeypatch.setattr(place_history, "site_outcomes", lambda *_, **__: acquired.append(tmp_path) or [])
+    fusing = replace(mapper, image_processor=EuroMineImageProcessor(bands=("B04", "VV"), do_normalize=False))
+    sites = tmp_path / "sites.geojson"
+    places = {"North": 15.0, "South": 15.5, "West": 14.0}
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"name": name},
+            "geometry": {"type": "Polygon", "coordinates": [[[x, 47], [x + 0.1, 47], [x, 47.1], [x, 47]]]},
+        }
+        for name, x in places.items()
+    ]
+    sites.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+
+    def map_with(loaded, *, radar=False):
+        options = AcquisitionOptions(years=(2015,), radar=radar)
+        return map_places(sites, MineMonitor([loaded]), tmp_path, options, settings=SETTINGS)
+
+    (tmp_path / "EuroMineNet" / "North" / "radar").mkdir(parents=True)
+    with pytest.raises(
+        ArgumentError,
+        match=r"found a model that reads radar, and the site South and 1 site more without; expected images "
+        r"with it\. Acquire it, too, with --radar\.",
+    ):
+        map_with(fusing)
+    assert not acquired
+    for name in ("South", "West"):
+        (tmp_path / "EuroMineNet" / name / "radar").mkdir(parents=True)
+    assert [map_with(fusing), map_with(mapper), map_with(fusing, radar=True)] == [[]] * 3
+    assert len(acquired) == 3
 
 
 def test_a_place_becomes_an_archive_maps_and_a_report(catalogue, mapper, tmp_path) -> None:
