@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from euromine.support.errors import ArchiveError
+from euromine.support.errors import ArchiveError, EuroMineError
 from euromine.support.image_headers import auxiliary_file
 from euromine.support.rasters import shown
 from euromine.support.sidecars import sidecar_paths
@@ -51,8 +51,9 @@ class Archive:
     Attributes:
         path: The folder or the zip.
         sites: The sites by name, sorted as plain strings.
-        simulated: Whether `euromine simulate` made it. The one rule: the simulator's record
-            `simulation.json` lies at the archive's root, beside `EuroMineNet/`.
+        simulated: Whether `euromine simulate` made it, or any of its sites. The one rule: the simulator's
+            record `simulation.json` lies at the archive's root, beside `EuroMineNet/`, or `site.json` of a
+            site states it.
     """
 
     path: Path
@@ -77,7 +78,11 @@ class Archive:
         root = _site_root(listing, self.path)
         sites = (_site(listing, prefix, root, name, self.path) for name in listing(root)[0])
         self.sites = {site.name: site for site in sorted(sites, key=lambda site: site.name)}
-        self.simulated = _holds_simulation(listing, root) or _lies_beside_simulation(self.path, root)
+        self.simulated = (
+            _holds_simulation(listing, root)
+            or _lies_beside_simulation(self.path, root)
+            or any(site.facts.simulated for site in self.sites.values())
+        )
 
     def __repr__(self) -> str:
         return f"Archive('{self.path}', {len(self.sites)} sites)"
@@ -121,8 +126,13 @@ def is_simulated_image(path: str | os.PathLike[str]) -> bool:
     path = Path(path).absolute()
     if not is_archive_image(path) or len(path.parents) < 3:
         return False
-    folder = path.parents[2]
-    return (folder / SIMULATION_FILE).is_file() or _lies_beside_simulation(folder, "")
+    site, folder = path.parents[1:3]
+    if (folder / SIMULATION_FILE).is_file() or _lies_beside_simulation(folder, ""):
+        return True
+    try:
+        return (site / SITE_FILE).is_file() and read_site_facts(site, SITE_FILE).simulated
+    except EuroMineError:  # the record of something else
+        return False
 
 
 def _holds_simulation(listing: Listing, root: str) -> bool:

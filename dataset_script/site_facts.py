@@ -1,4 +1,4 @@
-"""`site.json`: the type of a site's mine, its material, and the component classes that were annotated."""
+"""`site.json`: the type of a site's mine, its material, classes annotated, and whether it is simulated."""
 
 from __future__ import annotations
 
@@ -35,11 +35,13 @@ class SiteFacts:
         material: One of `MATERIALS`.
         annotated: The component classes that annotators drew; others may be there unseen. None: those that
             the header of each raster of components names.
+        simulated: Whether `euromine simulate` made the site; False also where that is unknown.
     """
 
     mine_type: str | None = None
     material: str | None = None
     annotated: tuple[str, ...] | None = None
+    simulated: bool = False
 
 
 def read_site_facts(archive: Path, member: str) -> SiteFacts:

@@ -308,7 +308,7 @@ def _write_layers(folder: Path, site: SimulatedSite) -> None:
             if site.radar is not None:
                 write_radar(files, folder / "radar" / f"Year{year}.tif", site.radar[index], **place)
     if site.facts is not None:
-        facts = replace(site.facts, annotated=COMPONENT_CLASSES)
+        facts = replace(site.facts, annotated=COMPONENT_CLASSES, simulated=True)
         write_text(folder / SITE_FILE, json.dumps(record_to_json(facts)) + "\n")
 
 

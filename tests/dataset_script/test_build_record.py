@@ -103,6 +103,19 @@ def test_the_record_of_another_archive_nearby_says_nothing(small_archive: Path, 
     assert not is_simulated_image(next(own.glob("*/image/*.tif")))
 
 
+def test_a_site_that_states_to_be_simulated_stays_so_when_it_is_copied(
+    small_archive: Path, tmp_path: Path
+) -> None:
+    own = Path(shutil.copytree(small_archive / "EuroMineNet", tmp_path / "own_mines"))
+    site, other = sorted(path.parent for path in own.glob("*/image"))[:2]
+    (site / "site.json").write_text('{"mine_type": "open-pit", "simulated": true}')
+    assert is_simulated_image(next(site.glob("image/*.tif")))
+    assert not is_simulated_image(next(other.glob("image/*.tif")))
+    assert Archive(own).simulated
+    (site / "site.json").write_text('{"name": "a record of something else"}')
+    assert not is_simulated_image(next(site.glob("image/*.tif")))
+
+
 def test_a_zip_of_a_simulated_archive_is_simulated(small_archive: Path, tmp_path: Path) -> None:
     root = simulated_copy(small_archive, tmp_path / "simulated")
     for name, wrapper in (("plain.zip", ""), ("wrapped.zip", "my_archive/")):

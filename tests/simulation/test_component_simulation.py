@@ -249,6 +249,7 @@ def test_an_archive_has_components_radar_and_facts(tmp_path):
     facts = json.loads((folder / "site.json").read_text())
     assert facts["mine_type"] in MINE_TYPES
     assert facts["annotated"] == list(COMPONENT_CLASSES)
+    assert facts["simulated"] is True
     with pytest.raises(ArchiveError, match="found a simulation with components 1 instead of none, radar 1"):
         simulate_archive(tmp_path / "a", **options)
     plain = simulate_archive(tmp_path / "b", **options)
