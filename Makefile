@@ -48,7 +48,10 @@ types: setup $(PACKAGE_LINK)
 
 # One thread a process: the suite's arrays are small, and its processes share the cores.
 # A process that dies ends the run: xdist hangs when it replaces one.
-PYTEST_ARGUMENTS ?= --numprocesses auto --dist loadfile --max-worker-restart 0
+# The tests wait for servers and subprocesses now and then; with a process more than cores, as by `make suite
+# WORKERS=3` on two, another may use that time.
+WORKERS ?= auto
+PYTEST_ARGUMENTS ?= --numprocesses $(WORKERS) --dist loadfile --max-worker-restart 0
 
 suite: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
