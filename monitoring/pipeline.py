@@ -19,17 +19,21 @@ from rasterio.windows import Window
 from transformers import AutoModelForSemanticSegmentation, Pipeline, PreTrainedModel
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from euromine.dataset_script.label_groups import LabelGroups
 from euromine.modeling.auto import AutoModelForSeries
+from euromine.modeling.component_segmenter import ComponentSegmenter
 from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.modeling.tasks import SEGMENTATION
 from euromine.support.errors import ArgumentError, ModelError, SceneError
 from euromine.support.processing_levels import Level, parse_level
 
 from .history.area_series import areas_by_year
+from .mapping.component_groups import component_groups
+from .mapping.component_prediction import predict_components, predict_footprint_rows
 from .mapping.engines import AUTO, FLOAT32, EngineChoice, on_engine
 from .mapping.loading import LoadedModel
 from .mapping.map_values import NODATA
-from .mapping.prediction import OVERLAP, WINDOW, predict_probability
+from .mapping.prediction import OVERLAP, WINDOW
 from .scenes.alignment import ReadsWindows
 from .scenes.band_names import as_band_names
 from .scenes.grids import Grid
@@ -101,7 +105,10 @@ class MineFootprintPipeline(Pipeline):
     `nodata`, `level`, `override` and `keep_clouds` as for `euromine predict`.
 
     Returns a dictionary: `mask` uint8 (height, width), 1 mine, 0 other, 255 without data; `probability`
-    float32 (height, width), NaN without data; `area_ha`, the mined area on the ground, None for an array.
+    float32 (height, width), NaN without data; `area_ha`, the mined area on the ground, None for an array. A
+    component model adds `components`, a list as transformers' image segmentation gives it, with a dictionary
+    for each class that occurs: `group`, `label`, `score` (None, as of its semantic maps), and `mask` and
+    `area_ha` as above. Classes of different groups may lie on the same ground.
 
     Example:
         >>> import euromine.monitoring.pipeline  # doctest: +SKIP
@@ -172,17 +179,23 @@ class MineFootprintPipeline(Pipeline):
         scene: ReadsWindows = input_tensors["scene"]
         try:
             model = self._on_engine(EngineChoice(engine, precision, force_precision))
-            blocks = predict_probability(model, self._processor(), scene, window=window, overlap=overlap)
-            probability = np.concatenate([rows for _, rows in blocks])
+            groups = component_groups(model)
+            predict = predict_footprint_rows if groups is None else predict_components
+            blocks = list(predict(model, self._processor(), scene, window=window, overlap=overlap))
         finally:
             if input_tensors["is_ours"]:
                 input_tensors["scene"].close()
-        return {"probability": probability, "grid": scene.grid}
+        return {
+            "probability": np.concatenate([block.probability for block in blocks]),
+            "maps": np.concatenate([block.maps for block in blocks], axis=1),
+            "groups": groups,
+            "grid": scene.grid,
+        }
 
     def postprocess(  # type: ignore[override]
         self, model_outputs: dict[str, Any], threshold: float = 0.5
     ) -> dict[str, Any]:
-        """The mask and its area."""
+        """The mask and its area, and those of each component."""
         if not 0 <= threshold < 1:
             raise ArgumentError(
                 f"threshold: found {threshold}; expected a probability of at least 0 and below 1."
@@ -190,9 +203,22 @@ class MineFootprintPipeline(Pipeline):
         probability, grid = model_outputs["probability"], model_outputs["grid"]
         mask = (probability > threshold).astype(np.uint8)
         mask[np.isnan(probability)] = NODATA
-        # A single map's year does not matter.
-        area = float(areas_by_year(mask[None], [0], grid)[0].area_ha) if grid.crs else None
-        return {"mask": mask, "probability": probability, "area_ha": area}
+        found = {"mask": mask, "probability": probability, "area_ha": _area(mask, grid)}
+        groups: LabelGroups | None = model_outputs["groups"]
+        if groups is not None:
+            found["components"] = [
+                {
+                    "group": group,
+                    "label": label,
+                    "score": None,
+                    "mask": of_class,
+                    "area_ha": _area(of_class, grid),
+                }
+                for (group, classes), values in zip(groups.groups.items(), model_outputs["maps"], strict=True)
+                for value, label in enumerate(classes, 1)
+                if (of_class := _class_mask(values, value)).any(where=values != NODATA)
+            ]
+        return found
 
     def _warn_of_level(self, level: Level | None, image: str | os.PathLike[str]) -> None:
         if warning := level_warning(level, self._processor().level):
@@ -215,10 +241,24 @@ class MineFootprintPipeline(Pipeline):
         return self.image_processor
 
 
+def _class_mask(values: NDArray[np.uint8], value: int) -> NDArray[np.uint8]:
+    """1 where a map has a value, 0 elsewhere, 255 without data."""
+    mask = (values == value).astype(np.uint8)
+    mask[values == NODATA] = NODATA
+    return mask
+
+
+def _area(mask: NDArray[np.uint8], grid: Grid) -> float | None:
+    """Hectares of a mask on the ground; None without a coordinate system."""
+    # A single map's year does not matter.
+    return float(areas_by_year(mask[None], [0], grid)[0].area_ha) if grid.crs else None
+
+
 def register() -> None:
     """Register the task with `transformers.pipeline`. Importing this module does it."""
     if TASK not in PIPELINE_REGISTRY.supported_tasks:
-        classes: Any = (AutoModelForSemanticSegmentation, AutoModelForSeries)  # typed for one class alone
+        # Typed for one class alone. No Auto class of a task has component segmenters.
+        classes: Any = (AutoModelForSemanticSegmentation, AutoModelForSeries, ComponentSegmenter)
         PIPELINE_REGISTRY.register_pipeline(
             TASK,
             pipeline_class=MineFootprintPipeline,

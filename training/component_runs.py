@@ -81,7 +81,7 @@ def make_component_model(
             "label2id": {name: value for value, name in enumerate(names)},
         }
     with as_user_error(script.architecture):
-        return create_model(
+        model = create_model(
             script.architecture,
             bands=script.bands,
             pretrained=False if from_checkpoint else script.checkpoint_to_start_from,
@@ -89,3 +89,7 @@ def make_component_model(
             **classes,
             **script.model_config,
         )
+    if script.group is not None:
+        # Which names of classes alone do not tell: `euromine predict` and `series` name maps by it.
+        model.config.label_group = script.group
+    return model

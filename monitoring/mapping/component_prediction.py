@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from transformers import PreTrainedModel
 
 from euromine.dataset_script.label_groups import LabelGroups
 from euromine.modeling import EuroMineImageProcessor
-from euromine.modeling.component_segmenter import ComponentSegmenter
 from euromine.monitoring.scenes.alignment import ReadsWindows
 from euromine.support.errors import ModelError
 
@@ -54,7 +53,7 @@ def predict_components(
     the likeliest of its group.
 
     Args:
-        model: A component segmenter; the caller puts it in evaluation mode.
+        model: A component model; the caller puts it in evaluation mode.
         image_processor: Its image processor; its bands are read from the scene.
         scene: An open scene.
         window: The largest side of a window in pixels, a multiple of 32.
@@ -64,14 +63,14 @@ def predict_components(
     Raises:
         SceneError: A band, the scale or the offset is unknown, or the file is damaged.
         ArgumentError: `window` or `overlap` is out of range.
-        ModelError: The model is no component segmenter of known groups, or gives NaN.
+        ModelError: The model maps no components of known groups, or gives NaN.
     """
     groups = component_groups(model)
     if groups is None:
-        raise ModelError(f"model: found a {model.config.model_type}; expected a component segmenter.")
+        raise ModelError(f"model: found a {model.config.model_type}; expected a component model.")
     tiling = Tiling.of(scene.grid.height, scene.grid.width, window, overlap)
     assembly = _Assembly(tiling, groups)
-    network = partial(component_probabilities, cast("ComponentSegmenter", model), groups)
+    network = partial(component_probabilities, model, groups)
     for each in window_maps(
         model, network, image_processor, scene, tiling, batch_size=batch_size, maps=(assembly.count,)
     ):

@@ -14,11 +14,11 @@ from torch.nn import functional as F
 from euromine.modeling import CHANGE_DETECTION, EuroMineImageProcessor
 from euromine.modeling.bands import RADAR_BANDS
 from euromine.modeling.change_detection import ChangeDetector
-from euromine.modeling.component_segmenter import ComponentSegmenter
 from euromine.modeling.series_model import SeriesModel
 from euromine.support.errors import ArgumentError, ModelError
 from euromine.support.files import explain_full_disk, write_text
 
+from .component_groups import component_groups
 from .engine_programs import (
     ONNXRUNTIME,
     OPENVINO,
@@ -108,9 +108,11 @@ class CompleteNetwork(nn.Module):
 
     def __init__(self, loaded: LoadedModel) -> None:
         super().__init__()
-        if isinstance(loaded.model, SeriesModel | ComponentSegmenter):
+        maps_components = component_groups(loaded.model) is not None
+        if maps_components or isinstance(loaded.model, SeriesModel):
+            found = "component model" if maps_components else loaded.model.config.model_type
             raise ModelError(
-                f"{loaded.source}: found a {loaded.model.config.model_type}; expected a footprint mapper or "
+                f"{loaded.source}: found a {found}; expected a footprint mapper or "
                 "a change detector. Others are not exported yet."
             )
         self.compares = isinstance(loaded.model, ChangeDetector)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast
 
 import numpy as np
 import torch
@@ -16,7 +15,6 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from euromine.modeling import EuroMineImageProcessor
-from euromine.modeling.component_segmenter import ComponentSegmenter
 from euromine.modeling.series_model import SeriesModel
 from euromine.monitoring.scenes.alignment import ReadsWindows
 from euromine.support.errors import ModelError
@@ -51,7 +49,7 @@ def mine_probability(model: PreTrainedModel, pixel_values: Tensor) -> Tensor:
         ModelError: The model has no mine class.
     """
     if (groups := component_groups(model)) is not None:
-        return component_probabilities(cast("ComponentSegmenter", model), groups, pixel_values)[:, 0]
+        return component_probabilities(model, groups, pixel_values)[:, 0]
     mine = mine_class(model)
     pixel_values = pixel_values.to(model.dtype)
     if isinstance(model, SeriesModel):

@@ -152,3 +152,29 @@ def test_a_network_for_series_maps_a_scene_as_a_series_of_one_year(tmp_path, ima
 def test_registering_twice_is_fine(caplog):
     module.register()
     assert "already registered" not in caplog.text
+
+
+def test_a_component_model_gives_a_mask_of_each_class_that_occurs(band_components, scene, tmp_path):
+    bands = ("B02", "B03", "B04", "B08")
+    band_components().save_pretrained(tmp_path)
+    EuroMineImageProcessor(bands=bands, do_normalize=False).save_pretrained(tmp_path)
+    mapped = pipeline("mine-footprint", model=str(tmp_path), device="cpu")
+    image = np.full((4, HEIGHT, WIDTH), 300, np.float32)
+    # The bands stand for excavation, dumping ground, stockpile and any component; no heap is higher.
+    image[0, :20], image[1, 10:15, :30], image[3, :40] = 900, 800, 700
+    image[:, -2:] = np.nan
+    found = mapped(image, bands=bands, **PLAIN)
+    assert found["mask"][:, 0].tolist() == [1] * 40 + [0] * 22 + [255] * 2
+    parts = {(part["group"], part["label"]): part for part in found["components"]}
+    assert list(parts) == [("ground", "excavation"), ("deposits", "dumping_ground")]
+    for key, rows, columns in (
+        (("ground", "excavation"), slice(0, 20), slice(None)),
+        (("deposits", "dumping_ground"), slice(10, 15), slice(0, 30)),
+    ):
+        expected = np.zeros((HEIGHT, WIDTH), np.uint8)
+        expected[rows, columns], expected[-2:] = 1, 255
+        np.testing.assert_array_equal(parts[key]["mask"], expected)
+        assert (parts[key]["score"], parts[key]["area_ha"]) == (None, None)
+    for part in mapped(scene, **PLAIN)["components"]:
+        hectares = 0.04 / 0.9996**2 * (part["mask"] == 1).sum()
+        assert part["area_ha"] == pytest.approx(hectares, rel=1e-5)

@@ -129,6 +129,7 @@ def test_one_group_is_an_ordinary_mapper_of_chosen_sites(dataset, tmp_path):
     assert results.protocol.where == {"mine_type": [mine_type]}
     model = AutoModelForSemanticSegmentation.from_pretrained(tmp_path)
     assert model.config.id2label == {0: "none", 1: "preparatory_works", 2: "excavation"}
+    assert model.config.label_group == "ground"
     if "test" in results.details:
         iou = results.details["test"]["component_iou"]["iou"]
         # Classes of other groups are unknown to it.

@@ -9,9 +9,11 @@ from typer.testing import CliRunner
 
 from euromine.commands import app
 from euromine.dataset_script.label_groups import COMPONENT_COLOURS
-from euromine.modeling import create_model
+from euromine.modeling import SEGMENTATION, create_model
 from euromine.monitoring.mapping.component_groups import component_groups
 from euromine.monitoring.mapping.component_prediction import predict_components
+from euromine.monitoring.mapping.loading import LoadedModel
+from euromine.monitoring.mapping.model_export import CompleteNetwork
 from euromine.monitoring.mapping.prediction import mine_probability, predict_probability
 from euromine.monitoring.scenes.scene import open_scene
 from euromine.support.errors import ModelError
@@ -80,6 +82,57 @@ def test_groups_are_in_the_order_of_the_model_with_the_total_apart(band_componen
     assert groups is not None
     assert (list(groups.groups), groups.total) == (["ground", "deposits"], "transformed_area")
     assert component_groups(nn.Identity()) is None
+
+
+@pytest.fixture
+def alone():
+    """Makes a mapper of one group, as `train_seg.py --group` trains one, with fresh weights."""
+
+    def mapper(classes, label_group=None):
+        torch.manual_seed(4)
+        names = dict(enumerate(("none", *classes)))
+        model = create_model("unet", bands=BANDS, widths=(4, 4, 4, 4, 4), id2label=names).eval()
+        if label_group is not None:
+            model.config.label_group = label_group
+        return model
+
+    return mapper
+
+
+def test_a_mapper_of_one_group_is_a_component_model(alone) -> None:
+    deposits = ("dumping_ground", "stockpile")
+    for name, expected in (("heaps", "heaps"), (None, "deposits")):  # the name is that of the preset's group
+        groups = component_groups(alone(deposits, name))
+        assert (dict(groups.groups), groups.total) == ({expected: deposits}, None)
+    assert list(component_groups(alone(("dam", "outcrop"))).groups) == ["components"]
+    assert component_groups(alone(("any component",), "transformed_area")) is None  # a footprint mapper
+    assert component_groups(alone(("mine",))) is None
+    with pytest.raises(ModelError, match="found the class 'moat'"):
+        component_groups(alone(("moat",), "water"))
+
+
+def test_a_mapper_of_one_group_maps_the_classes_of_its_softmax(
+    alone, raw_processor, write_scene, tmp_path
+) -> None:
+    model, processor = alone(("dumping_ground", "stockpile"), "heaps"), raw_processor(BANDS)
+    image = np.random.default_rng(8).integers(1, 9, (4, 64, 64)).astype(np.uint16)
+    path = write_scene("scene.tif", image, names=BANDS, tags=PLAIN)
+    with torch.no_grad():
+        shares = model(pixel_values=torch.from_numpy(image.astype(np.float32))[None]).logits.softmax(1)[0]
+    probability, maps = whole(model, processor, path, window=64, overlap=0)
+    np.testing.assert_array_equal(maps[0], shares.argmax(0))
+    np.testing.assert_allclose(probability, 1 - shares[0], atol=1e-6)
+    model.save_pretrained(tmp_path / "model")
+    processor.save_pretrained(tmp_path / "model")
+    arguments = [str(tmp_path / "model"), str(path), "--out", str(tmp_path / "maps")]
+    outcome = CliRunner().invoke(app, ["predict", *arguments, "--window", "64", "--overlap", "0"])
+    assert outcome.exit_code == 0, outcome.output
+    with rasterio.open(tmp_path / "maps" / "scene_components_heaps.tif") as dataset:
+        np.testing.assert_array_equal(dataset.read(1), maps[0])
+        names = [dataset.tags(1)[f"CLASS_{value}"] for value in range(3)]
+    assert names == ["none", "dumping_ground", "stockpile"]
+    with pytest.raises(ModelError, match="found a component model; expected a footprint mapper"):
+        CompleteNetwork(LoadedModel("runs/heaps", SEGMENTATION, model, processor))
 
 
 def test_groups_without_a_meaning_are_refused(band_components, raw_processor) -> None:
