@@ -4,52 +4,109 @@ The feature pyramid follows Lin et al., "Feature pyramid networks for object det
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .layers import ConvNormActivation
+from .temporal_layers import ImagePacking, TemporalMixing, YearMixing
+
+# Scales finer than the encoder's finest map: the image's own and its half.
+FINE_SCALES = 2
+_FINEST_STRIDE = 4
+
+
+class DetailBranch(nn.Module):
+    """Convolutions of the images at their own scale and at each half of the one before.
+
+    They see what the encoder's patches of 4 x 4 pixels average, and learn from few images, as a U-Net does.
+
+    Args:
+        num_channels: Channels of the images.
+        widths: Channels of each scale, finest first.
+        joins_years: Whether years see each other at each scale.
+    """
+
+    def __init__(self, num_channels: int, widths: Sequence[int], joins_years: bool) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(
+            nn.Sequential(
+                ConvNormActivation(given, width, stride=2 if place else 1), ConvNormActivation(width, width)
+            )
+            for place, (given, width) in enumerate(pairwise((num_channels, *widths)))
+        )
+        self.mixing = nn.ModuleList(TemporalMixing(width) for width in widths if joins_years)
+
+    def forward(self, images: Tensor, packed: ImagePacking, mixing: YearMixing) -> list[Tensor]:
+        """Images that exist, (images, channels, height, width) -> their maps, finest first."""
+        maps = []
+        for place, scale in enumerate(self.scales):
+            images = scale(images)
+            if self.mixing:
+                images = packed.packed(self.mixing[place](packed.unpacked(images), mixing))
+            maps.append(images)
+        return maps
 
 
 class SeriesDecoder(nn.Module):
-    """A feature pyramid to a quarter of the scale, and a refinement at the image's own.
+    """A feature pyramid to a quarter of the scale, and refinements at a half and at the image's own.
 
     Args:
         widths: Channels of the encoder's maps, finest first.
-        num_channels: Channels of the images.
+        detail_widths: Channels of the detail branch, from the image's own scale on: the first two are for
+            refinements, all others join the encoder's maps of the same scale. None decodes at a quarter.
         width: Channels of the pyramid.
-        detail: Channels at the image's own resolution; 0 for no refinement.
         dropout: Dropout of the pyramid's channels.
+
+    Raises:
+        ValueError: The detail branch has more scales than the encoder.
     """
 
     def __init__(
-        self, widths: Sequence[int], num_channels: int, width: int, detail: int, dropout: float
+        self, widths: Sequence[int], detail_widths: Sequence[int], width: int, dropout: float
     ) -> None:
         super().__init__()
+        fine, coarse = tuple(detail_widths[:FINE_SCALES]), tuple(detail_widths[FINE_SCALES:])
+        if len(coarse) > len(widths):
+            most = len(widths) + FINE_SCALES
+            raise ValueError(f"detail_widths: found {len(detail_widths)} scales; expected at most {most}.")
         self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in widths)
+        self.detail_lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in coarse)
+        self.joining = nn.ModuleList(ConvNormActivation(width, width) for _ in widths[1:])
         self.smoothing = ConvNormActivation(width, width)
         self.dropout = nn.Dropout2d(dropout)
-        if detail:
-            self.detail = ConvNormActivation(num_channels, detail)
-            self.narrowing = nn.Conv2d(width, detail, 1)
-            self.refinement = ConvNormActivation(2 * detail, detail)
-        self.mine = nn.Conv2d(detail or width, 1, 1)
+        self.narrowing = nn.ModuleList(
+            nn.Conv2d(coarser, finer, 1) for finer, coarser in pairwise((*fine, width))
+        )
+        self.refinement = nn.ModuleList(
+            nn.Sequential(ConvNormActivation(2 * each, each), ConvNormActivation(each, each)) for each in fine
+        )
+        self.mine = nn.Conv2d((*fine, width)[0], 1, 1)
 
-    def pyramid(self, maps: Sequence[Tensor]) -> Tensor:
-        """Maps, each (images, channels, h, w), finest first -> (images, width, h, w) of the finest."""
-        joined: Tensor | None = None
-        for lateral, features in zip(reversed(self.lateral), reversed(maps), strict=True):
-            own = lateral(features)
-            joined = own if joined is None else own + _resized(joined, own.shape[-2:])
+    def pyramid(self, maps: Sequence[Tensor], details: Sequence[Tensor]) -> Tensor:
+        """Maps of the encoder and of the branch from a quarter on, finest first -> (images, width, h, w)."""
+        own = [lateral(features) for lateral, features in zip(self.lateral, maps, strict=True)]
+        for place, (lateral, features) in enumerate(zip(self.detail_lateral, details, strict=True)):
+            own[place] = own[place] + lateral(features)
+        joined = own.pop()
+        for joining in self.joining:
+            joined = joined + joining(joined)
+            finer = own.pop()
+            joined = finer + _resized(joined, finer.shape[-2:])
         return self.dropout(self.smoothing(joined))
 
-    def evidence(self, images: Tensor, features: Tensor) -> Tensor:
-        """Padded images and the pyramid's map -> logits of mine, (images, height, width)."""
-        if hasattr(self, "detail"):
-            coarse = _resized(self.narrowing(features), images.shape[-2:])
-            features = self.refinement(torch.cat([self.detail(images), coarse], dim=1))
-        return _resized(self.mine(features), images.shape[-2:]).squeeze(1)
+    def evidence(self, features: Tensor, details: Sequence[Tensor]) -> Tensor:
+        """The pyramid's map and the branch's up to a half -> logits of mine of the images' size."""
+        fine = list(zip(self.narrowing, self.refinement, details, strict=True))
+        for narrowing, refinement, detail in reversed(fine):
+            coarse = _resized(narrowing(features), detail.shape[-2:])
+            features = refinement(torch.cat([detail, coarse], dim=1))
+        logits = self.mine(features)
+        if not fine:
+            logits = _resized(logits, [_FINEST_STRIDE * side for side in logits.shape[-2:]])
+        return logits.squeeze(1)
 
 
 class RateHead(nn.Module):

@@ -1,10 +1,11 @@
 """EuroMine Series: one network for all years of a place; maps and changes come from one chain per pixel.
 
-An encoder sees each year; attention over the years joins its maps at three coarse scales, a temporal
-convolution those at the finest; a narrow feature pyramid (Lin et al., CVPR 2017) decodes each year. Two heads
-give each year's evidence for a mine and the rates of gain and loss between neighbouring years: the potentials
-and transitions of an exact two-state chain (`temporal_chain.py`), which gives the probability of a mine in
-each year and of a change between any two.
+An encoder sees each year; attention over the years joins its maps at three coarse scales. A thin branch of
+convolutions sees each year at the image's own resolution; there, where attention would cost too much, each
+year is joined with its neighbours and with the means of all others. A narrow feature pyramid (Lin et al.,
+CVPR 2017) decodes each year from both. Two heads give each year's evidence for a mine and the rates of gain
+and loss between neighbouring years: the potentials and transitions of an exact two-state chain
+(`temporal_chain.py`), which gives the probability of a mine in each year and of a change between any two.
 
 All temporal layers are residual and begin at zero, so at the start each year's evidence is that of a network
 for single images.
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from transformers import initialization as init
 
 from .pretrained import EncoderWeights, is_encoder
-from .series_decoder import RateHead, SeriesDecoder
+from .series_decoder import FINE_SCALES, DetailBranch, RateHead, SeriesDecoder
 from .series_encoders import TransformersEncoder, build_encoder, encoder_weights
 from .series_model import Evidence, SeriesConfig, SeriesModel
 from .stem import load_checkpoint
@@ -26,7 +27,8 @@ from .temporal_layers import (
     ImagePacking,
     NeighbouringYears,
     TemporalBlock,
-    TemporalConvolution,
+    TemporalMixing,
+    YearMixing,
     years_at,
     years_since_first,
 )
@@ -42,10 +44,11 @@ class EuroMineSeriesConfig(SeriesConfig):
         encoder: "mit-b0", "mit-b1", "mit-b2", "convnext-tiny" or "resnet50".
         encoder_fields: Fields of the encoder's own configuration that differ from the published ones.
         decoder_width: Channels of the feature pyramid.
-        detail_width: Channels of the convolutions at the image's own resolution; 0 decodes at a quarter.
+        detail_widths: Channels of convolutions of the images at their own scale and at each half of the one
+            before, at most six; none decodes at a quarter.
         temporal_heads: Heads of the attention over the years; it divides the encoder's three last widths.
         temporal_attention: Whether years see each other at the coarse scales.
-        temporal_convolution: Whether neighbouring years see each other at the finest scale.
+        temporal_mixing: Whether years see their neighbours and the means of all others at the finer scales.
         chain: Whether evidence is joined by the chain; without it, each year stands for itself.
         dropout: Dropout before the heads.
     """
@@ -55,10 +58,10 @@ class EuroMineSeriesConfig(SeriesConfig):
     encoder: str = "mit-b0"
     encoder_fields: dict[str, object] | None = None
     decoder_width: int = 64
-    detail_width: int = 16
+    detail_widths: tuple[int, ...] = (32, 48, 64, 96, 128)
     temporal_heads: int = 4
     temporal_attention: bool = True
-    temporal_convolution: bool = True
+    temporal_mixing: bool = True
     chain: bool = True
     dropout: float = 0.1
 
@@ -80,21 +83,17 @@ class EuroMineSeries(SeriesModel):
         self.attention = nn.ModuleList(
             TemporalBlock(width, config.temporal_heads) for width in coarse if config.temporal_attention
         )
-        self.convolution = TemporalConvolution(finest) if config.temporal_convolution else None
-        self.decoder = SeriesDecoder(
-            self.encoder.widths,
-            self.num_channels,
-            config.decoder_width,
-            config.detail_width,
-            config.dropout,
-        )
+        self.mixing = TemporalMixing(finest) if config.temporal_mixing else None
+        details = config.detail_widths
+        self.detail = DetailBranch(self.num_channels, details, config.temporal_mixing)
+        self.decoder = SeriesDecoder(self.encoder.widths, details, config.decoder_width, config.dropout)
         self.rate_head = RateHead(config.decoder_width) if config.chain else None
         self.post_init()
         self.freeze_unused()
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        temporal = [*self.attention, *filter(None, (self.convolution,))]
+        temporal = [*self.attention, *self.detail.mixing, *filter(None, (self.mixing,))]
         if any(module is each for layer in temporal for each in layer.zero_layers):
             for parameter in module.parameters():
                 init.zeros_(parameter)
@@ -136,20 +135,24 @@ class EuroMineSeries(SeriesModel):
         packed = ImagePacking.of(mask, batch, count)
         images = packed.chosen(images)
         neighbours = NeighbouringYears.of(present)
+        mixing = YearMixing.of(present, neighbours)
         maps = [packed.unpacked(features) for features in self.encoder(images)]
-        maps = self._joined_years(maps, years, mask, neighbours)
-        features = self.decoder.pyramid([packed.packed(each) for each in maps])
-        mine = packed.unpacked(self.decoder.evidence(images, features))[..., :height, :width]
-        transitions = self._transitions(packed.unpacked(features), years, present, neighbours, images)
-        return Evidence.of(mine, transitions[..., :height, :width], mask)
+        maps = self._joined_years(maps, years, mask, mixing)
+        details = self.detail(images, packed, mixing)
+        fine, coarse = details[:FINE_SCALES], details[FINE_SCALES:]
+        features = self.decoder.pyramid([packed.packed(each) for each in maps], coarse)
+        mine = packed.unpacked(self.decoder.evidence(features, fine))
+        size = (images.shape[-2], images.shape[-1])
+        transitions = self._transitions(packed.unpacked(features), years, present, neighbours, size)
+        return Evidence.of(mine[..., :height, :width], transitions[..., :height, :width], mask)
 
     def _joined_years(
-        self, maps: list[Tensor], years: Tensor, mask: Tensor | None, neighbours: NeighbouringYears
+        self, maps: list[Tensor], years: Tensor, mask: Tensor | None, mixing: YearMixing
     ) -> list[Tensor]:
         """The encoder's maps, each (batch, years, channels, h, w), after years have seen each other."""
         finest, *coarse = maps
-        if self.convolution is not None:
-            finest = self.convolution(finest, neighbours)
+        if self.mixing is not None:
+            finest = self.mixing(finest, mixing)
         if self.attention:
             relative = years_since_first(years, mask)
             coarse = [
@@ -164,7 +167,7 @@ class EuroMineSeries(SeriesModel):
         years: Tensor,
         present: Tensor,
         neighbours: NeighbouringYears,
-        images: Tensor,
+        size: tuple[int, int],
     ) -> Tensor:
         """Log transitions (batch, years - 1, 2, 2, padded height, padded width) between all years.
 
@@ -172,7 +175,6 @@ class EuroMineSeries(SeriesModel):
         missing year multiply to the one step over the whole gap.
         """
         batch, count = years.shape
-        size = (images.shape[-2], images.shape[-1])
         indifferent = indifferent_transitions((batch, count - 1, *size), features)
         if self.rate_head is None or count == 1:
             return indifferent

@@ -1,7 +1,8 @@
-"""Layers that join the years of a series, with gaps and missing years: attention and convolutions."""
+"""Layers that join the years of a series, with gaps and missing years: attention, neighbours and means."""
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,43 @@ class NeighbouringYears:
         previous = torch.where(before, index, -1).amax(dim=2)
         following = torch.where(after, index, count).amin(dim=2)
         return cls(previous, torch.where(following == count, -1, following))
+
+
+@dataclass(frozen=True)
+class YearMixing:
+    """Weights by which each year of a series sees the years with images, for several kinds of sight.
+
+    Attributes:
+        weights: For each of `KINDS`, (batch, years, other years), float32; each row sums to 1, or to 0 where
+            there is nothing to see.
+    """
+
+    weights: tuple[Tensor, ...]
+
+    KINDS: ClassVar[tuple[str, ...]] = ("itself", "before", "after", "earlier", "later", "all")
+
+    @classmethod
+    def of(cls, present: Tensor, neighbours: NeighbouringYears) -> "YearMixing":
+        """The weights, given which years have an image, (batch, years), bool.
+
+        `before` and `after` are the nearest images; `earlier`, `later` and `all` are means of images.
+        """
+        index = torch.arange(present.shape[1], device=present.device)
+        seen = present.unsqueeze(1).expand(-1, present.shape[1], -1)
+        rows = (
+            (index == index[:, None]).expand_as(seen),
+            index == neighbours.previous.unsqueeze(2),
+            index == neighbours.following.unsqueeze(2),
+            seen & (index < index[:, None]),
+            seen & (index > index[:, None]),
+            seen,
+        )
+        return cls(tuple(each / each.sum(dim=2, keepdim=True).clamp(min=1) for each in rows))
+
+    def joined(self, kind: int, features: Tensor) -> Tensor:
+        """Features (batch, years, channels, height, width) as each year sees them, of the same shape."""
+        flat = features.flatten(2)
+        return torch.bmm(self.weights[kind].to(flat), flat).view(features.shape)
 
 
 @dataclass(frozen=True)
@@ -190,26 +228,27 @@ class TemporalBlock(nn.Module):
         return tokens.unflatten(1, (rows, columns)).permute(0, 3, 4, 1, 2).contiguous()
 
 
-class TemporalConvolution(nn.Module):
-    """A convolution over three neighbouring years with images, residual and zero at the start.
+class TemporalMixing(nn.Module):
+    """Adds to each year's features those of the other years, pixel by pixel; zero at the start.
 
-    Depthwise over the years, then over channels. A year without a neighbour sees zeros there.
+    A convolution of 1 x 1 for each kind of `YearMixing`: the year itself, the image before, the image after,
+    and the means of all earlier, all later and all images.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.weight = nn.Conv2d(3 * width, width, 1, groups=width)
-        self.output = nn.Conv2d(width, width, 1)
+        self.kinds = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in YearMixing.KINDS)
 
     @property
-    def zero_layers(self) -> tuple[nn.Conv2d, ...]:
+    def zero_layers(self) -> tuple[nn.Module, ...]:
         """Layers that begin at zero."""
-        return (self.output,)
+        return tuple(self.kinds)
 
-    def forward(self, features: Tensor, neighbours: NeighbouringYears) -> Tensor:
+    def forward(self, features: Tensor, mixing: YearMixing) -> Tensor:
         """(batch, years, channels, height, width) -> the same shape."""
-        around = [years_at(features, index) for index in (neighbours.previous, neighbours.following)]
-        # Three years of a channel lie side by side, as a group of the convolution expects them.
-        triples = torch.stack([around[0], features, around[1]], dim=3).flatten(0, 1).flatten(1, 2)
-        joined = self.output(F.gelu(self.weight(triples)))
-        return features + joined.unflatten(0, features.shape[:2])
+        images, joined = features.flatten(0, 1), features
+        # Kind by kind, as all at once would take six times the memory.
+        for place, convolution in enumerate(self.kinds):
+            part = convolution(images).unflatten(0, features.shape[:2])
+            joined = joined + mixing.joined(place, part)
+        return joined

@@ -22,7 +22,9 @@ CHAINED = (MARGINALS, PATH)
 # Without these terms, the loss is that of each year by itself.
 _NO_PAIRS = {"pair_weight": 0.0, "pair_dice_weight": 0.0}
 _BY_YEAR = {"likelihood_weight": 0.0, **_NO_PAIRS}
-_ONE_IMAGE = {"temporal_attention": False, "temporal_convolution": False, "chain": False, **_BY_YEAR}
+_UNCHAINED = {"chain": False, **_BY_YEAR}
+_MIXING = {"temporal_attention": False, **_UNCHAINED}
+_ONE_IMAGE = {"temporal_mixing": False, **_MIXING}
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,10 @@ COMPETITORS = {
     for each in (
         Competitor("segformer", "SegFormer-B0, each year", "segformer-b0", SMOOTHED),
         Competitor("single", "ours, each year", _OURS, SMOOTHED, _ONE_IMAGE),
-        Competitor("attention", "ours + attention over years", _OURS, SMOOTHED, {"chain": False, **_BY_YEAR}),
-        Competitor("chain", "ours + attention + chain", _OURS, CHAINED, _NO_PAIRS),
-        Competitor("whole", "ours + attention + chain + pair loss (the whole)", _OURS, CHAINED),
+        Competitor("mixing", "ours + mixing of years", _OURS, SMOOTHED, _MIXING),
+        Competitor("attention", "ours + mixing + attention over years", _OURS, SMOOTHED, _UNCHAINED),
+        Competitor("chain", "ours + mixing + attention + chain", _OURS, CHAINED, _NO_PAIRS),
+        Competitor("whole", "ours + mixing + attention + chain + pair loss (the whole)", _OURS, CHAINED),
         Competitor("tinycd", "TinyCD", "tinycd", (CHANGES,)),
         Competitor("tfi-gr", "TFI-GR", "tfi-gr", (CHANGES,)),
         Competitor("utae", "U-TAE", "utae", SMOOTHED, _BY_YEAR),

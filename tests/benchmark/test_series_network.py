@@ -18,7 +18,7 @@ from euromine.benchmark.series_network.site_series import SiteSeries, simulated_
 _MIT = {"hidden_sizes": [8, 8, 8, 8], "depths": [1, 1, 1, 1], "num_attention_heads": [1, 1, 1, 1]}
 SMALL = {
     "segformer-b0": {**_MIT, "decoder_hidden_size": 8},
-    "euromine-series-b0": {"encoder_fields": _MIT, "decoder_width": 8, "detail_width": 4},
+    "euromine-series-b0": {"encoder_fields": _MIT, "decoder_width": 8, "detail_widths": [4, 4]},
     "utae": {
         "encoder_widths": (8, 8),
         "decoder_widths": (8, 8),
@@ -141,14 +141,17 @@ def test_a_learning_rate_is_chosen_by_its_trial(tmp_path: Path):
 
 
 def test_parts_of_the_network_can_be_left_out():
-    single, attention, chain, whole = (
-        COMPETITORS[name].create() for name in ("single", "attention", "chain", "whole")
+    single, mixing, attention, chain, whole = (
+        COMPETITORS[name].create() for name in ("single", "mixing", "attention", "chain", "whole")
     )
     assert not len(single.attention)
-    assert single.convolution is None
+    assert not len(single.detail.mixing)
+    assert single.mixing is None
     assert single.rate_head is None
+    assert not len(mixing.attention)
+    assert len(mixing.detail.mixing) == 5
     assert len(attention.attention) == 3
-    assert attention.convolution is not None
+    assert attention.mixing is not None
     assert attention.rate_head is None
     assert (
         attention.config.likelihood_weight

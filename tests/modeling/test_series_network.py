@@ -21,10 +21,11 @@ from euromine.modeling.series_losses import (
 from euromine.modeling.series_model import SeriesModel
 from euromine.modeling.series_network import EuroMineSeries, EuroMineSeriesConfig
 from euromine.modeling.temporal_chain import ChainPosterior
+from euromine.modeling.temporal_layers import NeighbouringYears, YearMixing
 from euromine.modeling.utae import UTAE, UTAEConfig
 
 MIT = {"depths": [1, 1, 1, 1], "hidden_sizes": [8, 16, 16, 32], "num_attention_heads": [1, 2, 2, 4]}
-SMALL = {"encoder_fields": MIT, "decoder_width": 16, "detail_width": 8, "dropout": 0.0}
+SMALL = {"encoder_fields": MIT, "decoder_width": 16, "detail_widths": [8, 8, 16], "dropout": 0.0}
 SMALL_UTAE = {
     "encoder_widths": [8, 8, 8, 16],
     "decoder_widths": [8, 8, 8, 16],
@@ -124,6 +125,33 @@ def test_a_gap_of_two_years_uses_the_squared_transition(images):
     )
     torch.testing.assert_close(two, one @ one, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(five, one @ one @ one @ one @ one, rtol=1e-5, atol=1e-6)
+
+
+@torch.no_grad()
+def test_each_year_sees_its_neighbours_and_the_means_of_all_others():
+    """Against sums year by year, with years that have no image."""
+    years, width = 5, 2
+    generator = torch.Generator().manual_seed(8)
+    mask = torch.tensor([[True, False, True, True, True], [False, True, True, False, True]])
+    parts = torch.randn(2, years, len(YearMixing.KINDS), width, 3, 4, generator=generator)
+    mixing = YearMixing.of(mask, NeighbouringYears.of(mask))
+    found = sum(mixing.joined(kind, parts[:, :, kind]) for kind in range(len(YearMixing.KINDS)))
+    for series, year in itertools.product(range(2), range(years)):
+        seen = mask[series].nonzero().squeeze(1).tolist()
+        earlier, later = [each for each in seen if each < year], [each for each in seen if each > year]
+        sight = ([year], earlier[-1:], later[:1], earlier, later, seen)
+        expected = torch.zeros(width, 3, 4)
+        for kind, others in enumerate(sight):
+            for other in others:
+                expected += parts[series, other, kind] / len(others)
+        close(found[series, year], expected)
+
+
+@pytest.mark.parametrize("widths", [[], [8], [8, 8]])
+@torch.no_grad()
+def test_a_branch_of_few_scales_gives_maps_of_the_images_size(widths, images):
+    network = small_network(detail_widths=widths)
+    assert network(images).logits.shape == (2, 5, 2, *SIZE)
 
 
 @torch.no_grad()
@@ -240,6 +268,7 @@ def test_images_of_another_shape_are_refused(network):
             {"encoder": "resnet50", "encoder_fields": {"depth": 3}},
             "encoder_fields: found depth; expected width",
         ),
+        ({"detail_widths": [4] * 7}, "detail_widths: found 7 scales; expected at most 6"),
         ({"temporal_heads": 3}, "temporal_heads: found 3 for 16 channels"),
     ],
 )

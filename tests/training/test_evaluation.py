@@ -189,7 +189,7 @@ def test_a_network_for_series_maps_both_tasks_with_the_years_of_each_series():
     torch.manual_seed(0)
     fields = {"depths": [1, 1, 1, 1], "hidden_sizes": [8, 8, 8, 8], "num_attention_heads": [1, 1, 1, 1]}
     model = create_model(
-        "euromine-series-b0", encoder_fields=fields, decoder_width=8, detail_width=4, num_channels=10
+        "euromine-series-b0", encoder_fields=fields, decoder_width=8, detail_widths=[4, 4], num_channels=10
     ).eval()
     processor = EuroMineImageProcessor()
     images = np.random.default_rng(0).integers(0, 3000, (2, 3, 10, 32, 32), np.int16)

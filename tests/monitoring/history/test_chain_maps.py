@@ -42,11 +42,13 @@ WINDOWS = {"window": 32, "overlap": 16}
 def network() -> LoadedModel:
     """A tiny network for series whose years see each other, and whose answers are far from one half."""
     torch.manual_seed(1)
-    model = create_model("euromine-series-b0", encoder_fields=MIT, decoder_width=8, detail_width=8).eval()
+    model = create_model(
+        "euromine-series-b0", encoder_fields=MIT, decoder_width=8, detail_widths=[8, 8, 8]
+    ).eval()
     processor = EuroMineImageProcessor()
     images = np.stack([image_of(year) for year in YEARS])
     with torch.no_grad():
-        for layer in [*model.attention, model.convolution]:
+        for layer in [*model.attention, *model.detail.mixing, model.mixing]:
             for zero in layer.zero_layers:
                 for parameter in zero.parameters():
                     nn.init.normal_(parameter, std=0.3)
