@@ -104,7 +104,7 @@ def test_a_network_for_series_is_trained_on_patches_and_scored_on_their_changes(
     arguments = {
         "dataset": dataset,
         "architecture": "euromine-series-b0",
-        "config_overrides": json.dumps({"encoder_fields": small, "decoder_width": 8, "detail_widths": [4, 4]}),
+        "config_overrides": json.dumps({"encoder_fields": small, "decoder_width": 8, "detail_widths": [4]}),
         "output_dir": tmp_path / "run",
         "max_steps": 2,
         "use_cpu": True,

@@ -58,7 +58,7 @@ def test_a_network_for_series_is_trained_on_patches_and_scored_on_their_footprin
     arguments = {
         "dataset": dataset,
         "architecture": "euromine-series-b0",
-        "config_overrides": json.dumps({"encoder_fields": small, "decoder_width": 8, "detail_widths": [4, 4]}),
+        "config_overrides": json.dumps({"encoder_fields": small, "decoder_width": 8, "detail_widths": [4]}),
         "output_dir": tmp_path / "run",
         "num_train_epochs": 8,
         "learning_rate": 0.02,
