@@ -203,7 +203,7 @@ def _variance(
     there = mapped > 0
     deviations = np.where(there[..., None], counts / np.where(there, mapped, 1)[..., None] - shares, 0.0)
     deviations = np.where(present[:, None], weights[:, None] * deviations, 0.0)
-    portions = mapped / of_all
+    portions = mapped / np.where(of_all > 0, of_all, 1)  # a class that no site has, and this scene neither
     variance: Areas = sites / (sites - 1) * ((portions[..., None] * deviations).sum(axis=1) ** 2).sum(axis=0)
     if uncertainty == "site":
         spread = np.sqrt(portions / (1 - (portions**2).sum(axis=0)))

@@ -85,6 +85,20 @@ def test_a_stratum_that_is_not_mapped_here_adds_nothing():
     assert found.area[1] == pytest.approx(100 * precision)
 
 
+@pytest.mark.parametrize("kind", ["site", "region"])
+def test_a_class_that_neither_the_sites_nor_this_scene_have_changes_nothing(kind):
+    counts = drawn_sites(np.random.default_rng(5), 8)
+    both = adjusted_areas(
+        [1600, 400], Confusion(FOOTPRINT_CLASSES, site_names(counts), counts), uncertainty=kind
+    )
+    wider = np.zeros((8, 3, 3), np.int64)
+    wider[:, :2, :2] = counts
+    confusion = Confusion((*FOOTPRINT_CLASSES, "water"), site_names(counts), wider)
+    found = adjusted_areas([1600, 400, 0], confusion, uncertainty=kind)
+    for name in ("area", "standard_error", "low", "high"):
+        np.testing.assert_allclose(getattr(found, name), [*getattr(both, name), 0])
+
+
 def test_a_class_that_was_never_mapped_at_the_validation_sites_has_no_estimate():
     counts = np.array([[[90, 10], [0, 0]], [[80, 20], [0, 0]]])
     found = adjusted_areas((50.0, 50.0), Confusion(FOOTPRINT_CLASSES, site_names(counts), counts))
