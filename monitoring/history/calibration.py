@@ -20,6 +20,9 @@ from euromine.support.records import read_record, write_record
 
 from .area_estimation import CHANGE_CLASSES, FOOTPRINT_CLASSES, Confusion
 from .switch_rates import SwitchRates
+from .transition_errors import TransitionCounts
+
+Transitions = Mapping[str, Mapping[int, TransitionCounts]]
 
 CALIBRATION_NAME = "calibration.json"
 _FORMAT: Final = "euromine-calibration"
@@ -35,6 +38,9 @@ class Calibration:
         footprints: Errors on footprints by method of smoothing, all years together.
         changes: Errors on changes by method of smoothing and interval in years.
         components: Errors on components by group; empty for other models and datasets.
+        component_transitions: Errors on transitions between them, by group and interval in years.
+        smoothed_components: As `components`, of maps that are smoothed over the years.
+        smoothed_transitions: As `component_transitions`, of the same.
         threshold: The probability above which pixels were mapped as mine, except by Viterbi.
         dataset: The name of the dataset.
         split: The split whose sites the errors were counted at.
@@ -51,6 +57,9 @@ class Calibration:
     simulated: bool
     digest: str
     components: Mapping[str, Confusion] = field(default_factory=dict)
+    component_transitions: Transitions = field(default_factory=dict)
+    smoothed_components: Mapping[str, Confusion] = field(default_factory=dict)
+    smoothed_transitions: Transitions = field(default_factory=dict)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the calibration, at once.
@@ -79,7 +88,10 @@ class Calibration:
                 method: {str(interval): _ConfusionRecord.of(found) for interval, found in by_interval.items()}
                 for method, by_interval in self.changes.items()
             },
-            components={group: _GroupRecord.of_group(found) for group, found in self.components.items()},
+            components=_group_records(self.components),
+            component_transitions=_transition_records(self.component_transitions),
+            smoothed_components=_group_records(self.smoothed_components),
+            smoothed_transitions=_transition_records(self.smoothed_transitions),
         )
         write_record(target, record)
         return target
@@ -112,9 +124,10 @@ class Calibration:
                     }
                     for method, by_interval in record.changes.items()
                 },
-                components={
-                    group: found.confusion(tuple(found.classes)) for group, found in record.components.items()
-                },
+                components=_groups(record.components),
+                component_transitions=_transitions(record.component_transitions),
+                smoothed_components=_groups(record.smoothed_components),
+                smoothed_transitions=_transitions(record.smoothed_transitions),
                 threshold=record.threshold,
                 dataset=record.dataset,
                 split=record.split,
@@ -182,6 +195,33 @@ class _GroupRecord(_ConfusionRecord):
 
 
 @dataclass(frozen=True)
+class _TransitionRecord:
+    """`TransitionCounts` in the file, where most of the counts are 0 and left out."""
+
+    classes: list[str]
+    sites: list[str]
+    entries: list[list[int]]
+
+    @classmethod
+    def of(cls, counts: TransitionCounts) -> _TransitionRecord:
+        return cls(list(counts.classes), list(counts.sites), counts.entries.tolist())
+
+    def counts(self) -> TransitionCounts:
+        """The counts.
+
+        Raises:
+            ArgumentError: They do not fit the sites and classes.
+        """
+        try:
+            entries: Any = np.array(self.entries, dtype=np.int64)
+        except (ValueError, OverflowError):  # rows of several lengths, numbers beyond 64 bits
+            raise ArgumentError(
+                "transitions: found rows of several lengths, or too large numbers; expected four in each."
+            ) from None
+        return TransitionCounts(tuple(self.classes), tuple(self.sites), entries)
+
+
+@dataclass(frozen=True)
 class _CalibrationRecord:
     """The content of the file."""
 
@@ -196,6 +236,31 @@ class _CalibrationRecord:
     footprints: dict[str, _ConfusionRecord]
     changes: dict[str, dict[str, _ConfusionRecord]]
     components: dict[str, _GroupRecord] = field(default_factory=dict)
+    component_transitions: dict[str, dict[str, _TransitionRecord]] = field(default_factory=dict)
+    smoothed_components: dict[str, _GroupRecord] = field(default_factory=dict)
+    smoothed_transitions: dict[str, dict[str, _TransitionRecord]] = field(default_factory=dict)
+
+
+def _group_records(errors: Mapping[str, Confusion]) -> dict[str, _GroupRecord]:
+    return {group: _GroupRecord.of_group(found) for group, found in errors.items()}
+
+
+def _groups(records: Mapping[str, _GroupRecord]) -> dict[str, Confusion]:
+    return {group: found.confusion(tuple(found.classes)) for group, found in records.items()}
+
+
+def _transition_records(errors: Transitions) -> dict[str, dict[str, _TransitionRecord]]:
+    return {
+        group: {str(interval): _TransitionRecord.of(found) for interval, found in by_interval.items()}
+        for group, by_interval in errors.items()
+    }
+
+
+def _transitions(records: Mapping[str, Mapping[str, _TransitionRecord]]) -> Transitions:
+    return {
+        group: {_interval(interval): found.counts() for interval, found in by_interval.items()}
+        for group, by_interval in records.items()
+    }
 
 
 def _file(path: str | os.PathLike[str]) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from euromine.dataset_script.build_record import read_build_record
+from euromine.dataset_script.label_groups import LabelGroups
 from euromine.dataset_script.reading import read_dataset
 from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.modeling.series_model import SeriesModel
@@ -25,15 +26,15 @@ from euromine.monitoring.mapping.loading import LoadedModel, model_digest
 from euromine.monitoring.mapping.map_values import NODATA
 from euromine.monitoring.mapping.prediction import mine_probability
 from euromine.support.errors import DatasetError, ModelError, as_user_error
-from euromine.support.gap_filling import fill_gaps
 from euromine.support.processing_levels import MEANINGS
 
 from .area_estimation import CHANGE_CLASSES, FOOTPRINT_CLASSES, Confusion
 from .calibration import Calibration
 from .chain_maps import maps_of_chains
 from .change_maps import change_map
-from .component_errors import count_component_errors
+from .component_errors import ComponentErrors, count_component_errors
 from .markov import fit_emission_prior
+from .patch_components import PatchComponents, SeriesImages, component_labels, maps_part_of_a_mine
 from .pixel_counts import confusion_counts, confusion_of_sites, owned_box
 from .series_windows import evidence_of, fill_from_years
 from .smoothing import METHODS, smooth
@@ -92,26 +93,32 @@ def calibrate(
             image_processor.level,
             level,
         )
-    training = _series(dataset, training_split, ("labels", "own", "years"), revision)
-    rates = estimate_switch_rates((row["labels"][owned_box(row["own"])], row["years"]) for row in training)
+    groups = component_groups(model)
+    rates = estimate_switch_rates(
+        (labels, row["years"])
+        for row, labels in _Labelled(groups, dataset, training_split, ("years",), revision)
+    )
     was_training = model.training
     model.eval()
     if isinstance(model, SeriesModel):
         counts = _count_chains(model, image_processor, dataset, split, threshold, revision, progress)
     else:
         mapped = _mapped(model, image_processor, dataset, split, revision, progress)
-        labelled = _series(dataset, split, ("labels", "own", "site", "years"), revision)
+        labelled = _Labelled(groups, dataset, split, ("site", "years"), revision)
         rates = _with_emission_prior(rates, mapped, labelled)
         counts = _count_methods(mapped, labelled, rates, threshold)
     components = count_component_errors(
         model, image_processor, dataset, split, revision=revision, progress=progress
-    )
+    ) or {is_smoothed: ComponentErrors() for is_smoothed in (False, True)}
     model.train(was_training)
     return Calibration(
         rates=rates,
         footprints=counts.footprints(),
         changes=counts.changes(),
-        components=components,
+        components=components[False].areas,
+        component_transitions=components[False].transitions,
+        smoothed_components=components[True].areas,
+        smoothed_transitions=components[True].transitions,
         threshold=threshold,
         dataset=Path(dataset).name if Path(dataset).is_dir() else str(dataset),
         split=split,
@@ -132,31 +139,63 @@ def _mapped(
 
     They are kept, at a megabyte per patch of ten years: that is cheaper than to map each patch twice.
     """
-    rows = _series(dataset, split, ("images", "labels", "own"), revision)
-    return [
-        series_probability(model, image_processor, fill_gaps(row["images"], row["labels"]))[
-            owned_box(row["own"])
-        ]
+    images = SeriesImages(image_processor, dataset, split, revision)
+    rows = _series(dataset, split, ("patch_id", "years", "images", "labels", "own"), revision)
+    found = [
+        series_probability(model, image_processor, images.of(row), images.bands)[owned_box(row["own"])]
         for row in tqdm(rows, desc="calibrating", unit="patch", disable=not progress)
     ]
+    images.check_radar()
+    return found
 
 
-def _with_emission_prior(rates: SwitchRates, mapped: Sequence[Float], labelled: Any) -> SwitchRates:
+class _Labelled:
+    """The rows of a split's series, each with its labels (years, height, width) in the box that it owns.
+
+    Labels are those of mines, or of the model's own classes where these are a part of a mine only.
+    """
+
+    def __init__(
+        self,
+        groups: LabelGroups | None,
+        dataset: str | os.PathLike[str],
+        split: str,
+        columns: tuple[str, ...],
+        revision: str | None,
+    ) -> None:
+        self._groups = groups
+        self._components: PatchComponents | None = None
+        if maps_part_of_a_mine(groups):
+            self._components = PatchComponents(dataset, split, ("components", "annotated"), revision)
+            columns = ("patch_id", "years", *columns)
+        self._rows = _series(dataset, split, tuple(dict.fromkeys((*columns, "labels", "own"))), revision)
+
+    def __iter__(self) -> Iterator[tuple[Mapping[str, Any], Maps]]:
+        for row in self._rows:
+            labels = row["labels"]
+            if self._components is not None and self._groups is not None:
+                drawn = self._components.references(row, self._groups)
+                labels = np.full_like(labels, NODATA) if drawn is None else component_labels(drawn)
+            yield row, labels[owned_box(row["own"])]
+
+
+def _with_emission_prior(rates: SwitchRates, mapped: Sequence[Float], labelled: _Labelled) -> SwitchRates:
     few = slice(None), slice(None, None, _THINNED), slice(None, None, _THINNED)
     return fit_emission_prior(
         (
-            (probability[few], row["labels"][owned_box(row["own"])][few], row["years"])
-            for probability, row in zip(mapped, labelled, strict=True)
+            (probability[few], labels[few], row["years"])
+            for probability, (row, labels) in zip(mapped, labelled, strict=True)
         ),
         rates,
     )
 
 
-def _count_methods(mapped: Sequence[Float], labelled: Any, rates: SwitchRates, threshold: float) -> _Counts:
+def _count_methods(
+    mapped: Sequence[Float], labelled: _Labelled, rates: SwitchRates, threshold: float
+) -> _Counts:
     """The errors of a footprint mapper by method of smoothing."""
     counts = _Counts()
-    for probability, row in zip(mapped, labelled, strict=True):
-        references = row["labels"][owned_box(row["own"])]
+    for probability, (row, references) in zip(mapped, labelled, strict=True):
         years = [int(year) for year in row["years"]]
         for method in METHODS:
             maps = smooth(probability, method, rates, years=years, threshold=threshold)
@@ -198,7 +237,10 @@ def _count_chains(
 
 @torch.no_grad()
 def series_probability(
-    model: PreTrainedModel, image_processor: EuroMineImageProcessor, images: NDArray[Any]
+    model: PreTrainedModel,
+    image_processor: EuroMineImageProcessor,
+    images: NDArray[Any],
+    bands: Sequence[str] | None = None,
 ) -> Float:
     """The probabilities of a footprint mapper for a series of small images.
 
@@ -207,6 +249,7 @@ def series_probability(
             evaluation mode is left as it is.
         image_processor: Its image processor.
         images: (years, channels, height, width), digital numbers.
+        bands: The names of their channels; the processor's `source_bands` by default.
 
     Returns:
         float32 (years, height, width).
@@ -223,7 +266,7 @@ def series_probability(
         )
     tensor = torch.from_numpy(np.ascontiguousarray(images)).to(model.device)
     with as_user_error("images", ModelError):
-        pixel_values = image_processor(tensor).pixel_values
+        pixel_values = image_processor.preprocess(tensor, bands=bands).pixel_values
     if maps_components:
         return mine_probability(model, pixel_values).cpu().numpy()
     height, width = images.shape[-2:]

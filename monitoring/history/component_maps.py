@@ -1,10 +1,12 @@
-"""The components of single years: a map of each group, made with the probability of the footprint."""
+"""The components of each year: a map of each group, made with the footprint's probability, then smoothed."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -17,11 +19,14 @@ from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.monitoring.mapping.map_styles import MapStyle, component_style
 from euromine.monitoring.mapping.map_values import NODATA
 from euromine.support.errors import ArgumentError, RecordError
+from euromine.support.files import atomic_file, link_or_copy
 from euromine.support.workers import prefetch
 
-from .file_names import component_name, probability_name
+from .class_smoothing import running_majority
+from .file_names import component_name, probability_name, unsmoothed_name
 from .manifest import read_manifest
-from .map_records import probability_record
+from .map_records import component_record, probability_record
+from .map_rows import row_blocks
 from .series_plan import SeriesPlan
 from .yearly_indices import indexed_year
 from .yearly_maps import no_data, probability_writer
@@ -37,11 +42,18 @@ def planned_groups(plan: SeriesPlan) -> LabelGroups | None:
 def component_styles(plan: SeriesPlan) -> dict[str, MapStyle]:
     """The style of each map of components by the map's name."""
     groups = planned_groups(plan)
+    names = [component_name, unsmoothed_name] if plan.smooths_components else [component_name]
     return {
-        component_name(group, year): component_style(classes)
+        name(group, year): component_style(classes)
         for year in plan.years
         for group, classes in ({} if groups is None else groups.groups).items()
+        for name in names
     }
+
+
+def mapped_name(plan: SeriesPlan, group: str, year: int) -> str:
+    """The file of a year's components of a group as the network maps them in that year's image alone."""
+    return unsmoothed_name(group, year) if plan.smooths_components else component_name(group, year)
 
 
 def check_same_groups(folder: Path, groups: LabelGroups | None) -> None:
@@ -74,7 +86,8 @@ def map_components(plan: SeriesPlan, mapper: LoadedModel, year: int, *, progress
     """
     groups, record = planned_groups(plan), probability_record(plan, year)
     assert groups is not None
-    names = [component_name(group, year) for group in groups.groups]
+    names = [mapped_name(plan, group, year) for group in groups.groups]
+    _keep_of_other_smoothing(plan, groups, year)
     if all(read_map_record(plan.folder / name) == record for name in [probability_name(year), *names]):
         return
     aligned = plan.scenes[year]
@@ -90,18 +103,7 @@ def map_components(plan: SeriesPlan, mapper: LoadedModel, year: int, *, progress
         )
         probabilities = files.enter_context(probability_writer(plan, year))
         writers = [
-            files.enter_context(
-                CogWriter(
-                    plan.folder / name,
-                    plan.grid,
-                    np.uint8,
-                    NODATA,
-                    resampling="mode",
-                    description=f"components: {group}",
-                    style=component_style(classes),
-                    record=record,
-                )
-            )
+            files.enter_context(_writer(plan, name, group, classes, record))
             for name, (group, classes) in zip(names, groups.groups.items(), strict=True)
         ]
         bar = files.enter_context(
@@ -117,6 +119,55 @@ def map_components(plan: SeriesPlan, mapper: LoadedModel, year: int, *, progress
             raise no_data(aligned.shown)
     if doubt := aligned.scene.doubt():
         logger.warning("%s: %s", aligned.shown, doubt)
+
+
+def _keep_of_other_smoothing(plan: SeriesPlan, groups: LabelGroups, year: int) -> None:
+    """Give maps of an earlier series, smoothed or not, the name that they have in this one."""
+    record = probability_record(plan, year)
+    for group in groups.groups:
+        both = component_name(group, year), unsmoothed_name(group, year)
+        there, wanted = both if plan.smooths_components else reversed(both)
+        if read_map_record(plan.folder / wanted) != record == read_map_record(plan.folder / there):
+            with atomic_file(plan.folder / wanted) as part:
+                link_or_copy(plan.folder / there, part)
+
+
+def smooth_components(plan: SeriesPlan, *, progress: bool = False) -> None:
+    """Smooth the components over the years by a running majority, unless the folder holds those very maps.
+
+    Raises:
+        OSError: A map cannot be written.
+    """
+    groups = planned_groups(plan)
+    if groups is None or not plan.smooths_components:
+        return
+    record = component_record(plan)
+    for group, classes in tqdm(groups.groups.items(), desc="components", unit="group", disable=not progress):
+        names = [component_name(group, year) for year in plan.years]
+        if all(read_map_record(plan.folder / name) == record for name in names):
+            continue
+        with ExitStack() as files:
+            writers = [files.enter_context(_writer(plan, name, group, classes, record)) for name in names]
+            mapped = [mapped_name(plan, group, year) for year in plan.years]
+            for maps in row_blocks(plan.folder, mapped, plan.grid, extra_bytes=4 * len(mapped)):
+                for writer, rows in zip(writers, running_majority(maps), strict=True):
+                    writer.write(rows)
+
+
+def _writer(
+    plan: SeriesPlan, name: str, group: str, classes: tuple[str, ...], record: Mapping[str, Any]
+) -> CogWriter:
+    """The file of a map of components, to be entered as a context and written from the top."""
+    return CogWriter(
+        plan.folder / name,
+        plan.grid,
+        np.uint8,
+        NODATA,
+        resampling="mode",
+        description=f"components: {group}",
+        style=component_style(classes),
+        record=record,
+    )
 
 
 def _in_words(groups: dict[str, tuple[str, ...]]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from euromine.dataset_script.label_groups import LabelGroups
 
 from .area_series import write_areas
 from .component_areas import ComponentArea, component_areas
-from .component_maps import planned_groups
+from .component_maps import mapped_name, planned_groups
 from .component_transitions import ComponentTransition, component_transitions
 from .file_names import COMPONENTS_TABLE, TRANSITIONS_TABLE, component_name, footprint_name
 from .map_rows import MapFiles, row_blocks
@@ -36,9 +37,22 @@ def tabulate_components(plan: SeriesPlan) -> list[str]:
     areas = component_areas(
         maps, plan.years, groups, plan.grid, site=plan.site, confusions=plan.component_confusions
     )
+    if plan.smooths_components:  # fills gaps, which are not observed for that
+        alone = {
+            group: row_blocks(plan.folder, [mapped_name(plan, group, year) for year in plan.years], plan.grid)
+            for group in groups.groups
+        }
+        seen = component_areas(alone, plan.years, groups, plan.grid)
+        areas = [replace(row, known_share=of.known_share) for row, of in zip(areas, seen, strict=True)]
     write_areas(areas, plan.folder / COMPONENTS_TABLE, ComponentArea)
     transitions = component_transitions(
-        _all_groups(plan, groups), plan.years, groups, plan.grid, pairs=plan.pairs, site=plan.site
+        _all_groups(plan, groups),
+        plan.years,
+        groups,
+        plan.grid,
+        pairs=plan.pairs,
+        site=plan.site,
+        errors=plan.transition_errors,
     )
     write_areas(transitions, plan.folder / TRANSITIONS_TABLE, ComponentTransition)
     return [COMPONENTS_TABLE, TRANSITIONS_TABLE]

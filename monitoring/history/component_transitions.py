@@ -7,7 +7,7 @@ the one of the last group that has any.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,9 @@ from euromine.dataset_script.label_groups import UNKNOWN, LabelGroups
 from euromine.support.errors import ArgumentError
 from euromine.support.ground_areas import HECTARE
 
-from .area_series import ground_areas
+from .area_series import ground_areas, known_hectares
 from .component_areas import NO_COMPONENT
+from .transition_errors import TransitionCounts, adjusted_transitions
 
 if TYPE_CHECKING:
     from euromine.monitoring.scenes.grids import Grid
@@ -47,6 +48,9 @@ class ComponentTransition:
         to_component: The component in the later year.
         pixels: Their number.
         area_ha: Their area on the ground in hectares.
+        adjusted_ha: The error-adjusted estimate; None without known errors of the model on this transition.
+        low_ha: Lower end of its 95 % interval; None where there is none.
+        high_ha: Upper end.
     """
 
     site: str
@@ -57,6 +61,9 @@ class ComponentTransition:
     to_component: str
     pixels: int
     area_ha: float
+    adjusted_ha: float | None = None
+    low_ha: float | None = None
+    high_ha: float | None = None
 
 
 def component_transitions(
@@ -68,6 +75,7 @@ def component_transitions(
     pairs: Sequence[tuple[int, int]] | None = None,
     annotated: Iterable[str] | None = None,
     site: str = "",
+    errors: Mapping[str, Mapping[int, TransitionCounts]] | None = None,
 ) -> list[ComponentTransition]:
     """The ground that turned from one component to another between any two years.
 
@@ -81,6 +89,7 @@ def component_transitions(
         pairs: The pairs of years, the earlier first; all by default.
         annotated: With bits, the classes that were annotated; all by default.
         site: The site's name.
+        errors: By group and interval in years, the errors of the model that made the maps.
 
     Returns:
         Rows by pair, group, earlier and later component, for transitions that occur. In a group they add up
@@ -109,10 +118,10 @@ def component_transitions(
     if top != grid.height:
         raise ValueError(f"maps: found {top} rows; expected {grid.height} like the grid.")
     return [
-        ComponentTransition(site, *pair, group, before, after, pixels, area)
+        ComponentTransition(site, *pair, group, *row)
         for pair, table in zip(chosen, tables, strict=True)
         for group, flows in table.items()
-        for before, after, pixels, area in _rows(flows, names[group])
+        for row in _rows(flows, names[group], (errors or {}).get(group, {}).get(pair[1] - pair[0]))
     ]
 
 
@@ -231,9 +240,20 @@ def _flows(first: Maps, second: Maps, areas: NDArray[np.float64], classes: int) 
     return np.stack([pixels, ground]).reshape(2, classes, classes)
 
 
-def _rows(flows: NDArray[np.float64], names: Sequence[str]) -> Iterator[tuple[str, str, int, float]]:
+def _rows(
+    flows: NDArray[np.float64], names: Sequence[str], errors: TransitionCounts | None
+) -> Iterator[tuple[Any, ...]]:
+    """The fields of each transition that occurs, from its earlier component on."""
+    if errors is not None and errors.classes != tuple(names):
+        raise ValueError(
+            f"errors: found the classes {', '.join(errors.classes)}; expected {', '.join(names)}."
+        )
+    estimate = None if errors is None else adjusted_transitions(flows[1].ravel(), errors)
     for place, name in enumerate(names):
         for other, target in enumerate(names):
             pixels, area = flows[:, place, other]
             if pixels:
-                yield name, target, int(pixels), float(area) / HECTARE
+                code = place * len(names) + other
+                found = [] if estimate is None else [estimate.area, estimate.low, estimate.high]
+                limits = [known_hectares(values[code]) for values in found]
+                yield name, target, int(pixels), float(area) / HECTARE, *limits

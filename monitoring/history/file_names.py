@@ -30,7 +30,7 @@ _TABLES = (
 )
 _IMPACT = re.compile(r"(indices|water)_\d+\.(tif|qml)|reclamation\.(tif|qml|gpkg|parquet)")
 _MAPS_AND_POLYGONS = re.compile(
-    r"((footprint|probability|change_(probability_)?\d+|components_[a-z][a-z0-9_]*)_\d+|first_year|last_year)\.(tif|qml)|quicklook_\d+\.png|(footprints|changes|components)\.(gpkg|parquet)"
+    r"((footprint|probability|change_(probability_)?\d+|(components|unsmoothed)_[a-z][a-z0-9_]*)_\d+|first_year|last_year)\.(tif|qml)|quicklook_\d+\.png|(footprints|changes|components)\.(gpkg|parquet)"
 )
 
 
@@ -52,6 +52,11 @@ def probability_name(year: int) -> str:
 def component_name(group: str, year: int) -> str:
     """The file of a year's components of a group."""
     return f"components_{group}_{year}.tif"
+
+
+def unsmoothed_name(group: str, year: int) -> str:
+    """The file of a year's components of a group before smoothing."""
+    return f"unsmoothed_{group}_{year}.tif"
 
 
 def index_name(year: int) -> str:

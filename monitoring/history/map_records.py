@@ -55,6 +55,16 @@ def footprint_record(plan: SeriesPlan) -> dict[str, Any]:
     )
 
 
+def component_record(plan: SeriesPlan) -> dict[str, Any]:
+    """The inputs to the smoothed components of all years."""
+    return _record(
+        plan,
+        components=[_digest(probability_record(plan, year)) for year in plan.years],
+        years=plan.years,
+        smoothing="majority",
+    )
+
+
 def change_record(plan: SeriesPlan, pair: tuple[int, int]) -> dict[str, Any]:
     """The inputs to the change map of a pair of years."""
     made_of: dict[str, Any] = {"pair": pair}

@@ -20,7 +20,7 @@ from euromine.support.locks import lock_folder
 
 from .chain_maps import map_all_years
 from .compared_changes import compare_years
-from .component_maps import check_same_groups, map_components, planned_groups
+from .component_maps import check_same_groups, map_components, planned_groups, smooth_components
 from .component_tables import tabulate_components
 from .detected_changes import detect_changes, known_shares_of_changes
 from .evidence_store import remove_evidence
@@ -108,6 +108,7 @@ def _make(plan: SeriesPlan, *, progress: bool) -> Findings:
             map_year = map_probability if planned_groups(plan) is None else map_components
             for year in plan.years:
                 map_year(plan, plan.mapper, year, progress=progress)
+            smooth_components(plan, progress=progress)
         known_shares = map_footprints(plan, progress=progress)
     if plan.detector is not None:
         detect_changes(plan, plan.detector, progress=progress)

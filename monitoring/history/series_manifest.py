@@ -21,7 +21,7 @@ from .area_estimation import Confusion
 from .component_maps import planned_groups
 from .folder import SeriesFolder
 from .manifest import Manifest, SceneRecord
-from .map_records import change_record, footprint_record
+from .map_records import change_record, component_record, footprint_record
 from .output_files import damaged_files, digests, listed_files
 from .series_outputs import output_names, quicklook_bands
 from .series_plan import SeriesPlan
@@ -135,7 +135,15 @@ def _fingerprint(plan: SeriesPlan) -> str:
         "changes": [change_record(plan, pair) for pair in plan.pairs],
         "quicklooks": [quicklook_bands(plan, aligned.scene) for aligned in plan.scenes.values()],
         "footprint_confusion": _as_json(plan.footprint_confusion),
+        "components": component_record(plan) if planned_groups(plan) and plan.smooths_components else None,
         "component_confusions": {group: _as_json(each) for group, each in plan.component_confusions.items()},
+        "transition_errors": {
+            group: {
+                interval: [each.classes, each.sites, each.entries.tolist()]
+                for interval, each in found.items()
+            }
+            for group, found in plan.transition_errors.items()
+        },
         "change_confusion": {
             interval: _as_json(confusion) for interval, confusion in (plan.change_confusion or {}).items()
         },

@@ -28,7 +28,7 @@ from euromine.support.placements import check_placement
 
 from .area_estimation import Confusion
 from .area_series import areas_by_year
-from .calibration import Calibration
+from .calibration import Calibration, Transitions
 from .checkpoint_records import load_calibration, model_record
 from .impact_plan import ImpactPlan, plan_impact
 from .manifest import ModelRecord
@@ -68,6 +68,7 @@ class SeriesPlan:
         window: The largest side of a window in pixels.
         rates: The switch rates, if they are known.
         component_confusions: Its errors on components by group; empty if unknown.
+        transition_errors: Its errors on transitions between components, by group and interval in years.
         footprint_confusion: The mapper's errors on footprints made in the same way; None if unknown.
         change_confusion: Its errors on changes by interval in years; None if unknown.
         permits: The permitted outlines as a `geopandas.GeoDataFrame` on the grid's coordinate system.
@@ -94,6 +95,7 @@ class SeriesPlan:
     window: int
     rates: SwitchRates | None
     component_confusions: Mapping[str, Confusion]
+    transition_errors: Transitions
     footprint_confusion: Confusion | None
     change_confusion: Mapping[int, Confusion] | None
     permits: Any | None
@@ -108,6 +110,11 @@ class SeriesPlan:
     def is_posterior(self) -> bool:
         """Whether changes are inferred from the images of all years."""
         return self.change_by == "posterior"
+
+    @property
+    def smooths_components(self) -> bool:
+        """Whether the maps of components are smoothed over the years, if there are any."""
+        return self.smoothing != "none"
 
     @property
     def joins_years(self) -> bool:
@@ -159,6 +166,7 @@ def plan_series(
     rates = _rates(settings, mapper, calibration, change_by)
     smoothing = _smoothing(settings, mapper, len(years), rates)
     fitting = calibration if _fits(calibration, smoothing, settings) else None
+    components, transitions = _component_errors(calibration, smoothing)
     calibrated_changes = "posterior" if _is_for_series(mapper) else "footprints"
     first = next(iter(scenes.values())).location
     return SeriesPlan(
@@ -184,7 +192,8 @@ def plan_series(
         change_by=change_by,
         window=_window(settings, mapper, len(years)),
         rates=rates,
-        component_confusions={} if calibration is None else calibration.components,
+        component_confusions=components,
+        transition_errors=transitions,
         footprint_confusion=fitting.footprints.get(smoothing) if fitting else None,
         change_confusion=fitting.changes.get(smoothing)
         if fitting and change_by == calibrated_changes
@@ -358,6 +367,17 @@ def _fits(calibration: Calibration | None, smoothing: Method, settings: SeriesSe
     if smoothing == "viterbi":
         return settings.rates in (None, calibration.rates)
     return calibration.threshold == settings.threshold
+
+
+def _component_errors(
+    calibration: Calibration | None, smoothing: Method
+) -> tuple[Mapping[str, Confusion], Transitions]:
+    """The errors in a calibration on components and on their transitions, of maps made as these will be."""
+    if calibration is None:
+        return {}, {}
+    if smoothing == "none":
+        return calibration.components, calibration.component_transitions
+    return calibration.smoothed_components, calibration.smoothed_transitions
 
 
 def _site_of(image: Location) -> str:

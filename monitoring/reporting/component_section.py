@@ -32,6 +32,12 @@ _SPOKEN = 6
 _NOTHING = "no component"
 _NO_COLOUR = "#9aa3ae"
 _AREA_COLUMNS = ("year", "group", "component", "area_ha", "adjusted_ha", "low_ha", "high_ha")
+_RANGES = (
+    "In brackets: the 95% interval of the area corrected for the model's errors on transitions at its "
+    "validation sites; it is missing where fewer than two of these show the transition. "
+)
+_Flows = dict[tuple[str, str], float]
+_Ranges = dict[tuple[str, str], tuple[float, float]]
 _TRANSITION_COLUMNS = ("year_1", "year_2", "group", "from_component", "to_component", "area_ha")
 
 
@@ -107,7 +113,7 @@ def component_section(data: ReportData) -> ComponentSection | None:
     areas = checked_table(data.folder.components, data.folder.path / COMPONENTS_TABLE, _AREA_COLUMNS)
     found = {(row.group, row.component, int(row.year)): row for row in table_rows(areas)}
     _check_complete(data, groups, found)
-    flows, pair = _flows(data, groups)
+    flows, ranges, pair = _flows(data, groups)
     return ComponentSection(
         surround=surround(data.frame),
         coloured=component_map(data, groups, thinned_size(data, _LONGEST_SIDE)),
@@ -123,9 +129,11 @@ def component_section(data: ReportData) -> ComponentSection | None:
         caption=_area_caption(
             has_intervals=any(pandas.notna(row.low_ha) for row in found.values()),
             has_errors=any(pandas.notna(row.adjusted_ha) for row in found.values()),
+            is_smoothed=data.manifest.settings.get("smoothing", "none") != "none",
+            has_total=groups.total is not None,
         ),
         flow=None if pair is None else _flow(groups, flows, pair),
-        transitions=None if pair is None else _table(groups, flows, pair),
+        transitions=None if pair is None else _table(groups, flows, ranges, pair),
     )
 
 
@@ -182,11 +190,14 @@ def _row(
     return ComponentRow(_plain(component), _colour(component), cells)
 
 
-def _area_caption(*, has_intervals: bool, has_errors: bool) -> str:
+def _area_caption(*, has_intervals: bool, has_errors: bool, is_smoothed: bool, has_total: bool) -> str:
+    how = "smoothed over the years" if is_smoothed else "each year on its own"
     sentences = [
-        "Hectares of each component as mapped, each year on its own. Components of different groups may lie "
-        "on the same ground, so their areas do not add up to the mined area."
+        f"Hectares of each component as mapped, {how}. Components of different groups may lie on the same "
+        "ground, so their areas do not add up to the mined area."
     ]
+    if not has_total:
+        sentences.append("The mined area of this report is the ground with any of these components.")
     if has_intervals:
         sentences.append(
             "In brackets: the 95% interval of the area corrected for the model's errors at its validation "
@@ -202,13 +213,15 @@ def _area_caption(*, has_intervals: bool, has_errors: bool) -> str:
     return " ".join(sentences)
 
 
-def _flows(
-    data: ReportData, groups: LabelGroups
-) -> tuple[dict[tuple[str, str], float], tuple[int, int] | None]:
-    """Hectares by visible component in two years: the first and the last, else those farthest apart."""
+def _flows(data: ReportData, groups: LabelGroups) -> tuple[_Flows, _Ranges, tuple[int, int] | None]:
+    """Hectares by visible component in two years, the first and the last, else those farthest apart.
+
+    Returns:
+        The mapped areas, the intervals of those that have one, and the years.
+    """
     pairs = sorted(data.manifest.pairs, key=lambda pair: (pair[1] - pair[0], pair[0]))
     if not pairs:
-        return {}, None
+        return {}, {}, None
     path = data.folder.path / TRANSITIONS_TABLE
     table = checked_table(data.folder.component_transitions, path, _TRANSITION_COLUMNS)
     chosen = table[
@@ -218,6 +231,15 @@ def _flows(
         (str(before), str(after)): float(area)
         for before, after, area in chosen[["from_component", "to_component", "area_ha"]].to_numpy()
     }
+    ranges: _Ranges = {}
+    if {"low_ha", "high_ha"} <= {*chosen.columns}:  # earlier versions wrote none
+        known = chosen[chosen["low_ha"].notna() & chosen["high_ha"].notna()]
+        ranges = {
+            (str(before), str(after)): (float(low), float(high))
+            for before, after, low, high in known[
+                ["from_component", "to_component", "low_ha", "high_ha"]
+            ].to_numpy()
+        }
     if unknown := {name for pair in flows for name in pair} - {*visible_names(groups)}:
         raise DataError(
             f"{path}: found the component {min(unknown)!r}; expected those of the series. "
@@ -225,7 +247,7 @@ def _flows(
         )
     # Ground that never had a component is most of the scene, and not of the mine.
     flows.pop((NO_COMPONENT, NO_COMPONENT), None)
-    return flows, pairs[-1]
+    return flows, ranges, pairs[-1]
 
 
 def _order(groups: LabelGroups) -> list[str]:
@@ -256,24 +278,25 @@ def _flow(groups: LabelGroups, flows: Mapping[tuple[str, str], float], pair: tup
 
 
 def _table(
-    groups: LabelGroups, flows: Mapping[tuple[str, str], float], pair: tuple[int, int]
+    groups: LabelGroups, flows: _Flows, ranges: _Ranges, pair: tuple[int, int]
 ) -> TransitionTable | None:
     names = [name for name in _order(groups) if any(name in each for each in flows)]
     if not names:
         return None
-    rows = [
-        (
-            _name(before),
-            [hectares(flows[before, after]) if (before, after) in flows else "" for after in names],
-        )
-        for before in names
-    ]
+
+    def cell(before: str, after: str) -> str:
+        if (before, after) not in flows:
+            return ""
+        area = hectares(flows[before, after])
+        return f"{area} ({hectare_range(*ranges[before, after])})" if (before, after) in ranges else area
+
+    rows = [(_name(before), [cell(before, after) for after in names]) for before in names]
     caption = (
         f"Hectares by component in {pair[0]} (rows) and in {pair[1]} (columns). Errors of both "
-        "maps add up here: small transitions may be noise. Other years, and each group on its own, are in "
-        f"{TRANSITIONS_TABLE}."
+        f"maps add up here: small transitions may be noise. {_RANGES if ranges else ''}Other years, and each "
+        f"group on its own, are in {TRANSITIONS_TABLE}."
     )
-    moved = [(_name(before), _name(after), hectares(area)) for before, after, area in _moved(flows)]
+    moved = [(_name(before), _name(after), cell(before, after)) for before, after, _ in _moved(flows)]
     return TransitionTable([_name(name) for name in names], rows, moved, pair, caption)
 
 

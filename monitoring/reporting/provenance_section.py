@@ -110,6 +110,10 @@ def _settings(manifest: Manifest) -> list[Row]:
     rows = [("Grid", grid), ("Change", _change_words(manifest))]
     if manifest.maps_footprints:
         rows.append(("Smoothing", _smoothing_words(manifest)))
+        if manifest.component_groups:
+            is_smoothed = settings.get("smoothing", "none") != "none"
+            words = "majority of each year and its neighbours" if is_smoothed else "none"
+            rows.append(("Smoothing of components", words))
         rows.append(("Threshold", _threshold_words(manifest)))
     unit = settings.get("smallest_mapping_unit", 0)
     rows.append(("Minimum mapping unit", f"{unit:g} ha, applied to polygons" if unit else "none"))

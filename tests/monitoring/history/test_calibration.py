@@ -9,6 +9,7 @@ import pytest
 from euromine.monitoring.history.area_estimation import CHANGE_CLASSES, FOOTPRINT_CLASSES, Confusion
 from euromine.monitoring.history.calibration import CALIBRATION_NAME, Calibration
 from euromine.monitoring.history.switch_rates import SwitchRates
+from euromine.monitoring.history.transition_errors import TransitionCounts
 from euromine.support.errors import RecordError
 
 COUNTS = [[[5, 1], [2, 7]], [[0, 3], [4, 9]]]
@@ -32,6 +33,17 @@ DOCUMENT = {
     "components": {
         "ground": {"sites": ["Austria_1", "Poland_1"], "counts": COUNTS, "classes": ["none", "excavation"]}
     },
+    "component_transitions": {},
+    "smoothed_components": {},
+    "smoothed_transitions": {
+        "ground": {
+            "3": {
+                "classes": ["none", "excavation"],
+                "sites": ["Austria_1", "Poland_1"],
+                "entries": [[0, 1, 1, 40], [1, 3, 2, 7]],
+            }
+        }
+    },
 }
 
 
@@ -44,6 +56,11 @@ def calibration():
         footprints={"median": Confusion(FOOTPRINT_CLASSES, sites, np.array(COUNTS))},
         changes={"median": {1: changes, 12: changes}},
         components={"ground": Confusion(("none", "excavation"), sites, np.array(COUNTS))},
+        smoothed_transitions={
+            "ground": {
+                3: TransitionCounts(("none", "excavation"), sites, np.array([[0, 1, 1, 40], [1, 3, 2, 7]]))
+            }
+        },
         threshold=0.5,
         dataset="EuroMineNet",
         split="validation",
@@ -62,12 +79,15 @@ def test_a_calibration_survives_a_file(calibration, tmp_path):
     path = calibration.save(tmp_path / "other.json")
     assert path == tmp_path / "other.json"
     again = Calibration.load(path)
-    plain = {"footprints": {}, "changes": {}, "components": {}}
+    plain = {"footprints": {}, "changes": {}, "components": {}, "smoothed_transitions": {}}
     assert vars(replace(again, **plain)) == vars(replace(calibration, **plain))
     assert again.footprints["median"].sites == ("Austria_1", "Poland_1")
     np.testing.assert_array_equal(again.footprints["median"].counts, COUNTS)
     assert again.components["ground"].classes == ("none", "excavation")
     np.testing.assert_array_equal(again.components["ground"].counts, COUNTS)
+    transitions = again.smoothed_transitions["ground"][3]
+    assert (transitions.classes, transitions.sites) == (("none", "excavation"), ("Austria_1", "Poland_1"))
+    assert transitions.entries.tolist() == [[0, 1, 1, 40], [1, 3, 2, 7]]
     assert list(again.changes["median"]) == [1, 12]
     for found in again.changes["median"].values():
         assert (found.classes, found.sites) == (CHANGE_CLASSES, ("Austria_1", "Poland_1"))
@@ -83,6 +103,11 @@ def test_rates_of_a_file_without_a_fitted_prior_have_none(tmp_path):
     rates = {"expansion": 0.01, "reclamation": 0.04, "prior": 0.2}
     (tmp_path / CALIBRATION_NAME).write_text(json.dumps(DOCUMENT | {"rates": rates}))
     assert Calibration.load(tmp_path).rates == SwitchRates(0.01, 0.04, 0.2)
+
+
+def of_transitions(*entries):
+    found = DOCUMENT["smoothed_transitions"]["ground"]["3"] | {"entries": list(entries)}
+    return DOCUMENT | {"component_transitions": {"ground": {"1": found}}}
 
 
 def of_median(counts):
@@ -118,6 +143,12 @@ def of_median(counts):
             json.dumps(DOCUMENT | {"changes": {"median": {"one": of_median(CHANGES)["median"]}}}),
             "changes: found the interval 'one'; expected a number of years",
         ),
+        (
+            json.dumps(of_transitions([0, 1, 4, 5])),
+            "transitions: found numbers out of range; expected 2 sites and 4 transitions",
+        ),
+        (json.dumps(of_transitions()), r"transitions: found the shape \(0,\); expected rows of site"),
+        (json.dumps(of_transitions([0, 1, 1, 5], [0])), "transitions: found rows of several lengths"),
     ],
 )
 def test_a_file_that_is_no_calibration_is_refused(tmp_path, text, message):

@@ -10,9 +10,11 @@ import rasterio
 
 from euromine.commands.series_options import series_summary
 from euromine.modeling import SEGMENTATION, EuroMineImageProcessor
+from euromine.monitoring.history import component_maps
 from euromine.monitoring.history.area_estimation import Confusion
 from euromine.monitoring.history.calibration import Calibration
 from euromine.monitoring.history.switch_rates import SwitchRates
+from euromine.monitoring.history.transition_errors import TransitionCounts
 from euromine.monitoring.mapping.loading import LoadedModel, model_digest
 from euromine.support.errors import ArgumentError, DataError, RecordError, SceneError
 
@@ -218,3 +220,84 @@ def test_known_errors_give_components_intervals(component_mapper, pits, tmp_path
     assert (pit.low_ha, pit.adjusted_ha, pit.high_ha) == (pit.area_ha,) * 3
     assert heap.adjusted_ha == dump.adjusted_ha == pytest.approx(heap.area_ha / 2, abs=1e-4)
     assert np.isfinite([heap.low_ha, heap.high_ha]).all()
+
+
+def write_flicker(folder: Path, *years: int) -> Path:
+    """A pit that half disappears in 2020, where a dump appears for that year alone; a corner without data."""
+    for year in years:
+        image = np.full((10, 40, 64), LOW, np.int16)
+        image[0, : 10 if year == 2020 else 20] = image[6, :20] = HIGH
+        image[1, 30:35] = HIGH if year == 2020 else LOW
+        if year == 2020:
+            image[:, 20:, :16] = 0
+        write_image(folder / "image" / f"Year{year}.tif", image, nodata=0)
+    return folder
+
+
+def test_components_are_smoothed_over_the_years_and_added_years_leave_the_network_alone(
+    component_mapper, tmp_path, monkeypatch
+) -> None:
+    site = write_flicker(tmp_path / "Pit_3", 2019, 2020, 2021)
+    made = series_of([component_mapper], site, tmp_path / "out", smoothing="median")
+    for year in (2019, 2020, 2021):
+        assert made.component_map("ground", year)[:, 20].tolist() == [1] * 20 + [0] * 20
+        assert (made.component_map("deposits", year) == 0).all()
+    alone = read(made.path / "unsmoothed_ground_2020.tif")
+    assert alone[:, 20].tolist() == [1] * 10 + [0] * 30
+    assert (read(made.path / "unsmoothed_deposits_2020.tif")[30:35, 16:] == 1).all()
+    assert (alone[20:, :16] == 255).all()
+    # The map is filled there, and the area does not count as observed.
+    shares = {row.year: row.known_share for row in made.components.itertuples()}
+    assert shares == {2019: 1, 2020: pytest.approx(1 - 20 * 16 / 2560, abs=1e-4), 2021: 1}
+    moved = made.component_transitions[made.component_transitions.group == "ground"]
+    assert {*zip(moved.from_component, moved.to_component, strict=True)} == {
+        ("excavation", "excavation"),
+        ("none", "none"),
+    }
+    before = {path.name: path.stat().st_mtime_ns for path in made.path.glob("unsmoothed_*.tif")}
+    again = series_of([component_mapper], write_flicker(site, 2022), made.path, smoothing="median")
+    assert again.years == [2019, 2020, 2021, 2022]
+    after = {path.name: path.stat().st_mtime_ns for path in made.path.glob("unsmoothed_*.tif")}
+    assert {name: after[name] for name in before} == before
+    # Another smoothing needs no network.
+    monkeypatch.setattr(component_maps, "predict_components", None)
+    alone = series_of([component_mapper], site, made.path, smoothing="none")
+    assert alone.component_map("ground", 2020)[:, 20].tolist() == [1] * 10 + [0] * 30
+    assert not [*made.path.glob("unsmoothed_*")]
+    again = series_of([component_mapper], site, made.path, smoothing="median")
+    assert again.component_map("ground", 2020)[:, 20].tolist() == [1] * 20 + [0] * 20
+    assert read(made.path / "unsmoothed_ground_2020.tif")[:, 20].tolist() == [1] * 10 + [0] * 30
+
+
+def test_known_errors_give_transitions_intervals(component_mapper, pits, tmp_path) -> None:
+    model, processor = component_mapper.model, component_mapper.image_processor
+    classes = ("none", "excavation")
+    # Two sites: of ground that the map shows as excavation that disappears, half truly stays.
+    entries = [(site, *cell) for site in (0, 1) for cell in ((0, 0, 80), (3, 3, 60), (2, 2, 30), (2, 3, 30))]
+    errors = {"ground": {2: TransitionCounts(classes, ("a", "b"), np.array(entries))}}
+    calibration = Calibration(
+        rates=SwitchRates(0.01, 0.01, 0.1),
+        footprints={},
+        changes={},
+        threshold=0.5,
+        dataset="drawn",
+        split="validation",
+        simulated=False,
+        digest=model_digest(model, processor),
+        smoothed_transitions=errors,
+    )
+    calibration.save(tmp_path)
+    loaded = LoadedModel(str(tmp_path), SEGMENTATION, model, processor)
+    found = {}
+    for smoothing in ("median", "none"):
+        made = series_of([loaded], pits, tmp_path / smoothing, smoothing=smoothing)
+        found[smoothing] = {
+            (row.from_component, row.to_component): row
+            for row in made.component_transitions.itertuples()
+            if row.group == "ground"
+        }
+    lost, kept = (found["median"]["excavation", name] for name in ("none", "excavation"))
+    assert lost.adjusted_ha == pytest.approx(lost.area_ha / 2, abs=1e-4)
+    assert kept.adjusted_ha == pytest.approx(kept.area_ha + lost.area_ha / 2, abs=1e-4)
+    assert (lost.low_ha, lost.high_ha) == pytest.approx((lost.adjusted_ha,) * 2)  # both sites agree
+    assert all(np.isnan(row.high_ha) for row in found["none"].values())  # those maps' errors are unknown

@@ -25,8 +25,8 @@ FLOWS = {
 }
 
 
-def write_components(folder: Path, *, intervals: bool = False) -> SeriesResult:
-    write_series(folder, component_groups=GROUPS, component_total="total")
+def write_components(folder: Path, *, intervals: bool = False, **fields) -> SeriesResult:
+    write_series(folder, component_groups=GROUPS, **{"component_total": "total", **fields})
     for year in YEARS:
         pit, dump = (np.zeros((HEIGHT, WIDTH), np.uint8) for _ in range(2))
         pit[10:30, 10:40], dump[15:20, 20:30] = 1, 1
@@ -95,6 +95,32 @@ def test_areas_with_known_errors_have_their_interval(tmp_path) -> None:
     rows = cells_of(page, "Components by year, table")
     assert rows[2][1] == f"8.00 (4.00{DASH}16.0)"
     assert "In brackets: the 95% interval" in Page(page).text
+
+
+def test_transitions_with_known_errors_have_their_interval(tmp_path) -> None:
+    series = write_components(tmp_path / "series")
+    table = pandas.read_csv(series.path / "component_transitions.csv")
+    table["low_ha"] = [1.0 if target == "dumping_ground" else None for target in table["to_component"]]
+    table.assign(adjusted_ha=2.0, high_ha=4.0).to_csv(series.path / "component_transitions.csv", index=False)
+    page = render_report(series)
+    assert cells_of(page, "Transitions between components, table")[1] == [
+        "excavation",
+        "5.50",
+        f"2.25 (1.00{DASH}4.00)",
+        "",
+    ]
+    assert (
+        "errors on transitions at its validation sites; it is missing where fewer than two" in Page(page).text
+    )
+
+
+def test_the_section_says_whether_components_are_smoothed(tmp_path) -> None:
+    assert "as mapped, each year on its own." in Page(render_report(write_components(tmp_path / "one"))).text
+    smoothed = {"component_total": None, "settings": {"smoothing": "median"}}
+    text = Page(render_report(write_components(tmp_path / "two", **smoothed))).text
+    assert "as mapped, smoothed over the years." in text
+    assert "Smoothing of components majority of each year and its neighbours" in " ".join(text.split())
+    assert "The mined area of this report is the ground with any of these components." in text
 
 
 def test_errors_at_a_single_site_give_no_interval(tmp_path) -> None:
