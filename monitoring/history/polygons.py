@@ -6,19 +6,19 @@ polygon is therefore valid, and together they cover exactly the pixels that they
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from euromine.monitoring.mapping.map_values import GAIN, LOSS, UNDIRECTED
 from euromine.support.errors import ArgumentError, GridError
 from euromine.support.geopackages import require_geopandas
 from euromine.support.ground_areas import HECTARE
-from euromine.support.polygon_measures import polygon_areas, polygon_parts, polygon_perimeters
+from euromine.support.pixel_polygons import PixelParts, pixel_polygons
+from euromine.support.polygon_measures import areas_and_perimeters, polygon_areas
 from euromine.support.rasters import crs_name
 
 if TYPE_CHECKING:
@@ -65,25 +65,21 @@ def footprint_polygons(
     if len(years) > _MOST_YEARS or any(first >= second for first, second in pairwise(years)):
         raise ArgumentError(f"years: found {list(years)}; expected at most {_MOST_YEARS}, ascending.")
     first, last = _first_and_last(footprints, len(years), grid)
-    columns: dict[str, list[Any]] = {name: [] for name in ("year", "first_year", "last_year", "geometry")}
-    calendar = np.array(years)
+    calendar = np.array(years, np.int32)
+    found: dict[str, list[NDArray[Any]]] = {
+        name: [] for name in ("geometry", "year", "first_year", "last_year")
+    }
     for index, year in enumerate(years):
-        mined = footprints[index] == 1
-        box = _box(mined)
-        if box is None:
+        mined = (footprints[index] == 1).astype(np.uint8)
+        if (box := _box(mined)) is None:
             continue
-        labels, number = ndimage.label(mined[box], output=np.int32)
-        geometries, numbers = _outlines(labels, grid, box)
-        inside = labels > 0
-        firsts = _years_of_parts(labels[inside], first[box][inside], number, len(years))
-        lasts = _years_of_parts(labels[inside], last[box][inside], number, len(years))
-        columns["geometry"] += list(geometries)
-        columns["year"] += [int(year)] * len(geometries)
-        columns["first_year"] += calendar[firsts.argmax(axis=1)][numbers - 1].tolist()
-        columns["last_year"] += calendar[::-1][lasts[:, ::-1].argmax(axis=1)][numbers - 1].tolist()
-    geometry = columns.pop("geometry")
-    numbers_by_name = {name: np.array(values, np.int32) for name, values in columns.items()}
-    values = {"site": [site] * len(geometry), **numbers_by_name}
+        geometries, parts = _outlines(mined[box], grid, box)
+        found["geometry"].append(geometries)
+        found["year"].append(np.full(len(parts), year, np.int32))
+        found["first_year"].append(calendar[parts.least(first[box])])
+        found["last_year"].append(calendar[parts.largest(last[box])])
+    geometry = _joined(found.pop("geometry"), object)
+    values = {"site": site, **{name: _joined(each, np.int32) for name, each in found.items()}}
     frame = _measured(geopandas, geometry, values, grid, minimum_mapping_unit)
     return _sorted(frame, ["site", "year", "area_ha", "perimeter_m", "first_year", "last_year"], ["year"])
 
@@ -188,21 +184,38 @@ def _class_polygons(
     """The polygons of each map's classes, measured: the place of the `map`, the class's `name`, areas."""
     geopandas = require_geopandas()
     _check_maps(maps, len(names), grid, minimum_mapping_unit)
-    geometry: list[Any] = []
-    places: list[int] = []
-    found_names: list[str] = []
+    geometry: list[NDArray[Any]] = []
+    places: list[NDArray[Any]] = []
+    found_names: list[NDArray[Any]] = []
     for place, of_map in enumerate(names):
-        values = maps[place]
-        codes = np.where(np.isin(values, list(of_map)), values, 0).astype(np.uint8)
-        box = _box(codes)
-        if box is None:
+        codes = _known_codes(list(of_map))[maps[place]]
+        if (box := _box(codes)) is None:
             continue
-        geometries, found = _outlines(codes[box], grid, box)
-        geometry += list(geometries)
-        places += [place] * len(geometries)
-        found_names += [of_map[code] for code in found.tolist()]
-    columns = {"map": np.array(places, np.intp), "name": np.array(found_names, object)}
-    return _measured(geopandas, geometry, columns, grid, minimum_mapping_unit)
+        geometries, parts = _outlines(codes[box], grid, box)
+        geometry.append(geometries)
+        places.append(np.full(len(parts), place, np.intp))
+        found_names.append(_by_code(of_map)[parts.codes])
+    columns = {"map": _joined(places, np.intp), "name": _joined(found_names, object)}
+    geometries = _joined(geometry, object)
+    return _measured(geopandas, geometries, columns, grid, minimum_mapping_unit)
+
+
+def _known_codes(codes: Sequence[int]) -> Maps:
+    """A table of 256 values with which a map keeps these codes and has 0 elsewhere."""
+    table = np.zeros(256, np.uint8)
+    table[codes] = codes
+    return table
+
+
+def _by_code(names: Mapping[int, str]) -> NDArray[Any]:
+    """The name of each code, in a table of 256."""
+    table = np.full(256, "", object)
+    table[list(names)] = list(names.values())
+    return table
+
+
+def _joined(arrays: Sequence[NDArray[Any]], dtype: Any) -> NDArray[Any]:
+    return np.concatenate([np.array([], dtype), *arrays])
 
 
 def _first_and_last(footprints: Sequence[Maps] | Maps, number: int, grid: Grid) -> tuple[Maps, Maps]:
@@ -225,60 +238,29 @@ def _box(mask: NDArray[Any]) -> tuple[slice, slice] | None:
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
-def _years_of_parts(
-    labels: NDArray[np.int32], indices: NDArray[np.uint8], parts: int, years: int
-) -> NDArray[np.bool_]:
-    """Whether any pixel of a connected part has a year, (parts, years).
-
-    Args:
-        labels: The part of each pixel, from 1.
-        indices: The year of each pixel, from 0.
-        parts: Number of parts.
-        years: Number of years.
-    """
-    keys = (labels.astype(np.int64) - 1) * years + indices
-    return np.bincount(keys, minlength=parts * years).reshape(parts, years) > 0
-
-
-def _outlines(codes: NDArray[Any], grid: Grid, box: tuple[slice, slice]) -> tuple[Any, NDArray[np.int64]]:
-    """The valid polygons of pixels that share an edge and a value above 0, and the value of each."""
-    import shapely
-    from rasterio.features import shapes
+def _outlines(codes: Maps, grid: Grid, box: tuple[slice, slice]) -> tuple[NDArray[Any], PixelParts]:
+    """The polygons of pixels that share an edge and a code above 0, in a box of the grid."""
     from rasterio.windows import Window
     from rasterio.windows import transform as window_transform
 
     window = Window(box[1].start, box[0].start, *codes.shape[::-1])
-    transform = window_transform(window, grid.transform)
-    found = list(shapes(codes, mask=codes > 0, connectivity=4, transform=transform))
-    polygons = np.array([_polygon(shape["coordinates"]) for shape, _ in found], dtype=object)
-    values = np.array([value for _, value in found], dtype=np.int64)
-    if len(polygons) and not shapely.is_valid(polygons).all():
-        polygons, owners = polygon_parts(polygons)
-        values = values[owners]
-    return polygons, values
-
-
-def _polygon(rings: Sequence[Any]) -> Any:
-    import shapely
-
-    return shapely.Polygon(rings[0], rings[1:])
+    return pixel_polygons(codes, window_transform(window, grid.transform))
 
 
 def _measured(
     geopandas: Any,
-    geometry: Iterable[Any],
+    geometry: NDArray[Any],
     values: dict[str, Any],
     grid: Grid,
     minimum_mapping_unit: float,
 ) -> Any:
     """A table of polygons, generalised and measured."""
-    frame = geopandas.GeoDataFrame(values, geometry=list(geometry), crs=crs_name(grid.crs))
+    frame = geopandas.GeoDataFrame(values, geometry=geometry, crs=crs_name(grid.crs))
     if minimum_mapping_unit:
         frame.geometry = _without_small_holes(frame.geometry.array, frame.crs, minimum_mapping_unit)
-    frame["area_ha"] = polygon_areas(frame.geometry.array, frame.crs) / HECTARE
-    frame = frame[frame["area_ha"] >= minimum_mapping_unit].copy()
-    frame["perimeter_m"] = polygon_perimeters(frame.geometry.array, frame.crs)
-    return frame
+    areas, frame["perimeter_m"] = areas_and_perimeters(frame.geometry.array, frame.crs)
+    frame.insert(len(values), "area_ha", areas / HECTARE)
+    return frame[frame["area_ha"] >= minimum_mapping_unit] if minimum_mapping_unit else frame
 
 
 def _sorted(frame: Any, names: Sequence[str], order: Sequence[str]) -> Any:

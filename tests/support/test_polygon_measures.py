@@ -6,7 +6,7 @@ import pytest
 import shapely
 
 from euromine.support.errors import GridError
-from euromine.support.polygon_measures import polygon_areas, polygon_perimeters
+from euromine.support.polygon_measures import areas_and_perimeters, polygon_areas, polygon_perimeters
 
 
 def test_areas_of_slanting_outlines_in_degrees_are_geodesic():
@@ -51,6 +51,36 @@ def test_outlines_in_projections_have_their_area_and_perimeter_on_the_ellipsoid(
     np.testing.assert_allclose(polygon_areas(polygons, system), expected, rtol=1e-5)
     lengths = [rings[0][1] + rings[1][1], rings[1][1]]
     np.testing.assert_allclose(polygon_perimeters(polygons, system), lengths, rtol=1e-5)
+
+
+def test_edges_of_all_lengths_are_geodesics():
+    geod = pyproj.Geod(ellps="WGS84")
+    for length in (1, 10, 800, 4_900, 5_100, 90_000):
+        for azimuth in (0, 35, 90):
+            ends = [(12.3, 57.8), geod.fwd(12.3, 57.8, azimuth, length)[:2], (12.3001, 57.8001)]
+            triangle = np.array([shapely.Polygon(ends)])
+            expected = geod.geometry_length(triangle[0].exterior)
+            found = polygon_perimeters(triangle, pyproj.CRS("EPSG:4326"))
+            np.testing.assert_allclose(found, expected, rtol=3e-9)
+
+
+def test_long_edges_are_straight_in_their_projection():
+    system = pyproj.CRS("EPSG:32633")
+    box = shapely.box(300_000, 5_000_000, 304_070, 5_041_000)
+    ring = np.array([box - shapely.box(301_000, 5_001_000, 301_010, 5_020_000), box])
+    # GEOS adds the corners instead.
+    expected = polygon_areas(shapely.segmentize(ring, 100), system)
+    np.testing.assert_allclose(polygon_areas(ring, system), expected, rtol=1e-9)
+
+
+def test_both_measures_at_once_are_those_one_after_the_other():
+    system = pyproj.CRS("EPSG:3035")
+    shapes = np.array(
+        [shapely.box(4e6, 3e6, 4.01e6, 3.02e6), shapely.MultiPolygon([shapely.box(4e6, 3e6, 4.1e6, 3.1e6)])]
+    )
+    areas, perimeters = areas_and_perimeters(shapes, system)
+    np.testing.assert_array_equal(areas, polygon_areas(shapes, system))
+    np.testing.assert_array_equal(perimeters, polygon_perimeters(shapes, system))
 
 
 def test_outlines_off_the_earth_are_refused():
