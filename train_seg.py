@@ -24,7 +24,7 @@ from euromine.training.arguments import SegmentationArguments, parse_arguments
 from euromine.training.collation import SeriesCollator
 from euromine.training.component_runs import train_components
 from euromine.training.console import configure_logging
-from euromine.training.data import make_image_processor, read_splits, training_sampler
+from euromine.training.data import make_image_processor, read_splits, training_dataset, training_sampler
 from euromine.training.evaluation import SeriesScores
 from euromine.training.finishing import finish_run
 from euromine.training.run_folder import begin_run, find_run, hold_folder
@@ -78,7 +78,7 @@ def _train(script: SegmentationArguments, training: TrainingArguments) -> RunRes
         model,
         training,
         image_processor=make_image_processor(script, splits),
-        train_dataset=splits.train,
+        train_dataset=training_dataset(script, splits, training),
         eval_dataset=splits.validation,
         collator=SeriesCollator(splits.sites, splits.years, script.counts_whole_patches),
         scores=SeriesScores(script.task, splits.sites, script.averaging),

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from .patches import Patch as Patch
     from .patches import patch_grid as patch_grid
     from .patches import stitch as stitch
-    from .reading import read_batches as read_batches
     from .reading import read_dataset as read_dataset
+    from .row_batches import StackedRows as StackedRows
+    from .row_batches import read_batches as read_batches
     from .shards import build_dataset as build_dataset
     from .site_areas import measure_archive as measure_archive
     from .site_scene import Scene as Scene
@@ -42,6 +43,7 @@ __all__ = [
     "Patch",
     "Scene",
     "Site",
+    "StackedRows",
     "annual_label",
     "build_dataset",
     "decode_image",
@@ -72,6 +74,7 @@ __getattr__, __dir__ = lazy_names(
         "Patch": ".patches",
         "Scene": ".site_scene",
         "Site": ".site_scene",
+        "StackedRows": ".row_batches",
         "annual_label": ".label_groups",
         "build_dataset": ".shards",
         "decode_image": ".cells",
@@ -79,7 +82,7 @@ __getattr__, __dir__ = lazy_names(
         "make_tables": ".area_tables",
         "measure_archive": ".site_areas",
         "patch_grid": ".patches",
-        "read_batches": ".reading",
+        "read_batches": ".row_batches",
         "read_build_record": ".build_record",
         "read_components": ".component_files",
         "read_dataset": ".reading",

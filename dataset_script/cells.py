@@ -252,17 +252,22 @@ class CellColumn:
         self._decode = decode
         self._decoded: list[Sequence[NDArray[Any]] | None] = [None] * len(chunks)
         self._ends = np.cumsum([len(chunk) for chunk in chunks])
+        # Views, once their chunk has been read; cells that are decoded on each access stay None.
+        self._views: list[NDArray[Any] | None] = [None] * sum(len(chunk) for chunk in chunks)
 
     def __getitem__(self, rows: Sequence[int]) -> list[NDArray[Any]]:
-        numbers = np.searchsorted(self._ends, rows, side="right")
-        from_end = (rows - self._ends[numbers]).tolist()
-        return [self._chunk(number)[row] for number, row in zip(numbers.tolist(), from_end, strict=True)]
+        views = self._views
+        return [self._read(row) if (view := views[row]) is None else view for row in rows]
 
-    def _chunk(self, number: int) -> Sequence[NDArray[Any]]:
+    def _read(self, row: int) -> NDArray[Any]:
+        number = int(np.searchsorted(self._ends, row, side="right"))
         decoded = self._decoded[number]
         if decoded is None:
             decoded = self._decoded[number] = self._decode(self._chunks[number])
-        return decoded
+        start = int(self._ends[number]) - len(decoded)
+        if isinstance(decoded, list):
+            self._views[start : start + len(decoded)] = decoded
+        return decoded[row - start]
 
 
 def decode_images(chunk: pa.Array) -> Sequence[NDArray[np.int16]]:

@@ -172,14 +172,33 @@ def read_references(references: Sequence[PixelReference]) -> Sequence[NDArray[An
     return [each.read() for each in references]
 
 
-def read_rows(pixels: str, sources: NDArray[np.int64], rows: NDArray[np.int64]) -> Sequence[NDArray[Any]]:
-    """As `read_references`, for cells of one row each, by their splits and rows."""
-    if (sources == sources[0]).all():
-        return _pixels_of(pixels, int(sources[0]), rows.tolist())
-    return [
-        _pixels_of(pixels, source, [row])[0]
-        for source, row in zip(sources.tolist(), rows.tolist(), strict=True)
-    ]
+class RowReader:
+    """Reads the pixels of cells of one row each.
+
+    Args:
+        pixels: The kind of pixels, as of `PixelFeature`.
+        references: The cells of a column.
+    """
+
+    def __init__(self, pixels: str, references: pa.StructArray) -> None:
+        self._pixels = pixels
+        self._sources: list[int] = references.field("source").to_pylist()
+        self._rows: list[int] = references.field("rows").to_pylist()
+        self._is_one_split = len(set(self._sources)) == 1
+
+    def __call__(self, cells: Sequence[int]) -> Sequence[NDArray[Any]]:
+        """The pixels of some cells, by their places in the column.
+
+        Raises:
+            DatasetError: The dataset that a row belongs to is not open in this process.
+        """
+        rows = [self._rows[cell] for cell in cells]
+        if self._is_one_split:
+            return _pixels_of(self._pixels, self._sources[0], rows)
+        return [
+            _pixels_of(self._pixels, self._sources[cell], [row])[0]
+            for cell, row in zip(cells, rows, strict=True)
+        ]
 
 
 def _pixels_of(pixels: str, source: int, rows: Sequence[Any]) -> Sequence[NDArray[Any]]:

@@ -8,13 +8,11 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import datasets
-import numpy as np
-import pyarrow as pa
 from huggingface_hub import HfApi
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -22,14 +20,12 @@ from huggingface_hub.errors import (
     HFValidationError,
     RepositoryNotFoundError,
 )
-from numpy.typing import NDArray
 
 from euromine.support.errors import ArgumentError, DatasetError, one_line
 
 from .patch_rows import CONFIGS, FEATURES
-from .pixel_references import read_rows
 from .row_streams import stream_rows
-from .row_views import BLOB_COLUMNS, PIXEL_COLUMNS, ROW_COLUMNS, PixelTransform, decoded_view, stack_cells
+from .row_views import BLOB_COLUMNS, PIXEL_COLUMNS, ROW_COLUMNS, decoded_view
 
 logger = logging.getLogger(__name__)
 
@@ -118,72 +114,6 @@ def read_dataset(
         index,
         lambda name: decoded_view(_of_split(index, name), _of_split(annual, name), config, years, wanted),
     )
-
-
-def read_batches(
-    dataset: datasets.Dataset, batch_size: int = 32, *, seed: int | None = None, drop_last: bool = False
-) -> Iterator[dict[str, Any]]:
-    """Read batches of annual rows, about as fast as copying pixels out of a raw memory map.
-
-    For loops without a DataLoader, whose handling of single rows takes as long again.
-
-    Args:
-        dataset: One split of `read_dataset(..., "annual")`, also filtered, selected or shuffled.
-        batch_size: Rows per batch.
-        seed: Seed of the order; by default the dataset's own order.
-        drop_last: Leave out the last batch if it is smaller.
-
-    Yields:
-        The entries of the rows, stacked: `image` int16 (batch, 10, 160, 160), `label` uint8 (batch, 160,
-        160), numbers as arrays, strings as object arrays.
-
-    Raises:
-        ArgumentError: `dataset` holds other rows, or `batch_size` is below 1.
-    """
-    transform = dataset.format["format_kwargs"].get("transform")
-    if not isinstance(transform, PixelTransform) or transform.config != "annual":
-        raise ArgumentError(
-            "dataset: found other rows than annual ones; expected one split of read_dataset(..., 'annual')."
-        )
-    table = dataset.with_format("arrow")[:]
-    pixels = [name for name in PIXEL_COLUMNS["annual"] if name in table.column_names]
-    if stored := [name for name in pixels if not pa.types.is_struct(table.schema.field(name).type)]:
-        raise ArgumentError(
-            f"dataset: found {' and '.join(stored)} written by map; expected pixels as they were built. Loop "
-            "over the dataset itself to read what map wrote."
-        )
-    if batch_size < 1:
-        raise ArgumentError(f"batch_size: found {batch_size}; expected at least 1.")
-    columns = _as_arrays(table.drop_columns(pixels))
-    references = {name: table.column(name).combine_chunks() for name in pixels}
-    places = {
-        name: (cells.field("source").to_numpy(), cells.field("rows").to_numpy())
-        for name, cells in references.items()
-    }
-    order = np.arange(len(table)) if seed is None else np.random.default_rng(seed).permutation(len(table))
-    end = len(table) - len(table) % batch_size if drop_last else len(table)
-    for start in range(0, end, batch_size):
-        chosen = order[start : start + batch_size]
-        # Not kept here: the memory of a batch that the caller is done with serves the next one.
-        yield {
-            **{name: values[chosen] for name, values in columns.items()},
-            **{
-                name: stack_cells(read_rows(name, sources[chosen], rows[chosen]))
-                for name, (sources, rows) in places.items()
-            },
-        }
-
-
-def _as_arrays(table: pa.Table) -> dict[str, NDArray[Any]]:
-    """The small columns of rows; lists as (rows, length), strings as objects."""
-    columns = {}
-    for name in table.column_names:
-        column = table.column(name).combine_chunks()
-        if pa.types.is_list(column.type):
-            columns[name] = column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)
-        else:
-            columns[name] = column.to_numpy(zero_copy_only=False)
-    return columns
 
 
 class _Loader:

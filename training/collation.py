@@ -39,8 +39,11 @@ class SeriesCollator:
         self.whole_patches = whole_patches
         self._position = {site: position for position, site in enumerate(self.sites)}
 
-    def __call__(self, rows: Sequence[Row]) -> dict[str, Tensor]:
+    def __call__(self, rows: Sequence[Row] | Row) -> dict[str, Tensor]:
         """Collate rows of `annual`, `pairs` or `series`, or samples of `PatchSeries`.
+
+        Args:
+            rows: The rows of a batch, or a batch of `StackedRows`.
 
         Returns:
             annual: `pixel_values` int16 (batch, channels, height, width), `labels` uint8 (batch, height,
@@ -52,10 +55,10 @@ class SeriesCollator:
             their changes; `pairs` int64 (pairs, 2), the numbers of two images each; `patches` int64
             (images,), the number of each image's patch.
         """
+        if isinstance(rows, Mapping):
+            return _annual(rows["image"], rows["label"])
         if "image" in rows[0]:
-            labels = _stacked(rows, "label")
-            images = fill_gaps(_stacked(rows, "image"), labels)
-            return {"pixel_values": torch.from_numpy(images), "labels": torch.from_numpy(labels)}
+            return _annual(_stacked(rows, "image"), _stacked(rows, "label"))
         if "change" in rows[0]:
             labels, images = _stacked(rows, "change"), _stacked(rows, "images")
             for place, label in enumerate(labels):
@@ -91,6 +94,13 @@ class SeriesCollator:
         for place, array in zip(filled, arrays, strict=True):
             place[: len(array)] = array
         return torch.from_numpy(filled)
+
+
+def _annual(images: NDArray[np.int16], labels: NDArray[np.uint8]) -> dict[str, Tensor]:
+    return {
+        "pixel_values": torch.from_numpy(fill_gaps(images, labels)),
+        "labels": torch.from_numpy(labels),
+    }
 
 
 def _without_gaps(row: Row) -> Row:

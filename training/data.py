@@ -14,6 +14,7 @@ from transformers import TrainingArguments
 
 from euromine.dataset_script.build_record import BuildRecord
 from euromine.dataset_script.reading import read_dataset
+from euromine.dataset_script.row_batches import StackedRows
 from euromine.dataset_script.splits import split_sites
 from euromine.modeling.bands import BANDS, RADAR_BANDS
 from euromine.modeling.image_processing import EuroMineImageProcessor
@@ -189,11 +190,13 @@ def training_sampler(script: ScriptArguments, splits: Splits, seed: int) -> Epoc
 
 
 def training_dataset(script: ScriptArguments, splits: Splits, training: TrainingArguments) -> Any:
-    """The training samples: rows, or patches with their pairs.
+    """The training samples: annual rows that are read as stacked batches, other rows, or patches with pairs.
 
     Raises:
         ArgumentError: One process would divide a batch of patches among several GPUs.
     """
+    if script.task != CHANGE_DETECTION and not script.sees_series:
+        return StackedRows(splits.train, ("image", "label"))
     if not _trains_on_series(script):
         return splits.train
     if training.n_gpu > 1:

@@ -11,7 +11,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from euromine.dataset_script.pixel_references import PixelFeature, PixelReference
-from euromine.dataset_script.reading import read_batches, read_dataset
+from euromine.dataset_script.reading import read_dataset
+from euromine.dataset_script.row_batches import read_batches
 from euromine.support.errors import DatasetError
 
 pytestmark = [

@@ -17,7 +17,7 @@ from datasets.distributed import split_dataset_by_node
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from euromine.dataset_script import cells, reading, row_views
+from euromine.dataset_script import cells, row_views
 from euromine.dataset_script.reading import read_dataset
 from euromine.support.errors import ArgumentError, DatasetError
 
@@ -251,47 +251,6 @@ def test_what_map_writes_is_read_back(built: Path, config: str, name: str, dtype
         np.testing.assert_array_equal(mapped[0][other], read[0][other])
     halves = read.map(lambda row: {name: row[name] / 2})
     np.testing.assert_array_equal(halves[0][name], read[0][name] / 2)
-
-
-def test_batches_refuse_pixels_that_map_has_written(built: Path) -> None:
-    mapped = read_dataset(built, "annual", "test").map(lambda row: {"image": row["image"] + 1})
-    with pytest.raises(ValueError, match="dataset: found image written by map; expected pixels as they were"):
-        next(reading.read_batches(mapped))
-
-
-def test_batches_are_the_rows_stacked(built: Path) -> None:
-    read = read_dataset(built, "annual", "train").filter(lambda year: year != 2016, input_columns=["year"])
-    rows = list(read)
-    batches = list(reading.read_batches(read, 6))
-    assert [len(batch["image"]) for batch in batches] == [6, 6, 4]
-    for name in rows[0]:
-        joined = np.concatenate([batch[name] for batch in batches])
-        np.testing.assert_array_equal(joined, np.array([row[name] for row in rows]))
-    assert batches[0]["image"].flags.writeable
-    assert batches[0]["label"].flags.writeable
-
-
-def test_batches_are_shuffled_by_their_seed(built: Path) -> None:
-    read = read_dataset(built, "annual", "train", columns=("image", "patch_id", "year"))
-    by_seed = [
-        [
-            key
-            for batch in reading.read_batches(read, 8, seed=seed)
-            for key in zip(batch["patch_id"], batch["year"], strict=True)
-        ]
-        for seed in (1, 1, 2)
-    ]
-    assert by_seed[0] == by_seed[1] != by_seed[2]
-    assert sorted(by_seed[0]) == sorted(by_seed[2]) == [(row["patch_id"], row["year"]) for row in read]
-    assert [len(batch["year"]) for batch in reading.read_batches(read, 8, drop_last=True)] == [8, 8]
-
-
-def test_batches_of_anything_else_are_refused(built: Path) -> None:
-    for dataset in (read_dataset(built, "series", "train"), datasets.Dataset.from_dict({"year": [2015]})):
-        with pytest.raises(ValueError, match="dataset: found other rows than annual ones"):
-            next(reading.read_batches(dataset))
-    with pytest.raises(ValueError, match="batch_size: found 0"):
-        next(reading.read_batches(read_dataset(built, "annual", "train"), 0))
 
 
 def test_a_part_of_a_split_keeps_its_pixels(built: Path) -> None:

@@ -25,6 +25,19 @@ def test_annual_rows_and_pairs_travel_as_integers():
     np.testing.assert_array_equal(pairs["labels"], masks)
 
 
+def test_stacked_batches_are_collated_as_their_rows_are():
+    generator = np.random.default_rng(0)
+    images = generator.integers(1, 9000, (3, 10, 8, 8), np.int16)
+    labels = generator.integers(0, 2, (3, 8, 8)).astype(np.uint8)
+    images[1, :, :, :3], labels[1, :, :3] = 0, 255  # without data
+    rows = [{"image": image, "label": label} for image, label in zip(images, labels, strict=True)]
+    expected = SeriesCollator()(rows)
+    found = SeriesCollator()({"image": images, "label": labels})
+    assert found["pixel_values"][1].any(dim=0).all()
+    for name in ("pixel_values", "labels"):
+        assert torch.equal(found[name], expected[name])
+
+
 def test_no_batch_shows_pixels_without_data():
     images = np.random.default_rng(0).integers(1, 9000, (2, 3, 10, 8, 8)).astype(np.int16)
     labels = np.zeros((2, 3, 8, 8), np.uint8)

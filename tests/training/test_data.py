@@ -41,6 +41,10 @@ def test_a_mapper_is_trained_on_years_and_scored_on_series(dataset):
     # Spain_1 has two patches and Italy_1 one, of three years each.
     assert len(splits.train) == 9
     assert splits.train[0]["image"].dtype == np.int16
+    read = training_dataset(segmentation(dataset), splits, TrainingArguments(use_cpu=True))
+    batch = read.__getitems__([8, 1])
+    for name in ("image", "label"):
+        np.testing.assert_array_equal(batch[name], [splits.train[row][name] for row in (8, 1)])
     assert splits.sites == ("Austria_1", "Greece_1", "Poland_1", "Poland_2")
     assert splits.years == 3
     assert describe(splits) == (
