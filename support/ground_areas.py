@@ -72,7 +72,10 @@ class PixelAreas:
         """Set pixels by row and strip: (..., rows, width) -> (..., rows, strips)."""
         if len(self.starts) == 1:
             return np.asarray(np.count_nonzero(mask, axis=-1)[..., None], np.int64)
-        return np.asarray(np.add.reduceat(mask, self.starts, axis=-1, dtype=np.int64))
+        # A strip's pixels fit a byte or two: summing in the narrowest type is several times as fast.
+        widest = int(np.diff(np.append(self.starts, self.width)).max())
+        counts = np.add.reduceat(mask.view(np.uint8), self.starts, axis=-1, dtype=np.min_scalar_type(widest))
+        return np.asarray(counts, np.int64)
 
     def sums(self, counts: NDArray[np.int64], top: int = 0) -> NDArray[np.float64]:
         """The ground area of counted pixels in m2.

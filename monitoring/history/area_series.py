@@ -286,8 +286,8 @@ def value_areas(
                 f"{subject}: found {top + rows} x {block.shape[2]} pixels or more; expected {grid.height} x "
                 f"{grid.width} like the grid."
             )
-        counts = np.stack([ground.counts(block == value) for value in values], axis=1)
-        if counts.sum() != block.size:
+        counts = _value_counts(block, values, ground)
+        if counts[:, 0].sum() != np.count_nonzero(block == values[0]):
             others = np.setdiff1d(block, values)
             raise ValueError(
                 f"{subject}: found the values {', '.join(map(str, others[:5]))}; expected only "
@@ -299,6 +299,20 @@ def value_areas(
     if top != grid.height:
         raise ValueError(f"{subject}: found {top} rows; expected {grid.height} like the grid.")
     return pixels, areas
+
+
+def _value_counts(block: Maps, values: Sequence[int], ground: PixelAreas) -> NDArray[np.int64]:
+    """Pixels by map, value, row and strip. Those that have no other value are counted for the first one."""
+    whole = ground.counts(np.ones(block.shape[1:], bool))
+    counts = np.zeros((len(block), len(values), *whole.shape), np.int64)
+    for found, rows in zip(counts, block, strict=True):
+        found[0] = whole
+        for place, value in enumerate(values[1:], 1):
+            has_value = rows == value
+            if has_value.any():
+                found[place] = ground.counts(has_value)
+                found[0] -= found[place]
+    return counts
 
 
 def ground_areas(grid: Grid) -> PixelAreas:

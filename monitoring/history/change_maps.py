@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from euromine.monitoring.mapping.map_values import GAIN, LOSS, NO_CHANGE, NODATA
+from euromine.monitoring.mapping.map_values import GAIN, LOSS, NODATA
 
 
 def change_map(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -21,9 +21,9 @@ def change_map(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[n
     """
     if first.shape != second.shape:
         raise ValueError(f"second: found the shape {second.shape}; expected {first.shape} like the first.")
-    change: NDArray[np.uint8] = np.where(
-        first == second, np.uint8(NO_CHANGE), np.where(second == 1, GAIN, LOSS)
-    )
-    change = change.astype(np.uint8, copy=False)
-    change[(first == NODATA) | (second == NODATA)] = NODATA
+    change = np.where(second == 1, np.uint8(GAIN), np.uint8(LOSS))
+    change *= first != second  # NO_CHANGE is 0
+    unknown = first == NODATA
+    unknown |= second == NODATA
+    change[unknown] = NODATA
     return change

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from euromine.monitoring.mapping.geotiffs import finish_together
 from euromine.monitoring.mapping.map_values import GAIN, LOSS, NO_CHANGE, NODATA
 
 from .change_maps import change_map
@@ -41,6 +42,7 @@ def compare_years(plan: SeriesPlan, *, progress: bool = False) -> None:
             for writer, change in zip(writers, changes, strict=True):
                 writer.write(change)
             bar.update(block.shape[1])
+        finish_together(writers)
 
 
 def _differences(footprints: NDArray[np.uint8], indexes: list[tuple[int, int]]) -> list[NDArray[np.uint8]]:

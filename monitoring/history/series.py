@@ -27,6 +27,7 @@ from .evidence_store import remove_evidence
 from .file_names import AREAS, CHANGES_TABLE
 from .folder import SeriesFolder
 from .impact_outputs import make_impact
+from .known_ground import KnownGround
 from .level_caveats import level_caveats
 from .output_files import check_outputs, listed_files, remove_damaged, remove_work_files
 from .series_manifest import Findings, finished_manifest, is_finished, planned_manifest
@@ -99,6 +100,7 @@ def make_series(
 
 def _make(plan: SeriesPlan, *, progress: bool) -> Findings:
     """All maps, tables and polygons that the folder does not hold yet."""
+    known: KnownGround | None = None
     known_shares: Mapping[int, float] = {}
     copy_permits(plan)
     if plan.mapper is not None:
@@ -109,7 +111,8 @@ def _make(plan: SeriesPlan, *, progress: bool) -> Findings:
             for year in plan.years:
                 map_year(plan, plan.mapper, year, progress=progress)
             smooth_components(plan, progress=progress)
-        known_shares = map_footprints(plan, progress=progress)
+        known = map_footprints(plan, progress=progress)
+        known_shares = known.pixels
     if plan.detector is not None:
         detect_changes(plan, plan.detector, progress=progress)
     else:
@@ -117,7 +120,7 @@ def _make(plan: SeriesPlan, *, progress: bool) -> Findings:
     if plan.mapper is None:
         known_shares = known_shares_of_changes(plan)
     draw_quicklooks(plan, progress=progress)
-    caveats = tabulate_areas(plan)
+    caveats = tabulate_areas(plan, known)
     written = [*map_names(plan), *write_styles(plan), CHANGES_TABLE, *tabulate_components(plan)]
     written += outline(plan, progress=progress)
     written += make_impact(plan, progress=progress)

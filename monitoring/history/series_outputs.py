@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from euromine.monitoring.mapping.map_styles import (
@@ -21,14 +18,13 @@ from euromine.monitoring.mapping.map_styles import (
     write_style,
     years_style,
 )
-from euromine.monitoring.mapping.map_values import NEVER, NODATA, UNKNOWN_YEAR
+from euromine.monitoring.mapping.map_values import NEVER, UNKNOWN_YEAR
 from euromine.monitoring.scenes.quicklooks import Quicklook, write_quicklook
 from euromine.monitoring.scenes.scene import Scene
 from euromine.support.errors import MissingExtraError
 from euromine.support.geopackages import require_geopandas
 
 from .area_series import PairChange, YearArea, area_caveats, areas_by_year, changes_by_pair, write_areas
-from .change_writers import places_of
 from .component_maps import component_styles, planned_groups
 from .component_tables import component_outlines
 from .file_names import (
@@ -48,6 +44,7 @@ from .file_names import (
     quicklook_name,
 )
 from .impact_outputs import impact_names, impact_styles
+from .known_ground import KnownGround
 from .manifest import NAME
 from .map_rows import MapFiles, row_blocks
 from .output_files import listed_files
@@ -129,8 +126,12 @@ def draw_quicklooks(plan: SeriesPlan, *, progress: bool = False) -> None:
         write_quicklook(look, plan.folder / quicklook_name(year))
 
 
-def tabulate_areas(plan: SeriesPlan) -> list[str]:
+def tabulate_areas(plan: SeriesPlan, known: KnownGround | None = None) -> list[str]:
     """Write the tables of areas and of changes.
+
+    Args:
+        plan: The series' plan.
+        known: The shares of the ground with data; None for those of the change maps.
 
     Returns:
         The caveats of the areas, a sentence each.
@@ -139,8 +140,8 @@ def tabulate_areas(plan: SeriesPlan) -> list[str]:
     if plan.mapper is not None:
         maps = row_blocks(plan.folder, [footprint_name(year) for year in plan.years], plan.grid)
         areas = areas_by_year(maps, plan.years, plan.grid, site=plan.site, confusion=plan.footprint_confusion)
-        seen = areas_by_year(_seen(plan), plan.years, plan.grid)
-        areas = [replace(row, known_share=of.known_share) for row, of in zip(areas, seen, strict=True)]
+        if known is not None:  # smoothing fills gaps of the images
+            areas = [replace(row, known_share=known.years[row.year]) for row in areas]
         write_areas(areas, plan.folder / AREAS, YearArea)
         if plan.footprint_confusion is not None:
             caveats = area_caveats(areas, plan.footprint_confusion)
@@ -150,27 +151,13 @@ def tabulate_areas(plan: SeriesPlan) -> list[str]:
         changes = changes_by_pair(
             maps, plan.pairs, plan.grid, site=plan.site, confusion=plan.change_confusion
         )
-        if plan.mapper is not None:
-            both = changes_by_pair(_seen_in_both(plan), plan.pairs, plan.grid)
+        if known is not None:
             changes = [
-                replace(row, known_share=min(row.known_share, of.known_share))
-                for row, of in zip(changes, both, strict=True)
+                replace(row, known_share=min(row.known_share, known.pairs[row.year_1, row.year_2]))
+                for row in changes
             ]
     write_areas(changes, plan.folder / CHANGES_TABLE, PairChange)
     return caveats
-
-
-def _seen(plan: SeriesPlan) -> Iterator[NDArray[np.uint8]]:
-    """Rows of all years (years, rows, width): 0 where the image has data, else 255; smoothing fills gaps."""
-    for probability in row_blocks(plan.folder, [probability_name(year) for year in plan.years], plan.grid):
-        yield np.where(np.isnan(probability), NODATA, 0).astype(np.uint8)
-
-
-def _seen_in_both(plan: SeriesPlan) -> Iterator[NDArray[np.uint8]]:
-    """The same of all pairs of years (pairs, rows, width)."""
-    places = places_of(plan.pairs, plan.years)
-    for seen in _seen(plan):
-        yield np.stack([seen[first] | seen[second] for first, second in places])
 
 
 def copy_permits(plan: SeriesPlan) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from euromine.monitoring.mapping.engines import expect_calls
-from euromine.monitoring.mapping.geotiffs import CogWriter, read_map_record
+from euromine.monitoring.mapping.geotiffs import CogWriter, finish_together, read_map_record
 from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.monitoring.mapping.map_styles import FOOTPRINT, PROBABILITY, years_style
 from euromine.monitoring.mapping.map_values import NEVER, NODATA, UNKNOWN_YEAR
@@ -22,6 +22,7 @@ from euromine.support.errors import SceneError
 from euromine.support.workers import prefetch
 
 from .file_names import FIRST_YEAR, LAST_YEAR, footprint_name, probability_name
+from .known_ground import KnownGround, KnownGroundSums
 from .map_records import footprint_record, probability_record
 from .map_rows import row_blocks
 from .series_plan import SeriesPlan
@@ -94,13 +95,13 @@ def no_data(image: str) -> SceneError:
     )
 
 
-def map_footprints(plan: SeriesPlan, *, progress: bool = False) -> dict[int, float]:
+def map_footprints(plan: SeriesPlan, *, progress: bool = False) -> KnownGround:
     """Map the footprints of all years, and each pixel's first and last mined year, in one pass over rows.
 
     Returns:
-        The share of the grid with data by year.
+        The shares of the grid with data.
     """
-    names, seen = footprint_names(plan), np.zeros(len(plan.years), np.int64)
+    names, seen = footprint_names(plan), KnownGroundSums(plan.years, plan.pairs, plan.grid)
     is_there = are_footprints_made(plan)
     with ExitStack() as files:
         writers = [] if is_there else [files.enter_context(footprint_writer(plan, name)) for name in names]
@@ -108,7 +109,7 @@ def map_footprints(plan: SeriesPlan, *, progress: bool = False) -> dict[int, flo
             tqdm(total=plan.grid.height, desc="footprints", unit="row", disable=not progress)
         )
         for probability in row_blocks(plan.folder, list(map(probability_name, plan.years)), plan.grid):
-            seen += (~np.isnan(probability)).sum(axis=(1, 2))
+            seen.add(~np.isnan(probability))
             if writers:
                 footprints = smooth(
                     probability,
@@ -121,8 +122,8 @@ def map_footprints(plan: SeriesPlan, *, progress: bool = False) -> dict[int, flo
                 for writer, each in zip(writers, rows, strict=True):
                     writer.write(each)
             bar.update(probability.shape[1])
-    pixels = plan.grid.width * plan.grid.height
-    return {year: count / pixels for year, count in zip(plan.years, seen.tolist(), strict=True)}
+        finish_together(writers)
+    return seen.shares()
 
 
 def footprint_names(plan: SeriesPlan) -> list[str]:

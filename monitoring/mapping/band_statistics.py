@@ -34,15 +34,16 @@ class BandStatistics:
     def _add(self, numbers: NDArray[Any]) -> None:
         """Merge means and squares as Chan, Golub and LeVeque (1979) do."""
         self._pixels += numbers.size
-        known = numbers[~np.isnan(numbers)] if numbers.dtype.kind == "f" else numbers
+        known = _where(numbers, ~np.isnan(numbers)) if numbers.dtype.kind == "f" else numbers
         if self._nodata is not None and not math.isnan(self._nodata):
-            known = known[known != self._nodata]
+            known = _where(known, known != self._nodata)
         if not known.size:
             return
         self._least = min(self._least, float(known.min()))
         self._largest = max(self._largest, float(known.max()))
         mean = float(known.mean(dtype=np.float64))
-        squares = float(np.square(np.subtract(known, mean, dtype=np.float64)).sum())
+        shifted = np.subtract(known, mean, dtype=np.float64)
+        squares = float(np.square(shifted, out=shifted).sum())
         total, shift = self._known + known.size, mean - self._mean
         self._squares += squares + shift**2 * self._known * known.size / total
         self._mean += shift * known.size / total
@@ -60,3 +61,8 @@ class BandStatistics:
             "STATISTICS_STDDEV": f"{math.sqrt(self._squares / self._known):.17g}",
             "STATISTICS_VALID_PERCENT": f"{100 * self._known / self._pixels:.4g}",
         }
+
+
+def _where(numbers: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
+    """The numbers under a mask, without a copy if these are all."""
+    return numbers if mask.all() else numbers[mask]

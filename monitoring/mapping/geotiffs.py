@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import os
 import re
 import shutil
 import zlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -45,6 +47,8 @@ _WORK_FILES = ("rows.tif", "copy.tif")
 # Room in GDAL's cache for the rows being written.
 _CACHE_BYTES = 16 * 2**20
 _CHECKED_ROWS = 512
+# Maps of fewer tiles are compressed by one thread: several would take a third more processor time.
+_TILES_FOR_THREADS = 32
 
 
 class CogWriter:
@@ -88,7 +92,7 @@ class CogWriter:
         self._nodata, self._resampling = nodata, resampling
         self._work = self.path.with_name(f".{self.path.name}.partial")
         self._rows_file = self._work / "rows.tif"  # as in _WORK_FILES
-        self._row, self._checksum = 0, 0
+        self._row, self._checksum, self._is_finished = 0, 0, False
         self._tags = {TAG: json.dumps(record, sort_keys=True)} if record is not None else {}
         self._bands = [description] if bands is None else list(bands)
         self._shape = () if bands is None else (len(self._bands),)
@@ -124,7 +128,7 @@ class CogWriter:
     ) -> None:
         try:
             if exception is None:
-                self._finish()
+                self.finish()
         finally:
             if self._dataset is not None:
                 with contextlib.suppress(*gdal_errors()), gdal():
@@ -179,13 +183,26 @@ class CogWriter:
         except gdal_errors() as error:
             raise torn_file_error(self.path) from error
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Complete the file, which the end of the block does unless it was done: see `finish_together`.
+
+        Raises:
+            ValueError: Rows are missing.
+            OSError: The file cannot be written, for example on a full disk.
+        """
+        if not self._is_finished:
+            with gdal():
+                self._finish(usable_cores())
+
+    def _finish(self, cores: int) -> None:
+        """Complete the file with so many cores, in any thread."""
         if self._row != self.grid.height:
             raise ValueError(f"{self.path}: found {self._row} rows written; expected {self.grid.height}.")
         copy = self._work / "copy.tif"
         unreadable: tuple[type[Exception], ...] = (*gdal_errors(), DataError)
+        tiles = math.ceil(self.grid.height / BLOCK) * math.ceil(self.grid.width / BLOCK)
         try:
-            with gdal():
+            with gdal_environment():
                 self._dataset.update_tags(**self._tags, **{_CHECKSUM_TAG: f"{self._checksum:08x}"})
                 if self._scale is not None:
                     self._dataset.scales = [self._scale] * len(self._bands)
@@ -207,11 +224,11 @@ class CogWriter:
                     blocksize=BLOCK,
                     overview_resampling=self._resampling,
                     bigtiff="if_safer",
-                    num_threads=usable_cores(),
+                    num_threads=cores if tiles >= _TILES_FOR_THREADS else 1,
                 )
             # GDAL does not report a full disk when it closes a file.
-            with ExitStack() as files, gdal():
-                whole = _checksum(open_raster(str(copy), files)) == self._checksum
+            with gdal_environment(), rasterio.open(copy, driver="GTiff") as written:
+                whole = _checksum(written) == self._checksum
         except unreadable as error:
             raise torn_file_error(self.path) from error
         if not whole:
@@ -222,12 +239,32 @@ class CogWriter:
             copy.replace(self.path)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path)) from error
+        self._is_finished = True
 
     def _check_space(self) -> None:
         """Refuse to start if the disk has no room for the rows."""
         needed = self.grid.height * self.grid.width * self.dtype.itemsize * len(self._bands)
         if shutil.disk_usage(self._work).free < needed:
             raise full_disk_error(self.path.parent, self.path.name, needed=needed)
+
+
+def finish_together(writers: Sequence[CogWriter]) -> None:
+    """Complete several files that have all their rows, as many at a time as there are cores.
+
+    Raises:
+        ValueError, OSError: As for `CogWriter.finish`; the files that follow are then left as they are.
+    """
+    cores = usable_cores()
+    at_once = max(1, min(cores, len(writers)))
+    # The filter of warnings is shared by all threads, so it is set around them.
+    with gdal(), ThreadPoolExecutor(at_once) as pool:
+        waiting = [pool.submit(writer._finish, cores // at_once) for writer in writers]
+        try:
+            for each in waiting:
+                each.result()
+        finally:
+            for each in waiting:
+                each.cancel()
 
 
 def read_map_record(path: str | os.PathLike[str]) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """Cloud-Optimised GeoTIFFs: their structure by the specification, and that they are whole or absent."""
 
+import contextlib
 import itertools
 import resource
 import struct
@@ -13,7 +14,13 @@ import pytest
 import rasterio
 from numpy.typing import NDArray
 
-from euromine.monitoring.mapping.geotiffs import BLOCK, CogWriter, is_whole, read_map_record
+from euromine.monitoring.mapping.geotiffs import (
+    BLOCK,
+    CogWriter,
+    finish_together,
+    is_whole,
+    read_map_record,
+)
 from euromine.monitoring.scenes.grids import Grid
 
 MakeGrid = Callable[[int, int], Grid]
@@ -127,6 +134,36 @@ def test_rows_come_in_any_portions(tmp_path: Path, grid: MakeGrid) -> None:
             writer.write(values[begin:end])
     with rasterio.open(tmp_path / "a.tif") as dataset:
         np.testing.assert_array_equal(dataset.read(1), values)
+
+
+def test_files_completed_together_are_those_completed_one_by_one(tmp_path: Path, grid: MakeGrid) -> None:
+    maps = np.random.default_rng(1).integers(0, 3, (4, 40, 50), dtype=np.uint8)
+    for place, values in enumerate(maps):
+        write(tmp_path / f"alone_{place}.tif", values, grid(40, 50), 255, record={"place": place})
+    with contextlib.ExitStack() as files:
+        writers = [
+            files.enter_context(
+                CogWriter(
+                    tmp_path / f"together_{place}.tif", grid(40, 50), np.uint8, 255, record={"place": place}
+                )
+            )
+            for place in range(len(maps))
+        ]
+        for writer, values in zip(writers, maps, strict=True):
+            writer.write(values)
+        finish_together(writers)
+        assert len(list(tmp_path.glob("together_*.tif"))) == len(maps)
+    for place in range(len(maps)):
+        alone, together = (tmp_path / f"{name}_{place}.tif" for name in ("alone", "together"))
+        assert alone.read_bytes() == together.read_bytes()
+
+
+def test_of_files_completed_together_an_unfinished_one_leaves_nothing(tmp_path: Path, grid: MakeGrid) -> None:
+    with contextlib.ExitStack() as files:
+        files.enter_context(pytest.raises(ValueError, match="found 0 rows written; expected 40"))
+        writer = files.enter_context(CogWriter(tmp_path / "a.tif", grid(40, 50), np.uint8))
+        finish_together([writer])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_several_bands_have_names_statistics_and_a_scale(tmp_path: Path, grid: MakeGrid) -> None:
