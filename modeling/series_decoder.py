@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .layers import ConvNormActivation
-from .temporal_layers import ImagePacking, TemporalMixing, YearMixing
+from .temporal_layers import ImagePacking, TemporalMixing, YearMixing, image_by_image
 
 # Scales finer than the encoder's finest map: the image's own and its half.
 FINE_SCALES = 2
@@ -43,7 +43,7 @@ class DetailBranch(nn.Module):
         """Images that exist, (images, channels, height, width) -> their maps, finest first."""
         maps = []
         for place, scale in enumerate(self.scales):
-            images = scale(images)
+            images = image_by_image(self, scale, images)
             if self.mixing:
                 images = packed.packed(self.mixing[place](packed.unpacked(images), mixing))
             maps.append(images)
@@ -99,6 +99,9 @@ class SeriesDecoder(nn.Module):
 
     def evidence(self, features: Tensor, details: Sequence[Tensor]) -> Tensor:
         """The pyramid's map and the branch's up to a half -> logits of mine of the images' size."""
+        return image_by_image(self, self._refined, features, *details)
+
+    def _refined(self, features: Tensor, *details: Tensor) -> Tensor:
         fine = list(zip(self.narrowing, self.refinement, details, strict=True))
         for narrowing, refinement, detail in reversed(fine):
             coarse = _resized(narrowing(features), detail.shape[-2:])

@@ -1,6 +1,7 @@
 """Layers that join the years of a series, with gaps and missing years: attention, neighbours and means."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +12,8 @@ from torch.nn import functional as F
 # Periods of the year embedding, in years: the shortest separates neighbouring years, the longest decades.
 SHORTEST_PERIOD = 4.0
 LONGEST_PERIOD = 128.0
+# Parts of an image's height that years are mixed in, where no gradients are needed.
+_STRIPS = 16
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,23 @@ class ImagePacking:
             count = self.shape[0] * self.shape[1]
             features = features.new_zeros(count, *features.shape[1:]).index_copy(0, self.index, features)
         return features.unflatten(0, self.shape)
+
+
+def image_by_image(layers: nn.Module, run: Callable[..., Tensor], *maps: Tensor) -> Tensor:
+    """Run layers that see single images on one image after the other where that saves memory.
+
+    At an image's own resolution, a series of ten years otherwise takes twice the memory. With gradients, all
+    maps are kept anyway, and batch norms in training need all images at once.
+
+    Args:
+        layers: The layers; their mode decides.
+        run: Calls them.
+        maps: Their inputs, (images, ...) each.
+    """
+    together = layers.training or torch.is_grad_enabled() or torch.compiler.is_compiling()
+    if together or maps[0].shape[0] < 2:
+        return run(*maps)
+    return torch.cat([run(*images) for images in zip(*(each.split(1) for each in maps), strict=True)])
 
 
 def years_at(features: Tensor, index: Tensor) -> Tensor:
@@ -246,6 +266,15 @@ class TemporalMixing(nn.Module):
 
     def forward(self, features: Tensor, mixing: YearMixing) -> Tensor:
         """(batch, years, channels, height, width) -> the same shape."""
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return self._joined(features, mixing)
+        # Pixels are independent of each other, so a few rows at a time take next to no memory.
+        found, rows = torch.empty_like(features), max(1, features.shape[3] // _STRIPS)
+        for stripe, result in zip(features.split(rows, dim=3), found.split(rows, dim=3), strict=True):
+            result.copy_(self._joined(stripe, mixing))
+        return found
+
+    def _joined(self, features: Tensor, mixing: YearMixing) -> Tensor:
         images, joined = features.flatten(0, 1), features
         # Kind by kind, as all at once would take six times the memory.
         for place, convolution in enumerate(self.kinds):

@@ -12,13 +12,14 @@ from euromine.support.errors import ArgumentError
 
 from .impact_settings import ImpactSettings
 from .smoothing import METHODS, Method
+from .stored_probabilities import PROBABILITY_TYPES
 from .switch_rates import SwitchRates
 
 PAIRS = ("all", "consecutive", "first-last")
 CHANGE_BY = ("footprints", "posterior")
 EXTENTS = ("intersection", "union")
 
-# Pixels of all years that a network for series sees at once: euromine-series-b0 takes 0.8 GB for them.
+# Pixels of all years that a network for series sees at once: euromine-series-b0 takes 0.7 GB for them.
 _PIXELS_AT_ONCE = 10 * 384**2
 _LEAST_JOINT_WINDOW = 128
 
@@ -42,6 +43,8 @@ class SeriesSettings:
             with no data where a year does not reach.
         threshold: The probability above which a pixel is mined.
         minimum_mapping_unit: Hectares; smaller polygons are left out.
+        probability_type: "float32", or "uint16" or "uint8" with a scale, which take a half and a sixth of
+            the bytes. Footprints by Viterbi and changes by posteriors then follow the rounded numbers.
         permits: A vector file of permitted outlines.
         permit_layers: Its layers to read, where several have outlines.
         site: The site's name; None for that of the image folder.
@@ -65,6 +68,7 @@ class SeriesSettings:
     extent: str = "intersection"
     threshold: float = 0.5
     minimum_mapping_unit: float = 0.0
+    probability_type: str = "float32"
     permits: Path | None = None
     permit_layers: tuple[str, ...] = ()
     site: str | None = None
@@ -80,6 +84,7 @@ class SeriesSettings:
             ("change_by", self.change_by, (*CHANGE_BY, None)),
             ("pairs", self.pairs, PAIRS),
             ("extent", self.extent, EXTENTS),
+            ("probability_type", self.probability_type, PROBABILITY_TYPES),
         ):
             if value not in known:
                 *others, last = (each for each in known if each is not None)

@@ -41,7 +41,7 @@ WINDOWS = {"window": 32, "overlap": 16}
 @pytest.fixture(scope="module")
 def network() -> LoadedModel:
     """A tiny network for series whose years see each other, and whose answers are far from one half."""
-    torch.manual_seed(1)
+    torch.manual_seed(2)
     model = create_model(
         "euromine-series-b0", encoder_fields=MIT, decoder_width=8, detail_widths=[8, 8, 8]
     ).eval()
