@@ -204,12 +204,12 @@ def _part(
     kept: NDArray[np.int16], whole: MercatorGrid, wanted: MercatorGrid
 ) -> tuple[NDArray[np.int16], MercatorGrid]:
     """The pixels around a grid, and their own grid: tiles need few of the copy's."""
-    left, top = ~whole.transform * (wanted.left, wanted.top)
-    right, bottom = ~whole.transform * (wanted.right, wanted.bottom)
+    left, top = ~whole.transform @ (wanted.left, wanted.top)
+    right, bottom = ~whole.transform @ (wanted.right, wanted.bottom)
     first, last = max(0, math.floor(left) - 2), min(whole.width, math.ceil(right) + 2)
     upper, lower = max(0, math.floor(top) - 2), min(whole.height, math.ceil(bottom) + 2)
-    west, north = whole.transform * (first, upper)
-    east, south = whole.transform * (last, lower)
+    west, north = whole.transform @ (first, upper)
+    east, south = whole.transform @ (last, lower)
     ground = MercatorGrid(west, south, east, north, last - first, lower - upper)
     return kept[:, upper:lower, first:last], ground
 

@@ -53,12 +53,12 @@ def empty_tile(side: int) -> Picture:
 
 def _tile(shown: LayerYear, tile: MercatorGrid, site: MercatorGrid) -> Picture:
     """The part of a tile inside the site, on a transparent ground."""
-    columns, rows = ~tile.transform * (site.left, site.top), ~tile.transform * (site.right, site.bottom)
+    columns, rows = ~tile.transform @ (site.left, site.top), ~tile.transform @ (site.right, site.bottom)
     left, top = (max(0, math.floor(each + 1e-6)) for each in columns)
     right = min(tile.width, math.ceil(rows[0] - 1e-6))
     bottom = min(tile.height, math.ceil(rows[1] - 1e-6))
-    west, north = tile.transform * (left, top)
-    east, south = tile.transform * (right, bottom)
+    west, north = tile.transform @ (left, top)
+    east, south = tile.transform @ (right, bottom)
     part = MercatorGrid(west, south, east, north, right - left, bottom - top)
     image = layer_image(shown, part)
     if shown.layer.kind != IMAGE:

@@ -220,7 +220,7 @@ def by_odc_stac(task: Task, out: Path) -> None:
     odc.stac.configure_rio(cloud_defaults=True)
     whole = GeoBox((task.side, task.side), task.transform, f"EPSG:{_EPSG}")
     coarse = GeoBox(
-        (task.side // 2, task.side // 2), task.transform * rasterio.Affine.scale(2), f"EPSG:{_EPSG}"
+        (task.side // 2, task.side // 2), task.transform @ rasterio.Affine.scale(2), f"EPSG:{_EPSG}"
     )
     classes = odc.stac.load(items, bands=["scl"], geobox=coarse, groupby="id")["scl"].values
     unclear = np.stack(
@@ -247,7 +247,7 @@ def _on_grid(scene: Any, task: Task, side: int) -> Any:
     return WarpedVRT(
         scene,
         crs=f"EPSG:{_EPSG}",
-        transform=task.transform * rasterio.Affine.scale(step),
+        transform=task.transform @ rasterio.Affine.scale(step),
         width=task.side // step,
         height=task.side // step,
     )

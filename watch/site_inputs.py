@@ -84,4 +84,4 @@ def _outline(grid: Grid) -> Any:
     import shapely
 
     corners = ((0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height))
-    return shapely.Polygon([grid.transform * corner for corner in corners])
+    return shapely.Polygon([grid.transform @ corner for corner in corners])

@@ -111,7 +111,7 @@ def fitted(band: StackedBand, grid: Any, shown: str) -> StackedBand:
     raster = band.dataset
     transform, crs = raster.transform, raster.crs
     factor = round(math.sqrt(abs(transform.determinant / grid.transform.determinant)))
-    pixels: Affine = ~grid.transform * transform * Affine.scale(1 / max(factor, 1))
+    pixels: Affine = ~grid.transform @ transform @ Affine.scale(1 / max(factor, 1))
     shift = max(
         abs(a - b)
         for corner in ((0, 0), (grid.width, 0), (0, grid.height), (grid.width, grid.height))

@@ -51,7 +51,7 @@ class Grid:
 
     def window(self, window: Window) -> Grid:
         """The grid of a window of this raster."""
-        shifted = self.transform * Affine.translation(window.col_off, window.row_off)
+        shifted = self.transform @ Affine.translation(window.col_off, window.row_off)
         return Grid(self.crs, shifted, int(window.width), int(window.height))
 
     def pixel_side(self) -> float | None:
@@ -90,17 +90,17 @@ class Grid:
         """
         if self.crs != other.crs:
             return None
-        to_pixels = ~self.transform * other.transform
+        to_pixels = ~self.transform @ other.transform
         column, row = round(to_pixels.c), round(to_pixels.f)
         for corner in ((0, 0), (other.width, 0), (0, other.height), (other.width, other.height)):
-            x, y = to_pixels * corner
+            x, y = to_pixels @ corner
             apart = max(abs(x - corner[0] - column), abs(y - corner[1] - row))
             if not apart <= _LARGEST_SHIFT:
                 return None
         return row, column
 
     def __str__(self) -> str:
-        x, y = self.transform * (0, 0)
+        x, y = self.transform @ (0, 0)
         size = math.hypot(self.transform.a, self.transform.d)
         return (
             f"{self.height} x {self.width} pixels of {size:g} in {crs_name(self.crs)[:40]} "

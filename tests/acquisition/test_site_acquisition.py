@@ -181,7 +181,7 @@ def test_tiles_of_a_pass_are_joined_without_a_seam(world, serve, tmp_path):
             dataset.write(image)
         other = world.folder / "other" / f"{key}.tif"
         other.parent.mkdir(exist_ok=True)
-        moved = profile["transform"] * rasterio.Affine.translation(half.stop // step, 0)
+        moved = profile["transform"] @ rasterio.Affine.translation(half.stop // step, 0)
         with rasterio.open(other, "w", **profile | {"transform": moved, "width": right.shape[2]}) as dataset:
             dataset.write(right)
     beside = json.loads(json.dumps(east).replace(east["id"], "other").replace("33TWN", "33TXN"))

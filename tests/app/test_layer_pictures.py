@@ -41,7 +41,7 @@ def ground_pixels(grid, crs=CRS, transform=TRANSFORM):
     x = grid.left + columns * (grid.right - grid.left) / grid.width
     y = grid.top - rows * (grid.top - grid.bottom) / grid.height
     easting, northing = Transformer.from_crs(3857, crs, always_xy=True).transform(x, y)
-    return ~transform * (easting, northing)
+    return ~transform @ (easting, northing)
 
 
 def test_the_site_has_the_layers_of_its_files_and_of_its_images(series_site, second_site):

@@ -28,7 +28,7 @@ SITE = 'ENGCRS["site",EDATUM["x"],CS[Cartesian,2],AXIS["x",east],AXIS["y",north]
     ("crs", "transform"),
     [
         (UTM, PLACE),
-        (UTM, PLACE * Affine.rotation(45)),
+        (UTM, PLACE @ Affine.rotation(45)),
         (UTM, Affine(10, 0, 500_000, 0, 10, 5_600_000)),
         (UTM, Affine(-0.02, 0, 500_000, 0, -0.02, 5_600_000)),
         (DEGREES, IN_DEGREES),
@@ -71,7 +71,7 @@ def test_geotransforms_that_lead_nowhere_are_refused(transform: Affine, found: s
         (PLACE, "outside of its coordinate system EPSG:4326"),
         (Affine(1e-4, 0, 10, 0, -1e-4, 200), "outside of its coordinate system EPSG:4326"),
         (Affine(1e-4, 0, 1000, 0, -1e-4, 50), "outside of its coordinate system EPSG:4326"),
-        (IN_DEGREES * Affine.rotation(45), "a grid in degrees that is rotated"),
+        (IN_DEGREES @ Affine.rotation(45), "a grid in degrees that is rotated"),
     ],
 )
 def test_geotransforms_in_degrees_are_checked_as_degrees(transform: Affine, found: str) -> None:

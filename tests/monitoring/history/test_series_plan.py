@@ -172,7 +172,7 @@ def test_a_grid_without_areas_is_refused_before_the_first_map(mapper, tmp_path):
 
 
 def test_a_turned_grid_in_degrees_is_refused_before_the_first_map(mapper, tmp_path):
-    turned = Affine.translation(15, 45) * Affine.rotation(-30) * Affine.scale(1e-4, -1e-4)
+    turned = Affine.translation(15, 45) @ Affine.rotation(-30) @ Affine.scale(1e-4, -1e-4)
     path = tmp_path / "mine" / "image" / "Year2015.tif"
     write_image(path, image_of(2015), crs="EPSG:4326", transform=turned)
     with pytest.raises(SceneError, match="found a grid in degrees that is rotated"):

@@ -22,8 +22,8 @@ def test_a_window_of_a_grid_has_the_bounds_that_rasterio_gives() -> None:
     part = grid(1000, 2000).window(window)
     assert (part.width, part.height) == (7, 9)
     left, bottom, right, top = bounds(window, grid(1000, 2000).transform)
-    assert part.transform * (0, 0) == (left, top)
-    assert part.transform * (7, 9) == (right, bottom)
+    assert part.transform @ (0, 0) == (left, top)
+    assert part.transform @ (7, 9) == (right, bottom)
 
 
 @pytest.mark.parametrize(
