@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from euromine.monitoring.history.folder import SeriesFolder
+from euromine.support.closable import Closable
 
 from .app_settings import AppSettings
 from .server import create_app
 from .serving import BackgroundServer, address_of, listen
 
 
-class OpenedApp:
+class OpenedApp(Closable):
     """The app on this machine, beside a notebook or script. A notebook shows it in a frame.
 
     Attributes:
@@ -28,12 +29,6 @@ class OpenedApp:
     def close(self) -> None:
         """End the app. It ends with the process, too."""
         self._server.close()
-
-    def __enter__(self) -> OpenedApp:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"OpenedApp({self.url!r})"
@@ -62,7 +57,7 @@ def open_app(
         open_app(result, images="images")
 
     Args:
-        place: What `MineMonitor.series` returned, its folder, or a folder with several.
+        place: A result of `MineMonitor.series`, its folder, or a folder with several.
         images: A folder with the sites' images; without it they are looked for beside the results.
         port: The port; 0 for any.
         height: Height of the frame in a notebook, in CSS pixels.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from euromine.support.closable import Closable
 from euromine.support.errors import ArchiveError
 from euromine.support.rasters import open_raster, read_raster, shown
 from euromine.support.wording import counted
@@ -23,7 +23,7 @@ from .site_scene import Scene, Site
 _LARGEST_MEDIAN = 0
 
 
-class ComponentLayers:
+class ComponentLayers(Closable):
     """The open components and radar of a site, for the years that have components.
 
     It belongs to one thread; use it in a `with` statement beside its scene.
@@ -72,15 +72,8 @@ class ComponentLayers:
                 check_same_place(dataset, path, first, first_path)
             self._files = files.pop_all()
 
-    def __enter__(self) -> ComponentLayers:
-        return self
-
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close all rasters."""
         self._files.close()
 
     def annotated(self, year: int) -> tuple[str, ...]:

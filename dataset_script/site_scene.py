@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from euromine.support.closable import Closable
 from euromine.support.errors import ArchiveError
 from euromine.support.image_headers import valid_pixels
 from euromine.support.processing_levels import Level
@@ -97,7 +97,7 @@ class Site:
         return Scene(self)
 
 
-class Scene:
+class Scene(Closable):
     """An open site, read in windows that hold the same pixels in every year.
 
     Files stay open until the end of the `with` statement. All headers are checked on opening; the values of
@@ -168,17 +168,6 @@ class Scene:
         self.crs = crs_name(first.crs)
         a, b, c, d, e, f = (float(coefficient) for coefficient in first.transform[:6])
         self.transform = (a, b, c, d, e, f)
-
-    def __enter__(self) -> Scene:
-        return self
-
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close all files."""

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from euromine.support.closable import Closable
 from euromine.support.errors import RecordError
 
 from .alerts import Alert
@@ -105,7 +106,7 @@ class Delivery:
     problem: str
 
 
-class WatchState:
+class WatchState(Closable):
     """The state of a watch in its folder.
 
     Use it as a context manager. The caller holds the folder's lock while it writes.
@@ -137,10 +138,8 @@ class WatchState:
                 self._database.close()
                 raise
 
-    def __enter__(self) -> WatchState:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Close the database."""
         self._database.close()
 
     def _migrate(self) -> None:

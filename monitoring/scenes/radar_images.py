@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from euromine.dataset_script.archive_bands import NO_BACKSCATTER, RADAR_BANDS
+from euromine.support.closable import Closable
 from euromine.support.errors import SceneError
 from euromine.support.rasters import gdal, gdal_errors, open_raster, read_raster
 
@@ -39,7 +39,7 @@ _LEAST = -6000
 _LOOKED_AT = 256
 
 
-class RadarBeside:
+class RadarBeside(Closable):
     """The radar image beside a scene, opened when it is first needed. Use it in a `with` statement.
 
     Attributes:
@@ -58,15 +58,8 @@ class RadarBeside:
         self._indexes: dict[str, int] = {}
         self._factors: dict[str, float] = {}
 
-    def __enter__(self) -> RadarBeside:
-        return self
-
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the image."""
         self._files.close()
 
     @property
