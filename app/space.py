@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import json
 import re
@@ -17,30 +16,21 @@ from euromine.hub.contents import CARD, Contents, PublishedFile
 from euromine.monitoring.history.manifest import NAME
 from euromine.support.errors import ArgumentError, DataError
 from euromine.support.markdown import escaped
+from euromine.watch.alert_pictures import PICTURES
 from euromine.watch.watch_state import STATE_FILE, WatchState
 
 from .site_catalogue import SiteCatalogue, SitePlace
-from .watch_alerts import PICTURES, WatchAlerts
+from .watch_alerts import WatchAlerts
 
 SITES = "mines"
 LARGEST_SPACE = 500 * 2**20
 _MARK = "# The web app of EuroMine, written by `euromine publish app`."
-# The folders that the app needs: its own, and those that it imports.
-_FOLDERS = (
-    "acquisition",
-    "app",
-    "dataset_script",
-    "hub",
-    "metrics",
-    "modeling",
-    "monitoring",
-    "simulation",
-    "support",
-    "watch",
-)
+_PACKAGE = Path(__file__).parents[1]
+_IMPORTED = re.compile(r"^\s*(?:from|import) euromine\.(\w+)", re.MULTILINE)
 _SOURCES = {".css", ".csv", ".html", ".jinja", ".js", ".json", ".py", ".svg", ".typed", ".webmanifest"}
 # As in pyproject.toml; Gradio is the Space's SDK.
 REQUIRED = (
+    "affine>=3.0",
     "authlib>=1.6",
     "defusedxml>=0.7.1",
     "django-js-lib-leaflet>=1.9.4.1",
@@ -196,15 +186,26 @@ def _watch_files(alerts: WatchAlerts) -> Iterator[PublishedFile]:
 
 def _package_files() -> Iterator[PublishedFile]:
     """EuroMine's own modules: a Space installs only what `requirements.txt` names, and that from PyPI."""
-    for name in _FOLDERS:
-        module = importlib.import_module(f"euromine.{name}")
-        folder = Path(str(module.__file__)).parent
+    for name in app_folders():
+        folder = _PACKAGE / name
         for path in sorted(folder.rglob("*")):
             if path.suffix in _SOURCES and "__pycache__" not in path.parts and path.is_file():
                 yield PublishedFile(f"euromine/{name}/{path.relative_to(folder).as_posix()}", path)
     version = importlib.metadata.version("euromine")
     metadata = f"Metadata-Version: 2.1\nName: euromine\nVersion: {version}\n"
     yield PublishedFile(f"euromine-{version}.dist-info/METADATA", metadata.encode())
+
+
+def app_folders() -> list[str]:
+    """The folders of EuroMine that the app needs: its own, and all that it imports, lazily or not."""
+    needed: set[str] = set()
+    waiting = {"app"}
+    while waiting:
+        name = waiting.pop()
+        needed.add(name)
+        for path in (_PACKAGE / name).rglob("*.py"):
+            waiting.update(set(_IMPORTED.findall(path.read_text(encoding="utf-8"))) - needed)
+    return sorted(needed)
 
 
 def _card(title: str, places: Sequence[SitePlace], simulated: bool, has_members: bool) -> str:

@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from euromine.support.errors import EuroMineError
-from euromine.watch.alert_pictures import picture_paths
+from euromine.watch.alert_pictures import PICTURES, picture_paths
 from euromine.watch.config_reading import read_config
 from euromine.watch.watch_config import WatchConfig
 from euromine.watch.watch_state import STATE_FILE, StoredAlert, WatchState
 
 from .app_errors import NotAllowed, NotFound
 
-# `watch.site_checks.PICTURES`, a module that loads PyTorch.
-PICTURES = "pictures"
 _MOST_CONFIGS = 20
 
 

@@ -22,6 +22,9 @@ from .series_facts import SeriesFacts
 
 logger = logging.getLogger(__name__)
 
+PICTURES = "pictures"
+"""The folder of all pictures in that of a watch."""
+
 BEFORE, AFTER = "before", "after"
 # The least ground around an alert in pixels, and the longest side of a picture.
 _LEAST_SIDE, _LONGEST_SIDE = 96, 480
@@ -135,6 +138,6 @@ def _draw(
     pen = ImageDraw.Draw(picture)
     for part in shapely.get_parts(moved):
         for ring in shapely.get_rings(part):
-            columns, rows = ~grid.transform * shapely.get_coordinates(ring).T
+            columns, rows = ~grid.transform @ shapely.get_coordinates(ring).T
             points = np.column_stack([columns - corner[0], rows - corner[1]]) * scale
             pen.line([tuple(point) for point in points], fill=_OUTLINE, width=2)

@@ -28,6 +28,11 @@ RULE_TITLES = {
     "reclamation_stalled": "Recovery has stalled",
     "no_data": "No usable image",
 }
+STATUS_WORDS: dict[Status, str] = {
+    "suspected": "Seen in one image",
+    "confirmed": "Seen again in a second image",
+    "resolved": "No longer seen",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +89,13 @@ class Alert:
     def title(self) -> str:
         """The rule and the site in words."""
         return f"{RULE_TITLES[self.rule]}: {self.site}"
+
+    @property
+    def status_words(self) -> str:
+        """The status in words that no reader takes for a person's verdict."""
+        if self.rule == "no_data":  # a missing image is seen in none
+            return "An image has come" if self.status == "resolved" else "Waits for an image"
+        return STATUS_WORDS[self.status]
 
     @property
     def is_active(self) -> bool:

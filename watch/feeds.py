@@ -76,7 +76,7 @@ def atom(alerts: Iterable[StoredAlert], feed: Feed) -> bytes:
         _text(entry, "title", alert.title)
         _text(entry, "published", each.opened)
         _text(entry, "updated", each.changed)
-        summary = f"{alert.sentence} Status: {alert.status}."
+        summary = _summary(each)
         _text(entry, "summary", summary)
         if not feed.link:  # RFC 4287 asks for a link or a content
             _text(entry, "content", summary)
@@ -91,6 +91,14 @@ def atom(alerts: Iterable[StoredAlert], feed: Feed) -> bytes:
             point.text = f"{alert.latitude} {alert.longitude}"
     ElementTree.indent(root)
     return bytes(ElementTree.tostring(root, "utf-8", xml_declaration=True)) + b"\n"
+
+
+def _summary(stored: StoredAlert) -> str:
+    """The finding, its status and the latest verdict of a person, a sentence each."""
+    sentences = [stored.alert.sentence, f"{stored.alert.status_words}."]
+    if stored.reviews:
+        sentences.append(f"{stored.reviews[-1]['verdict'].capitalize()} by a person.")
+    return " ".join(sentences)
 
 
 def _text(parent: ElementTree.Element, name: str, text: str) -> None:

@@ -18,7 +18,7 @@ from euromine.monitoring.history.yearly_images import find_scenes
 from euromine.monitoring.monitor import MineMonitor
 from euromine.support.errors import EuroMineError, one_line
 
-from .alert_pictures import write_pictures
+from .alert_pictures import PICTURES, write_pictures
 from .alert_rules import RULES, advance
 from .alerts import Alert, AlertEvent, EventKind, alert_id
 from .series_facts import SeriesFacts, permits_id
@@ -29,7 +29,7 @@ from .watch_config import Acquisition, Rules, Site
 
 logger = logging.getLogger(__name__)
 
-SITES, MAPS, PICTURES = "sites", "maps", "pictures"
+SITES, MAPS = "sites", "maps"
 """Folders of a watch: acquired images and maps of each site, and the pictures of alerts."""
 
 

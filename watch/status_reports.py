@@ -10,11 +10,10 @@ from typing import Any, cast
 from euromine.support.errors import ArgumentError, BusyError, RecordError
 from euromine.support.locks import check_unlocked, lock_folder
 
-from .alert_pictures import picture_paths
+from .alert_pictures import PICTURES, picture_paths
 from .alerts import AlertEvent
 from .deliveries import entries_for_told
 from .feeds import write_feeds
-from .site_checks import PICTURES
 from .watch_config import WatchConfig
 from .watch_runs import Clock, utc_now
 from .watch_state import STATE_FILE, StoredAlert, Verdict, WatchState

@@ -14,10 +14,11 @@ from euromine.support.interrupts import resumable
 from euromine.support.locks import lock_folder
 from euromine.support.workers import run_on_workers
 
+from .alert_pictures import PICTURES
 from .alerts import Alert, AlertEvent
 from .deliveries import DeliveryCounts, deliver, entries, entries_for_told
 from .feeds import write_feeds
-from .site_checks import PICTURES, SiteCheck, SiteTask, check_site, rules_on
+from .site_checks import SiteCheck, SiteTask, check_site, rules_on
 from .watch_config import Site, WatchConfig
 from .watch_state import WatchState
 

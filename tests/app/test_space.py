@@ -18,7 +18,7 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from typer.testing import CliRunner
 
-from euromine.app.space import REQUIRED, space_contents, unsimulated, write_space
+from euromine.app.space import REQUIRED, app_folders, space_contents, unsimulated, write_space
 from euromine.commands import app
 from euromine.hub import Contents
 from euromine.support.errors import ArgumentError, DataError
@@ -94,6 +94,22 @@ def test_the_requirements_are_those_of_the_project() -> None:
     known = set(project["dependencies"]).union(*project["optional-dependencies"].values())
     assert set(REQUIRED) <= known
     assert not any(name.startswith("torch") for name in REQUIRED)
+
+
+def test_the_folders_that_the_app_imports_are_published_and_no_others() -> None:
+    assert app_folders() == [
+        *(
+            "acquisition",
+            "app",
+            "dataset_script",
+            "hub",
+            "metrics",
+            "modeling",
+            "monitoring",
+            "support",
+            "watch",
+        )
+    ]
 
 
 def test_sites_images_and_alerts_are_published_and_nothing_else(contents: Contents, app_folder: Path) -> None:

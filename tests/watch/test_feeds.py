@@ -47,6 +47,15 @@ def test_without_an_address_entries_have_a_content_as_rfc_4287_asks(stored) -> N
     assert first.content[0].value == first.summary
 
 
+def test_a_second_image_and_a_persons_verdict_are_told_apart(stored, alert) -> None:
+    seen_again = StoredAlert(alert(id="e" * 16, status="confirmed"), OPENED, CHANGED)
+    rejected, awaited, confirmed = feedparser.parse(atom([*stored, seen_again], Feed())).entries
+    assert rejected.summary.endswith(" Seen in one image. Rejected by a person.")
+    assert awaited.summary.endswith(" Waits for an image.")
+    assert confirmed.summary.endswith(" Seen again in a second image.")
+    assert [tag.term for tag in confirmed.tags] == ["outside_permit", "confirmed"]
+
+
 def test_the_same_alerts_give_the_same_bytes(stored, tmp_path) -> None:
     write_feeds(stored, Feed(), tmp_path, tmp_path / "pictures")
     before = [(tmp_path / name).read_bytes() for name in (ATOM, FEED_FILE)]
