@@ -1,4 +1,4 @@
-"""Colours of years, gains and losses, the same in maps, charts and tables."""
+"""Colours of years, changes and outlines, the same in maps, charts, tables and the app."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,32 @@ GAIN: Colour = (217, 101, 11)
 LOSS: Colour = (37, 99, 201)
 UNDIRECTED: Colour = (138, 99, 184)
 
+# Outlines over images, bright enough for dark ground: orange now, blue before.
+FOOTPRINT_OUTLINE: Colour = (255, 140, 26)
+EARLIER_OUTLINE: Colour = (86, 180, 233)
+PERMIT_OUTLINE: Colour = (240, 228, 66)
+OUTSIDE_OUTLINE: Colour = (255, 111, 181)
+RECLAMATION_OUTLINE: Colour = (155, 224, 143)
+
 
 def hex_colour(colour: Colour) -> str:
     """A colour as "#rrggbb"."""
     return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def outline_colours() -> dict[str, str]:
+    """The colours of outlines and changes as "#rrggbb", by the names of the app's overlays."""
+    colours = {
+        "footprints": FOOTPRINT_OUTLINE,
+        "footprints_before": EARLIER_OUTLINE,
+        "permits": PERMIT_OUTLINE,
+        "outside_permits": OUTSIDE_OUTLINE,
+        "reclamation": RECLAMATION_OUTLINE,
+        "gain": GAIN,
+        "loss": LOSS,
+        "undirected": UNDIRECTED,
+    }
+    return {name: hex_colour(colour) for name, colour in colours.items()}
 
 
 def year_colour(position: float) -> str:

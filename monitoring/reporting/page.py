@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from euromine.monitoring.history.file_names import REPORT
 from euromine.monitoring.history.folder import SeriesFolder
+from euromine.monitoring.mapping.colours import outline_colours
 from euromine.support.errors import ArgumentError, MissingExtraError
 from euromine.support.files import check_output_file, explain_full_disk, write_bytes
 from euromine.support.page_templates import page_template
@@ -165,6 +166,7 @@ def render_report(series: SeriesFolder, *, static: bool = False, text: ReportTex
     sections = [{"entry": section, "content": section.content(data)} for section in shown]
     return page_template(Path(__file__).parent, _TEMPLATE).render(
         version=version("euromine"),
+        colours=outline_colours(),
         created=data.manifest.created[:10],
         period=data.period,
         summary=summary(data),

@@ -193,7 +193,7 @@ def test_a_map_shows_the_image_below_its_outlines(document):
     blob = document.part.related_parts[frame.xpath(".//a:blip/@r:embed")[0]].blob
     with Image.open(io.BytesIO(blob)) as picture:
         scale = picture.width / 60
-        # The footprint of 2018 begins in column 10 and ends below row 29; its outline is #ffd23f.
+        # The footprint of 2018 begins in column 10 and ends below row 29; its outline is #ff8c1a.
         near = picture.convert("RGB").getpixel((round(10 * scale), round(20 * scale)))
         far = {picture.convert("L").getpixel((round(x * scale), round(35 * scale))) for x in range(5, 55)}
     assert near[0] > 200
