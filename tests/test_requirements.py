@@ -5,7 +5,10 @@ import tomllib
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
-USER_EXTRAS = ("acquire", "annotate", "app", "dask", "docx", "pdf", "polygons", "watch")
+USER_EXTRAS = (
+    *("acquire", "annotate", "app", "dask", "docx", "int8", "onnxruntime", "openvino", "pdf", "polygons"),
+    "watch",
+)
 
 
 def pins(name: str) -> dict[str, str]:
