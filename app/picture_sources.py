@@ -22,6 +22,7 @@ from euromine.monitoring.history.file_names import (
     probability_name,
     water_name,
 )
+from euromine.monitoring.history.stored_probabilities import scale_of
 from euromine.monitoring.mapping.index_maps import INDEX_SCALE
 from euromine.monitoring.reporting.pictures import series_quicklook
 from euromine.monitoring.scenes.quicklooks import LONGEST_SIDE
@@ -120,6 +121,9 @@ def source_of(place: SitePlace, layer: Layer, year: Year) -> Source:
     path = place.series.file(name)
     if smooth and layer.key != "probability":
         return RasterSource(path, name=layer.key, scale=INDEX_SCALE)
+    if layer.key == "probability":
+        scale = scale_of(str(place.series.manifest.settings.get("probability_type", "float32")))
+        return RasterSource(path, (1,), scale=scale or 1.0)
     return RasterSource(path, (1,), smooth=smooth)
 
 

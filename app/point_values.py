@@ -18,6 +18,7 @@ from euromine.monitoring.history.file_names import (
     probability_name,
     water_name,
 )
+from euromine.monitoring.history.stored_probabilities import decode_probability
 from euromine.monitoring.mapping.index_maps import decode_indices
 from euromine.monitoring.mapping.map_values import NEVER, NODATA, UNKNOWN_YEAR
 from euromine.monitoring.scenes.scene import Scene, open_scene
@@ -130,7 +131,7 @@ def _boolean(maps: MapWindows, name: str, span: Span) -> bool | None:
 def _probability(maps: MapWindows, year: int, span: Span) -> float | None:
     if not maps.has(probability_name(year)):
         return None
-    return rounded(float(maps.read(probability_name(year), span)[0, 0, 0]))
+    return rounded(float(decode_probability(maps.read(probability_name(year), span))[0, 0, 0]))
 
 
 def _indices(maps: MapWindows, year: int, span: Span) -> dict[str, float | None]:

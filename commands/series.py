@@ -92,6 +92,14 @@ def series(
     ] = "intersection",
     threshold: Threshold = 0.5,
     minimum_mapping_unit: MinimumMappingUnit = 0.0,
+    probability_type: Annotated[
+        str,
+        typer.Option(
+            metavar="float32|uint16|uint8",
+            help="The numbers in the maps of probability; uint16 and uint8 come with a scale and take half and "
+            "a fifth of the bytes.",
+        ),
+    ] = "float32",
     permits: Permits = None,
     layer: Layers = None,
     indices: Indices = None,
@@ -177,6 +185,7 @@ def series(
         "extent": extent,
         "threshold": threshold,
         "minimum_mapping_unit": minimum_mapping_unit,
+        "probability_type": probability_type,
         "permits": permits,
         "permit_layers": tuple(layer or ()),
         "impact": impact,

@@ -160,6 +160,7 @@ class MineMonitor:
         extent: str = "intersection",
         threshold: float = 0.5,
         minimum_mapping_unit: float = 0.0,
+        probability_type: str = "float32",
         permits: str | os.PathLike[str] | None = None,
         permit_layers: Sequence[str] = (),
         impact: ImpactSettings | None = None,
@@ -187,7 +188,7 @@ class MineMonitor:
             years: The years of interest; default all.
             year_of: The years of images whose names have none or several, by name.
             smoothing: "viterbi", "median" or "none"; default the model's. `SeriesSettings` documents this and
-                the next eleven.
+                the next twelve.
             rates: Switch rates that replace those of the calibration.
             change_by: "footprints" or "posterior"; default the model's.
             change_probability: Whether to map the probability of each change, too.
@@ -195,6 +196,7 @@ class MineMonitor:
             extent: "intersection" or "union".
             threshold: The probability above which a pixel is mined.
             minimum_mapping_unit: Hectares; smaller polygons are left out.
+            probability_type: "float32", or "uint16" or "uint8" with a scale.
             permits: A vector file of permitted outlines.
             permit_layers: Its layers to read, where several have outlines.
             impact: Spectral indices, reclamation and land cover; nothing by default.
@@ -226,6 +228,7 @@ class MineMonitor:
             extent=extent,
             threshold=threshold,
             minimum_mapping_unit=minimum_mapping_unit,
+            probability_type=probability_type,
             permits=None if permits is None else Path(permits),
             permit_layers=tuple(permit_layers),
             impact=impact or ImpactSettings(),

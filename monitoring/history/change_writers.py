@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from euromine.monitoring.mapping.geotiffs import CogWriter, read_map_record
@@ -13,6 +11,7 @@ from euromine.monitoring.mapping.map_values import NODATA
 from .file_names import change_name, change_probability_name
 from .map_records import change_record
 from .series_plan import SeriesPlan
+from .stored_probabilities import ProbabilityWriter
 
 
 def missing_pairs(plan: SeriesPlan) -> list[tuple[int, int]]:
@@ -40,12 +39,10 @@ def change_writer(plan: SeriesPlan, pair: tuple[int, int]) -> CogWriter:
 
 def change_probability_writer(plan: SeriesPlan, pair: tuple[int, int]) -> CogWriter:
     """The file of the probability of a pair's change, likewise."""
-    return CogWriter(
+    return ProbabilityWriter(
         plan.folder / change_probability_name(*pair),
         plan.grid,
-        np.float32,
-        math.nan,
-        resampling="average",
+        plan.settings.probability_type,
         style=PROBABILITY,
         description=f"probability of a change from {pair[0]} to {pair[1]}",
         record=change_record(plan, pair),

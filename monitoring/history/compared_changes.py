@@ -17,6 +17,7 @@ from .file_names import footprint_name, probability_name
 from .map_rows import row_blocks
 from .markov import change_probability
 from .series_plan import SeriesPlan
+from .stored_probabilities import decode_probability
 
 
 def compare_years(plan: SeriesPlan, *, progress: bool = False) -> None:
@@ -38,7 +39,11 @@ def compare_years(plan: SeriesPlan, *, progress: bool = False) -> None:
             tqdm(total=plan.grid.height, desc="changes", unit="row", disable=not progress)
         )
         for block in row_blocks(plan.folder, list(map(name, plan.years)), plan.grid, extra):
-            changes = _posterior(plan, block, indexes) if plan.is_posterior else _differences(block, indexes)
+            changes = (
+                _posterior(plan, decode_probability(block), indexes)
+                if plan.is_posterior
+                else _differences(block, indexes)
+            )
             for writer, change in zip(writers, changes, strict=True):
                 writer.write(change)
             bar.update(block.shape[1])

@@ -41,6 +41,7 @@ from .file_names import (
     probability_name,
 )
 from .manifest import NAME, Manifest, read_manifest
+from .stored_probabilities import decode_probability
 
 # Far more than the longest series of the largest scene takes.
 _LARGEST_FILE = 16 * 2**30
@@ -103,7 +104,7 @@ class SeriesFolder:
         Raises:
             DataError: There is none of this year.
         """
-        return self._read(probability_name(year), f"probability of {year}")
+        return decode_probability(self._read(probability_name(year), f"probability of {year}"))
 
     def change(self, year_1: int, year_2: int) -> NDArray[np.uint8]:
         """The change between two years (height, width).

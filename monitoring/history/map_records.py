@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any, cast
+
+from rasterio.crs import CRS
 
 from euromine.modeling.tasks import CHANGE_DETECTION, SEGMENTATION
 from euromine.monitoring.mapping.engines import engine_record
@@ -31,10 +34,13 @@ def evidence_record(plan: SeriesPlan) -> dict[str, Any]:
 
 def probability_record(plan: SeriesPlan, year: int) -> dict[str, Any]:
     """The inputs to a year's map of probability."""
+    kind = plan.settings.probability_type
+    stored = {} if kind == "float32" else {"stored": kind, "threshold": plan.settings.threshold}
     if plan.joins_years:
-        return _record(plan, evidence=_digest(evidence_record(plan)), year=year)
+        return _record(plan, evidence=_digest(evidence_record(plan)), year=year, **stored)
     return _record(
         plan,
+        **stored,
         model=plan.digests[SEGMENTATION],
         window=plan.window,
         overlap=plan.settings.overlap,
@@ -86,12 +92,23 @@ def change_record(plan: SeriesPlan, pair: tuple[int, int]) -> dict[str, Any]:
     return _record(plan, **made_of)
 
 
+@functools.cache
+def _version() -> str:
+    """EuroMine's version, which takes as long to look up as a record to write."""
+    return version("euromine")
+
+
+@functools.lru_cache(maxsize=8)
+def _crs_name(crs: CRS) -> str:
+    return crs_name(crs)
+
+
 def _record(plan: SeriesPlan, **made_of: Any) -> dict[str, Any]:
     """As JSON gives it back, without tuples."""
     grid = plan.grid
     record = {
-        "euromine": version("euromine"),
-        "grid": [crs_name(grid.crs), *grid.transform[:6], grid.width, grid.height],
+        "euromine": _version(),
+        "grid": [_crs_name(grid.crs), *grid.transform[:6], grid.width, grid.height],
         **made_of,
     }
     return cast("dict[str, Any]", json.loads(json.dumps(record)))

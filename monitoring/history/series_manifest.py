@@ -126,6 +126,8 @@ def _fingerprint(plan: SeriesPlan) -> str:
     # Permits by their content; the size of batches makes no difference.
     for name in ("permits", "permit_layers", "batch_size", "impact"):
         del settings[name]
+    if settings["probability_type"] == "float32":
+        del settings["probability_type"]
     made_of = {
         "settings": settings,
         "site": plan.site,
@@ -193,6 +195,7 @@ def _settings(plan: SeriesPlan) -> dict[str, Any]:
         "window": plan.window,
         "overlap": settings.overlap,
         "impact": plan.impact.record(),
+        **({} if settings.probability_type == "float32" else {"probability_type": settings.probability_type}),
         **_engines(plan),
     }
 

@@ -43,7 +43,7 @@ class SeriesSettings:
             with no data where a year does not reach.
         threshold: The probability above which a pixel is mined.
         minimum_mapping_unit: Hectares; smaller polygons are left out.
-        probability_type: "float32", or "uint16" or "uint8" with a scale, which take a half and a sixth of
+        probability_type: "float32", or "uint16" or "uint8" with a scale, which take half and a fifth of
             the bytes. Footprints by Viterbi and changes by posteriors then follow the rounded numbers.
         permits: A vector file of permitted outlines.
         permit_layers: Its layers to read, where several have outlines.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from .map_records import footprint_record, probability_record
 from .map_rows import row_blocks
 from .series_plan import SeriesPlan
 from .smoothing import smooth
+from .stored_probabilities import ProbabilityWriter, decode_probability
 from .yearly_indices import indexed_year
 
 logger = logging.getLogger(__name__)
@@ -75,12 +75,11 @@ def map_probability(plan: SeriesPlan, mapper: LoadedModel, year: int, *, progres
 
 def probability_writer(plan: SeriesPlan, year: int) -> CogWriter:
     """The file of a year's probability, to be entered as a context and written from the top."""
-    return CogWriter(
+    return ProbabilityWriter(
         plan.folder / probability_name(year),
         plan.grid,
-        np.float32,
-        math.nan,
-        resampling="average",
+        plan.settings.probability_type,
+        plan.settings.threshold,
         description="probability of a mine",
         style=PROBABILITY,
         record=probability_record(plan, year),
@@ -108,7 +107,8 @@ def map_footprints(plan: SeriesPlan, *, progress: bool = False) -> KnownGround:
         bar = files.enter_context(
             tqdm(total=plan.grid.height, desc="footprints", unit="row", disable=not progress)
         )
-        for probability in row_blocks(plan.folder, list(map(probability_name, plan.years)), plan.grid):
+        for stored in row_blocks(plan.folder, list(map(probability_name, plan.years)), plan.grid):
+            probability = decode_probability(stored)
             seen.add(~np.isnan(probability))
             if writers:
                 footprints = smooth(
