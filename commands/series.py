@@ -96,8 +96,8 @@ def series(
         str,
         typer.Option(
             metavar="float32|uint16|uint8",
-            help="The numbers in the maps of probability; uint16 and uint8 come with a scale and take half and "
-            "a fifth of the bytes.",
+            help="The numbers in the maps of probability. uint16 and uint8 have a scale and take half and a "
+            "fifth of the bytes.",
         ),
     ] = "float32",
     permits: Permits = None,
