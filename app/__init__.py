@@ -1,4 +1,4 @@
-"""The web app on what `euromine series` and `euromine watch` made."""
+"""The web app on the results of `euromine series` and `euromine watch`."""
 
 from typing import TYPE_CHECKING
 

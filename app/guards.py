@@ -107,7 +107,7 @@ class Guards:
         )
 
     def _foreign_origin(self, headers: Headers) -> Response | None:
-        """Refuse what another site makes a visitor's browser send."""
+        """Refuse a request that another site makes a visitor's browser send (CSRF)."""
         site, origin = headers.get("sec-fetch-site"), headers.get("origin")
         hosts = {headers.get("host"), urlsplit(self.settings.address or "").netloc or None}
         if site not in (None, "same-origin", "none") or (

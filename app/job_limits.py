@@ -64,7 +64,7 @@ class JobLimits:
             object.__setattr__(self, "memory", usual_memory())
 
     def public(self) -> Mapping[str, float]:
-        """The limits that a page tells before an upload."""
+        """The limits that the page shows before an upload."""
         return {"files": self.files, "file_bytes": self.file_bytes, "numbers": self.numbers}
 
 

@@ -127,7 +127,7 @@ class JobRun:
             self._process.wait(_PATIENCE)
 
     def _close(self) -> None:
-        """Release the pipes, and end what children of the process remain."""
+        """Release the pipes, and end the children of the process that are left."""
         with suppress(OSError):
             if self._process.stdin is not None:
                 self._process.stdin.close()

@@ -1,7 +1,7 @@
 /**
  * Charts over years as SVG: lines with intervals, and bars. Each redraws at its own width, marks the map's year,
- * chooses one by click, and has a table below. In the chart, the arrow keys walk through the years and a live region
- * tells the values.
+ * chooses one by click, and has a table below. In the chart, the arrow keys walk through the years, and a live region
+ * speaks the values.
  */
 
 import { announce, element, fill, svg } from "./dom.js";

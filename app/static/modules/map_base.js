@@ -1,5 +1,5 @@
 /**
- * What both maps share: Leaflet with translated controls, an optional basemap, a net of coordinates, and care for
+ * The base of both maps: Leaflet with translated controls, an optional basemap, a net of coordinates, and care for
  * those who use a keyboard or want less motion.
  */
 
@@ -47,7 +47,7 @@ function addBasemap(map, { url, attribution }) {
   L.tileLayer(url, { attribution: escaped(attribution), referrerPolicy: "origin" }).addTo(map);
 }
 
-/** Paper has another size than the window, and is printed before an observer of sizes is told. */
+/** Fit the map to paper, which is printed before an observer of sizes is called. */
 function fitPaper(map) {
   const print = window.matchMedia("print");
   const fit = () => map.invalidateSize({ animate: false });
@@ -55,7 +55,7 @@ function fitPaper(map) {
   map.on("unload", () => print.removeEventListener("change", fit));
 }
 
-/** Leave a shape with a tooltip out of the order of the Tab key: a list or table tells as much. */
+/** Leave a shape with a tooltip out of the order of the Tab key: a list or table offers the same. */
 export function withoutTabStop(layer) {
   return layer.on("add", () => layer.getElement()?.setAttribute("tabindex", "-1"));
 }

@@ -9,7 +9,7 @@ import { pairOf } from "./site_state.js";
 import { foldedTable } from "./tables.js";
 import { countText, text } from "./texts.js";
 
-/** What each chart over the years of a site needs. */
+/** The options that all charts over the years of a site share. */
 export function chartOf(site, store, more) {
   return { years: site.years, year: store.state.year, onYear: (year) => store.set({ year }), ...more };
 }

@@ -58,9 +58,9 @@ export async function show(root, parameters, context) {
     const sites = portfolio.sites.filter((site) => site.name.toLocaleLowerCase().includes(wanted));
     table.show(sites);
     markers.show(new Set(sites.map((site) => site.id)));
-    const told = countText("portfolio.found", sites.length);
-    fill(found, told);
-    if (wanted) announce(told);
+    const count = countText("portfolio.found", sites.length);
+    fill(found, count);
+    if (wanted) announce(count);
     keep();
   }
   filter(state.search);

@@ -7,7 +7,7 @@
  *
  * @param {string} hash The fragment, with or without its `#`.
  * @returns {{view: string, parameters: Object<string, string>}} `view`: portfolio, site, report, alerts, jobs or
- *   missing. `parameters`: the site's `id`, and what follows the question mark.
+ *   missing. `parameters`: the site's `id`, and those behind the question mark.
  */
 export function parseRoute(hash) {
   const [path, query = ""] = hash.replace(/^#/, "").split(/\?(.*)/s);

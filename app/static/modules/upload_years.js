@@ -39,7 +39,7 @@ export function withYears(entries, files) {
   return all.sort((a, b) => (a.year ?? LAST) - (b.year ?? LAST) || a.file.name.localeCompare(b.file.name));
 }
 
-/** The key of a text on what is wrong with the years; null where each image has a year of its own. */
+/** The text that names a wrong or missing year; null where each image has a year of its own. */
 export function yearProblem(entries) {
   const seen = new Set();
   for (const { file, year } of entries) {
