@@ -61,7 +61,8 @@ def create_gradio_app(settings: AppSettings) -> FastAPI:
     compose(server, context, _is_offered)
     with gradio.Blocks(mode="server", title=settings.title, analytics_enabled=False) as blocks:
         for name, function in functions(context).items():
-            api(_told(function, context), api_name=name, concurrency_limit=context.limiter.workers)
+            answered = _with_public_errors(function, context)
+            api(answered, api_name=name, concurrency_limit=context.limiter.workers)
     blocks.dev_mode = blocks.run_history = blocks.enable_monitoring = False
     blocks.footer_links, blocks.max_file_size, blocks.show_error = [], 0, False
     blocks.config = blocks.get_config_file()
@@ -136,18 +137,18 @@ def functions(context: AppContext) -> dict[str, Callable[..., Any]]:
     }
 
 
-def _told(function: Callable[..., Any], context: AppContext) -> Callable[..., Any]:
+def _with_public_errors(function: Callable[..., Any], context: AppContext) -> Callable[..., Any]:
     """The function, whose errors reach clients as a sentence without paths of the machine."""
     import gradio
 
     @functools.wraps(function)
-    def told(*arguments: Any, **options: Any) -> Any:
+    def called(*arguments: Any, **options: Any) -> Any:
         try:
             return function(*arguments, **options)
         except EuroMineError as error:
             raise gradio.Error(context.public(one_line(error)), print_exception=False) from error
 
-    return told
+    return called
 
 
 def _is_offered(path: str) -> bool:

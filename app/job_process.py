@@ -39,7 +39,7 @@ def carry_out(work: Work, folder: Path, memory: int, record: str = JOB_FILE) -> 
     Raises:
         OSError: The record cannot be read, or the outcome cannot be written.
     """
-    _live_with_server()
+    _end_with_server()
     limit_process(memory)
     prepare_process()
     try:
@@ -62,7 +62,7 @@ def _failure(error: Exception, memory: int) -> Outcome:
     return Outcome(error=BUG, is_bug=True)
 
 
-def _live_with_server() -> None:
+def _end_with_server() -> None:
     """End this process and its children at once when the server closes the other end of the pipe, or dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

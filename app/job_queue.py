@@ -19,6 +19,7 @@ from .job_limits import FULL_DISK, JobLimits
 from .job_records import BUG, JobProgress, JobRecord, State
 from .job_runner import Command, End, JobRun, run_to_end, usual_command
 from .job_store import JobStore
+from .uploaded_images import in_visitors_words
 
 logger = logging.getLogger(__name__)
 
@@ -233,7 +234,7 @@ class JobQueue:
                     "series", job, self.store.folder_of(job.id), self.limits, self._command
                 )
             except OSError as error:
-                end = End(_start_sentence(error))
+                end = End(_system_sentence("The job's process cannot be started", error))
                 run = None
         if run is not None:
             end = run.wait()
@@ -252,7 +253,7 @@ class JobQueue:
                 try:
                     result = self.store.publish(job)
                 except OSError as error:
-                    end = End(_start_sentence(error))
+                    end = End(_system_sentence("The result cannot be moved to the sites", error))
                 else:
                     self._end(replace(job, result=result), "done")
                     return
@@ -260,8 +261,6 @@ class JobQueue:
             self.store.remove_work(job)
 
     def _end(self, job: JobRecord, state: State, error: str = "") -> None:
-        from .uploaded_images import in_visitors_words
-
         sentence = in_visitors_words(error, job.images, self.store.folder_of(job.id))
         self._change(job, state=state, error=sentence, ended=time.time())
 
@@ -276,7 +275,6 @@ class JobQueue:
         return changed
 
 
-def _start_sentence(error: OSError) -> str:
-    if is_full_disk(error):
-        return FULL_DISK
-    return f"The job's process cannot be run ({error.strerror or 'no reason given'})."
+def _system_sentence(words: str, error: OSError) -> str:
+    """A sentence on an error of the system, without the paths that it names."""
+    return FULL_DISK if is_full_disk(error) else f"{words} ({error.strerror or 'no reason given'})."

@@ -180,7 +180,7 @@ def checked_name(text: str) -> str:
     """The name of a site that a visitor chose, in one line.
 
     Raises:
-        ArgumentError: It is empty, too long, or holds signs of control.
+        ArgumentError: It is empty, too long, or holds characters that cannot be printed.
     """
     name = " ".join(unicodedata.normalize("NFC", text).split())
     if not name:
@@ -190,7 +190,9 @@ def checked_name(text: str) -> str:
             f"name: found {len(name)} characters; expected at most {_LONGEST_NAME}. Choose a shorter name."
         )
     if any(unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Co", "Cn") for sign in name):
-        raise ArgumentError("name: found a sign that cannot be printed; expected letters, digits and signs.")
+        raise ArgumentError(
+            "name: found a character that cannot be printed; expected letters, digits and punctuation."
+        )
     return name
 
 

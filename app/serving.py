@@ -99,7 +99,7 @@ class BackgroundServer:
         limit = time.monotonic() + _LONGEST_START
         while not started.wait(0.05):
             if not self._thread.is_alive() or time.monotonic() > limit:
-                raise OSError("The app did not start; its log says why.")
+                raise OSError("The app did not start; its log gives the reason.")
 
     def close(self) -> None:
         """End the server."""
