@@ -15,6 +15,7 @@ from euromine.watch.watch_state import StoredAlert
 
 from .app_context import AppContext, user_of
 from .app_errors import NotAllowed, NotFound
+from .translations import Language, WantedLanguage, translated
 from .watch_alerts import is_open
 
 Moment = Literal["before", "after"]
@@ -44,11 +45,12 @@ def routes(context: AppContext) -> APIRouter:
         review: Annotated[
             Literal["confirmed", "rejected", "none"] | None, Query(description="The latest verdict.")
         ] = None,
+        language: WantedLanguage = "en",
     ) -> dict[str, Any]:
         """All alerts of the watch, the latest changed first."""
         ids = site_ids(context)
         found = [
-            alert_values(context, each, ids)
+            alert_values(context, each, ids, language)
             for each in watch.stored()
             if site in (None, each.alert.site, ids.get(each.alert.site))
             and (status in (None, each.alert.status) or (status == "open" and is_open(each)))
@@ -80,9 +82,9 @@ def routes(context: AppContext) -> APIRouter:
         return Response(atom(watch.stored(), feed), media_type="application/atom+xml")
 
     @router.get("/api/alerts/{identity}")
-    def alert(identity: str) -> dict[str, Any]:
+    def alert(identity: str, language: WantedLanguage = "en") -> dict[str, Any]:
         """An alert."""
-        return alert_values(context, watch.one(identity), site_ids(context))
+        return alert_values(context, watch.one(identity), site_ids(context), language)
 
     @router.get("/api/alerts/{identity}/pictures/{moment}", response_class=FileResponse)
     def picture(identity: str, moment: Moment) -> Response:
@@ -93,7 +95,9 @@ def routes(context: AppContext) -> APIRouter:
         return FileResponse(path, media_type="image/png", headers={"Cache-Control": "no-cache, private"})
 
     @router.post("/api/alerts/{identity}/review")
-    def review_of(identity: str, review: Review, request: Request) -> dict[str, Any]:
+    def review_of(
+        identity: str, review: Review, request: Request, language: WantedLanguage = "en"
+    ) -> dict[str, Any]:
         """Confirm or reject an alert. The watch keeps the verdict, its time, the name and the comment."""
         if not settings.may_change:
             raise NotAllowed(
@@ -103,21 +107,26 @@ def routes(context: AppContext) -> APIRouter:
         # A verdict in somebody else's name shows whose account it came from.
         name = user if user and name in ("", user) else f"{name} ({user})" if user else name
         reviewed = watch.review(identity, review.verdict, name, review.comment.strip())
-        return alert_values(context, reviewed, site_ids(context))
+        return alert_values(context, reviewed, site_ids(context), language)
 
     return router
 
 
-def alert_values(context: AppContext, stored: StoredAlert, ids: dict[str, str]) -> dict[str, Any]:
+def alert_values(
+    context: AppContext, stored: StoredAlert, ids: dict[str, str], language: Language = "en"
+) -> dict[str, Any]:
     """An alert with its history as JSON values.
 
     Args:
         context: The app's parts.
         stored: The alert.
         ids: The ids of the app's sites by their names.
+        language: The language of its sentences.
     """
     return {
         **stored.alert.to_dict(),
+        "sentence": translated(stored.alert.sentence, language),
+        "interval": translated(stored.alert.interval, language),
         "title": stored.alert.title,
         "site_id": ids.get(stored.alert.site),
         "opened": stored.opened,

@@ -12,18 +12,19 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from euromine.monitoring.history.manifest import NAME
+from euromine.monitoring.mapping.colours import outline_colours
 from euromine.support.errors import EuroMineError, one_line
 
 from .app_context import AppContext, user_of
 from .app_errors import NotFound
 from .outlined_areas import area_values, read_area
 from .picture_cache import PictureCache
-from .picture_layers import layers_of
+from .picture_layers import ALL_YEARS, layers_of
 from .point_values import point_values
 from .site_catalogue import SitePlace
 from .site_documents import file_of, site_document, site_summary
+from .translations import Language, WantedLanguage, translated_facts
 from .vector_layers import (
-    ALL_YEARS,
     change_outlines,
     component_outlines,
     footprint_outlines,
@@ -83,10 +84,11 @@ class SiteAnswers:
             "problems": [context.public(problem) for problem in problems],
             "watch": watch,
             "features": context.features(request),
+            "colours": outline_colours(),
         }
 
-    def site(self, site: str) -> dict[str, Any]:
-        """The facts of a site."""
+    def site(self, site: str, language: Language) -> dict[str, Any]:
+        """The facts of a site, sentences in a language."""
         place = self._context.catalogue.place(site)
         open_alerts, _ = self._watch([])
         # Images may come and go beside a series.
@@ -95,7 +97,7 @@ class SiteAnswers:
         document = self._held.get(key, lambda: site_document(place), lambda _: _DOCUMENT_BYTES)
         number = open_alerts.get(place.series.manifest.site, 0)
         layers = [layer.to_dict() for layer in layers_of(place)]
-        return {**document, "open_alerts": number, "layers": layers}
+        return {**translated_facts(document, language), "open_alerts": number, "layers": layers}
 
     def outlines(self, site: str, key: tuple[Any, ...], make: Callable[[SitePlace], bytes]) -> Response:
         """Outlines of a site as GeoJSON."""
@@ -142,9 +144,9 @@ def _add_documents(router: APIRouter, answers: SiteAnswers) -> None:
         return JSONResponse(answers.portfolio(request))
 
     @router.get("/sites/{site}")
-    def site_facts(site: str) -> JSONResponse:
+    def site_facts(site: str, language: WantedLanguage = "en") -> JSONResponse:
         """The facts of a site: areas, changes, indices, water, land, permits, layers, downloads."""
-        return JSONResponse(answers.site(site))
+        return JSONResponse(answers.site(site, language))
 
 
 def _add_outlines(router: APIRouter, answers: SiteAnswers) -> None:
@@ -222,10 +224,11 @@ def _add_files(router: APIRouter, context: AppContext) -> None:
                 f"file: found no {name[:80]!r}; expected a name among the downloads of {place.id}."
             )
         path = place.series.file(name)
-        headers = {"ETag": f'"{digest}"' if digest else "", "Cache-Control": "no-cache, private"}
-        headers = {key: value for key, value in headers.items() if value}
-        if digest and headers["ETag"] in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
+        headers = {"Cache-Control": "no-cache, private"}
+        if digest:  # "" while a run writes the series anew
+            headers["ETag"] = f'"{digest}"'
+            if headers["ETag"] in request.headers.get("if-none-match", ""):
+                return Response(status_code=304, headers=headers)
         shown = name if name == NAME else f"{place.id}_{name}"
         return FileResponse(path, headers=headers, media_type=_MEDIA_TYPES[path.suffix], filename=shown)
 

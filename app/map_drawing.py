@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,18 +12,16 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
 from euromine.monitoring.history.file_names import PERMIT_OUTLINES, footprint_name
-from euromine.monitoring.mapping.map_styles import FOOTPRINT
+from euromine.monitoring.mapping.colours import FOOTPRINT_OUTLINE, PERMIT_OUTLINE
 from euromine.monitoring.mapping.map_values import NODATA
 
 from .mercator import MERCATOR, MercatorGrid
 from .picture_layers import Layer
 from .picture_sources import RasterSource, warped
 from .site_catalogue import SitePlace
+from .translations import Language, page_texts
 
 INK, PAPER, QUIET = (20, 24, 28), (255, 255, 255), (90, 96, 104)
-MINED = next(each.colour for each in FOOTPRINT.classes if each.value == 1)
-PERMIT = (0, 0, 0)
-_LANGUAGE = Path(__file__).parent / "static" / "languages" / "en.json"
 Font = ImageFont.FreeTypeFont
 Points = Sequence[tuple[float, float]]
 
@@ -38,18 +35,21 @@ def font(size: int, *, is_bold: bool = False) -> Font:
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size)
 
 
-def layer_title(layer: Layer) -> str:
+def layer_title(layer: Layer, language: Language) -> str:
     """The name of a layer, as the page shows it."""
+    texts = page_texts(language)
     if layer.key.startswith("components_"):
-        group = layer.key.removeprefix("components_").replace("_", " ")
-        return _texts().get("layer.components", "{group}").replace("{group}", group)
-    return _texts().get(f"layer.{layer.key}", layer.key.upper().replace("_", " "))
+        group = class_title(layer.key.removeprefix("components_"), language)
+        return texts["layer.components"].replace("{group}", group)
+    return texts.get(f"layer.{layer.key}", layer.key.upper().replace("_", " "))
 
 
-@functools.cache
-def _texts() -> dict[str, str]:
-    texts: dict[str, str] = json.loads(_LANGUAGE.read_text(encoding="utf-8"))
-    return texts
+def class_title(name: str, language: Language) -> str:
+    """The name of a class of a map; in other languages than English as the page's legend shows it."""
+    plain = name.replace("_", " ")
+    if language == "en":
+        return plain
+    return page_texts(language).get(f"kind.{name.lower().replace(' ', '_')}", plain)
 
 
 def has_footprint(place: SitePlace, year: Any) -> bool:
@@ -58,7 +58,7 @@ def has_footprint(place: SitePlace, year: Any) -> bool:
 
 
 def draw_footprint(picture: Image.Image, place: SitePlace, year: int, grid: MercatorGrid, line: int) -> None:
-    """Draw the outline of a year's footprint, on a white edge that shows on dark ground.
+    """Draw the outline of a year's footprint, with a dark edge that shows on pale ground.
 
     Args:
         picture: RGB, on the grid.
@@ -73,8 +73,8 @@ def draw_footprint(picture: Image.Image, place: SitePlace, year: int, grid: Merc
     wide = mined.filter(ImageFilter.MaxFilter(2 * line + 1))
     edge = ImageChops.subtract(wide, mined)
     around = ImageChops.subtract(wide.filter(ImageFilter.MaxFilter(3)), wide)
-    picture.paste(PAPER, mask=around)
-    picture.paste(MINED, mask=edge)
+    picture.paste(INK, mask=around)
+    picture.paste(FOOTPRINT_OUTLINE, mask=edge)
 
 
 def has_permits(place: SitePlace) -> bool:
@@ -83,7 +83,7 @@ def has_permits(place: SitePlace) -> bool:
 
 
 def draw_permits(picture: Image.Image, place: SitePlace, grid: MercatorGrid, line: int) -> None:
-    """Draw the outlines of the permits as white and black dashes.
+    """Draw the outlines of the permits as dashes.
 
     Raises:
         MissingExtraError: geopandas is not installed.
@@ -95,16 +95,16 @@ def draw_permits(picture: Image.Image, place: SitePlace, grid: MercatorGrid, lin
     pen = ImageDraw.Draw(picture)
     to_pixels = ~grid.transform
     for ring in shapely.get_rings(shapely.get_parts(np.asarray(outlines.geometry.array))):
-        columns, rows = to_pixels * shapely.get_coordinates(ring).T
+        columns, rows = to_pixels @ shapely.get_coordinates(ring).T
         points = list(zip(columns.tolist(), rows.tolist(), strict=True))
         draw_dashes(pen, points, line)
 
 
 def draw_dashes(pen: ImageDraw.ImageDraw, points: Points, line: int) -> None:
-    """A line of black dashes on white."""
-    pen.line(list(points), fill=PAPER, width=line + 2)
+    """A line of dashes as permits have them, on a dark one that shows on pale ground."""
+    pen.line(list(points), fill=INK, width=line + 2)
     for dash in _dashes(points, 5.0 * line):
-        pen.line(dash, fill=PERMIT, width=line)
+        pen.line(dash, fill=PERMIT_OUTLINE, width=line)
 
 
 def _dashes(points: Points, length: float) -> Iterator[list[tuple[float, float]]]:

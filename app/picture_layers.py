@@ -39,7 +39,9 @@ from .site_catalogue import SitePlace
 IMAGE: Final = "image"
 INDEX: Final = "index"
 CLASS: Final = "class"
-ALL_YEARS = "all"
+ALL_YEARS: Final = "all"
+"""The year of a layer, or of outlines, without years: in addresses and in answers."""
+
 QUICKLOOK = "quicklook"
 COLOURS = {
     "natural": ("B04", "B03", "B02"),
@@ -69,7 +71,6 @@ class Layer:
         picture: Whether a picture of the whole site shows all of its pixels, or nearly; else tiles do.
         grid: The ground in Web Mercator, in pixels as large as the site's.
         style: The colours of its values; none of an image.
-        unit: The unit of its values, "" without one.
     """
 
     key: str
@@ -79,7 +80,6 @@ class Layer:
     picture: bool
     grid: MercatorGrid
     style: MapStyle
-    unit: str = ""
 
     @property
     def legend(self) -> list[dict[str, Any]] | None:
@@ -113,7 +113,6 @@ class Layer:
             "max_zoom": native_zoom(self.grid),
             "legend": self.legend,
             "range": self.range,
-            "unit": self.unit or None,
         }
 
 

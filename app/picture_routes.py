@@ -17,6 +17,7 @@ from .picture_layers import ALL_YEARS, MOST_SIDE, Layer, layer_of, year_of
 from .printed_maps import LEAST_WIDTH, MOST_WIDTH, USUAL_WIDTH, MapRequest, printed_map
 from .site_catalogue import SitePlace
 from .timelapse import LEAST_SECONDS, MOST_SECONDS, timelapse
+from .translations import WantedLanguage
 
 # Grows when the same data give another picture.
 _VERSION = 1
@@ -121,6 +122,7 @@ def routes(context: AppContext) -> APIRouter:
         footprints: bool = False,
         permits: bool = False,
         width: Annotated[int, Query(ge=LEAST_WIDTH, le=MOST_WIDTH, description="Pixels.")] = USUAL_WIDTH,
+        language: WantedLanguage = "en",
     ) -> Response:
         """A map to print: title, coordinates, scale bar, north, legend, attribution; PNG."""
         place = context.catalogue.place(site)
@@ -130,7 +132,7 @@ def routes(context: AppContext) -> APIRouter:
             for text in (compare, year or str(chosen.years[-1]))
             if text
         ]
-        wanted = MapRequest(tuple(years), footprints, permits, width)
+        wanted = MapRequest(tuple(years), footprints, permits, width, language)
         name = f"{place.id}_{layer}_{years[-1].year}.png"
         return pictures.answer(request, ("map", *wanted.key), lambda: printed_map(wanted), name)
 
@@ -144,13 +146,18 @@ def routes(context: AppContext) -> APIRouter:
         seconds: Annotated[
             float, Query(ge=LEAST_SECONDS, le=MOST_SECONDS, description="Of each year.")
         ] = 1.0,
+        language: WantedLanguage = "en",
     ) -> Response:
         """The years of a layer one after another, with the year and the attribution in the picture."""
         place = context.catalogue.place(site)
         frames = _years(context, place, layer_of(place, layer))
-        key = ("timelapse", suffix, footprints, seconds, *(each.key for each in frames))
+        key = ("timelapse", suffix, footprints, seconds, language, *(each.key for each in frames))
         name = f"{place.id}_{layer}.{suffix}"
-        return pictures.answer(request, key, lambda: timelapse(frames, suffix, seconds, footprints), name)
+
+        def moving() -> Picture:
+            return timelapse(frames, suffix, seconds, footprints, language)
+
+        return pictures.answer(request, key, moving, name)
 
     return router
 

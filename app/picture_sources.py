@@ -87,7 +87,7 @@ class QuicklookSource:
 
     @property
     def state(self) -> tuple[str, int, int]:
-        """As for `RasterSource`; the version of the site stands for the file."""
+        """As for `RasterSource`, with the version of the site, which changes with the file."""
         return self.place.version, self.year, 0
 
 
@@ -178,7 +178,7 @@ def warped_copy(source: RasterSource, grid: MercatorGrid) -> NDArray[np.float32]
                 list(bands), out_shape=(len(bands), height, width), resampling=Resampling.average
             )
             scale = Affine.scale(dataset.width / width, dataset.height / height)
-            options["src_transform"], options["src_crs"] = dataset.transform * scale, dataset.crs
+            options["src_transform"], options["src_crs"] = dataset.transform @ scale, dataset.crs
             values = _reprojected(means, grid, options | _kernel(source, False))
     return _scaled(values, source, dataset)
 
@@ -297,7 +297,7 @@ def _overview(dataset: Any, grid: MercatorGrid) -> int | None:
     xs, ys = transform(
         MERCATOR, dataset.crs, [x - across / 2, x + across / 2, x, x], [y, y, y - down / 2, y + down / 2]
     )
-    columns, rows = ~dataset.transform * np.array([xs, ys])
+    columns, rows = ~dataset.transform @ np.array([xs, ys])
     if not (np.isfinite(columns).all() and np.isfinite(rows).all()):
         return None
     ratio = min(
@@ -315,7 +315,7 @@ def _warped_quicklook(source: QuicklookSource, grid: MercatorGrid) -> NDArray[np
     pixels = np.asarray(series_quicklook(source.place.series, source.year), np.float32)
     side = math.ceil(max(manifest.height, manifest.width) / LONGEST_SIDE)
     options = {
-        "src_transform": Affine(*manifest.transform) * Affine.scale(side),
+        "src_transform": Affine(*manifest.transform) @ Affine.scale(side),
         "src_crs": manifest.crs,
         "resampling": Resampling.bilinear,
     }

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 from euromine.monitoring.history.manifest import Manifest
-from euromine.monitoring.reporting.cartography import MapFrame
+from euromine.monitoring.mapping.colours import FOOTPRINT_OUTLINE
+from euromine.monitoring.reporting.cartography import MapFrame, Tick
 
 from .layer_pictures import LayerYear, Picture, full_image, layer_image, transparent
 from .map_drawing import (
     INK,
-    MINED,
     PAPER,
     QUIET,
+    class_title,
     draw_dashes,
     draw_footprint,
     draw_label,
@@ -30,8 +31,9 @@ from .map_drawing import (
     wrapped_lines,
 )
 from .mercator import MERCATOR, MercatorGrid
-from .picture_layers import CLASS, IMAGE, INDEX, QUICKLOOK, Layer, layers_of
+from .picture_layers import ALL_YEARS, CLASS, IMAGE, INDEX, QUICKLOOK, Layer, layers_of
 from .site_documents import attribution
+from .translations import Language, in_words, page_texts, translated
 
 LEAST_WIDTH, USUAL_WIDTH, MOST_WIDTH = 600, 1600, 4000
 # Height of a map in widths, at most.
@@ -52,17 +54,19 @@ class MapRequest:
         footprints: Whether to draw the years' footprints.
         permits: Whether to draw the outlines of the permits.
         width: The width of the whole picture in pixels.
+        language: The language of its labels.
     """
 
     years: tuple[LayerYear, ...]
     footprints: bool
     permits: bool
     width: int
+    language: Language = "en"
 
     @property
     def key(self) -> tuple[Hashable, ...]:
         """Stands for everything that the map depends on."""
-        return (*(each.key for each in self.years), self.footprints, self.permits, self.width)
+        return (*(each.key for each in self.years), self.footprints, self.permits, self.width, self.language)
 
 
 def printed_map(wanted: MapRequest) -> Picture:
@@ -84,7 +88,7 @@ class _Page:
     """The parts of a map, from the top down."""
 
     def __init__(self, wanted: MapRequest) -> None:
-        self.wanted, self.width = wanted, wanted.width
+        self.wanted, self.width, self.language = wanted, wanted.width, wanted.language
         self.margin = wanted.width // 40
         self.size = max(11, wanted.width // 80)
         self.line = max(2, wanted.width // 500)
@@ -116,8 +120,9 @@ class _Page:
         strip, pen = self._strip(large + round(2.2 * self.size))
         name = fitted(self.place.name, large, self.inner, is_bold=True)
         pen.text((0, 0), name, INK, font(large, is_bold=True))
-        years = " and ".join(str(each.year) for each in self.wanted.years if each.year != "all")
-        words = f"{layer_title(self.layer)}, {years}" if years else layer_title(self.layer)
+        years = " and ".join(str(each.year) for each in self.wanted.years if each.year != ALL_YEARS)
+        layer = layer_title(self.layer, self.language)
+        words = f"{layer}, {in_words(years, self.language)}" if years else layer
         pen.text((0, large + 0.6 * self.size), fitted(words, self.size, self.inner), QUIET, font(self.size))
         return strip
 
@@ -153,12 +158,16 @@ class _Page:
             x = each.position * self.grid.width
             if _CORNER < each.position < 1 - _CORNER:
                 pen.line([(x, self.grid.height - tick), (x, self.grid.height)], PAPER, self.line)
-                draw_label(pen, (x, self.grid.height - 1.2 * tick), each.label, size, anchor="ms")
+                draw_label(pen, (x, self.grid.height - 1.2 * tick), self._degrees(each), size, anchor="ms")
         for each in frame.latitude_ticks(3):
             y = each.position * self.grid.height
             if _CORNER < each.position < 1 - _CORNER:
                 pen.line([(0, y), (tick, y)], PAPER, self.line)
-                draw_label(pen, (1.3 * tick, y), each.label, size, anchor="lm")
+                draw_label(pen, (1.3 * tick, y), self._degrees(each), size, anchor="lm")
+
+    def _degrees(self, tick: Tick) -> str:
+        east = page_texts(self.language)["format.east"]
+        return in_words(tick.label, self.language).replace("E", east)
 
     def _frame(self) -> MapFrame:
         transform = tuple(self.grid.transform)[:6]
@@ -172,17 +181,20 @@ class _Page:
         pen.rectangle((0, top, length, top + thick), fill=PAPER, outline=INK, width=max(1, self.line // 2))
         pen.rectangle((0, top, length / 2, top + thick), fill=INK)
         pen.text((0, top + thick + 3), "0", INK, font(self.size))
-        pen.text((length, top + thick + 3), bar.label, INK, font(self.size), anchor="ma")
+        label = in_words(bar.label, self.language)
+        pen.text((length, top + thick + 3), label, INK, font(self.size), anchor="ma")
         left = length + 5 * self.size
         if self.wanted.footprints and any(has_footprint(self.place, each.year) for each in self.wanted.years):
-            pen.line([(left, self.size), (left + 3 * self.size, self.size)], MINED, 2 * self.line)
+            pen.line([(left, self.size), (left + 3 * self.size, self.size)], FOOTPRINT_OUTLINE, 2 * self.line)
             left = self._word(pen, left + 3.5 * self.size, "mapped as mined")
         if self.wanted.permits and has_permits(self.place):
             draw_dashes(pen, [(left, self.size), (left + 3 * self.size, self.size)], self.line)
             self._word(pen, left + 3.5 * self.size, "outlines given")
         return strip
 
-    def _word(self, pen: ImageDraw.ImageDraw, left: float, text: str) -> float:
+    def _word(self, pen: ImageDraw.ImageDraw, left: float, words: str) -> float:
+        """Write words behind a key, and return the place for the next key."""
+        text = translated(words, self.language)
         pen.text((left, self.size), text, INK, font(self.size), anchor="lm")
         return left + font(self.size).getlength(text) + 2 * self.size
 
@@ -203,12 +215,16 @@ class _Page:
         for value in (least, (least + most) / 2, most):
             place = (value - least) / (most - least)
             anchor = "la" if place == 0 else "ra" if place == 1 else "ma"
-            text = f"{value:g}".replace("-", "\N{MINUS SIGN}")
+            text = in_words(f"{value:g}".replace("-", "\N{MINUS SIGN}"), self.language)
             pen.text((place * length, 1.2 * self.size), text, INK, font(self.size), anchor=anchor)
         return strip
 
     def _classes(self, layer: Layer) -> Image.Image:
-        entries = [(each.colour, each.name) for each in layer.style.classes if each.is_shown]
+        entries = [
+            (each.colour, class_title(each.name, self.language))
+            for each in layer.style.classes
+            if each.is_shown
+        ]
         places, left, top = [], 0.0, 0.0
         for _, name in entries:
             length = 3 * self.size + font(self.size).getlength(name)
@@ -223,10 +239,13 @@ class _Page:
         return strip
 
     def _credit(self) -> Image.Image:
-        words = (
-            f"{attribution(self.manifest)}. Mapped by {mappers_in_words(self.manifest)}. "
-            "Shown in Web Mercator (EPSG:3857); the scale holds in the middle of the map. EuroMine."
+        sentences = (
+            attribution(self.manifest),
+            f"Mapped by {mappers_in_words(self.manifest)}.",
+            "Shown in Web Mercator (EPSG:3857); the scale holds in the middle of the map.",
         )
+        credit, *others = (translated(each, self.language) for each in sentences)
+        words = " ".join([f"{credit}.", *others, "EuroMine."])
         size = round(0.85 * self.size)
         lines: Sequence[str] = wrapped_lines(words, size, self.inner)
         strip, pen = self._strip(round(1.4 * size * len(lines)) + 2)

@@ -49,8 +49,6 @@ _KINDS = {
     ".gpkg": "polygons",
     ".parquet": "polygons",
     ".tif": "map",
-    ".qml": "style",
-    ".png": "picture",
     ".json": "record",
 }
 _YEARS = re.compile(r"(\d{4})(?:_(\d{4}))?\.\w+$")
@@ -268,7 +266,7 @@ def downloads_of(place: SitePlace) -> list[dict[str, Any]]:
 
 
 def file_of(place: SitePlace, name: str) -> str | None:
-    """The hash of a file of a site that may be read by anybody; None for any other name.
+    """The hash of a file of a site that may be read by anybody, "" while a run is writing; else None.
 
     Args:
         place: The site.

@@ -22,6 +22,7 @@ from .map_drawing import (
 )
 from .mercator import MercatorGrid
 from .site_documents import attribution
+from .translations import Language, translated
 
 LEAST_SECONDS, MOST_SECONDS = 0.2, 10.0
 # Pixels on the longer side: larger GIFs take many megabytes.
@@ -33,7 +34,11 @@ _LAST = 2
 
 
 def timelapse(
-    frames: Sequence[LayerYear], suffix: Literal["gif", "webp"], seconds: float, footprints: bool
+    frames: Sequence[LayerYear],
+    suffix: Literal["gif", "webp"],
+    seconds: float,
+    footprints: bool,
+    language: Language = "en",
 ) -> Picture:
     """Years one after another, with the year and the attribution written in.
 
@@ -42,6 +47,7 @@ def timelapse(
         suffix: The format.
         seconds: The time of each year.
         footprints: Whether to draw the year's footprint.
+        language: The language of the lines below the pictures.
 
     Raises:
         NotFound: An image has been taken away.
@@ -54,11 +60,11 @@ def timelapse(
     options = {"save_all": True, "duration": durations, "loop": 0}
     data = io.BytesIO()
     if suffix == "gif":
-        pictures = (_as_palette(frame) for frame in _frames(frames, grid, footprints))
+        pictures = (_as_palette(frame) for frame in _frames(frames, grid, footprints, language))
         first = next(pictures)
         first.save(data, "GIF", append_images=pictures, optimize=False, disposal=1, **options)
     else:
-        moving = _frames(frames, grid, footprints)
+        moving = _frames(frames, grid, footprints, language)
         first = next(moving)
         first.save(data, "WEBP", append_images=moving, quality=_WEBP_QUALITY, method=2, **options)
     return Picture(data.getvalue(), f"image/{suffix}")
@@ -69,23 +75,25 @@ def _frame_grid(grid: MercatorGrid) -> MercatorGrid:
     return grid.squared(min(_LONGEST_SIDE, max(_LEAST_SIDE, longest)))
 
 
-def _frames(frames: Sequence[LayerYear], grid: MercatorGrid, footprints: bool) -> Iterator[Image.Image]:
+def _frames(
+    frames: Sequence[LayerYear], grid: MercatorGrid, footprints: bool, language: Language
+) -> Iterator[Image.Image]:
     """The pictures, one at a time: all of them together would take much memory."""
     for shown in frames:
         year = int(shown.year)
         picture = full_image(layer_image(shown, grid), ground=255)
         if footprints and has_footprint(shown.place, year):
             draw_footprint(picture, shown.place, year, grid, 2)
-        yield _lettered(picture, shown)
+        yield _lettered(picture, shown, language)
 
 
-def _lettered(picture: Image.Image, shown: LayerYear) -> Image.Image:
+def _lettered(picture: Image.Image, shown: LayerYear, language: Language) -> Image.Image:
     """A picture with the year in it, and site, layer and attribution below."""
     width, height = picture.size
     size, room = 13, width - 16
-    title = f"{shown.place.name} · {layer_title(shown.layer)}"
-    credit = wrapped_lines(attribution(shown.place.series.manifest), size, room)
-    lines = [fitted(title, size, room), *credit]
+    title = f"{shown.place.name} · {layer_title(shown.layer, language)}"
+    credit = translated(attribution(shown.place.series.manifest), language)
+    lines = [fitted(title, size, room), *wrapped_lines(credit, size, room)]
     frame = Image.new("RGB", (width, height + _LINE * len(lines) + 8), PAPER)
     frame.paste(picture)
     pen = ImageDraw.Draw(frame)

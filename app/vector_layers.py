@@ -20,9 +20,6 @@ from .site_catalogue import SitePlace
 from .site_documents import vectors_of
 from .site_tables import cell_text
 
-ALL_YEARS = "all"
-"""The year of outlines without years, in addresses."""
-
 # Corners in degrees: a tenth of a metre.
 _DECIMALS = 6
 _HALF_PIXEL = 0.5

@@ -8,6 +8,7 @@ from playwright.sync_api import Page
 from starlette.testclient import TestClient
 
 from euromine.app.app_settings import AppSettings
+from euromine.monitoring.mapping.colours import FOOTPRINT_OUTLINE, hex_colour
 
 from .browser_pages import CHROMIUM, MISSING, AppPage, served_page
 from .drawn_app import SECOND, SITE, SITE_ID, YEARS
@@ -60,6 +61,25 @@ def test_the_first_view_is_light_and_loads_one_picture(app_page: AppPage, reques
     assert len([path for path in requests if "/pictures/" in path]) == 1
     assert len([path for path in requests if "/vectors/" in path]) == 1
     assert app_page.forget() == []
+
+
+def test_a_year_that_the_site_has_not_is_named_until_another_is_chosen(app_page: AppPage) -> None:
+    page = app_page.visit(f"/sites/{SITE_ID}?year=2016&compare=1999")
+    assert page.inner_text(".map-status") == (
+        f"This site has no maps of 2016, 1999. The year shown is {YEARS[-1]}."
+    )
+    page.focus("#year-slider")
+    page.keyboard.press("ArrowLeft")
+    app_page.settle()
+    assert page.inner_text(".map-status") == ""
+    app_page.visit(f"/sites/{SITE_ID}?year={YEARS[0]}")
+    assert page.inner_text(".map-status") == ""
+
+
+def test_footprints_have_the_colour_of_printed_maps_and_reports(app_page: AppPage) -> None:
+    page = app_page.visit(f"/sites/{SITE_ID}")
+    outline = page.locator(".leaflet-vectors-now-pane path").first
+    assert outline.get_attribute("stroke") == hex_colour(FOOTPRINT_OUTLINE)
 
 
 def test_going_back_to_a_year_asks_for_nothing(app_page: AppPage, requests: list[str]) -> None:

@@ -28,8 +28,7 @@ export async function alertDetails(alert, context, onReview) {
     {},
     element("h2", {}, `${ruleText(alert.rule)}: `, siteLink(alert)),
     marks(alert),
-    // The watch writes its findings in English.
-    element("p", { class: "finding", lang: "en" }, alert.sentence),
+    element("p", { class: "finding" }, alert.sentence),
     await pictures(alert, context),
     element("p", { class: "small quiet" }, text("alerts.outlines_only")),
     facts(alert),
@@ -49,7 +48,7 @@ function siteLink(alert) {
 }
 
 async function pictures(alert, context) {
-  const site = alert.site_id ? await context.api.getOnce(siteUrl(alert.site_id)).catch(() => null) : null;
+  const site = alert.site_id ? await context.api.siteFacts(alert.site_id).catch(() => null) : null;
   const moments = [
     ["before", alert.before_year],
     ["after", alert.last_year],
@@ -74,7 +73,7 @@ function figure(alert, site, name, year) {
 
 function facts(alert) {
   const between = interval(alert.low_ha, alert.high_ha);
-  const area = [hectares(alert.area_ha), between && ` (${between}; `, between && element("span", { lang: "en" }, alert.interval), between && ")"];
+  const area = hectares(alert.area_ha) + (between ? ` (${between}; ${alert.interval})` : "");
   const rows = [
     ["area", alert.area_ha === null ? null : area],
     ["seen", alert.year === alert.last_year ? alert.year : text("alerts.from_to", { first: alert.year, last: alert.last_year })],
@@ -133,7 +132,8 @@ function reviewForm(alert, context, onReview) {
     for (const one of buttons) one.disabled = true;
     try {
       const body = { verdict, name: name.value.trim(), comment: comment.value };
-      onReview(await context.api.post(`api/alerts/${encodeURIComponent(alert.id)}/review`, body));
+      const address = context.api.worded(`api/alerts/${encodeURIComponent(alert.id)}/review`);
+      onReview(await context.api.post(address, body));
     } catch (error) {
       if (!(error instanceof context.api.ApiError)) throw error;
       fill(answer, problem(error.message));

@@ -72,7 +72,7 @@ export function alertMap(context, onChoose) {
     }
     placed = alert.id;
     if (!alert.site_id) return;
-    const site = await context.api.getOnce(siteUrl(alert.site_id)).catch(() => null);
+    const site = await context.api.siteFacts(alert.site_id).catch(() => null);
     if (!site || placed !== alert.id) return; // Another one was selected meanwhile.
     const layer = pictureLayer(site, alert.last_year);
     if (layer) {

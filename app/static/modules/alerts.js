@@ -18,7 +18,7 @@ const REVIEWS = ["none", "confirmed", "rejected"];
 
 /** The view: `#/alerts?site=&rule=&status=&review=&alert=ID`. Open alerts are shown where no status is given. */
 export async function show(root, parameters, context) {
-  const { alerts } = await context.api.get("api/alerts");
+  const { alerts } = await context.api.get(context.api.worded("api/alerts"));
   const state = { alerts, chosen: Object.fromEntries(FILTERS.map((name) => [name, parameters[name] ?? ""])), most: AT_ONCE };
   state.selected = parameters.alert ?? "";
 

@@ -2,7 +2,7 @@
  * Requests to the server. Addresses are relative to the page, so that the app also works below a proxy's prefix.
  */
 
-import { text } from "./texts.js";
+import { language, text } from "./texts.js";
 
 /** A request that failed, with a sentence to show. */
 export class ApiError extends Error {
@@ -19,7 +19,7 @@ export class ApiError extends Error {
 /**
  * A module of the page, fetched when it is needed.
  *
- * @param {Promise<Object>} fetched What `import` gives.
+ * @param {Promise<Object>} fetched From `import`.
  * @throws {ApiError} The server does not answer.
  */
 export async function moduleOf(fetched) {
@@ -44,6 +44,20 @@ const MOST_REPEATS = 2;
  */
 export function siteUrl(id, ...parts) {
   return ["api/sites", ...[id, ...parts].map(encodeURIComponent)].join("/");
+}
+
+/**
+ * The address of an answer with sentences in the visitor's language.
+ *
+ * @param {string} path Address relative to the page, without a query.
+ */
+export function worded(path) {
+  return language() === "en" ? path : `${path}?lang=${language()}`;
+}
+
+/** The facts of a site, asked for once in each language. */
+export function siteFacts(id) {
+  return getOnce(worded(siteUrl(id)));
 }
 
 /**
@@ -72,7 +86,7 @@ export function getOnce(path) {
   return kept.get(path);
 }
 
-/** Forget what `getOnce` keeps below an address. */
+/** Forget the answers of `getOnce` below an address. */
 export function forget(prefix = "") {
   for (const path of [...kept.keys()]) if (path.startsWith(prefix)) kept.delete(path);
 }
@@ -98,7 +112,7 @@ export async function post(path, body, options = {}) {
  */
 export async function send(path, options = {}) {
   let answer = await answerTo(path, options);
-  // A busy server says when to come back; what changes something is not sent twice.
+  // A busy server names the time to come back. Requests that change something are not repeated.
   for (let again = 0; answer.status === 503 && !options.method && again < MOST_REPEATS; again += 1) {
     await pause(Number(answer.headers.get("Retry-After")) || 1);
     answer = await answerTo(path, options);

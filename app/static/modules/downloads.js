@@ -5,7 +5,7 @@
 import { checkbox, element, fill, select } from "./dom.js";
 import { bytes, number } from "./format.js";
 import { layerName } from "./legends.js";
-import { hasText, text } from "./texts.js";
+import { hasText, language, text } from "./texts.js";
 
 const KINDS = ["table", "polygons", "map", "record"];
 const FORMATS = { csv: "CSV", gpkg: "GeoPackage", parquet: "GeoParquet", tif: "GeoTIFF (COG)", json: "JSON" };
@@ -21,7 +21,7 @@ const SECONDS = [0.5, 1, 2];
  */
 export async function show(root, { id }, context) {
   const { siteUrl } = context.api;
-  const site = context.site ?? (await context.api.getOnce(siteUrl(id)));
+  const site = context.site ?? (await context.api.siteFacts(id));
   const shown = context.store?.state ?? { show: ["footprints"] };
   fill(
     root,
@@ -117,7 +117,8 @@ function timelapse(site, shown, siteUrl) {
 }
 
 function query(values) {
-  const given = Object.entries(values).filter(([, value]) => value !== "");
+  const lang = language() === "en" ? "" : language();
+  const given = Object.entries({ ...values, lang }).filter(([, value]) => value !== "");
   return new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
 }
 

@@ -54,7 +54,7 @@ function box(colour) {
   return mark;
 }
 
-function ramp({ key, legend, range, unit }) {
+function ramp({ key, legend, range }) {
   const bar = element("span", { class: "ramp", "aria-hidden": "true" });
   const ends = range ?? [legend?.[0]?.value, legend?.at(-1)?.value];
   const place = (value) => Math.round((100 * (value - ends[0])) / (ends[1] - ends[0]));
@@ -65,7 +65,7 @@ function ramp({ key, legend, range, unit }) {
     "div",
     { class: "legend" },
     element("span", { class: "legend-title" }, layerName(key)),
-    element("span", { class: "ramp-frame" }, end(ends[0]), bar, end(ends[1]), unit ? ` ${unit}` : ""),
+    element("span", { class: "ramp-frame" }, end(ends[0]), bar, end(ends[1])),
     hasText(`index.${key}.help`) ? element("span", { class: "quiet small" }, text(`index.${key}.help`)) : null,
   );
 }

@@ -31,7 +31,7 @@ async function start() {
   const route = parseRoute(window.location.hash);
   // Fetched beside the texts; visit() shows an error, if there is one.
   VIEWS[route.view]?.().catch(() => {});
-  if (route.view === "site") api.getOnce(api.siteUrl(route.parameters.id)).catch(() => {});
+  if (route.view === "site") api.siteFacts(route.parameters.id).catch(() => {});
   const portfolio = api.get("api/portfolio");
   portfolio.catch(() => {});
   try {

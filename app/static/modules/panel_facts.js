@@ -68,9 +68,16 @@ function imagesTable({ scenes }) {
   const rows = scenes.map((scene) => [
     String(scene.year),
     percent(scene.known_share),
-    [scene.name, scene.level, scene.found === false ? text("facts.not_found") : "", ...(scene.decisions ?? []), scene.resampled].filter(Boolean).join(" · "),
+    fileFacts(scene),
   ]);
   return dataTable(text("facts.images"), columns, rows, { hideCaption: true });
+}
+
+/** Name and level of an image, and how it was read, which the series keeps in English. */
+function fileFacts({ name, level, found, decisions, resampled }) {
+  const facts = [name, level, found === false ? text("facts.not_found") : ""].filter(Boolean).join(" · ");
+  const reading = [...(decisions ?? []), resampled].filter(Boolean).join(" · ");
+  return reading ? [facts, " · ", element("span", { lang: "en" }, reading)] : facts;
 }
 
 function notes({ missing_years: missing, cut }) {

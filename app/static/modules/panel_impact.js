@@ -121,7 +121,7 @@ export function reclamationPanel(site, store) {
       "dl",
       { class: "facts" },
       entry(text("reclamation.ground"), hectares(last.ground_ha)),
-      entry("R80P", number(last.r80p, 2)),
+      entry(text("reclamation.mean_r80p"), number(last.r80p, 2)),
       entry("dNBR", number(last.dnbr, 2)),
       entry("YrYr", number(last.yearly_rate, 3)),
       entry("Y2R", known(last.y2r) ? text("reclamation.years", { years: number(last.y2r, 1) }) : text("reclamation.not_yet")),
@@ -131,7 +131,7 @@ export function reclamationPanel(site, store) {
     lineChart(
       chartOf(site, store, {
         title: text("reclamation.r80p"),
-        series: [{ name: "R80P", style: 3, values: byYear(site, rows, (row) => row.r80p) }],
+        series: [{ name: text("reclamation.mean_r80p"), style: 3, values: byYear(site, rows, (row) => row.r80p) }],
         fromZero: true,
         format: (value) => number(value, 2),
       }),

@@ -13,8 +13,8 @@ const PREVIEW = "report-preview";
 
 /** The view: `#/sites/ID/report`. */
 export async function show(root, { id }, context) {
-  const { get, getOnce, siteUrl } = context.api;
-  const [site, { sections }] = await Promise.all([getOnce(siteUrl(id)), get("api/report/sections")]);
+  const { get, siteFacts, siteUrl } = context.api;
+  const [site, { sections }] = await Promise.all([siteFacts(id), get("api/report/sections")]);
   context.title(text("report.window", { site: site.name }));
   const draft = draftOf(id, sections);
   const messages = element("div", { "aria-live": "polite" });
@@ -105,7 +105,7 @@ function line(name, value, onInput, attributes = {}) {
   return element("label", { class: "stacked" }, element("span", {}, text(`report.${name}`)), box);
 }
 
-/** The body of a request: only what the visitor filled in or chose. */
+/** The body of a request: only fields that the visitor filled in, and the sections chosen. */
 function body(draft) {
   const chosen = draft.order.filter((name) => draft.chosen[name]);
   const notes = Object.fromEntries(Object.entries(draft.notes).filter(([name, note]) => note.trim() && (chosen.includes(name) || name === "introduction")));

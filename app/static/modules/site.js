@@ -9,7 +9,8 @@ import { sitePath } from "./router.js";
 import { siteControls } from "./site_controls.js";
 import { createSiteMap } from "./site_map.js";
 import { sitePanels } from "./site_panels.js";
-import { createStore, parametersOf, stateFrom } from "./site_state.js";
+import { createStore, missingYears, parametersOf, stateFrom } from "./site_state.js";
+import { useColours } from "./site_vectors.js";
 import { text } from "./texts.js";
 
 const WRITING = 250;
@@ -24,15 +25,16 @@ const WRITING = 250;
  * @throws {ApiError} There is no such site, or it cannot be read.
  */
 export async function show(root, parameters, context) {
-  const site = await context.api.getOnce(context.api.siteUrl(parameters.id));
+  const site = await context.api.siteFacts(parameters.id);
+  useColours(context.portfolio.colours);
   const store = createStore(stateFrom(parameters, site));
   const frame = element("section", { class: "site-map-frame", "aria-label": text("site.map", { site: site.name }) });
   const controls = siteControls(site, store);
   const column = element("div", { class: "site-map-column" }, frame, controls.node);
   const panel = element("section", { class: "site-panel", "aria-label": text("site.panel", { site: site.name }) });
   fill(root, column, panel);
-  const siteMap = createSiteMap(frame, site, store, context);
-  addMapButtons(siteMap, store);
+  const siteMap = createSiteMap(frame, site, store, context, missingYears(parameters, site));
+  addMapButtons(siteMap);
   const reading = readings(frame, siteMap, site, store);
   fill(panel, sitePanels(site, store, context, { point: reading.node }));
 
@@ -65,7 +67,7 @@ function keepAddress(site, store, context) {
   return { stop: () => window.clearTimeout(timer) };
 }
 
-function addMapButtons(siteMap, store) {
+function addMapButtons(siteMap) {
   const control = L.control({ position: "topleft" });
   const tell = (shown) => announce(text(shown));
   const copy = async () => {
@@ -90,7 +92,4 @@ function addMapButtons(siteMap, store) {
     return node;
   };
   control.addTo(siteMap.map);
-  store.listen((state, changed) => {
-    if (changed.has("point") && state.point) siteMap.map.getContainer().classList.add("has-point");
-  });
 }

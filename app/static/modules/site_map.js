@@ -25,10 +25,11 @@ const DOUBLE_CLICK = 230;
  * @param {Object} site The answer of /api/sites/{id}.
  * @param {Object} store See site_state.js.
  * @param {Object} context See main.js.
+ * @param {string[]} missing Years that were asked for in vain, which a note names until another year is chosen.
  * @returns {{map: L.Map, home: function(): void, remove: function(): void, onPoint: function|null}} `onPoint` may be
  *   set: it then gets each click, instead of the reading at a point.
  */
-export function createSiteMap(frame, site, store, context) {
+export function createSiteMap(frame, site, store, context, missing = []) {
   const node = element("div", { class: "site-map" });
   const badges = { left: element("div", { class: "year-badge left" }), right: element("div", { class: "year-badge right" }) };
   const status = element("div", { class: "map-status" });
@@ -79,10 +80,11 @@ export function createSiteMap(frame, site, store, context) {
     const done = await Promise.allSettled(loading);
     if (turn !== draw.turn) return;
     frame.removeAttribute("aria-busy");
-    status.replaceChildren(...notes(now, state, done));
+    status.replaceChildren(...notes(now, state, done, missing));
   }
 
   store.listen((state, changed) => {
+    if (changed.has("year") || changed.has("compare")) missing = [];
     if (changed.has("point")) placeMarker(state);
     const drawn = ["layer", "year", "compare", "mode", "opacity", "split", "show"];
     if (drawn.some((name) => changed.has(name))) draw(state);
@@ -120,9 +122,9 @@ function label(badges, state, comparing) {
   badges.right.textContent = changes ? `${pair[0]} → ${pair[1]}` : String(state.year ?? "");
 }
 
-/** Sentences about what cannot be shown. */
-function notes({ layer, year }, state, done) {
-  const found = [];
+/** Notes on years and pictures that cannot be shown. */
+function notes({ layer, year }, state, done, missing) {
+  const found = missing.length ? [text("map.missing_years", { years: missing.join(", "), year: state.year })] : [];
   if (layer?.key === "quicklook" && state.layer !== "quicklook") found.push(text("layer.quicklook.help"));
   if (layer && !year && layer.key === "change") found.push(text("map.no_change_pair"));
   else if (layer && !year) found.push(text("map.no_picture", { year: state.year }));

@@ -34,6 +34,12 @@ export function stateFrom(parameters, site) {
   };
 }
 
+/** The years that an address asks for and the site has not. */
+export function missingYears(parameters, { years }) {
+  const asked = [parameters.year, parameters.compare].filter(Boolean);
+  return [...new Set(asked)].filter((value) => yearIn(value, years) === null);
+}
+
 function firstLayer({ layers }) {
   return (layers.find(({ kind }) => kind === "image") ?? layers[0])?.key ?? "none";
 }
@@ -84,7 +90,7 @@ export function parametersOf(state) {
  *
  * @param {Object} state
  * @returns {{state: Object, set: function(Object): void, listen: function(function(Object, Set<string>): void): void}}
- *   `set` takes changes and calls each listener with the state and the names of what changed.
+ *   `set` takes changes and calls each listener with the state and the names of the fields that changed.
  */
 export function createStore(state) {
   const listeners = [];

@@ -9,19 +9,31 @@ import { withoutTabStop } from "./map_base.js";
 import { pairOf } from "./site_state.js";
 import { kindName, text } from "./texts.js";
 
-/** Colours of what lies over a picture: the same in light and dark. Now is orange, before is blue, as in the maps of changes. */
+/** Styles of outlines over a picture, the same in light and dark; `useColours` adds their colours. */
 export const STYLES = {
-  footprints: { color: "#ff8c1a", weight: 2, fillOpacity: 0.14 },
-  footprints_before: { color: "#56b4e9", weight: 2, dashArray: "6 4", fillOpacity: 0.08 },
-  permits: { color: "#f0e442", weight: 2.5, dashArray: "12 5", fill: false },
-  outside_permits: { color: "#ff6fb5", weight: 2.5, dashArray: "2 3", fillOpacity: 0.4 },
-  reclamation: { color: "#9be08f", weight: 2, dashArray: "8 3 2 3", fillOpacity: 0.2 },
-  gain: { color: "#ffc08a", fillColor: "#d9650b", weight: 1.5, fillOpacity: 0.6 },
-  loss: { color: "#a9cbff", fillColor: "#2563c9", weight: 1.5, dashArray: "5 3", fillOpacity: 0.6 },
-  undirected: { color: "#d9c6f2", fillColor: "#8a63b8", weight: 1.5, dashArray: "2 3", fillOpacity: 0.6 },
+  footprints: { weight: 2, fillOpacity: 0.14 },
+  footprints_before: { weight: 2, dashArray: "6 4", fillOpacity: 0.08 },
+  permits: { weight: 2.5, dashArray: "12 5", fill: false },
+  outside_permits: { weight: 2.5, dashArray: "2 3", fillOpacity: 0.4 },
+  reclamation: { weight: 2, dashArray: "8 3 2 3", fillOpacity: 0.2 },
+  gain: { color: "#ffc08a", weight: 1.5, fillOpacity: 0.6 },
+  loss: { color: "#a9cbff", weight: 1.5, dashArray: "5 3", fillOpacity: 0.6 },
+  undirected: { color: "#d9c6f2", weight: 1.5, dashArray: "2 3", fillOpacity: 0.6 },
 };
 export const COMPONENT_COLOURS = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999"];
 const MANY = 1500;
+
+/**
+ * Draw outlines in the colours of the server's maps and reports; areas of change keep their paler edges.
+ *
+ * @param {Object<string, string>} colours By style, from /api/portfolio.
+ */
+export function useColours(colours) {
+  for (const [name, colour] of Object.entries(colours)) {
+    const style = STYLES[name];
+    if (style) Object.assign(style, ["gain", "loss", "undirected"].includes(name) ? { fillColor: colour } : { color: colour });
+  }
+}
 
 /**
  * The overlays that a site has.
@@ -43,7 +55,7 @@ export function overlaysOf({ vectors }) {
 }
 
 /**
- * What the map needs to show for a state.
+ * The outlines that a state asks for.
  *
  * @returns {Array<{slot: string, pane: string, path: string[], style: function(Object): Object}>} `slot` names the
  *   place that one collection takes.
@@ -127,7 +139,7 @@ export class VectorPanes {
   }
 
   /**
-   * Show what a state asks for.
+   * Show the outlines of a state.
    *
    * @throws {ApiError} Vectors cannot be loaded; the others are shown.
    */

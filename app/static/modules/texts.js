@@ -5,7 +5,7 @@
 export const LANGUAGES = { en: "English", de: "Deutsch" };
 const STORED = "euromine.language";
 
-let current = "en";
+let current = preferredLanguage();
 let words = {};
 
 /** The language in use. */
