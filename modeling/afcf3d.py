@@ -105,6 +105,28 @@ class InflatedResNet(nn.Module):
         return maps
 
 
+class FilmConv(nn.Conv3d):
+    """A convolution over frames that runs on oneDNN for a single pair, too.
+
+    On a CPU PyTorch leaves small inputs of batch 1 to a kernel of its own, several times as slow.
+    """
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        is_left_out = (
+            len(input) == 1
+            and type(input) is Tensor  # not one of those that count operations or shapes
+            and input.device.type == "cpu"
+            and input.dtype == weight.dtype == torch.float32
+            and torch.backends.mkldnn.enabled
+            and torch.backends.mkldnn.is_available()
+        )
+        # A graph is compiled for its shapes, and autocast has a type of its own.
+        if is_left_out and not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu"):
+            sides = (self.padding, self.stride, self.dilation)
+            return torch.mkldnn_convolution(input, weight, bias, *sides, self.groups)
+        return super()._conv_forward(input, weight, bias)
+
+
 def _conv(
     channels: int,
     width: int,
@@ -113,7 +135,7 @@ def _conv(
     padding: int | tuple[int, int, int] = 0,
 ) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv3d(channels, width, kernel_size, stride=stride, padding=padding),
+        FilmConv(channels, width, kernel_size, stride=stride, padding=padding),
         nn.BatchNorm3d(width),
         nn.ReLU(),
     )
