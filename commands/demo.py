@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -29,9 +30,12 @@ if TYPE_CHECKING:
     from euromine.dataset_script.site_scene import Site
     from euromine.support.ground_areas import PixelAreas
 
-# Enough simulated sites for a held-out score, small enough for ten minutes on two cores in all.
+# Enough simulated sites for a held-out score, small enough for five minutes on two cores in all.
 _SITES = 10
 _SIZE = (224, 288)
+# Within minutes, the number of steps counts for more than the number of images in a step: batches of 4 learn
+# nearly as much per step as batches of 8, in half the time.
+_BATCH = 4
 _SEGMENTER, _CHANGE_DETECTOR = "segformer-b0", "tinycd"
 _METRICS, _PICTURE, _HISTORIES = "metrics.json", "demo.png", "sites"
 
@@ -41,8 +45,8 @@ def demo(
     archive: Annotated[
         Path | None, typer.Option(help="An archive in the published layout; a simulated one if not given.")
     ] = None,
-    segmenter_steps: Annotated[int, typer.Option(min=1, help="Training steps of SegFormer-B0.")] = 300,
-    change_steps: Annotated[int, typer.Option(min=1, help="Training steps of TinyCD.")] = 300,
+    segmenter_steps: Annotated[int, typer.Option(min=1, help="Training steps of SegFormer-B0.")] = 200,
+    change_steps: Annotated[int, typer.Option(min=1, help="Training steps of TinyCD.")] = 270,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the simulation and of the training.")] = 0,
 ) -> None:
     """Run the pipeline: archive, shards, two trained networks, scores, maps and a picture.
@@ -161,12 +165,12 @@ def _train(
 ) -> RunResults:
     """Run a train script in a process of its own and read its results."""
     # Three evaluations on the validation sites suffice to select a checkpoint.
-    look = max(settings["max_steps"] // 3, 1)
+    look = math.ceil(settings["max_steps"] / 3)
     arguments = {
         "dataset": dataset,
         "architecture": architecture,
         "output_dir": output_dir,
-        "per_device_train_batch_size": 8,
+        "per_device_train_batch_size": _BATCH,
         "eval_strategy": "steps",
         "eval_steps": look,
         "save_steps": look,

@@ -32,6 +32,23 @@ def test_other_sites_are_trained_on_but_for_the_last_fifth(real_data: Path, tmp_
     assert splits == {"train": ["France_1"], "validation": [], "test": ["Slovenia_1"]}
 
 
+@pytest.mark.parametrize(("steps", "evaluations"), [(270, 3), (200, 3), (2, 2), (1, 1)])
+def test_a_training_is_evaluated_three_times_at_most(
+    steps: int, evaluations: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(demo, "run_child", lambda command: commands.append(command) or 0)
+    monkeypatch.setattr(demo, "read_record", lambda kind, path: path)
+    path = demo._train("train_cd", "tinycd", tmp_path / "data", tmp_path / "run", {"max_steps": steps})
+    assert path == tmp_path / "run" / "metrics.json"
+    (command,) = commands
+    options = dict(zip(command[3::2], command[4::2], strict=True))
+    # transformers evaluates every so many steps, and after the last one in any case.
+    every = int(options["--eval_steps"])
+    assert len({*range(every, steps + 1, every), steps}) == evaluations
+    assert options["--save_steps"] == options["--eval_steps"]
+
+
 def test_gained_and_lost_pixels_have_their_own_colours() -> None:
     first = np.array([[0, 0, 1, 1]], np.uint8)
     last = np.array([[0, 1, 0, 1]], np.uint8)
