@@ -185,30 +185,26 @@ def prefetch(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
 
     Args:
         items: What to prefetch.
-        depth: How many items may wait; one more may be in the making.
+        depth: How many items may wait; one more may be in the making. With 0, an item is made while the one
+            before it is used.
     """
-    waiting: queue.Queue[Any] = queue.Queue(depth)
+    waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    room = threading.Semaphore(depth + 1)
     stopped = threading.Event()
 
-    def put(item: Any) -> bool:
-        while not stopped.is_set():
-            try:
-                waiting.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
+    def has_room() -> bool:
+        room.acquire()
+        return not stopped.is_set()
 
     def work() -> None:
         iterator = iter(items)
         try:
-            for item in iterator:
-                if not put((item, None)):
-                    break
-            else:
-                put((_END, None))
+            while has_room():
+                waiting.put((next(iterator), None))
+        except StopIteration:
+            waiting.put((_END, None))
         except BaseException as error:
-            put((_END, error))
+            waiting.put((_END, error))
         finally:
             if isinstance(iterator, Generator):
                 iterator.close()
@@ -222,7 +218,9 @@ def prefetch(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
                 raise error
             if item is _END:
                 return
+            room.release()
             yield item
     finally:
         stopped.set()
+        room.release()
         thread.join()

@@ -151,3 +151,23 @@ def test_an_address_that_names_no_scheduler_is_the_users_mistake(address: str) -
     pytest.importorskip("distributed")
     with pytest.raises(ArgumentError, match=f"^--dask: found '{address}' .*; expected a scheduler's address"):
         next(run_on_dask(math.factorial, [1], address))
+
+
+def test_without_depth_an_item_is_made_while_the_one_before_it_is_used() -> None:
+    made: list[int] = []
+    third = threading.Event()
+
+    def numbers() -> Iterator[int]:
+        for number in range(4):
+            made.append(number)
+            if number == 2:
+                third.set()
+            yield number
+
+    items = prefetch(numbers(), 0)
+    assert next(items) == 0
+    assert not third.wait(0.05)
+    assert made in ([0], [0, 1])
+    assert next(items) == 1
+    assert third.wait(10)
+    assert list(items) == [2, 3]
