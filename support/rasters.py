@@ -298,25 +298,39 @@ class BlockRows:
         rows: Rows of a block.
         row_bytes: Decoded bytes of one row of all bands, up to the end of the last block.
         factor: Rows of the scene per row of the raster.
+        columns: Columns of a block.
+        across: Blocks beside each other.
     """
 
     height: int
     rows: int
     row_bytes: int
     factor: int = 1
+    columns: int = 1
+    across: int = 1
 
     @classmethod
     def of(cls, dataset: Any, factor: int = 1, bands: int | None = None) -> BlockRows:
         """The blocks of an open raster, for so many of its bands; by default for all."""
         rows, columns = max(shape[0] for shape in dataset.block_shapes), dataset.block_shapes[0][1]
         count = dataset.count if bands is None or is_pixel_interleaved(dataset) else bands
-        width = math.ceil(dataset.width / columns) * columns
-        return cls(dataset.height, rows, width * count * _value_bytes(dataset), factor)
+        across = math.ceil(dataset.width / columns)
+        row_bytes = across * columns * count * _value_bytes(dataset)
+        return cls(dataset.height, rows, row_bytes, factor, columns, across)
 
-    def touched_bytes(self, rows: int) -> int:
-        """The size of the decoded blocks that windows of so many rows of the scene touch."""
+    def touched_bytes(self, rows: int, columns: int | None = None) -> int:
+        """The size of the decoded blocks that windows of so many rows of the scene touch.
+
+        Args:
+            rows: Rows of a window.
+            columns: Columns of a single window; None for windows over the whole width.
+        """
         touched = (math.ceil(rows / self.factor / self.rows) + 1) * self.rows
-        return min(touched, self.height + self.rows) * self.row_bytes
+        whole = min(touched, self.height + self.rows) * self.row_bytes
+        if columns is None:
+            return whole
+        beside = math.ceil(columns / self.factor / self.columns) + 1
+        return math.ceil(whole * min(beside, self.across) / self.across)
 
 
 def is_pixel_interleaved(dataset: Any) -> bool:

@@ -1,9 +1,13 @@
-"""Changes by a change detector: windows of all years, each year encoded once."""
+"""Changes by a change detector: windows of all years, each year encoded once.
+
+The pass over the windows marks where each pair of years changed, in blocks on disk, from which it resumes if
+it is interrupted. Then the maps are written from the marks.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -15,39 +19,44 @@ from tqdm import tqdm
 
 from euromine.modeling.change_detection import ChangeDetector
 from euromine.monitoring.mapping.engines import expect_calls
+from euromine.monitoring.mapping.geotiffs import finish_together
 from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.monitoring.mapping.map_values import GAIN, LOSS, NO_CHANGE, NODATA, UNDIRECTED
 from euromine.monitoring.mapping.prediction import cut_window
-from euromine.monitoring.mapping.tiling import Blender, Tiling
+from euromine.monitoring.mapping.tiling import Tiling
 from euromine.support.errors import ModelError
 from euromine.support.gap_filling import fill_nodata
-from euromine.support.workers import prefetch
 
 from .change_maps import change_map
 from .change_writers import change_writer, missing_pairs, places_of
+from .evidence_store import EvidenceStore, stored_record
 from .file_names import change_name, footprint_name
-from .map_rows import read_rows, row_blocks
+from .map_records import marks_record
+from .map_rows import ROWS_MEMORY, read_rows, row_blocks
 from .series_plan import SeriesPlan
+from .window_passes import cached_rows, gather_blocks
 from .yearly_maps import no_data
 
-# Bytes of half-blended change maps that are held at once; more pairs are found in several passes.
+Pairs = list[tuple[int, int]]
+
+# Bytes of a window's change maps and of their overlaps; more pairs are found in several passes.
 BLENDING_MEMORY = 512 * 2**20
+# Maps written at once; each takes its uncompressed size of the disk until it is complete.
+_FILES = 16
 
 
-class _Windows(NamedTuple):
+class _Window(NamedTuple):
     """One window of several years.
 
     Attributes:
-        row: Its row in the tiling.
-        column: Its column.
-        images: (years, bands, height, width) float32 digital numbers.
-        valid: Where (height, width) each year has data.
+        known: The years with data in it, by their places.
+        pixel_values: Their normalised images, (known years, bands, height, width) float32.
+        valid: Where each year has data, (years, height, width).
     """
 
-    row: int
-    column: int
-    images: NDArray[np.float32]
-    valid: list[NDArray[np.bool_]]
+    known: list[int]
+    pixel_values: NDArray[np.float32]
+    valid: NDArray[np.bool_]
 
 
 def detect_changes(plan: SeriesPlan, detector: LoadedModel, *, progress: bool = False) -> None:
@@ -57,19 +66,25 @@ def detect_changes(plan: SeriesPlan, detector: LoadedModel, *, progress: bool = 
         SceneError: An image cannot be read.
         OSError: A map cannot be written.
     """
-    missing = missing_pairs(plan)
     tiling = Tiling.of(plan.grid.height, plan.grid.width, plan.window, plan.settings.overlap)
-    strip = 5 * tiling.rows.size * (tiling.columns.stride * tiling.columns.count + tiling.columns.overlap)
-    at_once = max(1, BLENDING_MEMORY // strip)
+    rows, columns = tiling.rows, tiling.columns
+    # The network's maps of a pair, twice while they are joined, and their overlaps with other windows.
+    overlaps = rows.blended * (columns.stride * columns.count + columns.overlap) + rows.size * columns.blended
+    at_once = max(1, BLENDING_MEMORY // (4 * (2 * rows.size * columns.size + overlaps)))
     expect_calls(
         detector.model,
-        tiling.rows.size * tiling.columns.size,
+        rows.size * columns.size,
         encode=len(plan.years) * len(tiling),
         decode=len(plan.pairs) * len(tiling),
         compare=len(plan.pairs) * len(tiling),
     )
-    for start in range(0, len(missing), at_once):
-        _detect_pairs(plan, detector, missing[start : start + at_once], tiling, progress)
+    missing = set(missing_pairs(plan))
+    for start in range(0, len(plan.pairs), at_once):
+        asked = [pair for pair in plan.pairs[start : start + at_once] if pair in missing]
+        if asked:
+            marked = _marked_pairs(plan, asked)
+            store = gather_marks(plan, detector, tiling, marked, progress=progress)
+            _write_changes(plan, store, marked, asked, progress)
 
 
 def known_shares_of_changes(plan: SeriesPlan) -> dict[int, float]:
@@ -94,87 +109,111 @@ def known_shares_of_changes(plan: SeriesPlan) -> dict[int, float]:
     return shares
 
 
-def _detect_pairs(
-    plan: SeriesPlan,
-    detector: LoadedModel,
-    pairs: list[tuple[int, int]],
-    tiling: Tiling,
-    progress: bool,
-) -> None:
-    years = sorted({year for pair in pairs for year in pair})
+def _marked_pairs(plan: SeriesPlan, asked: Pairs) -> Pairs:
+    """The pairs of an earlier run's marks if all that are asked for are among them, else these."""
+    stored = stored_record(plan.folder)
+    kept = stored.get("pairs") if isinstance(stored, dict) else None
+    if isinstance(kept, list):
+        pairs = [pair for pair in plan.pairs if list(pair) in kept]
+        if set(asked) <= set(pairs) and marks_record(plan, pairs) == stored:
+            return pairs
+    return asked
+
+
+def gather_marks(
+    plan: SeriesPlan, detector: LoadedModel, tiling: Tiling, pairs: Pairs, *, progress: bool
+) -> EvidenceStore:
+    """Run the detector over the windows whose marks are missing.
+
+    Returns:
+        Where each pair of years has changed, and after the pairs where each of their years has data.
+
+    Raises:
+        SceneError: An image cannot be read.
+        ModelError: The detector gives NaN.
+        OSError: A block cannot be written.
+    """
+    years, threshold = _years_of(pairs), np.float32(plan.settings.threshold)
     indexes = places_of(pairs, years)
-    for year in years:
-        plan.scenes[year].cache_rows(tiling.rows.size)
-    blenders = [Blender(tiling) for _ in pairs]
-    nothing = np.zeros((tiling.rows.size, tiling.columns.size), np.float32)
-    top = 0
-    with ExitStack() as files:
-        writers = [files.enter_context(change_writer(plan, pair)) for pair in pairs]
-        windows = files.enter_context(closing(prefetch(_windows(plan, detector, years, tiling), 1)))
-        bar = files.enter_context(
-            tqdm(total=len(tiling), desc="changes", unit="window", disable=not progress)
+    record = marks_record(plan, pairs)
+    store = EvidenceStore.opened(plan.folder, tiling, len(pairs) + len(years), record, is_binary=True)
+    if store.complete_rows == tiling.rows.count:
+        return store
+
+    def marks(
+        blended: NDArray[np.float32], window: _Window, inside: tuple[slice, slice]
+    ) -> NDArray[np.bool_]:
+        return np.concatenate([blended > threshold, window.valid[:, *inside]])
+
+    with (
+        cached_rows([plan.scenes[year] for year in years], tiling),
+        tqdm(total=len(tiling), desc="changes", unit="window", disable=not progress) as bar,
+    ):
+        gather_blocks(
+            store,
+            len(pairs),
+            lambda row, column: _read(plan, detector, years, tiling, (row, column)),
+            lambda window: _change_probabilities(detector, window, indexes),
+            marks,
+            bar,
         )
-        for row, column, images, valid in windows:
-            known = [place for place, mask in enumerate(valid) if mask.any()]
-            asked = [pair for pair in indexes if set(pair) <= set(known)]
-            found = dict(zip(asked, _change_probabilities(detector, images, known, asked), strict=True))
-            complete = [
-                blender.add(row, column, found.get(pair, nothing), valid[pair[0]] & valid[pair[1]])
-                for blender, pair in zip(blenders, indexes, strict=True)
-            ]
-            blocks = [block[1] for block in complete if block is not None]
-            if blocks:
-                changes = _classified(plan, blocks, pairs, top)
-                for writer, change in zip(writers, changes, strict=True):
-                    writer.write(change)
-                top += len(blocks[0])
-            bar.update()
+    return store
 
 
-def _windows(
-    plan: SeriesPlan, detector: LoadedModel, years: Sequence[int], tiling: Tiling
-) -> Iterator[_Windows]:
-    bands = tuple(detector.image_processor.bands)
-    for row, column in tiling:
-        rows, columns = tiling.rows.inside(row), tiling.columns.inside(column)
-        images, masks = [], []
-        for year in years:
-            image, valid = cut_window(plan.scenes[year], bands, rows, columns)
-            if not valid.all() and valid.any():
-                image = fill_nodata(image, valid)
-            images.append(image)
-            masks.append(valid)
-        yield _Windows(row, column, np.stack(images), masks)
+def _years_of(pairs: Pairs) -> list[int]:
+    return sorted({year for pair in pairs for year in pair})
+
+
+def _read(
+    plan: SeriesPlan, detector: LoadedModel, years: Sequence[int], tiling: Tiling, place: tuple[int, int]
+) -> _Window:
+    processor = detector.image_processor
+    bands = tuple(processor.bands)
+    rows, columns = tiling.rows.inside(place[0]), tiling.columns.inside(place[1])
+    valid = np.empty((len(years), len(rows), len(columns)), bool)
+    pixel_values = np.empty((len(years), len(bands), len(rows), len(columns)), np.float32)
+    known: list[int] = []
+    for number, year in enumerate(years):
+        image, valid[number] = cut_window(plan.scenes[year], bands, rows, columns)
+        if not valid[number].any():
+            continue
+        if not valid[number].all():
+            image = fill_nodata(image, valid[number])
+        found = processor.preprocess(image[None], bands=bands, return_tensors="np").pixel_values
+        pixel_values[len(known)] = found[0]
+        known.append(number)
+    return _Window(known, pixel_values[: len(known)], valid)
 
 
 @torch.inference_mode()
 def _change_probabilities(
-    detector: LoadedModel, images: NDArray[np.float32], known: Sequence[int], pairs: Sequence[tuple[int, int]]
+    detector: LoadedModel, window: _Window, pairs: Sequence[tuple[int, int]]
 ) -> NDArray[np.float32]:
-    """The probabilities of change (pairs, height, width) in a window.
+    """The probabilities of change (pairs, height, width) in a window; 0 for a year without data in it.
 
     Args:
         detector: The change detector.
-        images: (years, bands, height, width) digital numbers.
-        known: The years with data in this window, by their places among the images.
-        pairs: Pairs of these places.
+        window: The window.
+        pairs: Pairs of the years' places.
     """
-    if not pairs:
-        return np.zeros((0, *images.shape[-2:]), np.float32)
-    model, processor = cast("ChangeDetector", detector.model), detector.image_processor
-    among = {place: number for number, place in enumerate(known)}
-    pixel_values = processor.preprocess(
-        images[list(known)], bands=tuple(processor.bands), return_tensors="np"
-    ).pixel_values
-    series = torch.from_numpy(pixel_values)[None].to(model.device, model.dtype)
-    chosen = [(among[first], among[second]) for first, second in pairs]
-    found = model.predict_series(series, chosen, transform=_probability)[0].cpu().numpy()
+    among = {place: number for number, place in enumerate(window.known)}
+    seen = [number for number, pair in enumerate(pairs) if among.keys() >= set(pair)]
+    found = np.zeros((0, *window.valid.shape[1:]), np.float32)
+    if seen:
+        model = cast("ChangeDetector", detector.model)
+        series = torch.from_numpy(window.pixel_values)[None].to(model.device, model.dtype)
+        chosen = [(among[first], among[second]) for first, second in (pairs[number] for number in seen)]
+        found = model.predict_series(series, chosen, transform=_probability)[0].cpu().numpy()
     if np.isnan(found).any():
         raise ModelError(
             f"{detector.source}: found NaN in its probabilities; expected numbers. Check its weights and the "
             "statistics of its image processor."
         )
-    return found
+    if len(seen) == len(pairs):
+        return found
+    all_pairs = np.zeros((len(pairs), *window.valid.shape[1:]), np.float32)
+    all_pairs[seen] = found
+    return all_pairs
 
 
 def _probability(logits: Tensor) -> Tensor:
@@ -183,28 +222,60 @@ def _probability(logits: Tensor) -> Tensor:
     return (logits[:, :, 1].float() - logits[:, :, 0].float()).sigmoid()
 
 
-def _classified(
-    plan: SeriesPlan, blocks: Sequence[NDArray[np.float32]], pairs: Sequence[tuple[int, int]], top: int
+def _write_changes(
+    plan: SeriesPlan, store: EvidenceStore, marked: Pairs, asked: Pairs, progress: bool
+) -> None:
+    """Write change maps from the marks.
+
+    Args:
+        plan: The series' plan.
+        store: The marks.
+        marked: Their pairs.
+        asked: The pairs whose maps are missing.
+        progress: Whether to show a progress bar.
+    """
+    height, width = plan.grid.height, plan.grid.width
+    rows = len(asked) * height
+    with tqdm(total=rows, desc="change maps", unit="row", disable=not progress) as bar:
+        for start in range(0, len(asked), _FILES):
+            pairs = asked[start : start + _FILES]
+            # Marks and footprints as bytes, and a map in the making.
+            step = max(1, min(height, ROWS_MEMORY // ((len(pairs) + 2 * len(plan.years) + 8) * width)))
+            with ExitStack() as files:
+                writers = [files.enter_context(change_writer(plan, pair)) for pair in pairs]
+                for top in range(0, height, step):
+                    changes = _changes(plan, store, marked, pairs, (top, min(top + step, height)))
+                    for writer, change in zip(writers, changes, strict=True):
+                        writer.write(change)
+                        bar.update(len(change))
+                finish_together(writers)
+
+
+def _changes(
+    plan: SeriesPlan, store: EvidenceStore, marked: Pairs, pairs: Pairs, rows: tuple[int, int]
 ) -> Iterator[NDArray[np.uint8]]:
     """Change maps of some rows, with the direction that the footprints show.
 
     Args:
         plan: The series' plan.
-        blocks: Probabilities of change (rows, width) by pair, NaN where unknown.
-        pairs: The pairs.
-        top: The first row.
+        store: The marks.
+        marked: Their pairs.
+        pairs: Those to map.
+        rows: The first row, and the one after the last.
     """
-    window = Window(0, top, plan.grid.width, len(blocks[0]))
+    years, of_years = _years_of(pairs), _years_of(marked)
+    maps = [*(marked.index(pair) for pair in pairs), *(len(marked) + of_years.index(year) for year in years)]
+    found = store.read_rows(*rows, maps)
+    known = dict(zip(years, found[len(pairs) :], strict=True))
     footprints = {}
     if plan.mapper is not None:
-        for year in {year for pair in pairs for year in pair}:
-            footprints[year] = read_rows(plan.folder / footprint_name(year), window)
-    for block, (first, second) in zip(blocks, pairs, strict=True):
-        with np.errstate(invalid="ignore"):
-            change = np.where(block > plan.settings.threshold, UNDIRECTED, NO_CHANGE).astype(np.uint8)
+        window = Window(0, rows[0], plan.grid.width, rows[1] - rows[0])
+        footprints = {year: read_rows(plan.folder / footprint_name(year), window) for year in years}
+    for changed, (first, second) in zip(found, pairs, strict=False):
+        change = np.where(changed, np.uint8(UNDIRECTED), np.uint8(NO_CHANGE))
         if footprints:
             direction = change_map(footprints[first], footprints[second])
-            is_known = (change == UNDIRECTED) & ((direction == GAIN) | (direction == LOSS))
+            is_known = changed & ((direction == GAIN) | (direction == LOSS))
             change[is_known] = direction[is_known]
-        change[np.isnan(block)] = NODATA
+        change[~(known[first] & known[second])] = NODATA
         yield change

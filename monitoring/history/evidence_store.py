@@ -1,6 +1,7 @@
-"""Evidence of a network for series on disk, a file per block of the scene, until all maps are made of it.
+"""Evidence of a network that sees several years, on disk until all maps are made of it, a file per block.
 
-A block's file appears once it is complete, so that a later run continues after the last row of blocks.
+A block's file appears once it is complete and ends in a checksum, so that a later run continues after the
+last row of whole blocks.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import json
 import math
 import re
 import shutil
+import zlib
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +28,9 @@ FOLDER = ".evidence"
 """Its folder in the folder of a series."""
 
 _FORMAT, _RECORD = "euromine-evidence", "record.json"
-_FILES = re.compile(r"_?\d+_\d+\.float32(\.part)?|_?record\.json(\.part)?")
+_FILES = re.compile(r"_?\d+_\d+\.(float32|bits)(\.part)?|_?record\.json(\.part)?")
 _LARGEST_RECORD = 2**24
+_CHECKSUM_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -37,31 +41,37 @@ class EvidenceStore:
         folder: The folder of the files.
         tiling: The windows.
         maps: The number of maps.
+        is_binary: Whether maps are true or false, of which eight pixels take a byte; else they are float32.
     """
 
     folder: Path
     tiling: Tiling
     maps: int
+    is_binary: bool = False
 
     @classmethod
-    def opened(cls, out: Path, tiling: Tiling, maps: int, record: dict[str, Any]) -> EvidenceStore:
-        """The evidence in a series' folder, without blocks that were made of something else.
+    def opened(
+        cls, out: Path, tiling: Tiling, maps: int, record: dict[str, Any], *, is_binary: bool = False
+    ) -> EvidenceStore:
+        """The evidence in a series' folder, without blocks that are damaged or made of something else.
 
         Args:
             out: The series' folder.
             tiling: The windows.
             maps: The number of maps.
             record: The inputs to the evidence, as JSON gives them back.
+            is_binary: As the attribute.
 
         Raises:
             ArgumentError: Something else has the folder's name.
             OSError: The folder cannot be written to, or the disk has no room for the blocks.
         """
-        store = cls(out / FOLDER, tiling, maps)
-        if _record(store.folder) != record:
+        store = cls(out / FOLDER, tiling, maps, is_binary)
+        if store.folder.is_symlink() or stored_record(out) != record:
             remove_evidence(out)
             store.folder.mkdir()
             write_json(store.folder / _RECORD, {"format": _FORMAT, "inputs": record})
+        store._remove_damaged()
         store._check_space()
         return store
 
@@ -74,14 +84,25 @@ class EvidenceStore:
                 return row
         return self.tiling.rows.count
 
-    def write(self, row: int, column: int, block: NDArray[np.float32]) -> None:
+    def write(self, row: int, column: int, block: NDArray[Any]) -> None:
         """Write the block of a window, (maps, rows, columns)."""
-        with atomic_file(self._path(row, column)) as part:
-            part.write_bytes(block.astype("<f4", copy=False).tobytes())
+        kept = np.packbits(block, axis=-1) if self.is_binary else block
+        data = np.ascontiguousarray(kept, self._dtype).data
+        with atomic_file(self._path(row, column)) as part, part.open("wb") as file:
+            file.write(data)
+            file.write(_checksum(data))
 
-    def read_rows(self, top: int, bottom: int) -> NDArray[np.float32]:
-        """Rows of all maps over the scene's whole width, (maps, bottom - top, width)."""
-        found = np.empty((self.maps, bottom - top, self.tiling.columns.length), np.float32)
+    def read_rows(self, top: int, bottom: int, maps: Sequence[int] | None = None) -> NDArray[Any]:
+        """Rows over the scene's whole width, (maps, bottom - top, width) float32 or bool.
+
+        Args:
+            top: The first row.
+            bottom: The row after the last.
+            maps: The maps to read; None for all.
+        """
+        chosen = range(self.maps) if maps is None else maps
+        shape = (len(chosen), bottom - top, self.tiling.columns.length)
+        found = np.empty(shape, bool if self.is_binary else np.float32)
         for row in range(self.tiling.rows.count):
             first = Block.of(self.tiling, row, 0)
             begin, end = max(top, first.top), min(bottom, first.top + _shape(first)[0])
@@ -89,16 +110,27 @@ class EvidenceStore:
                 continue
             for column in range(self.tiling.columns.count):
                 block = Block.of(self.tiling, row, column)
-                values = np.memmap(
-                    self._path(row, column), "<f4", mode="r", shape=(self.maps, *_shape(block))
-                )
-                columns = slice(block.left, block.left + _shape(block)[1])
-                rows = slice(begin - block.top, end - block.top)
-                found[:, begin - top : end - top, columns] = values[:, rows]
+                values = np.memmap(self._path(row, column), self._dtype, mode="r", shape=self._shape(block))
+                width = _shape(block)[1]
+                part = values[:, begin - block.top : end - block.top]
+                for place, number in enumerate(chosen):
+                    read = part[number]
+                    found[place, begin - top : end - top, block.left : block.left + width] = (
+                        np.unpackbits(read, axis=-1, count=width) if self.is_binary else read
+                    )
         return found
 
+    @property
+    def _dtype(self) -> str:
+        return "u1" if self.is_binary else "<f4"
+
     def _path(self, row: int, column: int) -> Path:
-        return self.folder / f"{row:04d}_{column:04d}.float32"
+        return self.folder / f"{row:04d}_{column:04d}.{'bits' if self.is_binary else 'float32'}"
+
+    def _shape(self, block: Block) -> tuple[int, int, int]:
+        """The shape of a block's file."""
+        rows, columns = _shape(block)
+        return self.maps, rows, math.ceil(columns / 8) if self.is_binary else columns
 
     def _is_complete(self, row: int, column: int) -> bool:
         try:
@@ -108,13 +140,33 @@ class EvidenceStore:
         return size == self._bytes(row, column)
 
     def _bytes(self, row: int, column: int) -> int:
-        return 4 * self.maps * math.prod(_shape(Block.of(self.tiling, row, column)))
+        numbers = math.prod(self._shape(Block.of(self.tiling, row, column)))
+        return numbers * np.dtype(self._dtype).itemsize + _CHECKSUM_BYTES
+
+    def _remove_damaged(self) -> None:
+        """Delete the files whose content is not that of their checksum."""
+        for place in self.tiling:
+            if self._is_complete(*place):
+                data = memoryview(self._path(*place).read_bytes())
+                if _checksum(data[:-_CHECKSUM_BYTES]) != bytes(data[-_CHECKSUM_BYTES:]):
+                    self._path(*place).unlink()
 
     def _check_space(self) -> None:
         """Refuse to start if the disk has no room for the blocks that are missing."""
         needed = sum(self._bytes(*place) for place in self.tiling if not self._is_complete(*place))
         if shutil.disk_usage(self.folder).free < needed:
             raise full_disk_error(self.folder.parent, "the evidence of all years", needed=needed)
+
+
+def stored_record(out: Path) -> Any:
+    """The inputs to the evidence in a series' folder, as JSON gives them back; None if there is none."""
+    path = out / FOLDER / _RECORD
+    with suppress(OSError, ValueError, RecursionError):
+        if path.stat().st_size <= _LARGEST_RECORD:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(found, dict) and found.get("format") == _FORMAT:
+                return found.get("inputs")
+    return None
 
 
 def remove_evidence(out: Path) -> None:
@@ -137,15 +189,8 @@ def remove_evidence(out: Path) -> None:
     folder.rmdir()
 
 
-def _record(folder: Path) -> Any:
-    """The inputs to the evidence in a folder; None if it holds none."""
-    path = folder / _RECORD
-    with suppress(OSError, ValueError, RecursionError):
-        if path.stat().st_size <= _LARGEST_RECORD:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            if isinstance(found, dict) and found.get("format") == _FORMAT:
-                return found.get("inputs")
-    return None
+def _checksum(data: Any) -> bytes:
+    return zlib.crc32(data).to_bytes(_CHECKSUM_BYTES, "little")
 
 
 def _shape(block: Block) -> tuple[int, int]:

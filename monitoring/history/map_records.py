@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any, cast
@@ -84,12 +84,28 @@ def change_record(plan: SeriesPlan, pair: tuple[int, int]) -> dict[str, Any]:
             "scenes": [_scene(plan, year) for year in pair],
             **_engine(plan.detector),
         }
+        if plan.mapper is None:  # else the footprints' own
+            made_of["threshold"] = plan.settings.threshold
     elif plan.joins_years:
         made_of["change_by"] = plan.change_by
     elif plan.is_posterior:
         assert plan.rates is not None
         made_of["rates"] = asdict(plan.rates)
     return _record(plan, **made_of)
+
+
+def marks_record(plan: SeriesPlan, pairs: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    """The inputs to the marks of a change detector, which become the change maps of these pairs."""
+    return _record(
+        plan,
+        pairs=pairs,
+        model=plan.digests[CHANGE_DETECTION],
+        window=plan.window,
+        overlap=plan.settings.overlap,
+        threshold=plan.settings.threshold,
+        scenes={year: _scene(plan, year) for pair in pairs for year in pair},
+        **_engine(plan.detector),
+    )
 
 
 @functools.cache

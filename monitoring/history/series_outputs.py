@@ -123,6 +123,7 @@ def draw_quicklooks(plan: SeriesPlan, *, progress: bool = False) -> None:
     """Draw the picture of each year."""
     for year, aligned in tqdm(plan.scenes.items(), desc="pictures", unit="year", disable=not progress):
         look = Quicklook.of(aligned, quicklook_bands(plan, aligned.scene))
+        aligned.free_rows()
         write_quicklook(look, plan.folder / quicklook_name(year))
 
 

@@ -8,8 +8,7 @@ probabilities themselves would not be those of any chain.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -20,18 +19,15 @@ from tqdm import tqdm
 from euromine.modeling.series_model import SeriesModel
 from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.monitoring.mapping.prediction import cut_window
-from euromine.monitoring.mapping.tiling import Block, BlockBlender
+from euromine.monitoring.mapping.tiling import Tiling
 from euromine.support.errors import ModelError
 from euromine.support.gap_filling import fill_nodata
-from euromine.support.workers import prefetch
 
 from .evidence_store import EvidenceStore
 from .series_plan import SeriesPlan
+from .window_passes import cached_rows, gather_blocks
 
 logger = logging.getLogger(__name__)
-
-# Bytes of GDAL's cache for the decoded blocks of all years together.
-_CACHE = 2**30
 
 
 def number_of_maps(years: int) -> int:
@@ -50,64 +46,54 @@ def gather_evidence(plan: SeriesPlan, network: LoadedModel, store: EvidenceStore
         ModelError: The network gives NaN.
         OSError: A block cannot be written.
     """
-    tiling, complete = store.tiling, store.complete_rows
-    if complete == tiling.rows.count:
+    if store.complete_rows == store.tiling.rows.count:
         return
-    # Overlaps are blended anew from the last complete row of windows.
-    places = [place for place in tiling if place[0] >= complete - 1]
-    for aligned in plan.scenes.values():
-        aligned.cache_rows(tiling.rows.size, largest=max(1, _CACHE // len(plan.years)))
-    blender = BlockBlender(tiling, store.maps)
-    with ExitStack() as files:
-        windows = files.enter_context(closing(prefetch(_windows(plan, network, store, places), 1)))
-        bar = files.enter_context(
-            tqdm(
-                total=len(tiling),
-                initial=len(tiling) - len(places),
-                desc="all years",
-                unit="window",
-                disable=not progress,
-            )
+    with (
+        cached_rows(plan.scenes.values(), store.tiling),
+        tqdm(total=len(store.tiling), desc="all years", unit="window", disable=not progress) as bar,
+    ):
+        gather_blocks(
+            store,
+            store.maps,
+            lambda row, column: _read(plan, network, store.tiling, (row, column)),
+            lambda window: evidence_of(network, window.images, window.valid, plan.years),
+            _without_unknown,
+            bar,
         )
-        for row, column, images, valid in windows:
-            blended = blender.add(row, column, evidence_of(network, images, valid, plan.years))
-            if row >= complete:
-                known = valid[:, *Block.of(tiling, row, column).inside]
-                blended[: len(known)][~known] = np.nan
-                store.write(row, column, blended)
-            bar.update()
     for aligned in plan.scenes.values():
         if doubt := aligned.scene.doubt():
             logger.warning("%s: %s", aligned.shown, doubt)
 
 
-class _Windows(NamedTuple):
+class _Window(NamedTuple):
     """One window of all years.
 
     Attributes:
-        row: Its row in the tiling.
-        column: Its column.
         images: (years, bands, height, width) float32 digital numbers.
         valid: Where each year has data, (years, height, width).
     """
 
-    row: int
-    column: int
     images: NDArray[np.float32]
     valid: NDArray[np.bool_]
 
 
-def _windows(
-    plan: SeriesPlan, network: LoadedModel, store: EvidenceStore, places: Sequence[tuple[int, int]]
-) -> Iterator[_Windows]:
+def _read(plan: SeriesPlan, network: LoadedModel, tiling: Tiling, place: tuple[int, int]) -> _Window:
     bands = tuple(network.image_processor.bands)
-    for row, column in places:
-        rows, columns = store.tiling.rows.inside(row), store.tiling.columns.inside(column)
-        images = np.empty((len(plan.years), len(bands), len(rows), len(columns)), np.float32)
-        valid = np.empty((len(plan.years), len(rows), len(columns)), bool)
-        for place, year in enumerate(plan.years):
-            images[place], valid[place] = cut_window(plan.scenes[year], bands, rows, columns)
-        yield _Windows(row, column, fill_from_years(images, valid, plan.years), valid)
+    rows, columns = tiling.rows.inside(place[0]), tiling.columns.inside(place[1])
+    images = np.empty((len(plan.years), len(bands), len(rows), len(columns)), np.float32)
+    valid = np.empty((len(plan.years), len(rows), len(columns)), bool)
+    for number, year in enumerate(plan.years):
+        images[number], valid[number] = cut_window(plan.scenes[year], bands, rows, columns)
+    return _Window(fill_from_years(images, valid, plan.years), valid)
+
+
+def _without_unknown(
+    blended: NDArray[np.float32], window: _Window, inside: tuple[slice, slice]
+) -> NDArray[np.float32]:
+    """A block whose logits are NaN where the year has no data."""
+    known = window.valid[:, *inside]
+    blended[: len(known)][~known] = np.nan
+    return blended
 
 
 def fill_from_years(

@@ -28,13 +28,16 @@ def indexed_year(plan: SeriesPlan, year: int) -> Iterator[ReadsWindows]:
         OSError: The map cannot be written.
     """
     aligned = plan.scenes[year]
-    if not plan.impact.indices or _is_made(plan, year):
-        yield aligned
-        return
-    with _writer(plan, year) as writer:
-        indexed = IndexedScene(aligned, writer, plan.impact.indices)
-        yield indexed
-        indexed.finish()
+    try:
+        if not plan.impact.indices or _is_made(plan, year):
+            yield aligned
+            return
+        with _writer(plan, year) as writer:
+            indexed = IndexedScene(aligned, writer, plan.impact.indices)
+            yield indexed
+            indexed.finish()
+    finally:
+        aligned.free_rows()  # a scene stays open until all years are mapped
 
 
 def map_year_indices(plan: SeriesPlan, year: int, *, progress: bool = False) -> None:
@@ -55,6 +58,7 @@ def map_year_indices(plan: SeriesPlan, year: int, *, progress: bool = False) -> 
             shown=str(year),
             progress=progress,
         )
+    plan.scenes[year].free_rows()
 
 
 def _is_made(plan: SeriesPlan, year: int) -> bool:

@@ -9,8 +9,9 @@ import math
 import os
 import re
 import shutil
+import threading
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -44,8 +45,10 @@ TAG = "EUROMINE"
 _CHECKSUM_TAG = "EUROMINE_CRC32"
 _WORK = re.compile(r"\..+\.tif\.partial")
 _WORK_FILES = ("rows.tif", "copy.tif")
-# Room in GDAL's cache for the rows being written.
-_CACHE_BYTES = 16 * 2**20
+# Room in GDAL's cache for the rows being written, which are not read again: of four files, even if more are
+# written at once.
+_CACHE_BYTES, _MOST_CACHES = 16 * 2**20, 4
+_caches = threading.BoundedSemaphore(_MOST_CACHES)
 _CHECKED_ROWS = 512
 # Maps of fewer tiles are compressed by one thread: several would take a third more processor time.
 _TILES_FOR_THREADS = 32
@@ -110,7 +113,7 @@ class CogWriter:
         try:
             self._check_space()
             with ExitStack() as cache:
-                cache.enter_context(gdal_cache(_CACHE_BYTES))
+                cache.enter_context(_room_for_rows())
                 self._dataset = self._create()
                 self._cache = cache.pop_all()
         except BaseException:
@@ -246,6 +249,19 @@ class CogWriter:
         needed = self.grid.height * self.grid.width * self.dtype.itemsize * len(self._bands)
         if shutil.disk_usage(self._work).free < needed:
             raise full_disk_error(self.path.parent, self.path.name, needed=needed)
+
+
+@contextlib.contextmanager
+def _room_for_rows() -> Iterator[None]:
+    """Reserve room in GDAL's cache for a file, unless enough files have some."""
+    if not _caches.acquire(blocking=False):
+        yield
+        return
+    try:
+        with gdal_cache(_CACHE_BYTES):
+            yield
+    finally:
+        _caches.release()
 
 
 def finish_together(writers: Sequence[CogWriter]) -> None:

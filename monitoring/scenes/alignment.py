@@ -18,7 +18,7 @@ from euromine.support.rasters import crs_name, gdal, gdal_errors
 
 from .grids import Grid
 from .radar_images import restore_missing
-from .scene import Scene
+from .scene import LARGEST_CACHE, Scene
 
 # Extra source pixels read around a window for its resampling.
 _MARGIN = 4
@@ -71,9 +71,14 @@ class AlignedScene:
             return f"resampled bilinearly from {_short(crs_name(self.scene.grid.crs))}"
         return "resampled bilinearly from other pixels of the same coordinate system"
 
-    def cache_rows(self, rows: int, largest: int | None = None) -> None:
+    def cache_rows(self, rows: int, columns: int = 0, most: int = LARGEST_CACHE) -> None:
         """Reserve memory as `Scene.cache_rows`, twice as much where windows may lie askew to the rows."""
-        self.scene.cache_rows(rows if not self.is_resampled else 2 * rows, largest)
+        factor = 2 if self.is_resampled else 1
+        self.scene.cache_rows(factor * rows, factor * columns, most)
+
+    def free_rows(self) -> None:
+        """As `Scene.free_rows`."""
+        self.scene.free_rows()
 
     def read(self, window: Window, bands: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Read a window of some bands. There is no data outside the scene.
@@ -246,7 +251,7 @@ def _bounds_in(grid: Grid, other: Grid) -> tuple[float, float, float, float] | N
     None if it cannot be transformed to the other's coordinate system.
     """
     corners = [
-        grid.transform * corner for corner in ((0, 0), (grid.width, 0), (0, grid.height), grid.shape[::-1])
+        grid.transform @ corner for corner in ((0, 0), (grid.width, 0), (0, grid.height), grid.shape[::-1])
     ]
     xs, ys = [corner[0] for corner in corners], [corner[1] for corner in corners]
     box = (min(xs), min(ys), max(xs), max(ys))
@@ -259,7 +264,7 @@ def _bounds_in(grid: Grid, other: Grid) -> tuple[float, float, float, float] | N
         if not all(map(math.isfinite, box)):
             return None
     to_pixels = ~other.transform
-    pixels = [to_pixels * (x, y) for x in box[::2] for y in box[1::2]]
+    pixels = [to_pixels @ (x, y) for x in box[::2] for y in box[1::2]]
     columns, rows = [place[0] for place in pixels], [place[1] for place in pixels]
     return min(columns), min(rows), max(columns), max(rows)
 

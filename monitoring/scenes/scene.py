@@ -59,8 +59,8 @@ _LEAST_SIDE, _MOST_SIDE = 5.0, 20.5
 # Glint and snow stay below, and errors of the atmospheric correction above.
 _LEAST_REFLECTANCE, _MOST_REFLECTANCE = -0.5, 10.0
 
-_LARGEST_CACHE = 2 * 2**30
-_SMALLEST_CACHE = 64 * 2**20
+LARGEST_CACHE = 2 * 2**30  # bytes of decoded blocks
+_SMALLEST_CACHE = 16 * 2**20
 
 
 class Scene:
@@ -256,15 +256,22 @@ class Scene:
             )
         return " ".join(doubt for doubt in doubts if doubt) or None
 
-    def cache_rows(self, rows: int, largest: int | None = None) -> None:
-        """Reserve memory, until the scene is closed, for the blocks that windows of this height touch.
+    def cache_rows(self, rows: int, columns: int = 0, most: int = LARGEST_CACHE) -> None:
+        """Reserve memory for the blocks that windows of this height touch, until `free_rows`.
 
-        Windows read from left to right, then from top to bottom, decode each block once, unless they need
-        more than `largest` bytes, 2 GiB by default.
+        Windows read from left to right, then from top to bottom, decode each block once. If that takes more
+        than `most` bytes, only the blocks that neighbouring windows of so many `columns` share are kept.
         """
-        needed = sum(blocks.touched_bytes(rows) for blocks in self._raster.blocks)
+        blocks = self._raster.blocks
+        needed = sum(each.touched_bytes(rows) for each in blocks)
+        if needed > most and columns:
+            needed = sum(each.touched_bytes(rows, columns) for each in blocks)
+        self.free_rows()
+        self._cache.enter_context(gdal_cache(min(max(needed, _SMALLEST_CACHE), LARGEST_CACHE)))
+
+    def free_rows(self) -> None:
+        """Give back what `cache_rows` reserved."""
         self._cache.close()
-        self._cache.enter_context(gdal_cache(min(max(needed, _SMALLEST_CACHE), largest or _LARGEST_CACHE)))
 
     def fingerprint(self) -> dict[str, Any]:
         """The state of the scene's files, with its bands and nodata, by which later runs notice changes."""

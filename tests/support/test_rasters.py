@@ -8,7 +8,7 @@ import pytest
 import rasterio
 
 from euromine.support.errors import SceneError
-from euromine.support.rasters import check_blocks, open_raster
+from euromine.support.rasters import BlockRows, check_blocks, open_raster
 
 
 def write_sparse(path: Path, height: int, width: int, count: int = 10, **options: object) -> Path:
@@ -87,3 +87,23 @@ def test_a_small_constant_image_is_accepted(tmp_path: Path) -> None:
     with rasterio.open(tmp_path / "sea.tif", "w", driver="GTiff", **profile) as file:
         file.write(np.ones((2000, 2000), "int16"), 1)
     check(tmp_path / "sea.tif")
+
+
+@pytest.mark.parametrize(
+    ("options", "whole", "beside"),
+    [
+        # Blocks of 16 x 32 pixels, ten beside each other: windows of 20 rows may touch three rows of blocks,
+        # and of 40 columns three columns.
+        ({"tiled": True, "blockysize": 16, "blockxsize": 32}, 3 * 16 * 320, 3 * 16 * 3 * 32),
+        # Strips of one row.
+        ({"tiled": False, "blockysize": 1}, 21 * 310, 21 * 310),
+    ],
+)
+def test_blocks_that_neighbouring_windows_share_are_counted(
+    tmp_path: Path, options: dict[str, object], whole: int, beside: int
+) -> None:
+    with rasterio.open(write_sparse(tmp_path / "a.tif", 200, 310, count=3, **options)) as dataset:
+        blocks = BlockRows.of(dataset)
+    assert blocks.touched_bytes(20) == 6 * whole
+    assert blocks.touched_bytes(20, 40) == 6 * beside
+    assert blocks.touched_bytes(20, 400) == 6 * whole

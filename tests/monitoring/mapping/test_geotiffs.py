@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import rasterio
 from numpy.typing import NDArray
+from rasterio.env import get_gdal_config
 
 from euromine.monitoring.mapping.geotiffs import (
     BLOCK,
@@ -267,3 +268,16 @@ def test_a_disk_that_gets_full_leaves_the_old_file_and_nothing_else(
     assert [each.name for each in tmp_path.iterdir()] == ["old.tif"]
     with rasterio.open(tmp_path / "old.tif") as dataset:
         np.testing.assert_array_equal(dataset.read(1), old)
+
+
+def test_many_files_at_once_share_the_room_of_four(tmp_path: Path, grid: MakeGrid) -> None:
+    before = get_gdal_config("GDAL_CACHEMAX")
+    with contextlib.ExitStack() as files:
+        writers = [
+            files.enter_context(CogWriter(tmp_path / f"{number}.tif", grid(4, 5), np.uint8))
+            for number in range(6)
+        ]
+        assert get_gdal_config("GDAL_CACHEMAX") == 4 * 16 * 2**20
+        for writer in writers:
+            writer.write(np.ones((4, 5), np.uint8))
+    assert get_gdal_config("GDAL_CACHEMAX") == before
