@@ -29,7 +29,7 @@ class Gain(NamedTuple):
 # of its smallest size.
 OPENVINO_GAINS: dict[str, Gain] = {
     "euromine_a2net": Gain(1.6, 15.0, {"compare": 1.8}),
-    "euromine_afcf3d": Gain(3.5, 60.0, {"compare": 36.0}),
+    "euromine_afcf3d": Gain(1.2, 60.0, {"compare": 12.4}),
     "euromine_bit": Gain(1.5, 15.0, {"encode": 1.7, "decode": 0.88}),
     "euromine_changeformer": Gain(1.3, 45.0, {"encode": 3.2, "decode": 50.0}),
     "euromine_dtcdscn": Gain(1.4, 30.0, {"compare": 5.3}),
