@@ -14,7 +14,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,11 +28,13 @@ from euromine.metrics.interval_f1.interval_f1 import IntervalF1
 from euromine.modeling import (
     CHANGE_DETECTION,
     SEGMENTATION,
+    SERIES,
     EuroMineImageProcessor,
     create_model,
     list_models,
 )
 from euromine.modeling.change_detection import ChangeDetector
+from euromine.modeling.series_model import SeriesModel
 from euromine.monitoring.mapping.engines import INT8, EngineChoice, on_engine
 from euromine.monitoring.mapping.loading import LoadedModel, load_model
 from euromine.support.errors import ArgumentError, EuroMineError, MissingExtraError, reported_errors
@@ -50,8 +51,9 @@ CHOICES = (
     "openvino:int8",
     "onnxruntime:float32",
 )
-# Sides of the inputs: windows of a scene for mappers, for detectors a quarter of one.
-_SIDES = {SEGMENTATION: 512, CHANGE_DETECTION: 256}
+# Sides of the inputs: windows of a scene for mappers, for detectors and series a quarter of one.
+_SIDES = {SEGMENTATION: 512, CHANGE_DETECTION: 256, SERIES: 256}
+_YEARS = {SEGMENTATION: 1, CHANGE_DETECTION: 2, SERIES: 10}
 _MEGABYTE = 2**20
 _COLUMNS = (
     "network",
@@ -73,12 +75,13 @@ class Measurement:
     """A network on an engine, beside PyTorch in float32.
 
     Attributes:
-        seconds: Of one window, or of two years and their change.
+        seconds: Of one window, of two years and their change, or of a series of ten years.
         eager_seconds: Of the same by PyTorch in float32, in turns with the former.
         memory: Bytes added by preparing the engine and a first run.
         difference: The largest difference of the logits, of the largest logit.
         agreement: The share of pixels with the same class.
-        score: OF1 of a mapper or change F1 of a detector on the test split, 0 to 100; None if not measured.
+        score: OF1 of a mapper or series network, or change F1 of a detector, on the test split, 0 to 100;
+            None if not measured.
     """
 
     seconds: float
@@ -94,13 +97,15 @@ def network_of(name: str, runs: Path | None) -> tuple[LoadedModel, bool]:
     if runs is not None and (runs / name / "config.json").is_file():
         return load_model(runs / name, device="cpu"), True
     torch.manual_seed(0)
-    task = CHANGE_DETECTION if name in list_models(CHANGE_DETECTION) else SEGMENTATION
+    task = next((each for each in (CHANGE_DETECTION, SERIES) if name in list_models(each)), SEGMENTATION)
     return LoadedModel(name, task, create_model(name).eval(), EuroMineImageProcessor()), False
 
 
 def runner(loaded: LoadedModel, pixel_values: Tensor) -> Callable[[], Tensor]:
-    """A call of a network: a window's logits, or those of the change between two years."""
+    """A call of a network: logits of a window, of the change between two years, or of all years."""
     model: Any = loaded.model
+    if isinstance(model, SeriesModel):
+        return lambda: cast("Tensor", model(pixel_values=pixel_values).logits[0])
     if isinstance(model, ChangeDetector):
         return lambda: model.predict_series(pixel_values)[:, 0]
     return lambda: cast("Tensor", model(pixel_values=pixel_values).logits)
@@ -130,7 +135,7 @@ def measure(
 
 @torch.inference_mode()
 def score(loaded: LoadedModel, rows: Sequence[Any]) -> float:
-    """OF1 of a mapper, or the change F1 of a detector over all intervals, 0 to 100."""
+    """OF1 of a mapper or series network, or a detector's change F1 over all intervals, 0 to 100."""
     is_detector = loaded.task == CHANGE_DETECTION
     metric: Any = IntervalF1("change") if is_detector else AnnualF1()
     for row in rows:
@@ -146,16 +151,23 @@ def pixel_values_of(loaded: LoadedModel, rows: Sequence[Any] | None, side: int |
     """An input of the size that is mapped in practice: of test patches beside each other, else noise."""
     side = side or _SIDES[loaded.task]
     bands = len(loaded.image_processor.bands)
-    years = 2 if loaded.task == CHANGE_DETECTION else 1
+    years = _YEARS[loaded.task]
     if rows is None:
         noise = torch.randn(1, years, bands, side, side, generator=torch.Generator().manual_seed(0))
-        return noise if years == 2 else noise[:, 0]
+        return noise[:, 0] if years == 1 else noise
     across = -(-side // rows[0]["images"].shape[-1])
-    patches = [np.asarray(rows[place % len(rows)]["images"])[[0, -1][:years]] for place in range(across**2)]
+    chosen = [0, -1] if years == 2 else slice(years)
+    patches = [np.asarray(rows[place % len(rows)]["images"])[chosen] for place in range(across**2)]
     lines = [np.concatenate(patches[start : start + across], 3) for start in range(0, across**2, across)]
     image = np.concatenate(lines, 2)[None, :, :, :side, :side]
     found: Tensor = loaded.image_processor(image, return_tensors="pt").pixel_values
-    return found if years == 2 else found[:, 0]
+    return found[:, 0] if years == 1 else found
+
+
+def spread(count: int, wanted: int | None) -> list[int]:
+    """Places of `wanted` rows of `count`, spread evenly over them; all by default."""
+    wanted = count if wanted is None else min(wanted, count)
+    return [place * count // wanted for place in range(wanted)]
 
 
 def table(
@@ -200,19 +212,21 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", help="names as create_model takes them; by default all")
     parser.add_argument("--runs", type=Path, help="folder of trained networks by name; others are fresh")
     parser.add_argument("--dataset", help="a built dataset, whose test split scores trained networks")
-    parser.add_argument("--series", type=int, help="series of the test split; by default all")
+    parser.add_argument("--series", type=int, help="series, spread over the test split; by default all")
     parser.add_argument("--engines", nargs="+", default=CHOICES, metavar="ENGINE:PRECISION")
-    parser.add_argument("--side", type=int, help="side of the inputs in pixels; 512 and 256")
+    parser.add_argument("--side", type=int, help="side of the inputs in pixels; 512, for several years 256")
     parser.add_argument("--turns", type=int, default=5, help="turns of each engine; the shortest counts")
     arguments = parser.parse_args()
     with reported_errors("engine_speed"):
-        names = arguments.networks or [*list_models(SEGMENTATION), *list_models(CHANGE_DETECTION)]
+        names = arguments.networks or [
+            *(name for task in (SEGMENTATION, CHANGE_DETECTION, SERIES) for name in list_models(task))
+        ]
         choices = [_choice(text) for text in arguments.engines]
         rows: list[Any] | None = None
         if arguments.dataset is not None:
             columns = ("images", "labels", "own", "site", "years")
             series: Any = read_dataset(arguments.dataset, "series", "test", columns=columns)
-            rows = [series[place] for place in islice(range(len(series)), arguments.series)]
+            rows = [series[place] for place in spread(len(series), arguments.series)]
         torch.set_flush_denormal(True)
         sys.stdout.write(
             f"{device_name(torch.device('cpu'))} ({', '.join(vector_extensions()) or 'no AVX-512'}); "

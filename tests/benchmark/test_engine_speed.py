@@ -51,6 +51,11 @@ def test_inputs_are_test_patches_beside_each_other(network_of_first_band):
     assert found[0, 0, [0, 0, 5, 5], [0, 5, 0, 5]].tolist() == [0, 1, 2, 3]
 
 
+def test_series_of_a_part_lie_evenly_in_the_split():
+    assert engine_speed.spread(12, 3) == [0, 4, 8]
+    assert engine_speed.spread(2, None) == engine_speed.spread(2, 5) == [0, 1]
+
+
 def test_a_choice_without_precision_is_refused():
     with pytest.raises(ArgumentError, match="--engines: found 'openvino'; expected ENGINE:PRECISION"):
         engine_speed._choice("openvino")
