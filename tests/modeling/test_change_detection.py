@@ -1,7 +1,9 @@
 """The base classes of the change detectors, and all change detectors on series of years."""
 
+import json
 import weakref
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,6 +24,8 @@ from euromine.modeling.configuration import ChangeDetectionConfig
 # Networks that give the same logits for both orders of the dates. The others weigh the first date and the
 # second apart, and their classes' docstrings say so.
 SYMMETRIC = {"a2net"}
+# Settings that make the largest networks small; their layers are of the same kinds, in the same order.
+SMALL = json.loads(Path(__file__).with_name("small_networks.json").read_text())
 
 
 class DifferenceConfig(ChangeDetectionConfig):
@@ -346,7 +350,7 @@ def name(request) -> str:
 @pytest.fixture(scope="module")
 def detector(name, fill_with_signal) -> ChangeDetector:
     torch.manual_seed(0)
-    network = create_model(name, num_channels=4).eval()
+    network = create_model(name, num_channels=4, **SMALL.get(name, {})).eval()
     fill_with_signal(network)
     return network
 
