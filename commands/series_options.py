@@ -128,7 +128,11 @@ def series_summary(result: "SeriesResult") -> list[str]:
     if result.manifest.maps_footprints:
         areas = result.areas.set_index("year")["area_ha"]
         mined = [f"{areas[year]:.1f} ha in {year}" for year in dict.fromkeys((first, last))]
-        lines.append(f"Mined: {', '.join(mined)}.")
+        groups = result.component_groups
+        what = "Mined"
+        if groups is not None and groups.total is None:
+            what = f"With a component of {', '.join(groups.groups)}"
+        lines.append(f"{what}: {', '.join(mined)}.")
     if result.component_groups is not None:
         table = result.components
         areas = table[table["year"] == last].set_index("component")["area_ha"].sort_values(ascending=False)

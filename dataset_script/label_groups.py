@@ -346,9 +346,9 @@ def _checked_groups(groups: Any, total: Any, source: str) -> dict[str, tuple[str
             raise DataError(f"{source}: found the group {name} empty; expected at least one class in it.")
         for each in checked[name]:
             if each in owners:
+                where = f" in {name}" if owners[each] == name else f", in {owners[each]} and in {name}"
                 raise DataError(
-                    f"{source}: found the class {each} twice, in {owners[each]} and in {name}; expected each "
-                    "class once. Remove one."
+                    f"{source}: found the class {each} twice{where}; expected each class once. Remove one."
                 )
             owners[each] = name
     return checked

@@ -127,7 +127,7 @@ def test_a_file_may_be_json_or_yaml_and_goes_through_a_config(text, tmp_path):
         ),
         (
             '{"groups": {"a": ["dam", "Dam"]}}',
-            "found the class dam twice, in a and in a; expected each class",
+            "found the class dam twice in a; expected each class once",
         ),
         ('{"groups": {"a": ["dam"], "b": ["dam"]}}', "found the class dam twice, in a and in b"),
         ('{"groups": {"a": []}}', "found the group a empty; expected at least one class"),

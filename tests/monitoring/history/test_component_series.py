@@ -115,6 +115,15 @@ def test_the_command_names_the_components_of_the_last_year(pit_series) -> None:
     assert series_summary(pit_series)[2] == "Components in 2021: excavation 9.6 ha, dumping_ground 6.4 ha."
 
 
+def test_ground_is_called_mined_only_where_the_model_has_a_total(
+    band_components, component_mapper, pits, tmp_path
+) -> None:
+    model = band_components({"ground": ["excavation"]})
+    loaded = LoadedModel("runs/ground", SEGMENTATION, model, component_mapper.image_processor)
+    made = series_of([loaded], pits, tmp_path / "out", smoothing="none")
+    assert series_summary(made)[1] == "With a component of ground: 12.8 ha in 2019, 9.6 ha in 2021."
+
+
 def test_polygons_carry_the_class_and_what_footprints_feed_is_fed(pit_series) -> None:
     polygons = pit_series.polygons("components")
     found = sorted(zip(polygons.year, polygons.component, polygons.geometry.area / 6400, strict=True))
