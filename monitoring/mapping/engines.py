@@ -1,7 +1,8 @@
 """Engines: a network's arithmetic by PyTorch, compiled, or by OpenVINO or ONNX Runtime.
 
 `on_engine` gives a network that is called as before, by `forward` or `predict_series`, while an engine runs
-its parts. A change detector's encoder and decoder are parts of their own, so a year is still encoded once.
+its parts. A change detector's encoder and decoder are parts of their own, so a year is still encoded once. Of
+a network for series, the layers that see single years are parts, so that any number of years may be missing.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import copy
 import os
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,20 +20,24 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
 from euromine.modeling.change_detection import Features
+from euromine.modeling.series_decoder import DetailBranch
 from euromine.modeling.series_model import SeriesModel
+from euromine.modeling.series_network import EuroMineSeries
 from euromine.support.errors import ArgumentError, ModelError
 
 from .engine_parts import EnginePart, PartSettings
 from .engine_programs import (
     ONNXRUNTIME,
     OPENVINO,
+    Function,
     check_installed,
     is_installed,
     openvino_has_bfloat16,
 )
 from .loading import LoadedModel, model_digest
-from .network_parts import joined_features, listed_features, network_parts
+from .network_parts import detail_name, joined_features, listed_features, network_parts
 from .precision_losses import check_precision_loss
+from .quantised_programs import check_quantisable
 
 AUTO, EAGER, COMPILE = "auto", "eager", "compile"
 ENGINES = (AUTO, EAGER, COMPILE, OPENVINO, ONNXRUNTIME)
@@ -93,7 +99,7 @@ def on_engine(loaded: LoadedModel, choice: EngineChoice | None = None) -> Loaded
     """A loaded network that computes on an engine. Its weights are those of `loaded`, not copied.
 
     Args:
-        loaded: A footprint mapper or change detector in evaluation mode.
+        loaded: A footprint mapper, change detector or network for series in evaluation mode.
         choice: The engine and the precision; None for the quickest that is exact.
 
     Raises:
@@ -165,20 +171,23 @@ class _Digest:
 def _resolved(loaded: LoadedModel, choice: EngineChoice) -> EngineChoice:
     """The choice with another engine in place of "auto" where that is settled without looking at the work."""
     is_on_cpu = loaded.model.device.type == "cpu"
-    fits = is_on_cpu and not isinstance(loaded.model, SeriesModel)
+    is_whole = isinstance(loaded.model, SeriesModel) and not isinstance(loaded.model, EuroMineSeries)
     engine = choice.engine
     if engine == AUTO:
         if choice.precision == INT8:
             engine = OPENVINO
-        elif not fits or not is_installed(OPENVINO):
+        elif not is_on_cpu or is_whole or not is_installed(OPENVINO):
             engine = EAGER
         elif choice.precision == BFLOAT16:
             engine = OPENVINO if openvino_has_bfloat16() else EAGER
-    if isinstance(loaded.model, SeriesModel) and (engine != EAGER or choice.precision != FLOAT32):
+    if is_whole and (engine != EAGER or choice.precision != FLOAT32):
         raise ModelError(
-            f"{loaded.source}: found a network for whole series, which runs on PyTorch in float32 alone; "
-            "expected a footprint mapper or a change detector. Leave --engine and --precision out."
+            f"{loaded.source}: found a {loaded.model.config.model_type}, whose decoder mixes the years at "
+            "every scale, so that it runs on PyTorch in float32 alone; expected another network. Leave "
+            "--engine and --precision out."
         )
+    if choice.precision == INT8:
+        check_quantisable(loaded.source, loaded.model)
     if engine in (OPENVINO, ONNXRUNTIME):
         check_installed(engine)
         if not is_on_cpu:
@@ -236,10 +245,49 @@ def _replace_parts(
         return parts["decode"](*listed_features(first), *listed_features(second))[0]
 
     replaced: dict[str, Any] = {"forward": forward}
-    if "encode" in parts:
+    if "pyramid" in parts:
+        assert isinstance(network, EuroMineSeries)
+        replaced = {
+            "encoder": _in_own_type(parts["encode"]),
+            "detail": _detail_branch(network, parts),
+            "decoder": _SeriesDecoder(parts),
+        }
+    elif "encode" in parts:
         replaced = {"encode": encode, "decode": decode, "decode_main": decode}
     elif "compare" in parts:
         replaced = {"compare": compare}
     for name, function in replaced.items():
         object.__setattr__(model, name, function)
     return parts
+
+
+def _detail_branch(network: EuroMineSeries, parts: dict[str, EnginePart]) -> DetailBranch:
+    """The detail branch of a network for series with its convolutions on an engine."""
+
+    def scale(place: int) -> Callable[[Tensor], Tensor]:
+        part = _in_own_type(parts[detail_name(place)])
+        return lambda images: part(images)[0]
+
+    branch = copy.copy(network.detail)
+    object.__setattr__(branch, "scales", [scale(place) for place in range(len(network.detail.scales))])
+    return branch
+
+
+class _SeriesDecoder:
+    """The decoder of a network for series on an engine; its maps have the type of the inputs."""
+
+    def __init__(self, parts: dict[str, EnginePart]) -> None:
+        self._pyramid, self._evidence = (_in_own_type(parts[name]) for name in ("pyramid", "evidence"))
+
+    def pyramid(self, maps: Sequence[Tensor], details: Sequence[Tensor]) -> Tensor:
+        """As of `SeriesDecoder`."""
+        return self._pyramid(*maps, *details)[0]
+
+    def evidence(self, features: Tensor, details: Sequence[Tensor]) -> Tensor:
+        """As of `SeriesDecoder`."""
+        return self._evidence(features, *details)[0]
+
+
+def _in_own_type(part: EnginePart) -> Function:
+    """A part whose outputs have the type of its inputs, for the layers between years in PyTorch."""
+    return lambda *inputs: tuple(each.to(inputs[0].dtype) for each in part(*inputs))

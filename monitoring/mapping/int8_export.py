@@ -33,7 +33,7 @@ from .engine_programs import (
 )
 from .loading import LoadedModel, model_digest
 from .network_parts import network_parts
-from .quantised_programs import INT8_FOLDER
+from .quantised_programs import INT8_FOLDER, check_quantisable
 
 # Windows whose maps' ranges are counted.
 SAMPLES = 32
@@ -71,12 +71,13 @@ def export_int8(
         MissingExtraError: NNCF or OpenVINO is not installed.
         ArgumentError: The window is no multiple of 32.
         DatasetError: The dataset cannot be read, or has no patch in this split.
-        ModelError: OpenVINO cannot run this network.
+        ModelError: OpenVINO cannot run this network, or it is one for series.
         OSError: The folder cannot be written to.
     """
     for name in ("openvino", "nncf"):
         if importlib.util.find_spec(name) is None:
             raise missing_extra("int8", name, "--int8")
+    check_quantisable(loaded.source, loaded.model)
     if window < 32 or window % 32:
         raise ArgumentError(f"--window: found {window}; expected a multiple of 32.")
     images = list(_windows(loaded, dataset, split, revision, window, samples))

@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from euromine.modeling.change_detection import ChangeDetector, ChangeMaps, Features, SiameseChangeDetector
+from euromine.modeling.series_network import EuroMineSeries
 
 from .engine_programs import Function
 
@@ -16,9 +17,13 @@ from .engine_programs import Function
 def network_parts(network: PreTrainedModel) -> dict[str, Function]:
     """The parts of a network by name.
 
-    "encode" and "decode" of a detector that encodes each year on its own, "compare" of another detector, and
-    "forward" of any other network. All take and give tensors; a detector's give its change logits alone.
+    "encode" and "decode" of a detector that encodes each year on its own, "compare" of another detector,
+    "encode", "detail_0" and so on, "pyramid" and "evidence" of a network for series, whose layers between
+    years stay with PyTorch, and "forward" of any other network. All take and give tensors; a detector's give
+    its change logits alone.
     """
+    if isinstance(network, EuroMineSeries):
+        return _series_parts(network)
     if isinstance(network, SiameseChangeDetector):
         return {
             "encode": lambda images: listed_features(network.encode(images)),
@@ -27,6 +32,27 @@ def network_parts(network: PreTrainedModel) -> dict[str, Function]:
     if isinstance(network, ChangeDetector):
         return {"compare": lambda first, second: (_main(network.compare(first, second)),)}
     return {"forward": lambda images: (cast("Any", network)(pixel_values=images).logits,)}
+
+
+def _series_parts(network: EuroMineSeries) -> dict[str, Function]:
+    """The layers of a network for series that see single years."""
+    count = len(network.encoder.widths)
+    decoder = network.decoder
+
+    def scale(place: int) -> Function:
+        return lambda images: (network.detail.scales[place](images),)
+
+    return {
+        "encode": lambda images: tuple(network.encoder(images)),
+        **{detail_name(place): scale(place) for place in range(len(network.detail.scales))},
+        "pyramid": lambda *maps: (decoder.pyramid(maps[:count], maps[count:]),),
+        "evidence": lambda features, *details: (decoder.evidence(features, details),),
+    }
+
+
+def detail_name(place: int) -> str:
+    """The name of a scale of the detail branch, from 0 at the images' own."""
+    return f"detail_{place}"
 
 
 def listed_features(features: Features) -> tuple[Tensor, ...]:

@@ -12,7 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from transformers import PreTrainedModel
 
+from euromine.modeling.series_model import SeriesModel
 from euromine.support.errors import ArgumentError, ModelError, RecordError, with_advice
 from euromine.support.records import read_record
 
@@ -22,6 +24,23 @@ from .engine_programs import OPENVINO, PROGRAM_FILES, Function, Program, load_pr
 
 # The folder of the programs in a checkpoint.
 INT8_FOLDER = "openvino/int8"
+
+
+def check_quantisable(name: str, model: PreTrainedModel) -> None:
+    """Refuse a network for series, which has no int8 programs.
+
+    Args:
+        name: The checkpoint, for the message.
+        model: Any network.
+
+    Raises:
+        ModelError: It is one.
+    """
+    if isinstance(model, SeriesModel):
+        raise ModelError(
+            f"{name}: found a network for series, which is not quantised; expected a footprint mapper or a "
+            "change detector. Use float32 or bfloat16."
+        )
 
 
 def load_quantised(name: str, digest: str, part: str, shapes: Sequence[Sequence[int]]) -> Function:

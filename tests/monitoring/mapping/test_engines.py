@@ -1,5 +1,7 @@
 """Networks on OpenVINO and ONNX Runtime: PyTorch's results, programs kept between runs, users' mistakes."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from euromine.modeling import CHANGE_DETECTION, EuroMineImageProcessor
+from euromine.modeling import CHANGE_DETECTION, SERIES, EuroMineImageProcessor, create_model
 from euromine.modeling.change_detection import ChangeDetector
 from euromine.modeling.configuration import ChangeDetectionConfig
 from euromine.monitoring.mapping import engine_parts, engine_programs, engines, precision_losses
 from euromine.monitoring.mapping.engine_cache import CACHE_VARIABLE, cache_folder, cached_program
 from euromine.monitoring.mapping.engine_gains import OPENVINO_GAINS, Gain
-from euromine.monitoring.mapping.engine_parts import EnginePart, PartSettings
+from euromine.monitoring.mapping.engine_parts import EnginePart, PartSettings, Shapes
 from euromine.monitoring.mapping.engines import EngineChoice, engine_record, expect_calls, on_engine
 from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.support.errors import ArgumentError, MissingExtraError, ModelError
@@ -140,6 +142,68 @@ def test_a_siamese_detector_encodes_each_year_once_on_an_engine(detector, monkey
     assert sum(encoded) == 2 * 4
 
 
+@pytest.fixture(scope="module")
+def series_network() -> LoadedModel:
+    """A tiny network for series, whose years see each other."""
+    torch.manual_seed(4)
+    sides = {"depths": [1, 1, 1, 1], "hidden_sizes": [8, 8, 8, 8], "num_attention_heads": [1, 1, 1, 1]}
+    model = create_model(
+        "euromine-series-b0", encoder_fields=sides, decoder_width=8, detail_widths=[8, 8, 8]
+    ).eval()
+    with torch.no_grad():
+        for layer in [*model.attention, *model.detail.mixing, model.mixing]:
+            for zero in layer.zero_layers:
+                zero.weight.normal_(std=0.3)
+    return LoadedModel("runs/tiny-series", SERIES, model, EuroMineImageProcessor())
+
+
+def test_a_network_for_series_runs_on_an_engine_with_missing_years(series_network, monkeypatch):
+    """The last part by OpenVINO; the others stand in for programs, as SegFormer's own are tested above."""
+    convert = EnginePart._program
+
+    def program(part: EnginePart, engine: str, shapes: Shapes) -> Callable[..., tuple[Tensor, ...]]:
+        return convert(part, engine, shapes) if part._part == "evidence" else part._function
+
+    monkeypatch.setattr(EnginePart, "_program", program)
+    loaded = on_engine(series_network, EngineChoice("openvino"))
+    series = torch.randn(1, 4, 10, 33, 64, generator=torch.Generator().manual_seed(2))
+    years = torch.tensor([[2015, 2017, 2018, 2024]])
+    pairs = [(0, 1), (1, 3)]
+    with torch.inference_mode():
+        for mask in (None, torch.tensor([[True, False, True, True]]), None):
+            expected = series_network.model(series, years=years, mask=mask, pairs=pairs)
+            found = loaded.model(series, years=years, mask=mask, pairs=pairs)
+            for name in ("logits", "change_logits"):
+                scale = expected[name].abs().max().item()
+                torch.testing.assert_close(found[name], expected[name], rtol=0, atol=1e-4 * scale)
+    parts = loaded.model._euromine_engine.parts
+    assert {name: part.is_converted for name, part in parts.items()} == dict.fromkeys(
+        ("encode", "detail_0", "detail_1", "detail_2", "pyramid", "evidence"), True
+    )
+    assert engine_record(loaded.model) == {}
+
+
+def test_a_network_for_series_runs_in_bfloat16(series_network, monkeypatch):
+    monkeypatch.setattr(engines, "_check_bfloat16", lambda *_: None)
+    loaded = on_engine(series_network, EngineChoice("eager", "bfloat16"))
+    series = torch.randn(1, 2, 10, 32, 32, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        expected, found = (each.model(series).logits for each in (series_network, loaded))
+    off = (found - expected).abs().max() / expected.abs().max()
+    assert found.dtype == torch.float32
+    assert 1e-6 < off < 0.05
+
+
+def test_series_networks_that_an_engine_cannot_run_are_refused(series_network):
+    utae = create_model("utae", encoder_widths=[16, 16], decoder_widths=[16, 16]).eval()
+    whole = LoadedModel("runs/utae", SERIES, utae, EuroMineImageProcessor())
+    assert on_engine(whole).model is utae
+    with pytest.raises(ModelError, match=r"runs/utae: found a euromine_utae, whose decoder mixes the years"):
+        on_engine(whole, EngineChoice("openvino"))
+    with pytest.raises(ModelError, match=r"a network for series, which is not quantised; .* or bfloat16"):
+        on_engine(series_network, EngineChoice(precision="int8"))
+
+
 class _Ratio(ChangeDetector):
     """A detector whose logits depend on the order of the years, which it sees together."""
 
@@ -254,6 +318,35 @@ def test_bfloat16_is_near_and_recorded(mapper, pixel_values, expected, engine, m
 def test_choices_that_there_are_not_are_refused(choice, message):
     with pytest.raises(ArgumentError, match=message):
         EngineChoice(*choice)
+
+
+def test_compiled_networks_give_the_same_logits_and_are_compiled_once_a_size(monkeypatch):
+    """By a backend that runs the traced graph as it is; the default one takes a minute of a C++ compiler."""
+    graphs = []
+
+    def backend(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., object]:
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(engines.shutil, "which", lambda name: "/usr/bin/c++")
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    ratio = LoadedModel("runs/ratio", CHANGE_DETECTION, _Ratio().eval(), EuroMineImageProcessor())
+    loaded = on_engine(ratio, EngineChoice("compile"))
+    counts = []
+    with torch.inference_mode():
+        for side in (32, 32, 64):
+            series = torch.randn(1, 3, 10, side, 32)
+            expected = ratio.model.predict_series(series)
+            torch.testing.assert_close(loaded.model.predict_series(series), expected)
+            counts.append(len(graphs))
+    assert counts == [1, 1, 2]
+    assert engine_record(loaded.model) == {}
+
+
+def test_compile_needs_a_compiler(mapper, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ArgumentError, match=r"found compile without a C\+\+ compiler \(no-such-compiler\)"):
+        on_engine(mapper, EngineChoice("compile"))
 
 
 def test_a_missing_extra_is_named(mapper, monkeypatch):
