@@ -3,9 +3,12 @@
 Each program runs in a process of its own, as imports cannot be undone.
 """
 
+import json
+import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,34 @@ def run(program: str, *arguments: str | Path) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+Run = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def run_with_torch() -> Iterator[Run]:
+    """As `run`, but PyTorch and other libraries that transformers loads are loaded already."""
+    runner = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("program_runner.py"))],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert runner.stdin is not None
+    assert runner.stdout is not None
+
+    def run_in_child(program: str, *arguments: str | Path) -> str:
+        runner.stdin.write(json.dumps([textwrap.dedent(program), *map(str, arguments)]) + "\n")
+        runner.stdin.flush()
+        status, output, errors = json.loads(runner.stdout.readline())
+        assert status == 0, errors
+        return output.strip()
+
+    yield run_in_child
+    runner.stdin.close()
+    runner.wait(timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +94,7 @@ def test_the_bands_are_known_without_torch() -> None:
     ],
 )
 def test_an_auto_class_that_is_imported_alone_and_later_knows_the_networks(
-    auto_class: str, expected: str, change_detector: Path
+    auto_class: str, expected: str, change_detector: Path, run_with_torch: Run
 ) -> None:
     program = f"""
         import sys
@@ -71,26 +102,28 @@ def test_an_auto_class_that_is_imported_alone_and_later_knows_the_networks(
         from transformers import {auto_class}
         print(type({auto_class}.from_pretrained(sys.argv[1])).__name__)
     """
-    assert run(program, change_detector) == expected
+    assert run_with_torch(program, change_detector) == expected
 
 
-def test_the_auto_class_of_the_segmenters_knows_them(segmenter: Path) -> None:
+def test_the_auto_class_of_the_segmenters_knows_them(segmenter: Path, run_with_torch: Run) -> None:
     program = """
         import sys
         import euromine.modeling
         from transformers import AutoModelForSemanticSegmentation
         print(type(AutoModelForSemanticSegmentation.from_pretrained(sys.argv[1])).__name__)
     """
-    assert run(program, segmenter) == "SQNetForSemanticSegmentation"
+    assert run_with_torch(program, segmenter) == "SQNetForSemanticSegmentation"
 
 
-def test_the_auto_class_of_the_change_detectors_needs_no_other(change_detector: Path) -> None:
+def test_the_auto_class_of_the_change_detectors_needs_no_other(
+    change_detector: Path, run_with_torch: Run
+) -> None:
     program = """
         import sys
         from euromine.modeling import AutoModelForChangeDetection
         print(type(AutoModelForChangeDetection.from_pretrained(sys.argv[1])).__name__)
     """
-    assert run(program, change_detector) == "FCEFForChangeDetection"
+    assert run_with_torch(program, change_detector) == "FCEFForChangeDetection"
 
 
 @pytest.mark.parametrize(
@@ -105,13 +138,15 @@ def test_the_auto_class_of_the_change_detectors_needs_no_other(change_detector: 
         "from euromine.modeling.siamunet_diff import SiamUNetDiffConfig; from transformers import AutoModel",
     ],
 )
-def test_every_order_of_imports_makes_the_networks_known(imports: str, change_detector: Path) -> None:
+def test_every_order_of_imports_makes_the_networks_known(
+    imports: str, change_detector: Path, run_with_torch: Run
+) -> None:
     program = f"""
         import sys
         {imports}
         print(type(AutoModel.from_pretrained(sys.argv[1])).__name__)
     """
-    assert run(program, change_detector) == "FCEFForChangeDetection"
+    assert run_with_torch(program, change_detector) == "FCEFForChangeDetection"
 
 
 def test_threads_that_import_at_the_same_time_make_the_networks_known() -> None:
@@ -140,13 +175,13 @@ def test_threads_that_import_at_the_same_time_make_the_networks_known() -> None:
     assert run(program) == "TinyCDConfig"
 
 
-def test_transformers_alone_does_not_load_the_package() -> None:
+def test_transformers_alone_does_not_load_the_package(run_with_torch: Run) -> None:
     program = """
         import sys
         from transformers import AutoModel
         print(*(name for name in sys.modules if name.startswith("euromine.")))
     """
-    assert run(program) == ""
+    assert run_with_torch(program) == ""
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -1,0 +1,61 @@
+"""Runs programs, each in a process of its own; started by test_registration.py, once for most of them.
+
+Reads a program and its arguments from each line, as JSON; answers with the exit status, the output and the
+errors in one line. The processes are forked from this one, which has loaded PyTorch and most other libraries
+that transformers loads. They take most of the time, and the order of imports under test is that of
+transformers and the package.
+"""
+
+import gc
+import json
+import os
+import sys
+import tempfile
+import traceback
+from typing import TextIO
+
+import huggingface_hub  # noqa: F401
+import jinja2  # noqa: F401
+import numpy  # noqa: F401
+import safetensors.torch  # noqa: F401
+import scipy.optimize  # noqa: F401
+import torch._dynamo
+import torch.distributed._composable.fsdp
+import torch.distributed.checkpoint.hf_storage
+import torch.distributed.tensor  # noqa: F401
+import yaml  # noqa: F401
+
+LOADED = {name.split(".")[0] for name in sys.modules}
+assert not {"euromine", "transformers"} & LOADED, "these are what the programs import"
+
+sys.path[0] = ""  # as for `python -c`
+gc.freeze()  # a collection in a child would copy all memory that it shares with this process
+
+
+def run_in_child(program: str, arguments: list[str], output: TextIO, errors: TextIO) -> int:
+    """The exit status of a program in a forked process."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    status = 1
+    try:
+        os.dup2(output.fileno(), sys.stdout.fileno())
+        os.dup2(errors.fileno(), sys.stderr.fileno())
+        sys.argv = ["-c", *arguments]
+        exec(program, {"__name__": "__main__"})
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+for line in sys.stdin:
+    program, *arguments = json.loads(line)
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        status = run_in_child(program, arguments, output, errors)
+        output.seek(0)
+        errors.seek(0)
+        print(json.dumps([status, output.read(), errors.read()]), flush=True)
