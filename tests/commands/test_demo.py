@@ -32,7 +32,7 @@ def test_other_sites_are_trained_on_but_for_the_last_fifth(real_data: Path, tmp_
     assert splits == {"train": ["France_1"], "validation": [], "test": ["Slovenia_1"]}
 
 
-@pytest.mark.parametrize(("steps", "evaluations"), [(270, 3), (200, 3), (2, 2), (1, 1)])
+@pytest.mark.parametrize(("steps", "evaluations"), [(240, 3), (250, 3), (2, 2), (1, 1)])
 def test_a_training_is_evaluated_three_times_at_most(
     steps: int, evaluations: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
