@@ -80,7 +80,11 @@ def test_drawn_components_come_back_as_polygons(annotations, drawn, tmp_path, mo
         "config_overrides": json.dumps({"widths": [8] * 5}),
         "label_groups": tmp_path / "groups.json",
         "output_dir": tmp_path / "run",
-        "max_steps": 50,
+        # After 50 steps, shapes are a pixel too wide. One image makes each step an epoch, and scores after
+        # each would cost as much as the steps.
+        "max_steps": 100,
+        "eval_strategy": "no",
+        "save_strategy": "no",
         "learning_rate": 0.03,
         "use_cpu": True,
         "disable_tqdm": True,
@@ -94,6 +98,7 @@ def test_drawn_components_come_back_as_polygons(annotations, drawn, tmp_path, mo
         shapes = polygons[polygons.component == name].geometry
         found = rasterize(shapes, (12, 16), transform=GRID["transform"]).astype(bool)
         union = (found | drawn[name]).sum()
-        assert (found & drawn[name]).sum() / union > 0.5, name
+        # The dump has 16 pixels: one row too many leaves 0.8. Measured: 0.94, and 0.96 of the excavation.
+        assert (found & drawn[name]).sum() / union > 0.8, name
     assert not (polygons.component == "stockpile").any()
     assert made.components.component.unique().tolist() == ["excavation", "dumping_ground", "stockpile"]
