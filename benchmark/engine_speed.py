@@ -156,7 +156,7 @@ def pixel_values_of(loaded: LoadedModel, rows: Sequence[Any] | None, side: int |
         noise = torch.randn(1, years, bands, side, side, generator=torch.Generator().manual_seed(0))
         return noise[:, 0] if years == 1 else noise
     across = -(-side // rows[0]["images"].shape[-1])
-    chosen = [0, -1] if years == 2 else slice(years)
+    chosen = [0, -1] if years == 2 else list(range(min(years, len(rows[0]["images"]))))
     patches = [np.asarray(rows[place % len(rows)]["images"])[chosen] for place in range(across**2)]
     lines = [np.concatenate(patches[start : start + across], 3) for start in range(0, across**2, across)]
     image = np.concatenate(lines, 2)[None, :, :, :side, :side]
