@@ -62,21 +62,32 @@ class OneLayer(PreTrainedModel):
         return SemanticSegmenterOutput(logits=self.layer(pixel_values))
 
 
-def write_scene(path: Path, side: int) -> None:
-    """A scene of smooth ground with noise, tiled and compressed as downloads are."""
+def write_scene(
+    path: Path, side: int, *, height: int | None = None, shift: int = 0, compress: str | None = "deflate"
+) -> None:
+    """A scene of smooth ground with noise, tiled and compressed as downloads are.
+
+    Args:
+        path: The file.
+        side: Its columns.
+        height: Its rows; by default as many.
+        shift: Pixels by which the ground is moved, for another year.
+        compress: The compression; None for none, which is quicker to read.
+    """
+    height = height or side
     noise = np.random.default_rng(0)
-    profile = {"driver": "GTiff", "width": side, "height": side, "count": len(BANDS), "dtype": "uint16"}
-    storage = {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate", "predictor": 2}
+    profile = {"driver": "GTiff", "width": side, "height": height, "count": len(BANDS), "dtype": "uint16"}
+    storage: dict[str, object] = {"tiled": True, "blockxsize": 512, "blockysize": 512}
+    if compress is not None:
+        storage |= {"compress": compress, "predictor": 2, "zlevel": 1}
     georeferencing = {"crs": "EPSG:32633", "transform": rasterio.Affine(10, 0, 300_000, 0, -10, 5_000_000)}
     texture = noise.integers(0, 64, (len(BANDS), 512, side), dtype=np.uint16)
-    with rasterio.open(
-        path, "w", **profile, **storage, **georeferencing, zlevel=1, bigtiff="if_safer"
-    ) as dataset:
+    with rasterio.open(path, "w", **profile, **storage, **georeferencing, bigtiff="if_safer") as dataset:
         dataset.descriptions = BANDS
         columns = np.arange(side)
-        for top in range(0, side, 512):
-            rows = np.arange(top, min(top + 512, side))
-            ground = 1500 + 1000 * np.sin(rows[:, None] / 90) * np.cos(columns / 110)
+        for top in range(0, height, 512):
+            rows = np.arange(top, min(top + 512, height))
+            ground = 1500 + 1000 * np.sin((rows[:, None] + shift) / 90) * np.cos(columns / 110)
             block = texture[:, : len(rows)] + ground.astype(np.uint16)
             dataset.write(block, window=Window(0, top, side, len(rows)))
 

@@ -3,21 +3,27 @@
 `python -m euromine.benchmark.series_growth` prints a Markdown table for 2 to 40 years: of the network's pass,
 which gives the evidence, and of the chains, which turn it into probabilities, footprints and the changes of
 all pairs of years. On one thread, times are the thread's processor time, unaffected by other load.
+
+With `--sides`, it prints the peak memory of whole series by stage instead: of a footprint mapper, a change
+detector and a network for series that take next to no memory themselves (`stage_memory.py`).
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from euromine.benchmark.costs import PATCH_SIDE
 from euromine.benchmark.hardware import device_name
+from euromine.benchmark.stage_memory import TASKS, stage_rows, stage_table
 from euromine.benchmark.stopwatch import PeakMemory, Stopwatch
 from euromine.modeling.auto import create_model, list_models
 from euromine.modeling.image_processing import EuroMineImageProcessor
@@ -108,20 +114,34 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m euromine.benchmark.series_growth", description=main.__doc__
     )
-    parser.add_argument("--network", default="euromine-series-b0", choices=known)
+    parser.add_argument("--network", choices=known, help="default: euromine-series-b0")
     parser.add_argument("--years", type=int, nargs="+", default=YEARS, help="numbers of years")
     parser.add_argument("--size", type=int, default=PATCH_SIDE, help="side of the window in pixels")
     parser.add_argument("--seconds", type=float, default=0.5, help="the least time of each measurement")
     parser.add_argument("--device", default="cpu", help="cpu, on one thread, or cuda")
+    whole = parser.add_argument_group("whole series")
+    whole.add_argument("--sides", type=int, nargs="+", help="sides of scenes in pixels")
+    whole.add_argument("--height", type=int, help="rows of scenes, if they are not squares")
+    whole.add_argument("--tasks", nargs="+", default=TASKS, choices=TASKS, help="default: all")
+    whole.add_argument("--folder", type=Path, help="where images and maps are written")
     options = parser.parse_args(arguments)
     if any(years < 1 for years in options.years):
         parser.error(f"--years: found {min(options.years)}; expected numbers of at least 1.")
+    if options.sides:
+        years = 10 if options.years is YEARS else max(options.years)
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            tasks = options.tasks if options.network is None else [SERIES]
+            sizes = [(side, options.height or side) for side in options.sides]
+            rows = stage_rows(tasks, options.network, sizes, years, Path(folder))
+        sys.stdout.write(stage_table(rows))
+        return 0
     torch.set_num_threads(1)
-    model = create_model(options.network).eval().to(options.device)
-    network = LoadedModel(options.network, SERIES, model, EuroMineImageProcessor())
+    name = options.network or "euromine-series-b0"
+    model = create_model(name).eval().to(options.device)
+    network = LoadedModel(name, SERIES, model, EuroMineImageProcessor())
     # Ascending, because a process keeps some of the memory that it once had.
-    rows = [measure(network, years, options.size, options.seconds) for years in sorted(options.years)]
-    sys.stdout.write(markdown(rows, options.network, options.size, model.device))
+    found = [measure(network, years, options.size, options.seconds) for years in sorted(options.years)]
+    sys.stdout.write(markdown(found, name, options.size, model.device))
     return 0
 
 

@@ -52,13 +52,20 @@ class PeakMemory:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
+            self.forget_peak()
             self._before = torch.cuda.memory_allocated(device)
         else:
-            # glibc gives freed memory back, and the kernel forgets the peak (proc(5), clear_refs).
-            ctypes.CDLL(None).malloc_trim(0)
-            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+            ctypes.CDLL(None).malloc_trim(0)  # glibc gives freed memory back
             self._before = _status("VmRSS")
+            self.forget_peak()
+
+    def forget_peak(self) -> None:
+        """Begin a new peak, beyond the same memory as before."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        else:
+            # proc(5), clear_refs
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
     def bytes(self) -> int:
         """The peak so far."""
