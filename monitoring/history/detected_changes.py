@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import cycle
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -145,6 +146,9 @@ def gather_marks(
     ) -> NDArray[np.bool_]:
         return np.concatenate([blended > threshold, window.valid[:, *inside]])
 
+    # One for the window in use, one for the next: the heap would keep holes of their size.
+    size = (len(years), len(detector.image_processor.bands), tiling.rows.size, tiling.columns.size)
+    buffers = cycle([np.empty(size, np.float32), np.empty(size, np.float32)])
     with (
         cached_rows([plan.scenes[year] for year in years], tiling),
         tqdm(total=len(tiling), desc="changes", unit="window", disable=not progress) as bar,
@@ -152,7 +156,7 @@ def gather_marks(
         gather_blocks(
             store,
             len(pairs),
-            lambda row, column: _read(plan, detector, years, tiling, (row, column)),
+            lambda row, column: _read(plan, detector, years, tiling, (row, column), next(buffers)),
             lambda window: _change_probabilities(detector, window, indexes),
             marks,
             bar,
@@ -165,13 +169,18 @@ def _years_of(pairs: Pairs) -> list[int]:
 
 
 def _read(
-    plan: SeriesPlan, detector: LoadedModel, years: Sequence[int], tiling: Tiling, place: tuple[int, int]
+    plan: SeriesPlan,
+    detector: LoadedModel,
+    years: Sequence[int],
+    tiling: Tiling,
+    place: tuple[int, int],
+    pixel_values: NDArray[np.float32],
 ) -> _Window:
+    """The window at a place of the tiling, read into `pixel_values` (years, bands, height, width)."""
     processor = detector.image_processor
     bands = tuple(processor.bands)
     rows, columns = tiling.rows.inside(place[0]), tiling.columns.inside(place[1])
     valid = np.empty((len(years), len(rows), len(columns)), bool)
-    pixel_values = np.empty((len(years), len(bands), len(rows), len(columns)), np.float32)
     known: list[int] = []
     for number, year in enumerate(years):
         image, valid[number] = cut_window(plan.scenes[year], bands, rows, columns)

@@ -50,7 +50,7 @@ def gather_blocks(
 ) -> None:
     """Run a network over the windows whose blocks are missing.
 
-    The next window is read in a thread while the network runs.
+    The next window is read in a thread while the network runs; two at most are there at once.
 
     Args:
         store: Takes the blocks.
