@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sites", type=number, default=133, help="simulated sites")
     parser.add_argument("--side", type=number, default=160, help="side of a site in pixels")
     parser.add_argument(
-        "--validation-sites", type=number, default=8, help="sites to choose learning rates on"
+        "--validation-sites", type=number, default=100, help="sites to choose learning rates on, at most"
     )
     parser.add_argument("--test-sites", type=number, default=100, help="sites to score, at most")
     parser.add_argument("--steps", type=number, default=400, help="steps of a training")
@@ -75,9 +75,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=number, default=2, help="number of seeds, from 0")
     parser.add_argument(
         "--learning-rates", type=float, nargs="+", default=[1e-3, 3e-3], help="to choose from"
-    )
-    parser.add_argument(
-        "--search-steps", type=number, default=100, help="steps of a trial of a learning rate"
     )
     parser.add_argument("--validations", type=number, default=4, help="points of a learning curve")
     parser.add_argument("--competitors", nargs="+", choices=COMPETITORS, default=list(COMPETITORS))
@@ -124,7 +121,6 @@ def _run(options: argparse.Namespace) -> None:
         test_sites=len(splits["test"]),
         budget=Budget(options.steps, options.series, options.crop, options.pairs, options.bf16),
         learning_rates=options.learning_rates,
-        search_steps=options.search_steps,
     )
     claim_folder(options.out, settings)
     place = Workplace(options.out, settings, splits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -45,7 +46,7 @@ class Job:
         seed: The seed.
         trained_under: The condition of the training and validation sites.
         conditions: The conditions of the test sites; none for a trial of a learning rate.
-        learning_rate: Of a trial; otherwise the best of the trials.
+        learning_rate: Of a trial, a training of the first seed; otherwise the best of the trials.
     """
 
     competitor: str
@@ -60,6 +61,11 @@ class Job:
         if self.learning_rate is not None:
             return f"trial_{self.competitor}_{self.learning_rate:g}"
         return f"{self.competitor}_{self.trained_under}_seed{self.seed}"
+
+    @property
+    def is_chosen_trial(self) -> bool:
+        """Whether it is the best of the trials, if there are any, and not a training of its own."""
+        return self.learning_rate is None and self.seed == 0 and self.trained_under == CLEAN
 
     def folder(self, out: Path) -> Path:
         """Its folder."""
@@ -192,10 +198,11 @@ def expected_seconds(job: Job, out: Path, settings: Settings, speed: Speed, vali
         scored += settings.validation_sites * speed.series
     if job.is_trained(out):
         return scored
-    trial = job.learning_rate is not None
-    steps = settings.search_steps if trial else settings.budget.steps
-    points = 1 if trial else validations
-    return steps * speed.step + points * settings.validation_sites * speed.series + scored
+    if job.is_chosen_trial and len(settings.learning_rates) > 1:
+        return scored
+    return (
+        settings.budget.steps * speed.step + validations * settings.validation_sites * speed.series + scored
+    )
 
 
 def run_job(place: Workplace, job: Job, validations: int) -> None:
@@ -220,25 +227,26 @@ def run_job(place: Workplace, job: Job, validations: int) -> None:
 
 
 def _train(place: Workplace, job: Job, competitor: Competitor, validations: int) -> None:
-    settings = place.settings
-    is_trial = job.learning_rate is not None
-    budget = replace(settings.budget, steps=settings.search_steps) if is_trial else settings.budget
+    settings, folder = place.settings, job.folder(place.out)
+    rate = job.learning_rate or best_learning_rate(place.out, job.competitor, settings.learning_rates)
+    trial = replace(job, learning_rate=rate, conditions=())
+    if job.is_chosen_trial and trial.is_trained(place.out):
+        shutil.copytree(trial.folder(place.out) / NETWORK_FOLDER, folder / NETWORK_FOLDER, dirs_exist_ok=True)
+        write_record(folder / TRAINING_FILE, read_training(trial.folder(place.out)))
+        return
     train, validation = (place.sites(split, job.trained_under) for split in ("train", "validation"))
     processor = processor_of(train)
     torch.manual_seed(job.seed)
     network = competitor.create()
-    rate = job.learning_rate or best_learning_rate(place.out, job.competitor, settings.learning_rates)
 
     def validate(network: PreTrainedModel) -> float:
         return validation_score(competitor, network, processor, validation)
 
     curve, seconds = train_network(
-        network, train, processor, budget, rate, job.seed, validate, 1 if is_trial else validations
+        network, train, processor, settings.budget, rate, job.seed, validate, validations
     )
-    folder = job.folder(place.out)
     folder.mkdir(parents=True, exist_ok=True)
-    if not is_trial:
-        network.save_pretrained(folder / NETWORK_FOLDER)
+    network.save_pretrained(folder / NETWORK_FOLDER)
     versions = {name: version(name) for name in _RECORDED}
     device = device_name(torch.device("cpu"))
     record = TrainingRecord(

@@ -166,8 +166,8 @@ def _setup(settings: Settings, records: Sequence[TrainingRecord], test: SiteSeri
     chosen = f"the learning rate {rates}"
     if len(settings.learning_rates) > 1:
         chosen = (
-            f"whichever learning rate of {rates} scores best on the validation sites after "
-            f"{settings.search_steps} steps"
+            f"the learning rate of {rates} with which a full training of the first seed scores best on the "
+            "validation sites"
         )
     return [
         f"{settings.sites} simulated sites of {settings.side} x {settings.side} pixels, {settings.years} "

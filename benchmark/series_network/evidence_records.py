@@ -33,7 +33,6 @@ class Settings:
         test_sites: Sites that are scored.
         budget: The size of a training.
         learning_rates: Those to choose from.
-        search_steps: Steps of each trial of a learning rate.
     """
 
     sites: int
@@ -44,7 +43,6 @@ class Settings:
     test_sites: int
     budget: Budget
     learning_rates: list[float]
-    search_steps: int
 
 
 @dataclass(frozen=True)

@@ -117,27 +117,34 @@ def test_other_settings_need_another_folder(tmp_path: Path, capsys: pytest.Captu
     assert "found results with steps 1 instead of 2" in capsys.readouterr().err
 
 
-def test_a_learning_rate_is_chosen_by_its_trial(tmp_path: Path):
+def test_a_learning_rate_is_chosen_by_a_full_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     options = (
         "--competitors",
         "single",
         "--robust",
-        "--search-steps",
-        "1",
         "--learning-rates",
         "1e-9",
         "1e-2",
     )
+    trainings = []
+    train = evidence_jobs.train_network
+    monkeypatch.setattr(evidence_jobs, "train_network", lambda *each: trainings.append(1) or train(*each))
     assert run(tmp_path, *options) == 0
+    assert len(trainings) == 2
     scores = {
         rate: json.loads((tmp_path / "runs" / f"trial_single_{rate}" / "training.json").read_text())["curve"][
-            0
+            -1
         ]["score"]
         for rate in ("1e-09", "0.01")
     }
     best = max(scores, key=scores.__getitem__)
     chosen = json.loads((tmp_path / "runs" / "single_clean_seed0" / "training.json").read_text())
     assert chosen["learning_rate"] == float(best)
+    weights = [
+        (tmp_path / "runs" / folder / "network" / "model.safetensors").read_bytes()
+        for folder in ("single_clean_seed0", f"trial_single_{best}")
+    ]
+    assert weights[0] == weights[1]
 
 
 def test_parts_of_the_network_can_be_left_out():
@@ -149,7 +156,7 @@ def test_parts_of_the_network_can_be_left_out():
     assert single.mixing is None
     assert single.rate_head is None
     assert not len(mixing.attention)
-    assert len(mixing.detail.mixing) == 5
+    assert len(mixing.detail.mixing) == 2
     assert len(attention.attention) == 3
     assert attention.mixing is not None
     assert attention.rate_head is None
