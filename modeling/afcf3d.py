@@ -121,9 +121,10 @@ class FilmConv(nn.Conv3d):
             and torch.backends.mkldnn.is_available()
         )
         # A graph is compiled for its shapes, and autocast has a type of its own.
-        if is_left_out and not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu"):
-            sides = (self.padding, self.stride, self.dilation)
-            return torch.mkldnn_convolution(input, weight, bias, *sides, self.groups)
+        has_its_own_way = torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu")
+        if is_left_out and not has_its_own_way and not isinstance(self.padding, str):
+            padding, stride, dilation = self.padding, self.stride, self.dilation
+            return torch.mkldnn_convolution(input, weight, bias, padding, stride, dilation, self.groups)
         return super()._conv_forward(input, weight, bias)
 
 
