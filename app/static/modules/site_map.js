@@ -84,7 +84,10 @@ export function createSiteMap(frame, site, store, context, missing = []) {
   }
 
   store.listen((state, changed) => {
-    if (changed.has("year") || changed.has("compare")) missing = [];
+    if (missing.length && (changed.has("year") || changed.has("compare"))) {
+      missing = [];
+      status.replaceChildren(); // At once: the next notes come with the picture.
+    }
     if (changed.has("point")) placeMarker(state);
     const drawn = ["layer", "year", "compare", "mode", "opacity", "split", "show"];
     if (drawn.some((name) => changed.has(name))) draw(state);
