@@ -19,8 +19,8 @@ PAIRS = ("all", "consecutive", "first-last")
 CHANGE_BY = ("footprints", "posterior")
 EXTENTS = ("intersection", "union")
 
-# Pixels of all years that a network for series sees at once: euromine-series-b0 takes 0.7 GB for them.
-_PIXELS_AT_ONCE = 10 * 384**2
+# Pixels of all years that a network for series sees at once: euromine-series-b0 takes 0.5 GB for them.
+_PIXELS_AT_ONCE = 10 * 320**2
 _LEAST_JOINT_WINDOW = 128
 
 

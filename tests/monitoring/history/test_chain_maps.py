@@ -407,4 +407,4 @@ def test_gaps_are_filled_from_the_nearest_year_and_then_the_nearest_pixel():
 
 
 def test_windows_of_many_years_are_smaller():
-    assert [joint_window(years) for years in (1, 5, 10, 20, 40, 400)] == [512, 512, 384, 256, 192, 128]
+    assert [joint_window(years) for years in (1, 5, 10, 20, 40, 400)] == [512, 448, 320, 224, 160, 128]
