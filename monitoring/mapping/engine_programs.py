@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -136,9 +137,9 @@ def converted_openvino(name: str, exported: Any, shapes: Sequence[Sequence[int]]
     Raises:
         ModelError: OpenVINO has no operation for a layer.
     """
-    import openvino
+    with without_telemetry(), _refused_networks(OPENVINO, name):
+        import openvino
 
-    with _refused_networks(OPENVINO, name):
         model = openvino.convert_model(exported)
         model.reshape({place: [1, *shape] for place, shape in enumerate(shapes)})
         return model
@@ -146,9 +147,10 @@ def converted_openvino(name: str, exported: Any, shapes: Sequence[Sequence[int]]
 
 def save_openvino(model: Any, path: Path) -> None:
     """Write an `openvino.Model`; the package's own default would round its weights to float16."""
-    import openvino
+    with without_telemetry():
+        import openvino
 
-    openvino.save_model(model, path, compress_to_fp16=False)
+        openvino.save_model(model, path, compress_to_fp16=False)
 
 
 def load_program(engine: str, name: str, folder: Path, precision: str) -> Program:
@@ -170,6 +172,23 @@ def load_program(engine: str, name: str, folder: Path, precision: str) -> Progra
         return _ONNXProgram(path)
 
 
+@contextmanager
+def without_telemetry() -> Iterator[None]:
+    """Keep OpenVINO and NNCF from reporting their import and each conversion to their makers.
+
+    They do so without being asked to, unless they believe that they run in CI.
+    """
+    before = os.environ.get("CI")
+    os.environ["CI"] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["CI"]
+        else:
+            os.environ["CI"] = before
+
+
 @functools.cache
 def openvino_core() -> Any:
     """The process's one `openvino.Core`, which is never freed.
@@ -178,9 +197,10 @@ def openvino_core() -> Any:
     second to be freed hands the thread back the first one's, so that the next signal, be it Ctrl-C or the end
     of a child process, ends the process with SIGSEGV.
     """
-    import openvino
+    with without_telemetry():
+        import openvino
 
-    return openvino.Core()
+        return openvino.Core()
 
 
 def openvino_has_bfloat16() -> bool:

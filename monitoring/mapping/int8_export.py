@@ -30,6 +30,7 @@ from .engine_programs import (
     openvino_core,
     program_versions,
     save_openvino,
+    without_telemetry,
 )
 from .loading import LoadedModel, model_digest
 from .network_parts import network_parts
@@ -112,7 +113,8 @@ def _write_quantised(
     shapes: Sequence[Sequence[int]],
     folder: Path,
 ) -> None:
-    import nncf
+    with without_telemetry():
+        import nncf
 
     openvino_core()  # before those of NNCF, which come and go
     exported = export_function(OPENVINO, loaded.source, loaded.model, function, shapes)

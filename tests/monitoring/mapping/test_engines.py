@@ -410,3 +410,26 @@ def test_parts_count_the_work_of_each_size():
     np.testing.assert_array_equal(part(torch.zeros(3, 1))[0].numpy(), np.ones((3, 1)))
     assert seen == [3]
     assert not part.is_converted
+
+
+def test_conversions_are_not_reported_to_the_makers_of_the_engine(monkeypatch, tmp_path):
+    openvino = pytest.importorskip("openvino")
+    telemetry = pytest.importorskip("openvino_telemetry")
+    sent = []
+    sender = "openvino_telemetry.utils.sender.TelemetrySender.send"
+    monkeypatch.setattr(sender, lambda self, backend, message: sent.append(message))
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    exported = torch.export.export(nn.ReLU(), (torch.zeros(1, 2),))
+
+    def forget() -> None:
+        """Let the next conversion ask again whether it may report."""
+        one = telemetry.Telemetry(tid="none", app_name="none", backend="ga4", enable_opt_in_dialog=False)
+        one.init(tid="none", app_name="none", backend="ga4", enable_opt_in_dialog=False)
+
+    forget()
+    engine_programs.converted_openvino("tiny", exported, [[2]])
+    assert not sent
+    forget()
+    openvino.convert_model(exported)
+    assert sent, "it reports conversions by itself"
