@@ -24,7 +24,7 @@ from transformers import PreTrainedModel
 from euromine.benchmark.scene_speed import OPTIONS, OneLayer, OneLayerConfig, write_scene
 from euromine.benchmark.stopwatch import PeakMemory
 from euromine.modeling import BANDS, EuroMineImageProcessor, create_model
-from euromine.modeling.change_detection import SiameseChangeDetector
+from euromine.modeling.change_detection import Features, SiameseChangeDetector
 from euromine.modeling.configuration import ChangeDetectionConfig
 from euromine.modeling.series_model import Evidence, SeriesConfig, SeriesModel
 from euromine.modeling.tasks import CHANGE_DETECTION, SEGMENTATION, SERIES
@@ -72,8 +72,10 @@ class BrightnessDetector(SiameseChangeDetector):
         """(batch, channels, height, width) -> the logit of a mine, (batch, 1, height, width)."""
         return self.layer(pixel_values)
 
-    def decode(self, features_1: Tensor, features_2: Tensor) -> Tensor:
+    def decode(self, features_1: Features, features_2: Features) -> Tensor:
         """Two years' logits -> change logits (batch, 2, height, width)."""
+        assert isinstance(features_1, Tensor)
+        assert isinstance(features_2, Tensor)
         change = -torch.minimum(features_1, features_2) * torch.maximum(features_1, features_2)
         return torch.cat([torch.zeros_like(change), change], dim=1)
 
