@@ -169,7 +169,7 @@ MANY = [(f"{year}.tif", b"II*\0") for year in range(2015, 2019)]
         (MANY[:2], {"years": ["2015"]}, 400, "years: found 1 for 2 files; expected one for each"),
         (MANY[:2], {"years": ["2015", "2015"]}, 400, "years: found 2015 twice; expected one image per year."),
         (MANY[:1], {"name": " "}, 400, "name: found nothing; expected the name of the site."),
-        (MANY[:1], {"name": "a\u202eb"}, 400, "name: found a sign that cannot be printed"),
+        (MANY[:1], {"name": "a\u202eb"}, 400, "name: found a character that cannot be printed"),
         (MANY[:1], {"model": "/etc/passwd"}, 400, "model: found 'passwd'; expected tiny."),
         (MANY[:1], {"model": "../tiny"}, 400, "model: found '../tiny'; expected tiny."),
         (MANY[:1], {"options": '{"permits": "/etc"}'}, 400, "options: found 'permits'; expected some of"),

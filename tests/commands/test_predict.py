@@ -310,7 +310,7 @@ def test_a_change_detector_is_refused(tmp_path: Path) -> None:
 def test_sources_that_are_not_models_are_refused(model: Path, tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "mine.tif")
     arguments = (scene, "--out", tmp_path / "maps", "--offset", 0)
-    assert "nothing: found no such folder; expected a checkpoint" in sentence(
+    assert "nothing: found no such folder; expected the folder of a checkpoint" in sentence(
         tmp_path / "nothing", *arguments
     )
     assert "cache on this machine does not hold the model" in sentence("no/repository", *arguments)

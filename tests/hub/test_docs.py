@@ -71,7 +71,7 @@ def test_the_pages_run_one_after_the_other(run_blocks: Callable[[str], list[str]
         ("space", "mines/our-mines"),
     ):
         assert empty_hub.exists(repo_type, name)
-    assert len(blocks("use.md")) == 8
+    assert len(blocks("use.md")) == 9
     linked, unlinked = run_blocks("use.md")
     assert "is linked now" in linked
     assert "is no longer linked" in unlinked
