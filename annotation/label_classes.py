@@ -105,7 +105,13 @@ def read_label_classes(path: Path) -> LabelClasses:
     for place, (name, given) in enumerate(document.items()):
         name = str(name)
         fields = given if isinstance(given, Mapping) else {"value": given}
-        values[name] = _value(name, fields.get("value"), path)
+        value = _value(name, fields.get("value"), path)
+        if other := next((each for each, known in values.items() if known == value), None):
+            raise AnnotationError(
+                f"{path}: found the value {value} for {other} and for {name}; expected one value each, as "
+                "their ground could not be told apart afterwards."
+            )
+        values[name] = value
         colours[name] = _colour(name, fields.get("color", _PALETTE[place % len(_PALETTE)]), path)
     _check_names(values, path)
     return LabelClasses(str(path), values, colours)

@@ -280,14 +280,22 @@ def _parts(bits: NDArray[Any]) -> tuple[NDArray[np.uint16], NDArray[np.uint16] |
     found = int(np.bitwise_or.reduce(bits, axis=None)) if bits.size else 0
     if bits.dtype == np.int16:
         found &= 0xFFFF
+    if found < 0:
+        raise ArgumentError(f"bits: found negative numbers of the type {bits.dtype}; expected uint16.")
     if found & ~allowed:
         raise ArgumentError(
-            f"bits: found the bits {found & ~allowed:#x}; expected 0 to {len(COMPONENT_CLASSES) - 1}, one "
-            f"for each class, and {NOT_ANNOTATED} for ground that nobody annotated."
+            f"bits: found {_bit_names(found & ~allowed)}; expected bits 0 to {len(COMPONENT_CLASSES) - 1}, "
+            f"one for each class, and {NOT_ANNOTATED} for ground that nobody annotated."
         )
     low = (bits & bits.dtype.type(0xFFFF)) if bits.dtype.itemsize > 2 else bits
     unknown = (bits >> UNKNOWN_CLASSES).astype(np.uint16) if found >> UNKNOWN_CLASSES else None
     return low.astype(np.uint16, copy=False), unknown
+
+
+def _bit_names(bits: int) -> str:
+    """Such as "bits 12 and 13"."""
+    places = [str(place) for place in range(bits.bit_length()) if bits >> place & 1]
+    return f"bit{'s' if len(places) > 1 else ''} {' and '.join(places)}"
 
 
 def _bits_of_unknown(annotated: Iterable[str] | None) -> int:

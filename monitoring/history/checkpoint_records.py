@@ -19,7 +19,8 @@ from .manifest import CHANGES, FOOTPRINTS, FOOTPRINTS_AND_CHANGES, ModelRecord
 logger = logging.getLogger(__name__)
 
 _TASKS = {SEGMENTATION: FOOTPRINTS, CHANGE_DETECTION: CHANGES, SERIES: FOOTPRINTS_AND_CHANGES}
-_SHOWN_SCORES = ("of1", "of1_pooled", "gca_tiou")
+# Of footprints, changes and components.
+_SHOWN_SCORES = ("of1", "of1_pooled", "gca_tiou", "macro_iou", "pooled_iou", "transformed_area_iou")
 
 
 def load_calibration(mapper: LoadedModel, digest: str) -> Calibration | None:

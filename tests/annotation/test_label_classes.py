@@ -47,6 +47,7 @@ ALIASES = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 1
         ('{"pit": 1, "pit": 2}', "found the key 'pit' twice; expected it once"),
         ("pit: 1\npit: 2\n", "found the key 'pit' twice, the second time in line 2"),
         ('["pit", "pit"]', "found a class twice"),
+        ('{"pit": 1, "dump": 1}', "found the value 1 for pit and for dump; expected one value each"),
         ('{"pit": 1, "Pit": 2}', "found 'pit' and 'Pit'; expected each class once"),
         ('{"pit": 0}', "found 0 as the value of pit; expected a whole number of 1 to 254"),
         ('{"pit": 255}', "found 255 as the value"),

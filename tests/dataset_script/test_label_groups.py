@@ -159,8 +159,8 @@ def test_groups_that_cannot_be_used_are_refused_in_a_sentence(text, words, tmp_p
     ("bits", "words"),
     [
         (np.zeros((2, 2)), "found the type float64"),
-        (np.full((2, 2), 1 << 12, np.uint16), "found the bits 0x1000; expected 0 to 11"),
-        (np.full((2, 2), -1, np.int8), "found the bits"),
+        (np.full((2, 2), 1 << 12, np.uint16), "found bit 12; expected bits 0 to 11"),
+        (np.full((2, 2), -1, np.int8), "found negative numbers of the type int8; expected uint16"),
     ],
 )
 def test_bits_without_a_meaning_are_refused(bits, words):

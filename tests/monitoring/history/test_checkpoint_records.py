@@ -65,6 +65,14 @@ def test_a_model_has_the_scores_of_its_run(trained, tmp_path):
     assert record.scores == {"of1": 0.7, "gca_tiou": 0.8}
 
 
+def test_a_component_model_has_the_scores_of_its_components(trained, tmp_path):
+    scores = {"macro_iou": 0.4, "pooled_iou": 0.5, "transformed_area_iou": 0.7, "macro_iou_rock": 0.1}
+    results = {**RESULTS, "scores": {"test": scores}}
+    (tmp_path / "my-model" / "metrics.json").write_text(json.dumps(results), encoding="utf-8")
+    record = model_record(trained, "0123456789abcdef0123", None)
+    assert record.scores == {"macro_iou": 0.4, "pooled_iou": 0.5, "transformed_area_iou": 0.7}
+
+
 def test_a_model_without_a_run_has_none(trained, caplog):
     record = model_record(trained, "0123", None)
     assert (record.architecture, record.simulated, record.dataset) == ("segformer", None, None)
