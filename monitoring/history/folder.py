@@ -151,6 +151,9 @@ class SeriesFolder:
         Raises:
             DataError: There is none of this group and year.
         """
+        groups = self.component_groups
+        if groups is not None and group not in groups.groups:
+            raise DataError(f"group: found {group!r}; expected one of {', '.join(groups.groups)}.")
         return self._read(component_name(group, year), f"map of {group} in {year}")
 
     @property

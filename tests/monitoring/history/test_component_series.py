@@ -70,8 +70,10 @@ def test_each_year_has_a_map_a_group_that_is_as_painted(pit_series) -> None:
         with rasterio.open(pit_series.path / f"components_deposits_{year}.tif") as dataset:
             assert dataset.tags(1)["CLASS_2"] == "stockpile"
         assert (pit_series.path / f"components_deposits_{year}.qml").exists()
-    with pytest.raises(DataError, match="found no map of water in 2019"):
+    with pytest.raises(DataError, match="group: found 'water'; expected one of ground, "):
         pit_series.component_map("water", 2019)
+    with pytest.raises(DataError, match="found no map of ground in 1999"):
+        pit_series.component_map("ground", 1999)
 
 
 def test_areas_and_transitions_are_those_of_the_drawing(pit_series) -> None:
