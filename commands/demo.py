@@ -46,7 +46,7 @@ def demo(
         Path | None, typer.Option(help="An archive in the published layout; a simulated one if not given.")
     ] = None,
     segmenter_steps: Annotated[int, typer.Option(min=1, help="Training steps of SegFormer-B0.")] = 250,
-    change_steps: Annotated[int, typer.Option(min=1, help="Training steps of TinyCD.")] = 240,
+    change_steps: Annotated[int, typer.Option(min=1, help="Training steps of TinyCD.")] = 300,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the simulation and of the training.")] = 0,
 ) -> None:
     """Run the pipeline: archive, shards, two trained networks, scores, maps and a picture.
