@@ -13,16 +13,21 @@ from euromine.dataset_script.label_groups import LabelGroups
 
 from .area_series import write_areas
 from .component_areas import ComponentArea, component_areas
-from .component_maps import mapped_name, planned_groups
+from .component_maps import planned_groups
 from .component_transitions import ComponentTransition, component_transitions
 from .file_names import COMPONENTS_TABLE, TRANSITIONS_TABLE, component_name, footprint_name
+from .known_ground import KnownGround
 from .map_rows import MapFiles, row_blocks
 from .polygons import component_polygons
 from .series_plan import SeriesPlan
 
 
-def tabulate_components(plan: SeriesPlan) -> list[str]:
+def tabulate_components(plan: SeriesPlan, known: KnownGround | None = None) -> list[str]:
     """Write the tables of components: the area of each in each year, and transitions of all pairs of years.
+
+    Args:
+        plan: The series' plan.
+        known: The shares of the ground with data; None for those of the maps.
 
     Returns:
         The files; none without a component model.
@@ -37,13 +42,8 @@ def tabulate_components(plan: SeriesPlan) -> list[str]:
     areas = component_areas(
         maps, plan.years, groups, plan.grid, site=plan.site, confusions=plan.component_confusions
     )
-    if plan.smooths_components:  # fills gaps, which are not observed for that
-        alone = {
-            group: row_blocks(plan.folder, [mapped_name(plan, group, year) for year in plan.years], plan.grid)
-            for group in groups.groups
-        }
-        seen = component_areas(alone, plan.years, groups, plan.grid)
-        areas = [replace(row, known_share=of.known_share) for row, of in zip(areas, seen, strict=True)]
+    if known is not None and plan.smooths_components:  # smoothing fills gaps of the images
+        areas = [replace(row, known_share=known.years[row.year]) for row in areas]
     write_areas(areas, plan.folder / COMPONENTS_TABLE, ComponentArea)
     transitions = component_transitions(
         _all_groups(plan, groups),

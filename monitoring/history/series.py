@@ -121,7 +121,7 @@ def _make(plan: SeriesPlan, *, progress: bool) -> Findings:
         known_shares = known_shares_of_changes(plan)
     draw_quicklooks(plan, progress=progress)
     caveats = tabulate_areas(plan, known)
-    written = [*map_names(plan), *write_styles(plan), CHANGES_TABLE, *tabulate_components(plan)]
+    written = [*map_names(plan), *write_styles(plan), CHANGES_TABLE, *tabulate_components(plan, known)]
     written += outline(plan, progress=progress)
     written += make_impact(plan, progress=progress)
     if plan.mapper is not None:
