@@ -94,7 +94,7 @@ def count_component_errors(
         references = drawn.references(row, groups)
         if references is None:
             continue
-        maps = _maps(model, image_processor, groups, images.of(row), images.bands)
+        maps = _maps(model, image_processor, found, images.of(row), images.bands)
         maps[np.broadcast_to(_without_data(row)[:, None], maps.shape)] = NODATA
         years, own = [int(year) for year in row["years"]], owned_box(row["own"])
         for is_smoothed, counts in sums.items():
@@ -161,12 +161,10 @@ def _maps(
     images: NDArray[Any],
     bands: Sequence[str],
 ) -> Maps:
-    """The components of a series, (years, groups, height, width)."""
+    """The components of a series, (years, groups without the total, height, width)."""
     with as_user_error("images", ModelError):
         values = image_processor.preprocess(images, bands=bands, return_tensors="pt").pixel_values
-    found = component_groups(model)
-    assert found is not None
-    shares = component_probabilities(model, found, values.to(model.device))[:, 1:]
+    shares = component_probabilities(model, groups, values.to(model.device))[:, 1:]
     sizes = [1 + len(classes) for classes in groups.groups.values()]
     maps = torch.stack([each.argmax(1) for each in shares.split(sizes, dim=1)], dim=1)
     return np.asarray(maps.to(torch.uint8).cpu().numpy())
