@@ -137,9 +137,8 @@ def converted_openvino(name: str, exported: Any, shapes: Sequence[Sequence[int]]
     Raises:
         ModelError: OpenVINO has no operation for a layer.
     """
+    openvino = _openvino()
     with without_telemetry(), _refused_networks(OPENVINO, name):
-        import openvino
-
         model = openvino.convert_model(exported)
         model.reshape({place: [1, *shape] for place, shape in enumerate(shapes)})
         return model
@@ -147,10 +146,7 @@ def converted_openvino(name: str, exported: Any, shapes: Sequence[Sequence[int]]
 
 def save_openvino(model: Any, path: Path) -> None:
     """Write an `openvino.Model`; the package's own default would round its weights to float16."""
-    with without_telemetry():
-        import openvino
-
-        openvino.save_model(model, path, compress_to_fp16=False)
+    _openvino().save_model(model, path, compress_to_fp16=False)
 
 
 def load_program(engine: str, name: str, folder: Path, precision: str) -> Program:
@@ -189,6 +185,14 @@ def without_telemetry() -> Iterator[None]:
             os.environ["CI"] = before
 
 
+def _openvino() -> Any:
+    """The package, whose first import is not reported."""
+    with without_telemetry():
+        import openvino
+
+    return openvino
+
+
 @functools.cache
 def openvino_core() -> Any:
     """The process's one `openvino.Core`, which is never freed.
@@ -197,10 +201,7 @@ def openvino_core() -> Any:
     second to be freed hands the thread back the first one's, so that the next signal, be it Ctrl-C or the end
     of a child process, ends the process with SIGSEGV.
     """
-    with without_telemetry():
-        import openvino
-
-        return openvino.Core()
+    return _openvino().Core()
 
 
 def openvino_has_bfloat16() -> bool:
