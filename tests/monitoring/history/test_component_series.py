@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -205,11 +206,9 @@ def test_a_model_that_reads_radar_finds_it_beside_the_images(band_components, tm
     ]
 
 
-def test_known_errors_give_components_intervals(component_mapper, pits, tmp_path) -> None:
-    model, processor = component_mapper.model, component_mapper.image_processor
-    perfect = np.stack([np.diag([50, 50]), np.diag([30, 70])])
-    # Half of the mapped stockpiles are dumps, at each site, and nothing else is wrong.
-    mixed = np.stack([[[50, 0, 0], [0, 20, 0], [0, 10, 10]]] * 2)
+def calibrated(mapper: LoadedModel, folder: Path, **errors: Any) -> LoadedModel:
+    """The mapper as loaded from a folder with a calibration of these errors."""
+    model, processor = mapper.model, mapper.image_processor
     Calibration(
         rates=SwitchRates(0.01, 0.01, 0.1),
         footprints={},
@@ -219,12 +218,20 @@ def test_known_errors_give_components_intervals(component_mapper, pits, tmp_path
         split="validation",
         simulated=False,
         digest=model_digest(model, processor),
-        components={
-            "ground": Confusion(("none", "excavation"), ("a", "b"), perfect),
-            "deposits": Confusion(("none", "dumping_ground", "stockpile"), ("a", "b"), mixed),
-        },
-    ).save(tmp_path)
-    loaded = LoadedModel(str(tmp_path), SEGMENTATION, model, processor)
+        **errors,
+    ).save(folder)
+    return LoadedModel(str(folder), SEGMENTATION, model, processor)
+
+
+def test_known_errors_give_components_intervals(component_mapper, pits, tmp_path) -> None:
+    perfect = np.stack([np.diag([50, 50]), np.diag([30, 70])])
+    # Half of the mapped stockpiles are dumps, at each site, and nothing else is wrong.
+    mixed = np.stack([[[50, 0, 0], [0, 20, 0], [0, 10, 10]]] * 2)
+    errors = {
+        "ground": Confusion(("none", "excavation"), ("a", "b"), perfect),
+        "deposits": Confusion(("none", "dumping_ground", "stockpile"), ("a", "b"), mixed),
+    }
+    loaded = calibrated(component_mapper, tmp_path, components=errors)
     made = series_of([loaded], pits, tmp_path / "out", smoothing="none")
     rows = {(row.component, row.year): row for row in made.components.itertuples()}
     pit, heap, dump = (rows[name, 2019] for name in ("excavation", "stockpile", "dumping_ground"))
@@ -281,24 +288,11 @@ def test_components_are_smoothed_over_the_years_and_added_years_leave_the_networ
 
 
 def test_known_errors_give_transitions_intervals(component_mapper, pits, tmp_path) -> None:
-    model, processor = component_mapper.model, component_mapper.image_processor
     classes = ("none", "excavation")
     # Two sites: of ground that the map shows as excavation that disappears, half truly stays.
     entries = [(site, *cell) for site in (0, 1) for cell in ((0, 0, 80), (3, 3, 60), (2, 2, 30), (2, 3, 30))]
     errors = {"ground": {2: TransitionCounts(classes, ("a", "b"), np.array(entries))}}
-    calibration = Calibration(
-        rates=SwitchRates(0.01, 0.01, 0.1),
-        footprints={},
-        changes={},
-        threshold=0.5,
-        dataset="drawn",
-        split="validation",
-        simulated=False,
-        digest=model_digest(model, processor),
-        smoothed_transitions=errors,
-    )
-    calibration.save(tmp_path)
-    loaded = LoadedModel(str(tmp_path), SEGMENTATION, model, processor)
+    loaded = calibrated(component_mapper, tmp_path, smoothed_transitions=errors)
     found = {}
     for smoothing in ("median", "none"):
         made = series_of([loaded], pits, tmp_path / smoothing, smoothing=smoothing)
