@@ -5,7 +5,7 @@ includes its settings (`preprocessor_config.json`): the network's bands and the 
 with.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict, cast
 
 import numpy as np
@@ -20,6 +20,12 @@ from .bands import BANDS, NO_BACKSCATTER, RADAR_BANDS, checked_bands
 from .presets import PRESETS, check_preset, known_preset, per_band, preset
 
 _LEVELS = ("L1C", "L2A", "mixed", None)
+# Fields of transformers' image processors for RGB images, and ours.
+_FIELDS_ELSEWHERE = {"image_mean": "mean", "image_std": "std", "rescale_factor": "scale"}
+# What transformers itself adds to the fields of a saved image processor.
+_OF_TRANSFORMERS = frozenset(
+    {"auto_map", "feature_extractor_type", "image_processor_type", "processor_class"}
+)
 
 
 class ImageProcessorArguments(TypedDict, total=False):
@@ -55,7 +61,7 @@ class EuroMineImageProcessor(BaseImageProcessor):
 
     Raises:
         ValueError: A band is unknown, repeated or missing from the images or the preset, the statistics
-            do not fit the bands, or the level is no level.
+            do not fit the bands, the level is no level, or there is no such field.
 
     Example:
         >>> processor = EuroMineImageProcessor(bands=["B04", "B03", "B02"])
@@ -79,6 +85,10 @@ class EuroMineImageProcessor(BaseImageProcessor):
         level: str | None = None,
         **kwargs: Any,
     ) -> None:
+        _check_fields(kwargs)
+        if unknown := sorted(set(kwargs) - _OF_TRANSFORMERS):
+            fields = ", ".join(ImageProcessorArguments.__annotations__)
+            raise ValueError(f"{unknown[0]}: found no such field; expected {fields}.")
         super().__init__(**kwargs)
         self.bands = list(checked_bands(BANDS if bands is None else bands))
         self.source_bands = list(
@@ -147,10 +157,15 @@ class EuroMineImageProcessor(BaseImageProcessor):
     def from_dict(cls, image_processor_dict: dict[str, Any], **kwargs: Any) -> Any:
         """As in transformers, but mean and std follow the statistics and the bands that override stored ones.
 
+        Stored fields that are unknown here, such as those of a later version, become attributes.
+
         Raises:
-            ValueError: There is no mean of a band that the stored settings lack.
+            ValueError: There is no mean of a band that the stored settings lack, or a field belongs to
+                transformers' processors of RGB images.
         """
-        stored = dict(image_processor_dict)
+        _check_fields({**image_processor_dict, **kwargs})
+        known = {*cls.valid_kwargs.__annotations__, *_OF_TRANSFORMERS}
+        stored = {name: value for name, value in image_processor_dict.items() if name in known}
         overridden = {"statistics", "bands", "mean", "std"} & set(kwargs)
         if overridden and not overridden & {"mean", "std"} and stored.get("mean") is not None:
             bands = list(kwargs.get("bands") or stored["bands"])
@@ -159,7 +174,11 @@ class EuroMineImageProcessor(BaseImageProcessor):
             elif bands != list(stored["bands"]):
                 places = _positions(bands, stored["bands"], "bands")
                 stored |= {each: [stored[each][place] for place in places] for each in ("mean", "std")}
-        return super().from_dict(stored, **kwargs)
+        loaded = super().from_dict(stored, **kwargs)
+        processor = loaded[0] if isinstance(loaded, tuple) else loaded
+        for name in set(image_processor_dict) - known:
+            setattr(processor, name, image_processor_dict[name])
+        return loaded
 
     def preprocess(
         self,
@@ -286,6 +305,15 @@ class EuroMineImageProcessor(BaseImageProcessor):
         std = np.asarray(self.std if self.do_normalize else [1.0] * len(self.bands))
         center, spread = (mean - shift) / factor, std / factor
         return center.astype(np.float32)[:, None, None], spread.astype(np.float32)[:, None, None]
+
+
+def _check_fields(names: Iterable[str]) -> None:
+    for name in names:
+        if ours := _FIELDS_ELSEWHERE.get(name):
+            raise ValueError(
+                f"{name}: found this field of transformers' processors of RGB images; expected {ours}, in "
+                "digital numbers."
+            )
 
 
 def _default_source(bands: Sequence[str]) -> Sequence[str]:

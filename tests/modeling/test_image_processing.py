@@ -316,6 +316,39 @@ def test_a_presets_name_never_stands_for_other_numbers(tmp_path: Path) -> None:
         EuroMineImageProcessor.from_pretrained(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("foreign", "ours"), [("image_mean", "mean"), ("image_std", "std"), ("rescale_factor", "scale")]
+)
+def test_a_field_of_processors_of_rgb_images_is_refused_by_its_name_here(
+    foreign: str, ours: str, tmp_path: Path
+) -> None:
+    message = f"^{foreign}: found this field of transformers' .*; expected {ours}, in digital numbers.$"
+    with pytest.raises(ValueError, match=message):
+        EuroMineImageProcessor(**{foreign: 0.5})
+    EuroMineImageProcessor().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        EuroMineImageProcessor.from_pretrained(tmp_path, **{foreign: 0.5})
+    path = tmp_path / "preprocessor_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), foreign: 0.5}))
+    with pytest.raises(ValueError, match=message):
+        EuroMineImageProcessor.from_pretrained(tmp_path)
+
+
+def test_an_unknown_field_is_refused_unless_a_file_or_transformers_has_it(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"^means: found no such field; expected bands, .*, mean, std, .*level.$"
+    ):
+        EuroMineImageProcessor(means=[0.0])
+    processor = EuroMineImageProcessor(**EuroMineImageProcessor(bands=["B04"]).to_dict())
+    assert processor.bands == ["B04"]
+    processor.save_pretrained(tmp_path)
+    path = tmp_path / "preprocessor_config.json"
+    later = {"processor_class": "Other", "auto_map": {}, "field_of_a_later_version": 1}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **later}))
+    loaded, unused = EuroMineImageProcessor.from_pretrained(tmp_path, other=2, return_unused_kwargs=True)
+    assert (loaded.bands, loaded.field_of_a_later_version, unused) == (["B04"], 1, {"other": 2})
+
+
 def test_a_level_is_one_of_sentinel_2s() -> None:
     assert EuroMineImageProcessor().level is None
     assert EuroMineImageProcessor(level="L2A").to_dict()["level"] == "L2A"
