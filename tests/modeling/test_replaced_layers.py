@@ -1,11 +1,17 @@
 """Layers that something waits for, or that stand in for others, are called: adapters, hooks, quantisation."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from euromine.modeling.auto import CHANGE_DETECTORS, SEGMENTERS, create_model
 from euromine.modeling.layers import is_plain
+
+# Settings that make the largest networks small; their layers are of the same kinds, in the same order.
+SMALL = json.loads(Path(__file__).with_name("small_networks.json").read_text())
 
 
 class Adapted(nn.Module):
@@ -34,7 +40,7 @@ def images_for(name: str) -> Tensor:
 @pytest.mark.parametrize("name", sorted([*CHANGE_DETECTORS, *SEGMENTERS, "segformer-b0"]))
 def test_every_layer_with_a_hook_is_called_and_computes_the_same(name):
     torch.manual_seed(0)
-    network, images = create_model(name).eval(), images_for(name)
+    network, images = create_model(name, **SMALL.get(name, {})).eval(), images_for(name)
     called: set[str] = set()
     with torch.no_grad():
         expected = network(images).logits
@@ -52,7 +58,7 @@ def test_every_layer_with_a_hook_is_called_and_computes_the_same(name):
 @pytest.mark.parametrize("name", ["bit", "hanet", "mspsnet", "segformer-b0", "tinycd"])
 def test_adapted_layers_learn(name):
     torch.manual_seed(0)
-    network = create_model(name)
+    network = create_model(name, **SMALL.get(name, {}))
     replaced = [each for each, layer in network.named_modules() if type(layer) in (nn.Linear, nn.Conv2d)]
     for each in replaced:
         parent, _, last = each.rpartition(".")
