@@ -1,8 +1,13 @@
 """The published networks as the tests know them: their tensors, fills, inputs and outputs."""
 
 import json
+import os
+import subprocess
+import sys
+import textwrap
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -125,3 +130,79 @@ def fill_with_signal() -> Callable[[nn.Module], None]:
     Signals reach the end from every depth, batch norms do something, and no scale is zero.
     """
     return _fill_with_signal
+
+
+@contextmanager
+def _program_runner(folder: Path, *options: str, **environment: str) -> Iterator[Callable[..., str]]:
+    runner = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("program_runner.py")), *options],
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert runner.stdin is not None
+    assert runner.stdout is not None
+
+    def run(program: str, *arguments: str | Path, cwd: Path = folder) -> str:
+        line = json.dumps([str(cwd), textwrap.dedent(program), *map(str, arguments)])
+        runner.stdin.write(f"{line}\n")
+        runner.stdin.flush()
+        status, output, errors = json.loads(runner.stdout.readline())
+        assert status == 0, errors
+        return output.strip()
+
+    yield run
+    runner.stdin.close()
+    runner.wait(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def run_with_torch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """A function from a program and its arguments to what it prints, in a process that has loaded PyTorch."""
+    with _program_runner(tmp_path_factory.mktemp("programs")) as run:
+        yield run
+
+
+@pytest.fixture(scope="session")
+def run_without_the_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """As `run_with_torch`, but in a process that has loaded transformers and cannot import the package."""
+    modules = str(tmp_path_factory.mktemp("modules"))
+    folder = tmp_path_factory.mktemp("programs")
+    with _program_runner(
+        folder, "--without-the-package", HF_MODULES_CACHE=modules, HF_HUB_OFFLINE="1"
+    ) as run:
+        yield run
+
+
+LOAD_AND_PREDICT = """
+    import sys
+    import numpy as np
+    import torch
+    from transformers import AutoConfig, AutoModel, AutoModelForSemanticSegmentation
+
+    assert "euromine" not in sys.modules
+    folder = sys.argv[1]
+    if getattr(AutoConfig.from_pretrained(folder, trust_remote_code=True), "auto_map", None):
+        network = AutoModel.from_pretrained(folder, trust_remote_code=True)
+    else:
+        # A network that transformers has brings no code along, and is asked for by its task.
+        network = AutoModelForSemanticSegmentation.from_pretrained(folder)
+    with torch.no_grad():
+        logits = network(torch.from_numpy(np.load(f"{folder}/pixel_values.npy"))).logits
+    np.save(f"{folder}/logits.npy", logits.numpy())
+"""
+
+
+@pytest.fixture(scope="session")
+def load_without_the_package(
+    run_without_the_package: Callable[..., str],
+) -> Callable[[Path, Tensor], Tensor]:
+    """A function from a checkpoint and an input to the logits that a process without the package gets."""
+
+    def load(checkpoint: Path, pixel_values: Tensor) -> Tensor:
+        np.save(checkpoint / "pixel_values.npy", pixel_values.numpy())
+        run_without_the_package(LOAD_AND_PREDICT, checkpoint)
+        return torch.from_numpy(np.load(checkpoint / "logits.npy"))
+
+    return load
