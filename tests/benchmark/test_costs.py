@@ -97,7 +97,7 @@ def test_a_change_detector_costs_what_the_published_network_costs(name):
     with torch.device("meta"):
         network = create_model(name, num_channels=3)
     costs = network_costs(network, size=(256, 256))
-    assert costs.gmacs <= published
+    assert 0.5 * published < costs.gmacs <= published
     if name not in LESS_THAN_PUBLISHED:
         assert costs.gmacs == pytest.approx(published, rel=1e-6)
     assert costs.parameters == network.num_parameters()

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 from transformers.initialization import no_init_weights
 
 from euromine.modeling.auto import CHANGE_DETECTORS, SEGMENTERS, list_models
@@ -182,17 +181,6 @@ def test_the_parameters_are_as_many_as_the_published_less_the_unused(name, bands
     with torch.device("meta"):
         network = model_class(name)(model_class(name).config_class(num_channels=bands))
     assert network.num_parameters() == sum(elements.values()) - unused
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if FACTS[name]["flops_256_3_bands"]])
-def test_the_work_is_no_more_than_the_published(name):
-    with torch.device("meta"):
-        network = model_class(name)(model_class(name).config_class(num_channels=3)).eval()
-        pixel_values = torch.zeros(1, 2, 3, 256, 256)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(pixel_values)
-    published = FACTS[name]["flops_256_3_bands"]
-    assert 0.5 * published < counter.get_total_flops() <= published
 
 
 def test_every_change_detector_was_measured():
