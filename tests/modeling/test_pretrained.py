@@ -33,6 +33,8 @@ WRAPPED = {
     ("cgnet", "encoder"): ((r"^(inc|down\d)\.", "features."),),
     ("hcgmnet", "encoder"): ((r"^(inc|down\d)\.", "features."),),
 }
+# Grouped by network: its weights are drawn once for both tests.
+each_encoder = pytest.mark.parametrize(("name", "encoder"), WRAPPED, scope="module")
 REPOSITORIES = {
     "a2net": ("timm/mobilenetv2_100.ra_in1k",),
     "bit": ("timm/resnet18.tv_in1k",),
@@ -66,7 +68,7 @@ def encoder_weights(published_network):
     return weights
 
 
-@pytest.mark.parametrize(("name", "encoder"), WRAPPED)
+@each_encoder
 def test_an_encoder_starts_from_the_weights_that_the_published_one_starts_from(
     name, encoder, encoder_weights, published_network, tmp_path
 ):
@@ -85,7 +87,7 @@ def test_an_encoder_starts_from_the_weights_that_the_published_one_starts_from(
     assert compared > 50
 
 
-@pytest.mark.parametrize(("name", "encoder"), WRAPPED)
+@each_encoder
 def test_ten_bands_see_the_colours_where_they_belong(name, encoder, encoder_weights, tmp_path):
     theirs = encoder_weights(name, encoder)
     torch.save(theirs, tmp_path / "weights.pth")
