@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from .base import two_class_logits
 from .change_detection import Features
-from .change_guide import ChangeGuideDetector, ConvNormReLU, resized
-from .configuration import ChangeDetectionConfig
+from .change_guide import ChangeGuideConfig, ChangeGuideDetector, ConvNormReLU, resized
 
 
-class CGNetConfig(ChangeDetectionConfig):
+class CGNetConfig(ChangeGuideConfig):
     """CGNet's configuration.
 
     Attributes:
+        encoder_widths: Channels of the five stages of VGG16.
         head_width: Channels of the coarse and of the final head.
     """
 

@@ -11,7 +11,17 @@ from .base import init_convolutions
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
 from .pretrained import EncoderWeights, PretrainedEncoderModel
-from .vgg import STAGES, VGG16, vgg16_weights
+from .vgg import VGG16, vgg16_weights
+
+
+class ChangeGuideConfig(ChangeDetectionConfig):
+    """Base of both networks' configurations.
+
+    Attributes:
+        encoder_widths: Channels of the five stages of VGG16.
+    """
+
+    encoder_widths: tuple[int, ...] | list[int] = (64, 128, 256, 512, 512)
 
 
 class ConvNormReLU(nn.Sequential):
@@ -66,11 +76,11 @@ class ChangeGuideDetector(PretrainedEncoderModel, SiameseChangeDetector):
         (r"\.(query|key|value)_conv\.", r".\1."),
     )
 
-    def __init__(self, config: ChangeDetectionConfig) -> None:
+    def __init__(self, config: ChangeGuideConfig) -> None:
         super().__init__(config)
-        self.encoder = VGG16(self.num_channels)
+        self.encoder = VGG16(self.num_channels, config.encoder_widths)
         # The finest stage is not decoded.
-        self.widths = [width for _, width in STAGES[1:]]
+        self.widths = config.encoder_widths[1:]
         self.merges = nn.ModuleList(ConvNormReLU(2 * width, width) for width in self.widths)
         self.guides = nn.ModuleList(ChangeGuide(width) for width in self.widths[1:])
 

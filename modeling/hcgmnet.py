@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from .base import two_class_logits
 from .change_detection import Features
-from .change_guide import ChangeGuideDetector, ConvNormReLU, resized
-from .configuration import ChangeDetectionConfig
+from .change_guide import ChangeGuideConfig, ChangeGuideDetector, ConvNormReLU, resized
 
 
-class HCGMNetConfig(ChangeDetectionConfig):
+class HCGMNetConfig(ChangeGuideConfig):
     """HCGMNet's configuration.
 
     Attributes:
+        encoder_widths: Channels of the five stages of VGG16.
         head_widths: Channels of the three convolutions that fuse the scales.
     """
 

@@ -3,12 +3,14 @@
 Simonyan, Zisserman, "Very deep convolutional networks for large-scale image recognition", ICLR 2015.
 """
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from .pretrained import EncoderWeights
 
-# Convolutions of the five stages and their widths.
-STAGES = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
+# Convolutions of the five stages.
+DEPTHS = (2, 2, 3, 3, 3)
 
 
 class VGG16(nn.Module):
@@ -18,12 +20,12 @@ class VGG16(nn.Module):
     stage ends with its batch norm, without a ReLU, as in the change-guide networks.
     """
 
-    def __init__(self, num_channels: int) -> None:
+    def __init__(self, num_channels: int, widths: Sequence[int]) -> None:
         super().__init__()
         self.features = nn.Sequential()
         self.taps: list[int] = []
         channels = num_channels
-        for depth, width in STAGES:
+        for depth, width in zip(DEPTHS, widths, strict=True):
             if self.taps:
                 self.features.append(nn.MaxPool2d(2))
             for _ in range(depth):
