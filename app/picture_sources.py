@@ -22,8 +22,8 @@ from euromine.monitoring.history.file_names import (
     probability_name,
     water_name,
 )
-from euromine.monitoring.history.stored_probabilities import scale_of
 from euromine.monitoring.mapping.index_maps import INDEX_SCALE
+from euromine.monitoring.mapping.stored_probabilities import scale_of
 from euromine.monitoring.reporting.pictures import series_quicklook
 from euromine.monitoring.scenes.quicklooks import LONGEST_SIDE
 from euromine.support.errors import DataError

@@ -18,9 +18,9 @@ from euromine.monitoring.history.file_names import (
     probability_name,
     water_name,
 )
-from euromine.monitoring.history.stored_probabilities import decode_probability
 from euromine.monitoring.mapping.index_maps import decode_indices
 from euromine.monitoring.mapping.map_values import NEVER, NODATA, UNKNOWN_YEAR
+from euromine.monitoring.mapping.stored_probabilities import decode_probability
 from euromine.monitoring.scenes.scene import Scene, open_scene
 from euromine.monitoring.scenes.scene_options import SceneOptions
 from euromine.support.errors import ArgumentError, SceneError, one_line

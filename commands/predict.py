@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from .series_options import Engine, ForcePrecision, KeepClouds, Override, Precision, SceneBands
+from euromine.support.errors import ArgumentError
+
+from .series_options import (
+    Engine,
+    ForcePrecision,
+    KeepClouds,
+    Override,
+    Precision,
+    ProbabilityType,
+    SceneBands,
+)
 
 
 def predict(
@@ -24,6 +34,7 @@ def predict(
     probability: Annotated[
         bool, typer.Option("--probability", help="Also write <scene>_probability.tif.")
     ] = False,
+    probability_type: ProbabilityType = "float32",
     bands: SceneBands = None,
     scale: Annotated[
         float | None,
@@ -77,6 +88,11 @@ def predict(
     Run the same command again to resume a stopped run. A scene that cannot be mapped does not stop the
     others. `accelerate launch -m euromine.commands predict ...` shares many scenes between processes.
     """
+    if probability_type != "float32" and not probability:
+        raise ArgumentError(
+            f"--probability-type: found {probability_type} without a map of probability; expected one. "
+            "Add --probability."
+        )
     # Imported here, because torch and transformers take seconds.
     from euromine.monitoring.mapping.engines import EngineChoice
     from euromine.monitoring.mapping.many_scenes import predict_scenes
@@ -89,6 +105,7 @@ def predict(
         scenes,
         out,
         probability=probability,
+        probability_type=probability_type,
         options=SceneOptions(
             bands=as_band_names(bands),
             scale=scale,

@@ -34,6 +34,7 @@ from .series_options import (
     Pairs,
     Permits,
     Precision,
+    ProbabilityType,
     Smooth,
     Threshold,
     Window,
@@ -92,14 +93,7 @@ def series(
     ] = "intersection",
     threshold: Threshold = 0.5,
     minimum_mapping_unit: MinimumMappingUnit = 0.0,
-    probability_type: Annotated[
-        str,
-        typer.Option(
-            metavar="float32|uint16|uint8",
-            help="The numbers in the maps of probability. uint16 and uint8 have a scale and take half and a "
-            "fifth of the bytes.",
-        ),
-    ] = "float32",
+    probability_type: ProbabilityType = "float32",
     permits: Permits = None,
     layer: Layers = None,
     indices: Indices = None,

@@ -31,6 +31,14 @@ Pairs = Annotated[
     str, typer.Option(metavar="all|consecutive|first-last", help="The pairs of years to compare.")
 ]
 Threshold = Annotated[float, typer.Option(min=0, max=1, help="Pixels above this probability are mine.")]
+ProbabilityType = Annotated[
+    str,
+    typer.Option(
+        metavar="float32|uint16|uint8",
+        help="The numbers in the maps of probability. uint16 and uint8 have a scale and take half and a "
+        "fifth of the bytes.",
+    ),
+]
 MinimumMappingUnit = Annotated[
     float,
     typer.Option(

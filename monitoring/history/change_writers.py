@@ -7,11 +7,11 @@ import numpy as np
 from euromine.monitoring.mapping.geotiffs import CogWriter, read_map_record
 from euromine.monitoring.mapping.map_styles import CHANGE, PROBABILITY
 from euromine.monitoring.mapping.map_values import NODATA
+from euromine.monitoring.mapping.stored_probabilities import ProbabilityWriter
 
 from .file_names import change_name, change_probability_name
 from .map_records import change_record
 from .series_plan import SeriesPlan
-from .stored_probabilities import ProbabilityWriter
 
 
 def missing_pairs(plan: SeriesPlan) -> list[tuple[int, int]]:

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from euromine.monitoring.mapping.geotiffs import finish_together
 from euromine.monitoring.mapping.map_values import GAIN, LOSS, NO_CHANGE, NODATA
+from euromine.monitoring.mapping.stored_probabilities import decode_probability
 
 from .change_maps import change_map
 from .change_writers import change_writer, missing_pairs, places_of
@@ -17,7 +18,6 @@ from .file_names import footprint_name, probability_name
 from .map_rows import row_blocks
 from .markov import change_probability
 from .series_plan import SeriesPlan
-from .stored_probabilities import decode_probability
 
 
 def compare_years(plan: SeriesPlan, *, progress: bool = False) -> None:

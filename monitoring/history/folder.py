@@ -17,6 +17,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from euromine.dataset_script.label_groups import LabelGroups
+from euromine.monitoring.mapping.stored_probabilities import decode_probability
 from euromine.support.errors import ArgumentError, DataError, RecordError
 from euromine.support.files import check_regular
 from euromine.support.geopackages import check_is_geopackage, require_geopandas
@@ -41,7 +42,6 @@ from .file_names import (
     probability_name,
 )
 from .manifest import NAME, Manifest, read_manifest
-from .stored_probabilities import decode_probability
 
 # Far more than the longest series of the largest scene takes.
 _LARGEST_FILE = 16 * 2**30

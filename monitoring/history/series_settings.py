@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from euromine.monitoring.mapping.prediction import OVERLAP, WINDOW
+from euromine.monitoring.mapping.stored_probabilities import check_probability_type
 from euromine.monitoring.mapping.tiling import check_layout
 from euromine.support.errors import ArgumentError
 
 from .impact_settings import ImpactSettings
 from .smoothing import METHODS, Method
-from .stored_probabilities import PROBABILITY_TYPES
 from .switch_rates import SwitchRates
 
 PAIRS = ("all", "consecutive", "first-last")
@@ -84,11 +84,11 @@ class SeriesSettings:
             ("change_by", self.change_by, (*CHANGE_BY, None)),
             ("pairs", self.pairs, PAIRS),
             ("extent", self.extent, EXTENTS),
-            ("probability_type", self.probability_type, PROBABILITY_TYPES),
         ):
             if value not in known:
                 *others, last = (each for each in known if each is not None)
                 raise ArgumentError(f"{name}: found {value!r}; expected {', '.join(others)} or {last}.")
+        check_probability_type(self.probability_type)
         if not 0 <= self.threshold < 1:
             raise ArgumentError(
                 f"threshold: found {self.threshold}; expected a probability of at least 0 and below 1."

@@ -16,6 +16,7 @@ from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.monitoring.mapping.map_styles import FOOTPRINT, PROBABILITY, years_style
 from euromine.monitoring.mapping.map_values import NEVER, NODATA, UNKNOWN_YEAR
 from euromine.monitoring.mapping.prediction import predict_probability
+from euromine.monitoring.mapping.stored_probabilities import ProbabilityWriter, decode_probability
 from euromine.monitoring.mapping.tiling import Tiling
 from euromine.support.errors import SceneError
 from euromine.support.workers import prefetch
@@ -26,7 +27,6 @@ from .map_records import footprint_record, probability_record
 from .map_rows import row_blocks
 from .series_plan import SeriesPlan
 from .smoothing import smooth
-from .stored_probabilities import ProbabilityWriter, decode_probability
 from .yearly_indices import indexed_year
 
 logger = logging.getLogger(__name__)

@@ -55,6 +55,7 @@ def predict_scenes(
     out_dir: str | os.PathLike[str],
     *,
     probability: bool = False,
+    probability_type: str = "float32",
     options: SceneOptions | None = None,
     threshold: float = 0.5,
     window: int = WINDOW,
@@ -73,7 +74,8 @@ def predict_scenes(
         model: A folder, or a repository on the Hub.
         paths: Scenes of any size with different names, as for `open_scene`.
         out_dir: The folder of the maps, created if it is missing.
-        probability: Whether to write the probability (float32, NaN without data), too.
+        probability: Whether to write the probability, too, NaN without data.
+        probability_type: "float32", or "uint16" or "uint8" with a scale.
         options: Scene metadata; None for the files' own.
         threshold: Pixels above this probability are mine.
         window: The largest side of a window in pixels, a multiple of 32.
@@ -95,7 +97,7 @@ def predict_scenes(
         OSError: The folder cannot be written to, or the Hub or the scheduler cannot be reached.
     """
     scenes = distinct_scenes(paths)
-    check_map_settings(threshold, window, overlap)
+    check_map_settings(threshold, window, overlap, probability_type)
     folder = Path(out_dir).absolute()
     source = str(Path(model).absolute()) if Path(model).is_dir() else os.fspath(model)
     tasks = [
@@ -104,6 +106,7 @@ def predict_scenes(
             scene,
             str(folder),
             probability,
+            probability_type,
             options,
             threshold,
             window,
@@ -131,6 +134,7 @@ class _Task:
     path: str
     out_dir: str
     probability: bool
+    probability_type: str
     options: SceneOptions | None
     threshold: float
     window: int
@@ -199,6 +203,7 @@ def _run(task: _Task, progress: bool = False) -> Outcome:
             task.path,
             task.out_dir,
             probability=task.probability,
+            probability_type=task.probability_type,
             options=task.options,
             threshold=task.threshold,
             window=task.window,

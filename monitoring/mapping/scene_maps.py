@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
@@ -34,6 +33,7 @@ from .loading import model_digest
 from .map_styles import FOOTPRINT, PROBABILITY, MapStyle, component_style, write_style
 from .map_values import NODATA
 from .prediction import OVERLAP, WINDOW
+from .stored_probabilities import ProbabilityWriter, check_probability_type
 from .tiling import check_layout
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ def predict_scene(
     out_dir: str | os.PathLike[str],
     *,
     probability: bool = False,
+    probability_type: str = "float32",
     options: SceneOptions | None = None,
     threshold: float = 0.5,
     window: int = WINDOW,
@@ -68,7 +69,8 @@ def predict_scene(
         image_processor: The model's image processor.
         path: A scene of any size, as for `open_scene`.
         out_dir: The folder of the maps, created if it is missing.
-        probability: Whether to write the probability (float32, NaN without data), too.
+        probability: Whether to write the probability, too, NaN without data.
+        probability_type: "float32", or "uint16" or "uint8" with a scale.
         options: Scene metadata; None for the file's own.
         threshold: Pixels above this probability are mine.
         window: The largest side of a window in pixels, a multiple of 32.
@@ -81,12 +83,12 @@ def predict_scene(
 
     Raises:
         SceneError: The scene cannot be read, has no data, or a band, the scale or the offset is unknown.
-        ArgumentError: `threshold`, `window` or `overlap` is out of range, or somebody else's file is in a
-            map's place.
+        ArgumentError: `threshold`, `window` or `overlap` is out of range, there is no such type, or somebody
+            else's file is in a map's place.
         ModelError: The model has no mine class.
         OSError: The folder cannot be written to, or the disk is full.
     """
-    check_map_settings(threshold, window, overlap)
+    check_map_settings(threshold, window, overlap, probability_type)
     footprint_path, probability_path = output_paths(path, out_dir)
     groups = component_groups(model)
     components = component_paths(path, out_dir, groups)
@@ -110,15 +112,25 @@ def predict_scene(
         styles = {footprint_path: FOOTPRINT, **({probability_path: PROBABILITY} if probability else {})}
         if groups is not None:
             styles |= {each: component_style(groups.groups[name]) for name, each in components.items()}
-        if all(is_mapped(each, record) for each in styles):
+        records = dict.fromkeys(styles, record)
+        if probability and probability_type != "float32":
+            records[probability_path] = {**record, "stored": probability_type}
+        if all(is_mapped(each, its) for each, its in records.items()):
             logger.info("%s: mapped already, in %s", path, footprint_path)
             _write_styles(styles)
             return footprint_path
         logger.info("%s: %s", path, reflectance)
         predict = predict_footprint_rows if groups is None else predict_components
         blocks = predict(model, image_processor, scene, window=window, overlap=overlap, batch_size=batch_size)
-        outputs = _Outputs(footprint_path, probability_path if probability else None, components, styles)
-        _write_maps(scene, blocks, outputs, threshold, record, progress)
+        outputs = _Outputs(
+            footprint_path,
+            probability_path if probability else None,
+            probability_type,
+            components,
+            styles,
+            records,
+        )
+        _write_maps(scene, blocks, outputs, threshold, progress)
         _write_styles(styles)
         if warning := level_warning(scene.level, image_processor.level):
             logger.warning("%s: %s", path, warning)
@@ -147,7 +159,9 @@ def component_paths(
     return {name: Path(out_dir) / f"{stem}_components_{name}.tif" for name in names}
 
 
-def check_map_settings(threshold: float, window: int, overlap: int) -> None:
+def check_map_settings(
+    threshold: float, window: int, overlap: int, probability_type: str = "float32"
+) -> None:
     """Refuse settings out of range.
 
     Raises:
@@ -157,6 +171,7 @@ def check_map_settings(threshold: float, window: int, overlap: int) -> None:
         raise ArgumentError(
             f"threshold: found {threshold}; expected a probability of at least 0 and below 1."
         )
+    check_probability_type(probability_type)
     check_layout(window, overlap)
 
 
@@ -173,14 +188,18 @@ class _Outputs:
     Attributes:
         footprint: The footprint.
         probability: Its probability; None without.
+        probability_type: The type of the numbers in it.
         components: The components by group.
         styles: The style of each map.
+        records: The record of each map.
     """
 
     footprint: Path
     probability: Path | None
+    probability_type: str
     components: Mapping[str, Path]
     styles: Mapping[Path, MapStyle]
+    records: Mapping[Path, Mapping[str, Any]]
 
 
 def _write_maps(
@@ -188,7 +207,6 @@ def _write_maps(
     blocks: Iterator[ComponentRows],
     outputs: _Outputs,
     threshold: float,
-    record: Mapping[str, Any],
     progress: bool,
 ) -> None:
     """Write the maps while the model runs. The footprint is completed last, so that it stands for all."""
@@ -205,22 +223,21 @@ def _write_maps(
                     resampling="mode",
                     description=description,
                     style=outputs.styles[path],
-                    record=record,
+                    record=outputs.records[path],
                 )
             )
 
         footprints = classes(outputs.footprint, "mine")
         components = [classes(path, f"components: {name}") for name, path in outputs.components.items()]
         probabilities = outputs.probability and files.enter_context(
-            CogWriter(
+            ProbabilityWriter(
                 outputs.probability,
                 scene.grid,
-                np.float32,
-                math.nan,
-                resampling="average",
+                outputs.probability_type,
+                threshold,
                 description="probability of a mine",
                 style=PROBABILITY,
-                record=record,
+                record=outputs.records[outputs.probability],
             )
         )
         bar = files.enter_context(

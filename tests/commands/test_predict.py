@@ -103,6 +103,13 @@ def test_scenes_are_mapped_as_the_network_predicts(model: Path, tmp_path: Path) 
     np.testing.assert_array_equal(read(tmp_path / "maps" / "mine_footprint.tif"), probability > 0.5)
 
 
+def test_a_type_of_probabilities_without_them_is_refused(tmp_path: Path) -> None:
+    result = run("no model", "no.tif", "--out", tmp_path / "maps", "--probability-type", "uint8")
+    assert str(result.exception) == (
+        "--probability-type: found uint8 without a map of probability; expected one. Add --probability."
+    )
+
+
 def test_a_model_that_answers_the_same_everywhere_gives_it_everywhere(tmp_path: Path, logit: float) -> None:
     network = create_model("segformer-b0", **TINY)
     with torch.no_grad():

@@ -3,12 +3,13 @@
 from dataclasses import asdict
 
 import numpy as np
+import rasterio
 
 from euromine.monitoring.history import map_rows
 from euromine.monitoring.history.smoothing import smooth
 from euromine.monitoring.history.yearly_maps import first_and_last_years
 
-from .site_images import HEIGHT, PLAIN, RATES, WIDTH, YEARS, image_of, series_of
+from .site_images import HEIGHT, PLAIN, RATES, WIDTH, YEARS, image_of, read, series_of
 
 
 def test_each_year_is_mapped_as_the_network_maps_it(made, plain_probability):
@@ -45,3 +46,21 @@ def test_smoothing_over_the_years_is_that_of_the_whole_stack(place, mapper, made
     expected = smooth(probability, "viterbi", RATES, years=YEARS)
     np.testing.assert_array_equal(np.stack([result.footprint(year) for year in YEARS]), expected)
     assert result.manifest.settings["rates"] == asdict(RATES)
+
+
+def test_a_series_with_bytes_has_the_same_footprints_and_smaller_maps(made, place, mapper, tmp_path):
+    result = series_of([mapper], place, tmp_path / "out", smoothing="none", probability_type="uint8", **PLAIN)
+    for year in YEARS:
+        name = f"probability_{year}.tif"
+        with rasterio.open(result.path / name) as file:
+            assert (file.dtypes, file.scales, file.nodata) == (("uint8",), (1 / 250,), 255)
+        np.testing.assert_allclose(result.probability(year), made.probability(year), atol=1.001 / 250)
+        assert (result.path / name).stat().st_size < (made.path / name).stat().st_size / 2
+        assert (
+            read(result.path / f"footprint_{year}.tif") == read(made.path / f"footprint_{year}.tif")
+        ).all()
+    assert result.manifest.settings["probability_type"] == "uint8"
+    assert "probability_type" not in made.manifest.settings
+    # Another type is another series, whose probabilities are mapped anew.
+    series_of([mapper], place, result.path, smoothing="none", probability_type="uint16", **PLAIN)
+    assert read(result.path / f"probability_{YEARS[0]}.tif").dtype == np.uint16

@@ -66,6 +66,44 @@ def test_maps_have_the_scenes_grid_and_are_those_of_the_threshold(
     assert {each.name for each in (tmp_path / "only").iterdir()} == {only.name, "scene_footprint.qml"}
 
 
+def test_probabilities_as_whole_numbers_have_a_scale_and_keep_their_side_of_the_threshold(
+    write_scene: Any, digital_numbers: Any, network: Any, tmp_path: Path
+) -> None:
+    image = digital_numbers(40, 50)
+    image[:, 5, 6] = 0
+    path = write_scene("scene.tif", image, nodata=0)
+    model, out = network(lambda x: x[:, 0]), tmp_path / "maps"
+
+    def maps(**how: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+        predict_scene(
+            model,
+            EuroMineImageProcessor(),
+            path,
+            out,
+            probability=True,
+            options=OPTIONS,
+            threshold=0.6,
+            **how,
+        )
+        footprint, probability = map(read, output_paths(path, out))
+        return footprint, probability
+
+    footprint, exact = maps()
+    for kind, steps in (("uint16", 10_000), ("uint8", 250)):
+        same, stored = maps(probability_type=kind)
+        np.testing.assert_array_equal(same, footprint)
+        with rasterio.open(out / "scene_probability.tif") as file:
+            assert (file.dtypes, file.scales, file.nodata) == ((kind,), (1 / steps,), np.iinfo(kind).max)
+        assert stored[5, 6] == np.iinfo(kind).max
+        known = ~np.isnan(exact)
+        np.testing.assert_allclose(stored[known] / steps, exact[known], atol=1.001 / steps)
+        np.testing.assert_array_equal(stored[known] / steps > 0.6, exact[known] > np.float32(0.6))
+    seen = len(model.seen)
+    maps(probability_type="uint8")
+    predict_scene(model, EuroMineImageProcessor(), path, out, options=OPTIONS, threshold=0.6)
+    assert len(model.seen) == seen, "the maps of the last type are kept"
+
+
 def test_maps_are_made_again_only_if_something_changed(
     write_scene: Any, digital_numbers: Any, network: Any, tmp_path: Path
 ) -> None:

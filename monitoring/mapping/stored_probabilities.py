@@ -7,11 +7,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from euromine.monitoring.mapping.geotiffs import CogWriter
+from euromine.support.errors import ArgumentError
+
+from .geotiffs import CogWriter
 
 PROBABILITY_TYPES = ("float32", "uint16", "uint8")
 # The number that stands for a probability of 1. The largest of a type stands for no data.
 _STEPS = {"uint16": 10_000, "uint8": 250}
+
+
+def check_probability_type(name: str) -> None:
+    """Refuse a type in which no map of probability is stored.
+
+    Raises:
+        ArgumentError: It is none of `PROBABILITY_TYPES`.
+    """
+    if name not in PROBABILITY_TYPES:
+        raise ArgumentError(f"probability_type: found {name!r}; expected float32, uint16 or uint8.")
 
 
 def scale_of(probability_type: str) -> float | None:
