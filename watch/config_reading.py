@@ -56,7 +56,8 @@ def read_config(path: str | os.PathLike[str]) -> WatchConfig:
     document = read_document(source, "the configuration of a watch", ConfigError)
     if not isinstance(document, Mapping):
         raise ConfigError(f"{source}: found no fields; expected sites and a model, such as in docs/watch.md.")
-    return _in_folder(parse_config(document, str(source)), source.absolute().parent)
+    config = _in_folder(parse_config(document, str(source)), source.absolute().parent)
+    return config.with_source(source.resolve())
 
 
 def parse_config(document: Mapping[str, Any], source: str) -> WatchConfig:

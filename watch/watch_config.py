@@ -11,7 +11,15 @@ from urllib.parse import urlsplit
 from euromine.support.errors import missing_extra
 
 try:
-    from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+    from pydantic import (
+        BaseModel,
+        BeforeValidator,
+        ConfigDict,
+        Field,
+        PrivateAttr,
+        field_validator,
+        model_validator,
+    )
     from pydantic_core import PydanticCustomError
 except ImportError as error:
     raise missing_extra("watch", "pydantic", "watch") from error
@@ -262,6 +270,18 @@ class WatchConfig(_Part):
     sites: tuple[Site, ...] = Field(min_length=1)
     recipients: tuple[Recipient, ...] = ()
     feed: Feed = Feed()
+    _source: Path | None = PrivateAttr(default=None)
+
+    @property
+    def source(self) -> Path | None:
+        """The file that it was read from."""
+        return self._source
+
+    def with_source(self, path: Path) -> WatchConfig:
+        """The same configuration, as read from a file."""
+        copy = self.model_copy()
+        copy._source = path
+        return copy
 
     @model_validator(mode="after")
     def _references(self) -> WatchConfig:

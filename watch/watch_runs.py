@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from euromine.support.errors import ConfigError
 from euromine.support.files import explain_full_disk
 from euromine.support.interrupts import resumable
 from euromine.support.locks import lock_folder
@@ -72,6 +73,7 @@ def run_watch(
 
     Raises:
         BusyError: Another run is at work in the folder.
+        ConfigError: The folder holds the alerts of another configuration.
         RecordError: The state is damaged, or of a newer version.
         OSError: The folder cannot be written to, a process was killed, or no Dask scheduler answers.
     """
@@ -83,6 +85,7 @@ def run_watch(
         explain_full_disk(folder, "the watch"),
         WatchState(folder) as state,
     ):
+        _claim_folder(config, state)
         now = clock()
         state.begin_run(now)
         events: list[AlertEvent] = []
@@ -110,6 +113,23 @@ def run_watch(
             raise bug
         state.end_run(now, max(clock(), now), failures)
     return WatchRun(len(config.sites), events, counts, failures)
+
+
+def _claim_folder(config: WatchConfig, state: WatchState) -> None:
+    """Refuse the folder of another configuration: each would close the other's alerts.
+
+    A configuration that was moved or renamed keeps its folder, as its former file is gone.
+    """
+    if config.source is None:
+        return
+    own, other = str(config.source), state.configuration()
+    if other not in (None, own) and Path(str(other)).is_file():
+        raise ConfigError(
+            f"{config.folder}: found the alerts of {other}; expected those of {own}. Give each configuration "
+            "its own `folder`, or delete the other file if this one replaces it."
+        )
+    if other != own:
+        state.note_configuration(own)
 
 
 def _tasks(config: WatchConfig, state: WatchState, now: datetime) -> list[SiteTask]:

@@ -49,6 +49,7 @@ _MIGRATIONS = (
     ALTER TABLE site ADD COLUMN rules TEXT;
     CREATE TABLE file (path TEXT PRIMARY KEY, stamp TEXT NOT NULL, id TEXT NOT NULL);
     """,
+    "CREATE TABLE configuration (path TEXT NOT NULL);",
 )
 
 DeliveryState = Literal["pending", "sent", "dead"]
@@ -187,6 +188,17 @@ class WatchState(Closable):
         # By their order, as the clock may have been set back.
         rows = self._rows("SELECT * FROM run ORDER BY rowid DESC LIMIT 1")
         return {**dict(rows[0]), "failures": json.loads(rows[0]["failures"])} if rows else None
+
+    def configuration(self) -> str | None:
+        """The configuration of the latest run; None if that is not on record."""
+        rows = self._rows("SELECT path FROM configuration")
+        return str(rows[0]["path"]) if rows else None
+
+    def note_configuration(self, path: str) -> None:
+        """Note the configuration of a run."""
+        with self.transaction():
+            self._database.execute("DELETE FROM configuration")
+            self._database.execute("INSERT INTO configuration VALUES (?)", (path,))
 
     # Sites and their images.
 

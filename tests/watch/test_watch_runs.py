@@ -15,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from euromine.commands import app
-from euromine.support.errors import BusyError
+from euromine.support.errors import BusyError, ConfigError
 from euromine.support.locks import lock_folder
 from euromine.watch import deliveries, site_checks, site_images, watch_runs
 from euromine.watch.config_reading import read_config
@@ -339,6 +339,25 @@ def test_alerts_of_a_site_that_was_removed_are_closed_and_open_again_when_it_ret
         ("growth", "suspected", 2021),
         ("outside_permit", "suspected", 2021),
     ]
+
+
+def test_a_folder_belongs_to_one_configuration(config, received, tmp_path) -> None:
+    read = read_config(config)
+    run_watch(read, clock=at(0))
+    other = tmp_path / "other.yaml"
+    other.write_text(config.read_text().replace("name: pit", "name: quarry"))
+    with pytest.raises(
+        ConfigError, match=r"watch: found the alerts of .*watch\.yaml; expected .*other\.yaml\."
+    ):
+        run_watch(read_config(other), clock=at(1))
+    run_watch(read_config(config), clock=at(2))
+    moved = config.rename(tmp_path / "moved.yaml")
+    assert run_watch(read_config(moved), clock=at(3)).failures == []
+    link = tmp_path / "link.yaml"
+    link.symlink_to(moved)
+    assert run_watch(read_config(link), clock=at(4)).failures == []
+    with WatchState(read.folder) as state:
+        assert (list(state.sites()), state.configuration()) == (["pit"], str(moved.resolve()))
 
 
 def test_a_year_that_was_removed_makes_no_second_alert_of_the_same_growth(

@@ -78,7 +78,7 @@ def test_a_state_of_the_first_version_is_brought_up_to_date(tmp_path, monkeypatc
     database.close()
     with WatchState(tmp_path) as state:
         assert (state.is_known("pit"), state.permits("pit")) == (True, "")
-        assert (state.rules("pit"), state.files()) == (None, {})
+        assert (state.rules("pit"), state.files(), state.configuration()) == (None, {}, None)
         with state.transaction():
             files = {"a.tif": ("stamp", "a.tif@0")}
             state.note_site("pit", {2026: "a.tif@0"}, "", NOW, rules=["growth"], files=files)
