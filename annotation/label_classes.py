@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import reprlib
 from collections.abc import Iterable, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 
 from euromine.dataset_script.label_groups import plain_name
 from euromine.support.errors import AnnotationError
+from euromine.support.near_names import nearest_name
 from euromine.support.strict_documents import read_document
 
 IGNORED_NAMES = frozenset({"ignore", "ignored", "unknown", "unsure", "uncertain", "void", "nodata"})
@@ -63,10 +63,15 @@ class LabelClasses:
         by_name = {plain_name(name): name for name in self.values}
         found = by_name.get(plain_name(label))
         if found is None:
-            near = difflib.get_close_matches(plain_name(label), by_name, n=1, cutoff=0)
+            near = nearest_name(plain_name(label), by_name)
+            mend = (
+                "Add the class."
+                if near is None
+                else f"Add the class, or rename it if it is {by_name[near]!r}."
+            )
             raise AnnotationError(
-                f"{self.source}: found no class {label!r}, which the annotations use; expected "
-                f"all of theirs. The nearest is {by_name[near[0]]!r}: rename one, or add the class."
+                f"{self.source}: found no class {label!r}, which the annotations use; expected all of "
+                f"theirs. {mend}"
             )
         return found
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from euromine.support.errors import ArchiveError, with_advice
 from euromine.support.rasters import check_blocks, open_raster, read_raster, shown
 
-from .label_groups import COMPONENT_CLASSES, NOT_ANNOTATED, component_class
+from .label_groups import COMPONENT_CLASSES, NOT_ANNOTATED, bit_names, component_class
 from .label_headers import IGNORED_BIT, MARKED
 
 # The values of rasters whose bits are ours already.
@@ -64,10 +64,11 @@ class ComponentEncoding:
         else:
             known = IGNORED_BIT | sum(1 << (value - 1) for value in self.values)
             beyond = int(np.bitwise_or.reduce(values, axis=None)) & ~known if values.size else 0
-            found = f"the bits {beyond:#x}" if beyond else ""
+            found = bit_names(beyond) if beyond else ""
         if found:
+            first = 1 if self.kind == "bits" else 0  # bit n - 1 is the class of value n
             named = ", ".join(
-                f"{value} {name}" for name, value in zip(self.classes, self.values, strict=True)
+                f"{value - first} {name}" for name, value in zip(self.classes, self.values, strict=True)
             )
             raise ArchiveError(f"{shown(self.path)}: found {found}; expected those of its classes ({named}).")
 

@@ -5,7 +5,6 @@ The classes are MineCam's, Jablonska et al., Remote Sensing 2024, 16(6), 955, do
 
 from __future__ import annotations
 
-import difflib
 import re
 import reprlib
 from collections.abc import Iterable, Mapping
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from euromine.support.errors import ArgumentError, DataError
+from euromine.support.near_names import nearest_name
 from euromine.support.strict_documents import read_document
 
 COMPONENT_CLASSES = (
@@ -96,14 +96,15 @@ def component_class(name: str, source: str, error_class: type[DataError] = DataE
         error_class: The error to raise.
 
     Raises:
-        DataError: (`error_class`) There is no such class; the message names the nearest.
+        DataError: (`error_class`) There is no such class; the message names one that is like it.
     """
     plain = plain_name(name)
     if plain not in COMPONENT_CLASSES:
-        near = difflib.get_close_matches(plain, COMPONENT_CLASSES, n=1, cutoff=0)[0]
+        near = nearest_name(plain, COMPONENT_CLASSES)
+        hint = "" if near is None else f", of which {near} is the nearest"
         raise error_class(
-            f"{source}: found the class {reprlib.repr(name)}; expected a component class, of which {near} is "
-            f"the nearest. The classes are {', '.join(COMPONENT_CLASSES)}."
+            f"{source}: found the class {reprlib.repr(name)}; expected a component class{hint}. The classes "
+            f"are {', '.join(COMPONENT_CLASSES)}."
         )
     return plain
 
@@ -161,10 +162,11 @@ class LabelGroups:
             raise DataError(f"{source}: found {_kind(document)}; expected a mapping such as {_EXAMPLE}.")
         for key in document:
             if key not in _KEYS:
-                near = difflib.get_close_matches(str(key), _KEYS, n=1, cutoff=0)[0]
+                near = nearest_name(str(key), _KEYS)
+                hint = "" if near is None else f", of which {near} is the nearest"
                 raise DataError(
                     f"{source}: found the key {reprlib.repr(key)}; expected {', '.join(_KEYS[:-1])} or "
-                    f"{_KEYS[-1]}, of which {near} is the nearest."
+                    f"{_KEYS[-1]}{hint}."
                 )
         groups, total = document.get("groups"), document.get("total")
         return cls(_checked_groups(groups, total, source), total)
@@ -284,7 +286,7 @@ def _parts(bits: NDArray[Any]) -> tuple[NDArray[np.uint16], NDArray[np.uint16] |
         raise ArgumentError(f"bits: found negative numbers of the type {bits.dtype}; expected uint16.")
     if found & ~allowed:
         raise ArgumentError(
-            f"bits: found {_bit_names(found & ~allowed)}; expected bits 0 to {len(COMPONENT_CLASSES) - 1}, "
+            f"bits: found {bit_names(found & ~allowed)}; expected bits 0 to {len(COMPONENT_CLASSES) - 1}, "
             f"one for each class, and {NOT_ANNOTATED} for ground that nobody annotated."
         )
     low = (bits & bits.dtype.type(0xFFFF)) if bits.dtype.itemsize > 2 else bits
@@ -292,7 +294,7 @@ def _parts(bits: NDArray[Any]) -> tuple[NDArray[np.uint16], NDArray[np.uint16] |
     return low.astype(np.uint16, copy=False), unknown
 
 
-def _bit_names(bits: int) -> str:
+def bit_names(bits: int) -> str:
     """Such as "bits 12 and 13"."""
     places = [str(place) for place in range(bits.bit_length()) if bits >> place & 1]
     return f"bit{'s' if len(places) > 1 else ''} {' and '.join(places)}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from euromine.support.errors import missing_extra
+from euromine.support.near_names import nearest_name
 
 try:
     from pydantic import (
@@ -58,11 +58,15 @@ class _Part(BaseModel):
                     "Secrets do not belong in a file",
                     {"name": str(name), "instead": _SECRETS[name]},
                 )
-            near = difflib.get_close_matches(str(name), cls.model_fields, n=1, cutoff=0)
+            near = nearest_name(str(name), cls.model_fields)
             raise PydanticCustomError(
                 "unknown",
-                "found unknown field {name}; expected {fields}. The nearest is {near}",
-                {"name": repr(name), "fields": ", ".join(cls.model_fields), "near": near[0]},
+                "found unknown field {name}; expected {fields}{hint}",
+                {
+                    "name": repr(name),
+                    "fields": ", ".join(cls.model_fields),
+                    "hint": "" if near is None else f". The nearest is {near}",
+                },
             )
         return given
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from PIL import Image, UnidentifiedImageError
 
 from euromine.support.errors import ReportTextError, one_line
 from euromine.support.files import read_bytes
+from euromine.support.near_names import nearest_name
 
 from .pictures import data_uri
 
@@ -103,10 +104,9 @@ def read_report_text(path: str | os.PathLike[str], known: Mapping[str, str]) -> 
     for title, body in zip(rest[::2], rest[1::2], strict=True):
         anchor = _known_anchor(title, {**known, **own})
         if anchor is None:
-            near = difflib.get_close_matches(title.casefold(), known, n=1, cutoff=0)
             raise ReportTextError(
                 f"{source}: found the heading '## {title}', which is no section; expected one of "
-                f"{', '.join(known)}, or one that `sections` names. The nearest is {near[0]}."
+                f"{', '.join(known)}, or one that `sections` names.{_suggestion(title.casefold(), known)}"
             )
         if anchor in comments:
             raise ReportTextError(f"{source}: found the heading '## {title}' twice; expected it once.")
@@ -179,10 +179,9 @@ def _read_head(source: Path, text: str) -> dict[str, Any]:
         raise ReportTextError(f"{source}: found no fields in the head; expected {', '.join(_FIELDS)}.")
     for name, value in head.items():
         if name not in _FIELDS:
-            near = difflib.get_close_matches(str(name), _FIELDS, n=1, cutoff=0)[0]
             raise ReportTextError(
-                f"{source}: found unknown field {name!r}; expected {', '.join(_FIELDS)}. The nearest is "
-                f"{near}."
+                f"{source}: found unknown field {name!r}; expected {', '.join(_FIELDS)}."
+                f"{_suggestion(str(name), _FIELDS)}"
             )
         if name == "sections":
             if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
@@ -192,6 +191,11 @@ def _read_head(source: Path, text: str) -> dict[str, Any]:
                 f"{source}, {name}: found {str(value)[:40]!r}; expected text, at most {_LONGEST} characters."
             )
     return head
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    near = nearest_name(name, known)
+    return "" if near is None else f" The nearest is {near}."
 
 
 def _anchor(source: Path, name: str, known: Mapping[str, str], own: dict[str, str]) -> str:

@@ -296,7 +296,9 @@ def test_an_expert_label_is_kept_when_classes_are_imported(cvat: Cvat, archive, 
 
 
 def test_an_unknown_class_is_named_with_the_nearest(cvat: Cvat, archive, tmp_path):
-    with pytest.raises(AnnotationError, match=r"found no class 'excavatoin'.*The nearest is 'excavation'"):
+    with pytest.raises(
+        AnnotationError, match=r"found no class 'excavatoin'.*rename it if it is 'excavation'"
+    ):
         import_labels(cvat(box("excavatoin", 0, 0, 4, 4)), archive, classes=classes_file(tmp_path))
 
 

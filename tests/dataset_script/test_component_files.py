@@ -77,7 +77,12 @@ def test_bits_without_tags_are_those_of_the_contract(tmp_path):
         (
             np.uint16([[1 << 13]]),
             {},
-            r"found the bits 0x2000; expected those of its classes \(1 preparatory_",
+            r"found bit 13; expected those of its classes \(0 preparatory_.*, 11 ",
+        ),
+        (
+            np.uint16([[1 << 3 | 1 << 4]]),
+            {"CLASSES": '{"dam": 3}'},
+            r"found bits 3 and 4; expected those of its classes \(2 dam\)",
         ),
         (
             np.uint8([[7]]),

@@ -137,7 +137,10 @@ def test_a_mapper_of_one_group_maps_the_classes_of_its_softmax(
 
 def test_groups_without_a_meaning_are_refused(band_components, raw_processor) -> None:
     model = band_components({"ground": ["moat"], "deposits": ["dumping_ground", "stockpile"]})
-    with pytest.raises(ModelError, match=r"found the class 'moat'.*nearest.*Train it with --label_groups"):
+    with pytest.raises(
+        ModelError,
+        match=r"found the class 'moat'; expected a component class\. .*Train it with --label_groups",
+    ):
         mine_probability(model, torch.zeros(1, 4, 32, 32))
 
 

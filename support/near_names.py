@@ -1,0 +1,20 @@
+"""The known name that a person may have meant, for error messages."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+# difflib's default: "damm" finds dam, and "moat" finds nothing among the component classes.
+_LIKELY = 0.6
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like another, if any is like it.
+
+    Args:
+        name: The name that was found.
+        known: The names that were expected.
+    """
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=_LIKELY)
+    return near[0] if near else None
