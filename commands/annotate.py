@@ -194,9 +194,11 @@ def import_labels(
     ] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Replace labels that are there.")] = False,
 ) -> None:
-    """Bring annotations into an archive as labels: 0 other, 1 mine, 255 ignored.
+    """Bring annotations into an archive as labels, SITE/label/Year2021.tif: 0 other, 1 mine, 255 ignored.
 
     A shape of any class is mine. 'ignore' and 'unknown' make 255, 'background' cuts a hole.
+
+    With --classes, the classes themselves go to SITE/components/Year2021.tif, and labels that are there stay.
 
     A pixel belongs to the polygon that holds its centre.
     """

@@ -141,6 +141,7 @@ class SceneRecord:
         quicklook_bands: The bands of the picture, red, green and blue; one for grey.
         level: The image's processing level, if known.
         composite: The composition of an acquired image; None for others.
+        radar: Whether it has a radar image; None where the models read none.
     """
 
     year: int
@@ -155,6 +156,7 @@ class SceneRecord:
     quicklook_bands: list[str] = field(default_factory=list)
     level: Level | None = None
     composite: CompositeRecord | None = None
+    radar: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -178,6 +178,7 @@ def _scene_record(plan: SeriesPlan, year: int) -> SceneRecord:
         quicklook_bands=list(quicklook_bands(plan, scene)),
         level=scene.level,
         composite=composite_record(scene.path, scene.tags),
+        radar=scene.radar.path is not None if scene.radar.is_used else None,
     )
 
 

@@ -115,6 +115,11 @@ def _image_caveats(manifest: Manifest) -> list[str]:
             f"There is no image of {listed(manifest.missing_years, 'or')}. Changes are mapped between years "
             "that have images."
         )
+    if without_radar := [record.year for record in manifest.scenes if record.radar is False]:
+        found.append(
+            f"There is no radar image of {listed(without_radar, 'or')}. These years are mapped with average "
+            "backscatter, and may be mapped less accurately."
+        )
     if manifest.cut:
         found.append(manifest.cut)
     poor = [

@@ -204,6 +204,7 @@ def test_a_model_that_reads_radar_finds_it_beside_the_images(band_components, tm
         "no radar image).",
         "radar: radar/Year2021.tif).",
     ]
+    assert [scene.radar for scene in made.manifest.scenes] == [False, True]
 
 
 def calibrated(mapper: LoadedModel, folder: Path, **errors: Any) -> LoadedModel:

@@ -373,6 +373,16 @@ def test_clouds_of_composites_are_told_as_far_as_they_were_masked(data):
     assert not any("clear day" in caveat for caveat in plain)
 
 
+def test_years_without_the_radar_that_the_models_read_are_listed(data):
+    first, second, *others = data.manifest.scenes
+    scenes = [dataclasses.replace(first, radar=False), dataclasses.replace(second, radar=True), *others]
+    caveats = caveat_section(with_manifest(data, scenes=scenes)).caveats
+    assert [caveat for caveat in caveats if "radar" in caveat] == [
+        "There is no radar image of 2015. These years are mapped with average backscatter, and may be mapped "
+        "less accurately."
+    ]
+
+
 def test_several_resampled_or_missing_images_are_listed(data):
     scenes = [dataclasses.replace(scene, resampled="resampled bilinearly") for scene in data.manifest.scenes]
     caveats = caveat_section(with_manifest(data, scenes=scenes, missing_years=[2014, 2017])).caveats
