@@ -186,6 +186,7 @@ def series(
         "window": window,
         "overlap": overlap,
     }
+    settings = SeriesSettings(**how)  # wrong ones fail before a model is loaded
     metadata: dict[str, Any] = {
         "bands": bands,
         "scale": scale,
@@ -202,7 +203,7 @@ def series(
             models,
             images[0],
             out,
-            SeriesSettings(**how),
+            settings,
             years=asked,
             options=SceneOptions(**metadata),
             workers=workers or 1,

@@ -148,7 +148,12 @@ def plan_series(
     """
     mapper, detector = _by_task(models)
     years = list(scenes)
-    _check_together(settings, mapper, detector, years)
+    if detector is not None and len(years) < 2:
+        raise ArgumentError(
+            f"years: found {years[0]} alone; expected two or more, between which {detector.source} detects "
+            "changes."
+        )
+    _check_together(settings, mapper, detector)
     used = [loaded for loaded in (mapper, detector) if loaded is not None]
     bands = tuple(dict.fromkeys(band for loaded in used for band in loaded.image_processor.bands))
     allow_missing_radar({year: scene.radar for year, scene in scenes.items() if scene.divided(bands)[1]})
@@ -247,15 +252,33 @@ def _is_for_series(loaded: LoadedModel | None) -> bool:
     return loaded is not None and loaded.task == SERIES
 
 
+def check_models(models: Sequence[LoadedModel], settings: SeriesSettings, years: Sequence[int]) -> None:
+    """Refuse models and settings that do not go together, before images are acquired.
+
+    Args:
+        models: As for `plan_series`.
+        settings: As for `plan_series`.
+        years: The years to acquire; a folder may hold others.
+
+    Raises:
+        ArgumentError: A setting does not suit the models, or needs a calibration that they lack.
+        ModelError: Two models have the same task.
+        MissingExtraError: A setting needs geopandas, which is not installed.
+    """
+    mapper, detector = _by_task(models)
+    _check_together(settings, mapper, detector)
+    change_by = _change_by(settings, mapper, detector)
+    needs_rates = settings.smoothing == "viterbi" or change_by == "posterior"
+    calibration = None
+    if mapper is not None and needs_rates and settings.rates is None:
+        calibration = load_calibration(mapper, model_digest(mapper.model, mapper.image_processor))
+    _smoothing(settings, mapper, len(years), _rates(settings, mapper, calibration, change_by))
+
+
 def _check_together(
-    settings: SeriesSettings, mapper: LoadedModel | None, detector: LoadedModel | None, years: Sequence[int]
+    settings: SeriesSettings, mapper: LoadedModel | None, detector: LoadedModel | None
 ) -> None:
-    """Refuse models, years and settings that do not go together."""
-    if detector is not None and len(years) < 2:
-        raise ArgumentError(
-            f"years: found {years[0]} alone; expected two or more, between which {detector.source} detects "
-            "changes."
-        )
+    """Refuse models and settings that do not go together."""
     if settings.change_probability and not (
         _is_for_series(mapper) and settings.change_by in (None, "posterior")
     ):

@@ -95,5 +95,8 @@ def test_mistakes_are_reported_before_anything_is_loaded(tmp_path):
         series("model", [str(tmp_path)], tmp_path / "out", smooth="mean")
     with pytest.raises(ArgumentError, match="--years: found 2016-2015; expected ascending years"):
         series("model", [str(tmp_path)], tmp_path / "out", years="2016-2015")
+    for setting, message in (("pairs", "found 'some'; expected all"), ("probability_type", "found 'some'")):
+        with pytest.raises(ArgumentError, match=f"{setting}: {message}"):
+            series("model", [str(tmp_path)], tmp_path / "out", **{setting: "some"})
     with pytest.raises(RecordError, match=r"found no series\.json"):
         report(tmp_path)

@@ -70,6 +70,25 @@ def test_a_model_that_reads_radar_asks_for_it_before_anything_is_acquired(
     assert not catalogue
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (SeriesSettings(smoothing="viterbi"), "smoothing: found 'viterbi' without switch rates beside"),
+        (SeriesSettings(change_by="posterior"), "change_by: found 'posterior' without switch rates"),
+        (
+            SeriesSettings(change_probability=True),
+            "change_probability: found it without changes by a network",
+        ),
+    ],
+)
+def test_settings_that_do_not_suit_the_model_are_refused_before_anything_is_acquired(
+    settings, message, catalogue, mapper, tmp_path
+) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        mapped(mapper, tmp_path, 2015, 2016, settings=settings)
+    assert not catalogue
+
+
 def test_a_model_that_reads_radar_asks_for_it_at_each_site_of_a_file_before_the_first_is_acquired(
     mapper, tmp_path, monkeypatch
 ) -> None:
