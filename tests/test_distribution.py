@@ -92,20 +92,38 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
+# The command that the wheel installs, as often as wanted in one process: loading the libraries takes longer
+# than what the commands do here.
+COMMAND = """
+import sys
+from importlib.metadata import entry_points
+
+(script,) = entry_points(group="console_scripts", name="euromine")
+
+def euromine(*arguments):
+    sys.argv = ["euromine", *arguments]
+    try:
+        script.load()()
+    except SystemExit as ended:
+        assert not ended.code, arguments
+"""
+
+
 @pytest.fixture(scope="session")
 def mine(installed: Run) -> Run:
     """The same, in a folder that holds an archive, its shards ./euromine and a network."""
-    sites = ("--sites", "Germany_2,Spain_1,Greece_3", "--size", "160x160", "--years", "2015-2016")
-    installed("euromine", "simulate", "archive", *sites, "--workers", 1)
-    installed("euromine", "build", "archive", "euromine", "--workers", 1)
     code = """
+        sites = ("--sites", "Germany_2,Spain_1,Greece_3", "--size", "160x160", "--years", "2015-2016")
+        euromine("simulate", "archive", *sites, "--workers", "1")
+        euromine("build", "archive", "euromine", "--workers", "1")
+
         from euromine.modeling import EuroMineImageProcessor, create_model
         create_model("fc-ef").save_pretrained("detector")
         create_model("unet").save_pretrained("mapper")
         for name in ("detector", "mapper"):
             EuroMineImageProcessor.from_statistics("corrected").save_pretrained(name)
     """
-    installed("python", "-c", textwrap.dedent(code))
+    installed("python", "-c", COMMAND + textwrap.dedent(code))
     return installed
 
 
@@ -194,15 +212,16 @@ def test_three_lines_work_from_the_wheel(mine: Run):
 def test_scenes_and_series_are_mapped_and_reported_from_the_wheel(mine: Run):
     images = "archive/EuroMineNet/Spain_1"
     mine("euromine", "predict", "mapper", f"{images}/image/Year2015.tif", "--out", "maps")
-    mine("euromine", "series", "mapper", images, "--out", "history")
-    mine("euromine", "report", "history")
-    code = """
+    code = f"""
         from pathlib import Path
         from euromine.monitoring import SeriesResult
+
+        euromine("series", "mapper", "{images}", "--out", "history")
+        euromine("report", "history")
         assert Path("maps/Year2015_footprint.tif").is_file()
         result = SeriesResult("history")
         assert result.years == [2015, 2016]
         assert result.footprint(2016).shape == (160, 160)
         assert "Spain_1" in Path("history/report.html").read_text()
     """
-    mine("python", "-c", textwrap.dedent(code))
+    mine("python", "-c", COMMAND + textwrap.dedent(code))
