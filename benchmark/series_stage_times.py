@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,6 +33,9 @@ STAGES = {
         "write_styles": "styles",
         "outline": "polygons",
         "finished_manifest": "digests",
+    },
+    "history.yearly_maps": {
+        "save_picture": "pictures",
     },
     "history.series_outputs": {
         "write_polygons": "GeoPackage and GeoParquet",
@@ -135,6 +139,9 @@ def quick_network(times: list[float]) -> Any:
 
 def measure(images: Path, out: Path) -> dict[str, Any]:
     """Map a series and say what it took."""
+    # Commands keep freed memory and let threads wait asleep, in checkouts that do.
+    if find_spec("euromine.support.environment"):
+        import_module("euromine.support.environment").prepare_process()
     calls: list[float] = []
     network = quick_network(calls)
     series = import_module("euromine.monitoring.history.series")

@@ -31,5 +31,14 @@ def contrast_limits(pixels: NDArray[Any]) -> Limits:
 def stretched(values: NDArray[Any], limits: Limits) -> NDArray[np.uint8]:
     """Values (..., bands) as bytes, each band stretched to the full range; grey for NaN."""
     low, high = limits
-    shares = np.clip((values - low) / np.maximum(high - low, 1), 0, 1)
-    return np.where(np.isfinite(shares), 255 * shares**_GAMMA, _NO_DATA).round().astype(np.uint8)
+    width = np.maximum(high - low, 1)
+    # Bytes need no float64.
+    shares = np.subtract(values, low, dtype=np.float32)
+    shares /= width.astype(np.float32)
+    np.clip(shares, 0, 1, out=shares)
+    np.power(shares, np.float32(_GAMMA), out=shares)
+    shares *= 255
+    np.rint(shares, out=shares)
+    if (unknown := np.isnan(shares)).any():
+        shares[unknown] = _NO_DATA
+    return shares.astype(np.uint8)

@@ -43,6 +43,8 @@ _GDAL_OPTIONS: dict[str, Any] = {
     "GTIFF_IGNORE_READ_ERRORS": False,
     # These settings hold in the thread that reads, not in threads of GDAL's own.
     "VRT_NUM_THREADS": 1,
+    # The COG driver compresses overviews twice: first for a moment in a file of their own.
+    "COG_TMP_COMPRESSION": "NONE",
 }
 
 # The formats that are read, by GDAL's driver.

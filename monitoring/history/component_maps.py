@@ -30,6 +30,7 @@ from .map_rows import row_blocks
 from .series_plan import SeriesPlan
 from .yearly_indices import indexed_year
 from .yearly_maps import no_data, probability_writer
+from .yearly_pictures import pictured_year, save_picture
 
 logger = logging.getLogger(__name__)
 
@@ -77,8 +78,11 @@ def check_same_groups(folder: Path, groups: LabelGroups | None) -> None:
         )
 
 
-def map_components(plan: SeriesPlan, mapper: LoadedModel, year: int, *, progress: bool = False) -> None:
+def map_components(plan: SeriesPlan, mapper: LoadedModel, year: int, *, progress: bool = False) -> bool:
     """Map the components in one year and the probability of any, unless the folder holds those very maps.
+
+    Returns:
+        Whether the picture of the year was drawn on the way.
 
     Raises:
         SceneError: The image cannot be read, or has no data.
@@ -89,14 +93,14 @@ def map_components(plan: SeriesPlan, mapper: LoadedModel, year: int, *, progress
     names = [mapped_name(plan, group, year) for group in groups.groups]
     _keep_of_other_smoothing(plan, groups, year)
     if all(read_map_record(plan.folder / name) == record for name in [probability_name(year), *names]):
-        return
-    aligned = plan.scenes[year]
+        return False
+    aligned, pictured = plan.scenes[year], pictured_year(plan, year)
     has_data = False
     with ExitStack() as files:
         blocks = predict_components(
             mapper.model,
             mapper.image_processor,
-            files.enter_context(indexed_year(plan, year)),
+            files.enter_context(indexed_year(plan, year, pictured)),
             window=plan.window,
             overlap=plan.settings.overlap,
             batch_size=plan.settings.batch_size,
@@ -119,6 +123,7 @@ def map_components(plan: SeriesPlan, mapper: LoadedModel, year: int, *, progress
             raise no_data(aligned.shown)
     if doubt := aligned.scene.doubt():
         logger.warning("%s: %s", aligned.shown, doubt)
+    return save_picture(plan, year, pictured)
 
 
 def _keep_of_other_smoothing(plan: SeriesPlan, groups: LabelGroups, year: int) -> None:

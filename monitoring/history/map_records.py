@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 from rasterio.crs import CRS
 
@@ -18,6 +19,8 @@ from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.support.rasters import crs_name
 
 from .series_plan import SeriesPlan
+
+_footprints_digests: WeakKeyDictionary[SeriesPlan, str] = WeakKeyDictionary()
 
 
 def evidence_record(plan: SeriesPlan) -> dict[str, Any]:
@@ -75,7 +78,7 @@ def change_record(plan: SeriesPlan, pair: tuple[int, int]) -> dict[str, Any]:
     """The inputs to the change map of a pair of years."""
     made_of: dict[str, Any] = {"pair": pair}
     if plan.mapper is not None:
-        made_of["footprints"] = _digest(footprint_record(plan))
+        made_of["footprints"] = _footprints_digest(plan)
     if plan.detector is not None:
         made_of |= {
             "model": plan.digests[CHANGE_DETECTION],
@@ -106,6 +109,13 @@ def marks_record(plan: SeriesPlan, pairs: Sequence[tuple[int, int]]) -> dict[str
         scenes={year: _scene(plan, year) for pair in pairs for year in pair},
         **_engine(plan.detector),
     )
+
+
+def _footprints_digest(plan: SeriesPlan) -> str:
+    """The digest of `footprint_record`, made of all years: once for all pairs of them."""
+    if plan not in _footprints_digests:
+        _footprints_digests[plan] = _digest(footprint_record(plan))
+    return _footprints_digests[plan]
 
 
 @functools.cache

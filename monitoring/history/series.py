@@ -33,7 +33,6 @@ from .output_files import check_outputs, listed_files, remove_damaged, remove_wo
 from .series_manifest import Findings, finished_manifest, is_finished, planned_manifest
 from .series_outputs import (
     copy_permits,
-    draw_quicklooks,
     map_names,
     outline,
     remove_leftovers,
@@ -43,6 +42,7 @@ from .series_outputs import (
 from .series_plan import SeriesPlan, plan_series
 from .series_settings import SeriesSettings
 from .yearly_maps import map_footprints, map_probability
+from .yearly_pictures import draw_quicklooks
 
 logger = logging.getLogger(__name__)
 
@@ -102,14 +102,14 @@ def _make(plan: SeriesPlan, *, progress: bool) -> Findings:
     """All maps, tables and polygons that the folder does not hold yet."""
     known: KnownGround | None = None
     known_shares: Mapping[int, float] = {}
+    drawn: list[int] = []
     copy_permits(plan)
     if plan.mapper is not None:
         if plan.joins_years:
             map_all_years(plan, plan.mapper, progress=progress)
         else:
             map_year = map_probability if planned_groups(plan) is None else map_components
-            for year in plan.years:
-                map_year(plan, plan.mapper, year, progress=progress)
+            drawn = [year for year in plan.years if map_year(plan, plan.mapper, year, progress=progress)]
             smooth_components(plan, progress=progress)
         known = map_footprints(plan, progress=progress)
         known_shares = known.pixels
@@ -119,7 +119,7 @@ def _make(plan: SeriesPlan, *, progress: bool) -> Findings:
         compare_years(plan, progress=progress)
     if plan.mapper is None:
         known_shares = known_shares_of_changes(plan)
-    draw_quicklooks(plan, progress=progress)
+    draw_quicklooks(plan, drawn, progress=progress)
     caveats = tabulate_areas(plan, known)
     written = [*map_names(plan), *write_styles(plan), CHANGES_TABLE, *tabulate_components(plan, known)]
     written += outline(plan, progress=progress)

@@ -23,9 +23,10 @@ from .folder import SeriesFolder
 from .manifest import Manifest, SceneRecord
 from .map_records import change_record, component_record, footprint_record
 from .output_files import damaged_files, digests, listed_files
-from .series_outputs import output_names, quicklook_bands
+from .series_outputs import output_names
 from .series_plan import SeriesPlan
 from .vector_files import polygons_digest
+from .yearly_pictures import quicklook_bands
 
 _LIBRARIES = ("euromine", "torch", "transformers", "rasterio", "numpy")
 

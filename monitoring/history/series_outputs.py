@@ -19,8 +19,6 @@ from euromine.monitoring.mapping.map_styles import (
     years_style,
 )
 from euromine.monitoring.mapping.map_values import NEVER, UNKNOWN_YEAR
-from euromine.monitoring.scenes.quicklooks import Quicklook, write_quicklook
-from euromine.monitoring.scenes.scene import Scene
 from euromine.support.errors import MissingExtraError
 from euromine.support.geopackages import require_geopandas
 
@@ -54,8 +52,6 @@ from .series_plan import SeriesPlan
 from .vector_files import write_polygons
 
 logger = logging.getLogger(__name__)
-
-_NATURAL_COLOUR = ("B04", "B03", "B02")
 
 
 def map_names(plan: SeriesPlan) -> list[str]:
@@ -110,21 +106,6 @@ def output_names(plan: SeriesPlan) -> list[str]:
     if plan.permits is not None:
         names += [PERMITS_TABLE, PERMITS_POLYGONS, PERMIT_OUTLINES]
     return [*names, *impact_names(plan)]
-
-
-def quicklook_bands(plan: SeriesPlan, scene: Scene) -> tuple[str, ...]:
-    """Natural colour if the file has it, else three bands that the models read, else one."""
-    if set(_NATURAL_COLOUR) <= set(scene.bands):
-        return _NATURAL_COLOUR
-    return plan.bands[:3] if len(plan.bands) >= 3 else plan.bands[:1]
-
-
-def draw_quicklooks(plan: SeriesPlan, *, progress: bool = False) -> None:
-    """Draw the picture of each year."""
-    for year, aligned in tqdm(plan.scenes.items(), desc="pictures", unit="year", disable=not progress):
-        look = Quicklook.of(aligned, quicklook_bands(plan, aligned.scene))
-        aligned.free_rows()
-        write_quicklook(look, plan.folder / quicklook_name(year))
 
 
 def tabulate_areas(plan: SeriesPlan, known: KnownGround | None = None) -> list[str]:

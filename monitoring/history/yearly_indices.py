@@ -19,25 +19,29 @@ from .series_plan import SeriesPlan
 
 
 @contextmanager
-def indexed_year(plan: SeriesPlan, year: int) -> Iterator[ReadsWindows]:
+def indexed_year(plan: SeriesPlan, year: int, image: ReadsWindows) -> Iterator[ReadsWindows]:
     """The image of a year for a network that reads all of it, whose indices are mapped on the way.
 
     Without indices to map, or where the folder holds them, it is the image alone.
 
+    Args:
+        plan: The series' plan.
+        year: The year.
+        image: Its image on the plan's grid.
+
     Raises:
         OSError: The map cannot be written.
     """
-    aligned = plan.scenes[year]
     try:
         if not plan.impact.indices or _is_made(plan, year):
-            yield aligned
+            yield image
             return
         with _writer(plan, year) as writer:
-            indexed = IndexedScene(aligned, writer, plan.impact.indices)
+            indexed = IndexedScene(image, writer, plan.impact.indices)
             yield indexed
             indexed.finish()
     finally:
-        aligned.free_rows()  # a scene stays open until all years are mapped
+        plan.scenes[year].free_rows()  # a scene stays open until all years are mapped
 
 
 def map_year_indices(plan: SeriesPlan, year: int, *, progress: bool = False) -> None:

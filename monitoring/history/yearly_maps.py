@@ -28,20 +28,24 @@ from .map_rows import row_blocks
 from .series_plan import SeriesPlan
 from .smoothing import smooth
 from .yearly_indices import indexed_year
+from .yearly_pictures import pictured_year, save_picture
 
 logger = logging.getLogger(__name__)
 
 
-def map_probability(plan: SeriesPlan, mapper: LoadedModel, year: int, *, progress: bool = False) -> None:
+def map_probability(plan: SeriesPlan, mapper: LoadedModel, year: int, *, progress: bool = False) -> bool:
     """Map the probability of a mine in one year, unless the folder holds that very map.
+
+    Returns:
+        Whether the picture of the year was drawn on the way.
 
     Raises:
         SceneError: The image cannot be read, or has no data.
         OSError: The map cannot be written.
     """
     if read_map_record(plan.folder / probability_name(year)) == probability_record(plan, year):
-        return
-    aligned = plan.scenes[year]
+        return False
+    aligned, pictured = plan.scenes[year], pictured_year(plan, year)
     has_data = False
     tiling = Tiling.of(plan.grid.height, plan.grid.width, plan.window, plan.settings.overlap)
     expect_calls(
@@ -50,7 +54,7 @@ def map_probability(plan: SeriesPlan, mapper: LoadedModel, year: int, *, progres
         forward=len(tiling) * len(plan.years),
     )
     with ExitStack() as files:
-        image = files.enter_context(indexed_year(plan, year))
+        image = files.enter_context(indexed_year(plan, year, pictured))
         blocks = predict_probability(
             mapper.model,
             mapper.image_processor,
@@ -71,6 +75,7 @@ def map_probability(plan: SeriesPlan, mapper: LoadedModel, year: int, *, progres
             raise no_data(aligned.shown)
     if doubt := aligned.scene.doubt():
         logger.warning("%s: %s", aligned.shown, doubt)
+    return save_picture(plan, year, pictured)
 
 
 def probability_writer(plan: SeriesPlan, year: int) -> CogWriter:

@@ -46,7 +46,7 @@ class Quicklook:
             bands: Red, green and blue; or one band for a grey image.
         """
         height, width = scene.grid.shape
-        side = math.ceil(max(height, width) / LONGEST_SIDE)
+        side = _block_side((height, width))
         rows = max(_ROWS // side, 1) * side
         scene.cache_rows(rows)
         strips = []
@@ -57,6 +57,60 @@ class Quicklook:
         return cls(np.concatenate(strips))
 
 
+class PicturedScene:
+    """A scene whose quicklook is made while a network reads it in windows, so that it is decoded once.
+
+    Attributes:
+        grid: The scene's grid.
+    """
+
+    def __init__(self, scene: ReadsWindows, bands: Sequence[str]) -> None:
+        """Take a scene.
+
+        Args:
+            scene: An open scene.
+            bands: As for `Quicklook.of`.
+        """
+        self.grid = scene.grid
+        self._scene, self._bands = scene, tuple(bands)
+        self._side = _block_side(scene.grid.shape)
+        rows, columns = (math.ceil(length / self._side) for length in scene.grid.shape)
+        self._values = np.empty((rows, columns, len(bands)), np.float32)
+        self._is_drawn = np.zeros((rows, columns), bool)
+
+    def cache_rows(self, rows: int) -> None:
+        """As `Scene.cache_rows`."""
+        self._scene.cache_rows(rows)
+
+    def read(self, window: Window, bands: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """As `Scene.read`."""
+        image, valid = self._scene.read(window, bands)
+        if valid.all() and set(self._bands) <= set(bands):
+            self._draw(window, image[[bands.index(band) for band in self._bands]], valid)
+        else:  # the picture shows ground that other bands do not
+            self._draw(window, *self._scene.read(window, self._bands))
+        return image, valid
+
+    def quicklook(self) -> Quicklook | None:
+        """The picture; None if the windows read so far left out any of it."""
+        return Quicklook(self._values) if self._is_drawn.all() else None
+
+    def _draw(self, window: Window, image: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
+        """Draw the blocks that lie in a window completely."""
+        rows, in_rows = self._blocks(int(window.row_off), int(window.height), self.grid.height)
+        columns, in_columns = self._blocks(int(window.col_off), int(window.width), self.grid.width)
+        if not self._is_drawn[rows, columns].all():
+            inside = (in_rows, in_columns)
+            self._values[rows, columns] = _block_means(image[:, *inside], valid[inside], self._side)
+            self._is_drawn[rows, columns] = True
+
+    def _blocks(self, begin: int, length: int, whole: int) -> tuple[slice, slice]:
+        """The blocks inside a window along an axis, and their pixels in the window."""
+        side, end = self._side, begin + length
+        first, last = -(-begin // side), -(-end // side) if end == whole else end // side
+        return slice(first, last), slice(first * side - begin, min(last * side, end) - begin)
+
+
 def write_quicklook(quicklook: Quicklook, path: Path) -> None:
     """Write a PNG, atomically: each band stretched to the full range, grey where there is no data.
 
@@ -64,7 +118,9 @@ def write_quicklook(quicklook: Quicklook, path: Path) -> None:
         OSError: The file cannot be written.
     """
     values = quicklook.values
-    shown = stretched(values, contrast_limits(values[np.isfinite(values).all(axis=-1)]))
+    is_known = ~np.isnan(values[..., 0])  # as all bands
+    pixels = values.reshape(-1, values.shape[-1]) if is_known.all() else values[is_known]
+    shown = stretched(values, contrast_limits(pixels))
     picture = Image.fromarray(shown if shown.shape[-1] == 3 else shown[..., 0])
     data = io.BytesIO()
     # Runs alone, and no search for the best filters: 2 % more bytes than the best in two fifths of the time.
@@ -72,16 +128,34 @@ def write_quicklook(quicklook: Quicklook, path: Path) -> None:
     write_bytes(path, data.getvalue())
 
 
+def _block_side(shape: tuple[int, int]) -> int:
+    """The side of the blocks that become a pixel each."""
+    return math.ceil(max(shape) / LONGEST_SIDE)
+
+
 def _block_means(image: NDArray[np.float32], valid: NDArray[np.bool_], side: int) -> NDArray[np.float32]:
     """(bands, height, width) -> means (height / side, width / side, bands) of valid pixels, else NaN."""
-    bands, height, width = image.shape
-    rows, columns = math.ceil(height / side), math.ceil(width / side)
-    padding = ((0, rows * side - height), (0, columns * side - width))
-    known = np.pad(valid, padding).reshape(rows, side, columns, side)
-    counts = known.sum(axis=(1, 3))
-    result = np.full((rows, columns, bands), np.nan, np.float32)
-    for band in range(bands):
-        values = np.pad(np.where(valid, image[band], 0), padding).reshape(rows, side, columns, side)
-        with np.errstate(invalid="ignore"):
-            result[..., band] = np.where(counts > 0, values.sum(axis=(1, 3)) / np.maximum(counts, 1), np.nan)
-    return result
+    if not valid.all():
+        image = np.where(valid, image, 0)
+    sums, counts = _block_sums(image, side), _block_sums(valid.astype(np.float32)[None], side)[0]
+    means = np.empty((*counts.shape, len(image)), np.float32)
+    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN
+        for band, total in enumerate(sums):
+            np.divide(total, counts, out=means[..., band])
+    return means
+
+
+def _block_sums(maps: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """Sums over blocks (maps, height / side, width / side), those at the end smaller."""
+    if side == 1:
+        return maps
+    height, width = maps.shape[1:]
+    across = np.zeros((len(maps), height, math.ceil(width / side)), np.float32)
+    for place in range(side):
+        part = maps[..., place::side]
+        across[..., : part.shape[-1]] += part
+    sums = np.zeros((len(maps), math.ceil(height / side), across.shape[-1]), np.float32)
+    for place in range(side):
+        part = across[:, place::side]
+        sums[:, : part.shape[1]] += part
+    return sums

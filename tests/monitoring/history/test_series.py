@@ -229,7 +229,8 @@ def test_an_image_cut_short_is_named_and_the_years_before_it_are_kept(mapper, tm
     with pytest.raises(SceneError, match=r"Year2018\.tif: found truncated or damaged data at rows"):
         series_of([mapper], tmp_path / "mine", tmp_path / "out", **PLAIN)
     names = [item.name for item in (tmp_path / "out").iterdir()]
-    assert sorted(names) == ["probability_2015.tif", "probability_2016.tif", "series.json"]
+    kept = ["probability_2015.tif", "probability_2016.tif", "quicklook_2015.png", "quicklook_2016.png"]
+    assert sorted(names) == [*kept, "series.json"]
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(place, mapper, tmp_path, monkeypatch):
