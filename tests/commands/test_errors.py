@@ -1,6 +1,5 @@
 """What a user sees when a command fails: one line for a mistake, a traceback for a bug."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -23,12 +22,11 @@ from euromine.support.errors import (
 )
 
 
-def run(*arguments, **environment):
+def run(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "euromine.commands", *map(str, arguments)],
         capture_output=True,
         text=True,
-        env={**os.environ, **environment},
         check=False,
     )
 
@@ -52,21 +50,23 @@ def test_a_missing_archive_is_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["before", "behind", "environment"])
-def test_debug_shows_the_traceback_of_a_mistake(tmp_path, place):
+def test_debug_shows_the_traceback_of_a_mistake(tmp_path, place, euromine_here):
     arguments = ["build", tmp_path / "nothing", tmp_path / "out"]
     if place == "environment":
-        result = run(*arguments, EUROMINE_DEBUG="1")
+        status, told = euromine_here(*arguments, EUROMINE_DEBUG="1")
+    elif place == "before":
+        status, told = euromine_here("--debug", *arguments)
     else:
-        result = run("--debug", *arguments) if place == "before" else run(*arguments, "--debug")
-    assert result.returncode == 1
-    assert result.stderr.startswith("Traceback (most recent call last)")
-    assert result.stderr.splitlines()[-1].startswith("euromine: ")
+        status, told = euromine_here(*arguments, "--debug")
+    assert status == 1
+    assert told.startswith("Traceback (most recent call last)")
+    assert told.splitlines()[-1].startswith("euromine: ")
 
 
-def test_an_option_named_debug_behind_a_double_dash_is_left_alone(tmp_path):
-    result = run("build", "--", "--debug", tmp_path / "out")
-    assert result.returncode == 1
-    assert result.stderr.startswith(f"euromine: {Path.cwd() / '--debug'}: found ")
+def test_an_option_named_debug_behind_a_double_dash_is_left_alone(tmp_path, euromine_here):
+    status, told = euromine_here("build", "--", "--debug", tmp_path / "out")
+    assert status == 1
+    assert told.startswith(f"euromine: {Path.cwd() / '--debug'}: found ")
 
 
 @pytest.mark.parametrize(

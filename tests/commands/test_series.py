@@ -57,7 +57,7 @@ def euromine(*arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
-def test_a_folder_of_images_becomes_a_page(checkpoint, images, tmp_path):
+def test_a_folder_of_images_becomes_a_page(checkpoint, images, tmp_path, euromine_here):
     out = tmp_path / "out"
     bands = ",".join(EuroMineImageProcessor().bands)
     done = euromine(
@@ -67,19 +67,18 @@ def test_a_folder_of_images_becomes_a_page(checkpoint, images, tmp_path):
     assert "Mine_3, 2 years, 1 change." in done.stdout
     assert "No image of 2017." in done.stdout
     assert "Traceback" not in done.stderr
-    page = euromine("report", out)
-    assert page.returncode == 0, page.stderr
+    assert euromine_here("report", out)[0] == 0
     assert (out / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
-def test_images_without_band_names_are_refused_in_a_sentence(checkpoint, images, tmp_path):
-    done = euromine("series", checkpoint, images, "--out", tmp_path / "out")
-    assert done.returncode == 1
-    last = done.stderr.strip().splitlines()[-1]
+def test_images_without_band_names_are_refused_in_a_sentence(checkpoint, images, tmp_path, euromine_here):
+    status, told = euromine_here("series", checkpoint, images, "--out", tmp_path / "out")
+    assert status == 1
+    last = told.strip().splitlines()[-1]
     assert re.fullmatch(
         r"euromine: .*mine_2015-08-01\.tif: found 10 bands without names; expected B02, .*--bands\.", last
     )
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in told
 
 
 def test_mistakes_are_reported_before_anything_is_loaded(tmp_path):
