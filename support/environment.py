@@ -1,4 +1,4 @@
-"""Settings of our programs' processes: waiting threads and freed memory.
+"""Settings of our programs' processes: waiting threads, freed memory and garbage collection.
 
 Programs call `prepare_process` before PyTorch is loaded; a library leaves the process of its users as it is.
 In a script or notebook of your own, call it first, or set OMP_WAIT_POLICY=PASSIVE.
@@ -7,9 +7,11 @@ In a script or notebook of your own, call it first, or set OMP_WAIT_POLICY=PASSI
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 # Set by the user, any of these takes precedence: for GNU's OpenMP (PyTorch's), or LLVM's and Intel's.
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
@@ -41,6 +43,24 @@ def prepare_process() -> None:
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     if not any(name in os.environ for name in _ALLOCATION):
         keep_freed_memory()
+
+
+@contextmanager
+def large_imports() -> Iterator[None]:
+    """Import large libraries in a program without collecting garbage meanwhile.
+
+    PyTorch and transformers make hundreds of thousands of lasting objects, which Python would examine again
+    and again. Once loaded, they are left out of later collections, too.
+    """
+    was_enabled, is_first = gc.isenabled(), "torch" not in sys.modules
+    gc.disable()
+    try:
+        yield
+        if is_first:
+            gc.freeze()
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def prepare_module_run() -> None:

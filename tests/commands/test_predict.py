@@ -215,8 +215,10 @@ def test_a_killed_run_leaves_whole_files_and_resumes(model: Path, tmp_path: Path
     scenes = [write_scene(tmp_path / f"mine{number}.tif", 120, 150, seed=number) for number in range(5)]
     out = tmp_path / "maps"
     arguments = [model, *scenes, "--out", out, "--offset", 0, "--window", 32, "--overlap", 16]
-    command = [sys.executable, "-m", "euromine.commands", "predict", *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    run_logging_imports = [sys.executable, "-X", "importtime", "-m", "euromine.commands", "predict"]
+    command = [*run_logging_imports, *map(str, arguments)]
+    log = tmp_path / "imports.txt"
+    with log.open("w") as errors, subprocess.Popen(command, stdout=errors, stderr=errors) as process:
         # Killed in the middle of the second scene, or later on a quick machine.
         while process.poll() is None and not (out / "mine0_footprint.tif").exists():
             time.sleep(0.01)
@@ -227,6 +229,10 @@ def test_a_killed_run_leaves_whole_files_and_resumes(model: Path, tmp_path: Path
         assert read(path).shape == (120, 150)
     assert run(*arguments).exit_code == 0
     assert names(out) == [f"mine{number}_footprint.tif" for number in range(5)]
+    # Libraries of other commands take seconds, too.
+    loaded = set(re.findall(r"^import time:.*\| +(\w+)$", log.read_text(), re.MULTILINE))
+    assert {"torch", "rasterio"} <= loaded
+    assert not loaded & {"datasets", "evaluate", "geopandas", "matplotlib", "pandas", "shapely", "openvino"}
 
 
 def test_an_interrupted_run_leaves_nothing_half_written(model: Path, tmp_path: Path) -> None:

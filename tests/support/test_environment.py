@@ -1,5 +1,6 @@
-"""Processes of our programs: how their threads wait and where freed memory goes."""
+"""Processes of our programs: waiting threads, freed memory and garbage collection."""
 
+import gc
 import json
 import os
 import subprocess
@@ -10,7 +11,12 @@ from pathlib import Path
 import pytest
 
 from euromine.support import environment
-from euromine.support.environment import keep_freed_memory, prepare_module_run, prepare_process
+from euromine.support.environment import (
+    keep_freed_memory,
+    large_imports,
+    prepare_module_run,
+    prepare_process,
+)
 
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
 REPOSITORY = Path(__file__).parents[2]
@@ -98,3 +104,43 @@ def test_the_c_library_keeps_what_is_freed():
     assert kept > 2**25
     assert after < 2**22
     assert keep_freed_memory()
+
+
+@pytest.fixture
+def frozen(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Calls that would have left all objects out of later collections; PyTorch is not loaded yet."""
+    calls: list[bool] = []
+    monkeypatch.setattr(environment.gc, "freeze", lambda: calls.append(True))
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    return calls
+
+
+def test_no_garbage_is_collected_while_large_libraries_are_imported(frozen):
+    with large_imports():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert frozen == [True]
+
+
+def test_objects_stay_collectable_where_pytorch_was_loaded_before(frozen, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", sys)
+    with large_imports():
+        assert not gc.isenabled()
+    assert not frozen
+
+
+def test_a_failed_import_leaves_the_collector_running(frozen):
+    with pytest.raises(ImportError), large_imports():
+        raise ImportError
+    assert gc.isenabled()
+    assert not frozen
+
+
+def test_a_collector_that_the_user_stopped_stays_stopped(frozen):
+    gc.disable()
+    try:
+        with large_imports():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
