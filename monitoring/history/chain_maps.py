@@ -25,6 +25,7 @@ from euromine.monitoring.mapping.geotiffs import CogWriter, read_map_record
 from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.monitoring.mapping.map_values import NO_CHANGE, NODATA
 from euromine.monitoring.mapping.tiling import Tiling
+from euromine.support.freed_memory import release_freed_memory
 
 from .change_maps import change_map
 from .change_writers import change_probability_writer, change_writer, missing_pairs, places_of
@@ -92,6 +93,7 @@ def map_all_years(plan: SeriesPlan, network: LoadedModel, *, progress: bool = Fa
     tiling = Tiling.of(plan.grid.height, plan.grid.width, plan.window, plan.settings.overlap)
     store = EvidenceStore.opened(plan.folder, tiling, number_of_maps(len(plan.years)), evidence_record(plan))
     gather_evidence(plan, network, store, progress=progress)
+    release_freed_memory()
     names = list(missing)
     for start in range(0, len(names), _FILES):
         writers = {name: missing[name] for name in names[start : start + _FILES]}

@@ -26,6 +26,7 @@ from euromine.monitoring.mapping.map_values import GAIN, LOSS, NO_CHANGE, NODATA
 from euromine.monitoring.mapping.prediction import cut_window
 from euromine.monitoring.mapping.tiling import Tiling
 from euromine.support.errors import ModelError
+from euromine.support.freed_memory import release_freed_memory
 from euromine.support.gap_filling import fill_nodata
 
 from .change_maps import change_map
@@ -85,6 +86,7 @@ def detect_changes(plan: SeriesPlan, detector: LoadedModel, *, progress: bool = 
         if asked:
             marked = _marked_pairs(plan, asked)
             store = gather_marks(plan, detector, tiling, marked, progress=progress)
+            release_freed_memory()
             _write_changes(plan, store, marked, asked, progress)
 
 

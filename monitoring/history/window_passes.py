@@ -24,7 +24,7 @@ _Images = TypeVar("_Images")
 
 # Bytes of GDAL's cache for decoded blocks of all years together in which a row of windows is kept; where it
 # takes more, so are only the blocks that neighbouring windows share.
-_CACHE = 512 * 2**20
+_CACHE = 256 * 2**20
 
 
 @contextmanager
