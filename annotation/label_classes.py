@@ -64,14 +64,10 @@ class LabelClasses:
         found = by_name.get(plain_name(label))
         if found is None:
             near = nearest_name(plain_name(label), by_name)
-            mend = (
-                "Add the class."
-                if near is None
-                else f"Add the class, or rename it if it is {by_name[near]!r}."
-            )
+            hint = "" if near is None else f", or rename it if it is {by_name[near]!r}"
             raise AnnotationError(
                 f"{self.source}: found no class {label!r}, which the annotations use; expected all of "
-                f"theirs. {mend}"
+                f"theirs. Add the class{hint}."
             )
         return found
 

@@ -106,7 +106,7 @@ def read_report_text(path: str | os.PathLike[str], known: Mapping[str, str]) -> 
         if anchor is None:
             raise ReportTextError(
                 f"{source}: found the heading '## {title}', which is no section; expected one of "
-                f"{', '.join(known)}, or one that `sections` names.{_suggestion(title.casefold(), known)}"
+                f"{', '.join(known)}, or one that `sections` names{_suggestion(title.casefold(), known)}."
             )
         if anchor in comments:
             raise ReportTextError(f"{source}: found the heading '## {title}' twice; expected it once.")
@@ -180,8 +180,8 @@ def _read_head(source: Path, text: str) -> dict[str, Any]:
     for name, value in head.items():
         if name not in _FIELDS:
             raise ReportTextError(
-                f"{source}: found unknown field {name!r}; expected {', '.join(_FIELDS)}."
-                f"{_suggestion(str(name), _FIELDS)}"
+                f"{source}: found unknown field {name!r}; expected {', '.join(_FIELDS)}"
+                f"{_suggestion(str(name), _FIELDS)}."
             )
         if name == "sections":
             if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
@@ -195,7 +195,7 @@ def _read_head(source: Path, text: str) -> dict[str, Any]:
 
 def _suggestion(name: str, known: Iterable[str]) -> str:
     near = nearest_name(name, known)
-    return "" if near is None else f" The nearest is {near}."
+    return "" if near is None else f" (did you mean {near}?)"
 
 
 def _anchor(source: Path, name: str, known: Mapping[str, str], own: dict[str, str]) -> str:

@@ -117,7 +117,7 @@ def test_a_logo_is_drawn_anew(series, tmp_path) -> None:
     [
         (
             "---\ntitel: x\n---\n",
-            "found unknown field 'titel'; expected title, author, .* The nearest is title.",
+            "found unknown field 'titel'; expected title, author, .* \\(did you mean title\\?\\)\\.",
         ),
         ("---\n- x\n---\n", "found no fields in the head; expected title"),
         ("---\n[\n---\n", "found no YAML in the head"),
@@ -125,7 +125,10 @@ def test_a_logo_is_drawn_anew(series, tmp_path) -> None:
         ("---\nsections: areas\n---\n", "sections: found 'areas'; expected a list of sections."),
         ("---\nsections: [area]\n---\n", "sections: found 'area'; expected areas, or another of map, years,"),
         ("---\nsections: [map, Map]\n---\n", "sections: found a section twice; expected each once."),
-        ("## Aeras\nx\n", "found the heading '## Aeras', which is no section; .* The nearest is areas."),
+        (
+            "## Aeras\nx\n",
+            "found the heading '## Aeras', which is no section; .* \\(did you mean areas\\?\\)\\.",
+        ),
         ("## map\nx\n## Map\ny\n", "found the heading '## Map' twice; expected it once."),
         ("---\nlogo: notes.md\n---\n", "found no picture that can be read"),
         ("\udc80", "found .*; expected UTF-8 text."),
