@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +18,7 @@ import typer
 from euromine.dataset_script.build_record import BUILD_FILE
 from euromine.support.errors import ArchiveError, ArgumentError
 from euromine.support.files import atomic_file, write_json
-from euromine.support.interrupts import run_child
+from euromine.support.interrupts import child_beside, exit_status, run_child
 from euromine.support.locks import lock_folder
 from euromine.support.records import read_record
 from euromine.support.run_records import RESULTS_FILE, RunResults
@@ -81,16 +83,7 @@ def _run(out: Path, archive: Path | None, steps: Mapping[str, int], seed: int) -
         splits = _choose_splits(sites, out)
     with _step("Shards"):
         dataset = build_dataset(archive, out / "euromine", splits=splits, skip_unlabelled=True)
-    results = {}
-    # Few pixels change in a year, many in a decade: drawing intervals evenly, a few hundred steps suffice.
-    pairs = {"pairs_per_patch": 9, "interval_sampling": "balanced"}
-    for script, architecture, settings in (
-        ("train_seg", _SEGMENTER, {"learning_rate": 1e-3}),
-        ("train_cd", _CHANGE_DETECTOR, {"learning_rate": 4e-3, **pairs}),
-    ):
-        with _step(f"Train {architecture}"):
-            settings = {"max_steps": steps[architecture], "seed": seed, **settings}
-            results[architecture] = _train(script, architecture, dataset, out / architecture, settings)
+    results = _train(dataset, out, steps, seed)
     with _step("Maps"):
         site = _site_to_map(sites, results[_SEGMENTER])
         series = _map_site(site, out)
@@ -160,10 +153,51 @@ def _choose_splits(archive: Archive, out: Path) -> str:
     return str(path)
 
 
-def _train(
+def _train(dataset: Path, out: Path, steps: Mapping[str, int], seed: int) -> dict[str, RunResults]:
+    """Train both networks at once, as neither keeps all cores busy, and read their results."""
+    # Few pixels change in a year, many in a decade: drawing intervals evenly, a few hundred steps suffice.
+    pairs = {"pairs_per_patch": 9, "interval_sampling": "balanced"}
+    segmenter, detector = (
+        _train_command(
+            script, name, dataset, out / name, {"max_steps": steps[name], "seed": seed, **settings}
+        )
+        for script, name, settings in (
+            ("train_seg", _SEGMENTER, {"learning_rate": 1e-3}),
+            ("train_cd", _CHANGE_DETECTOR, {"learning_rate": 4e-3, **pairs}),
+        )
+    )
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        (Path(folder) / "output").open("w+b") as output,
+        child_beside(detector, output) as beside,
+    ):
+        with _step(f"Train {_SEGMENTER}, and {_CHANGE_DETECTOR} beside it"):
+            _check_status(_SEGMENTER, run_child(segmenter))
+        with _step(f"Train {_CHANGE_DETECTOR} to its end"):
+            _relay(Path(output.name), beside)
+            _check_status(_CHANGE_DETECTOR, exit_status(beside))
+    return {name: read_record(RunResults, out / name / RESULTS_FILE) for name in _BATCHES}
+
+
+def _relay(output: Path, program: subprocess.Popen[bytes]) -> None:
+    """Print the output of a program, from its beginning to its end."""
+    with output.open("rb") as printed:
+        is_over = False
+        while not is_over:
+            is_over = program.poll() is not None
+            typer.echo(printed.read(), nl=False, err=True)
+            time.sleep(0 if is_over else 0.2)
+
+
+def _check_status(architecture: str, status: int) -> None:
+    if status:
+        raise OSError(f"Training {architecture} ended with exit status {status}; its messages are above.")
+
+
+def _train_command(
     script: str, architecture: str, dataset: Path, output_dir: Path, settings: Mapping[str, Any]
-) -> RunResults:
-    """Run a train script in a process of its own and read its results."""
+) -> list[str]:
+    """The command of a training."""
     # Three evaluations on the validation sites suffice to select a checkpoint.
     look = math.ceil(settings["max_steps"] / 3)
     arguments = {
@@ -177,10 +211,7 @@ def _train(
         **settings,
     }
     command = [sys.executable, "-m", f"euromine.{script}"]
-    command += [part for name, value in arguments.items() for part in (f"--{name}", str(value))]
-    if status := run_child(command):
-        raise OSError(f"Training {architecture} ended with exit status {status}; its messages are above.")
-    return read_record(RunResults, output_dir / RESULTS_FILE)
+    return command + [part for name, value in arguments.items() for part in (f"--{name}", str(value))]
 
 
 def _site_to_map(archive: Archive, results: RunResults) -> Site:

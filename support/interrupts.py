@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
 INTERRUPTED = 130
 """The exit status of a program that Ctrl-C ended."""
@@ -124,14 +124,36 @@ def run_child(command: Sequence[str], output: IO[str] | None = None) -> int:
     Raises:
         KeyboardInterrupt: Once the program has ended, also if Ctrl-C reached only that program.
     """
+    with child_beside(command, output) as child:
+        return exit_status(child)
+
+
+@contextmanager
+def child_beside(command: Sequence[str], output: IO[Any] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """Run one of our programs beside the block, which waits for it at its end.
+
+    An error in the block and Ctrl-C end the program, too, as in `run_child`.
+
+    Args:
+        command: The program and its arguments.
+        output: The file for its output; None for this process's.
+    """
     environment = {**os.environ, _ANSWERED: "1"}
     with subprocess.Popen(command, stdout=output, stderr=output, env=environment) as child:
         try:
-            status = child.wait()
+            yield child
         except BaseException:
             _end(child)
             raise
-    if status == INTERRUPTED:
+
+
+def exit_status(child: subprocess.Popen[bytes]) -> int:
+    """The exit status of a child, once it has ended.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C ended it.
+    """
+    if (status := child.wait()) == INTERRUPTED:
         raise KeyboardInterrupt
     return status
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -33,20 +34,54 @@ def test_other_sites_are_trained_on_but_for_the_last_fifth(real_data: Path, tmp_
 
 
 @pytest.mark.parametrize(("steps", "evaluations"), [(240, 3), (250, 3), (2, 2), (1, 1)])
-def test_a_training_is_evaluated_three_times_at_most(
-    steps: int, evaluations: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    commands: list[list[str]] = []
-    monkeypatch.setattr(demo, "run_child", lambda command: commands.append(command) or 0)
-    monkeypatch.setattr(demo, "read_record", lambda kind, path: path)
-    path = demo._train("train_cd", "tinycd", tmp_path / "data", tmp_path / "run", {"max_steps": steps})
-    assert path == tmp_path / "run" / "metrics.json"
-    (command,) = commands
+def test_a_training_is_evaluated_three_times_at_most(steps: int, evaluations: int) -> None:
+    command = demo._train_command("train_cd", "tinycd", Path("data"), Path("run"), {"max_steps": steps})
     options = dict(zip(command[3::2], command[4::2], strict=True))
     # transformers evaluates every so many steps, and after the last one in any case.
     every = int(options["--eval_steps"])
     assert len({*range(every, steps + 1, every), steps}) == evaluations
     assert options["--save_steps"] == options["--eval_steps"]
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, **programs: str) -> None:
+    """Programs in place of the train scripts: Python, which may use `out`, the folder of the run."""
+    commands = {
+        script: [sys.executable, "-c", f"import pathlib, sys, time; {program}"]
+        for script, program in programs.items()
+    }
+    monkeypatch.setattr(
+        demo, "_train_command", lambda script, name, data, out, settings: [*commands[script], str(out)]
+    )
+    monkeypatch.setattr(demo, "read_record", lambda kind, path: path)
+
+
+def test_both_networks_train_at_once_and_the_detectors_output_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    started = tmp_path / "started"
+    wait = f"any(time.sleep(0.01) for _ in iter(pathlib.Path({str(started)!r}).exists, True))"
+    stand_in(
+        monkeypatch,
+        train_seg=f"{wait}; print('mapper')",
+        train_cd=f"pathlib.Path({str(started)!r}).touch(); print('detector')",
+    )
+    steps = {"segformer-b0": 1, "tinycd": 1}
+    results = demo._train(tmp_path / "data", tmp_path, steps, seed=0)
+    assert results == {name: tmp_path / name / "metrics.json" for name in steps}
+    printed = "".join(capfd.readouterr())
+    assert {"mapper", "detector"} <= {*printed.split()}
+
+
+@pytest.mark.parametrize("failing", ["train_seg", "train_cd"])
+def test_a_training_that_fails_ends_the_other(
+    failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    other = {"train_seg": "sys.exit(0)", "train_cd": "time.sleep(600)"}
+    stand_in(monkeypatch, **{**other, failing: "sys.exit('no memory')"})
+    name = {"train_seg": "segformer-b0", "train_cd": "tinycd"}[failing]
+    with pytest.raises(OSError, match=f"Training {name} ended with exit status 1; its messages are above"):
+        demo._train(tmp_path / "data", tmp_path, {"segformer-b0": 1, "tinycd": 1}, seed=0)
+    assert "no memory" in "".join(capfd.readouterr())
 
 
 def test_gained_and_lost_pixels_have_their_own_colours() -> None:

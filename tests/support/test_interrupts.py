@@ -60,6 +60,24 @@ with reported_errors("euromine"):
     list(found)
 """
 
+BESIDE = """
+import sys, time
+from euromine.support.errors import reported_errors
+from euromine.support.interrupts import child_beside, resumable
+code = '''
+import sys, time
+from pathlib import Path
+ready = Path(sys.argv[1])
+try:
+    ready.touch()
+    time.sleep(60)
+except KeyboardInterrupt:
+    ready.with_name("cleaned").touch()
+'''
+with reported_errors("euromine"), resumable(), child_beside([sys.executable, "-c", code, sys.argv[1]]):
+    time.sleep(60)
+"""
+
 CHILD = """
 import sys, time
 from pathlib import Path
@@ -93,8 +111,9 @@ def test_workers_say_nothing_even_while_they_start(tmp_path, seconds):
 
 
 @pytest.mark.parametrize("group", [True, False], ids=["terminal", "kill"])
-def test_a_child_has_the_time_to_clean_up(tmp_path, group):
-    status, said = interrupted(CHILD, ready=tmp_path / "ready", group=group)
+@pytest.mark.parametrize("program", [CHILD, BESIDE], ids=["waited for", "beside"])
+def test_a_child_has_the_time_to_clean_up(tmp_path, program, group):
+    status, said = interrupted(program, ready=tmp_path / "ready", group=group)
     assert (status, said) == (130, "euromine: interrupted. Run the same command again to resume.\n")
     assert (tmp_path / "cleaned").exists()
 
