@@ -1,7 +1,7 @@
 """Measured losses of the precisions below float32, by which a precision that loses much is refused.
 
-Points of OF1 of a footprint mapper, or of change F1 of a detector, on the simulated test split, by
-`benchmark/engine_speed.py` with trained weights (docs/benchmarks/engines.md).
+Points of OF1 of a footprint mapper, or of change F1 of a detector, on simulated test sites with trained
+weights (docs/benchmarks/engines.md).
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ MEASURED_LOSSES: dict[tuple[str, str], float] = {
     # OpenVINO the engine that lost more.
     ("euromine_tinycd", "bfloat16"): 0.04,
     ("mobilenet_v2", "bfloat16"): -0.02,
+    # euromine-series-b0 after 400 steps, on 4 sites; OF1 is unchanged, so the loss is that of change F1.
+    ("euromine_series", "bfloat16"): 0.01,
 }
 
 
