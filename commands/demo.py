@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from euromine.dataset_script.site_scene import Site
     from euromine.support.ground_areas import PixelAreas
 
-# Enough simulated sites for a held-out score, small enough for six minutes on two cores in all.
+# Enough simulated sites for a held-out score, small enough for five minutes on two cores in all.
 _SITES = 10
 _SIZE = (224, 288)
 _SEGMENTER, _CHANGE_DETECTOR = "segformer-b0", "tinycd"
