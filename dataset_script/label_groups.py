@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from euromine.support.errors import ArgumentError, DataError
-from euromine.support.near_names import nearest_name
+from euromine.support.near_names import nearest_hint
 from euromine.support.strict_documents import read_document
 
 COMPONENT_CLASSES = (
@@ -100,8 +100,7 @@ def component_class(name: str, source: str, error_class: type[DataError] = DataE
     """
     plain = plain_name(name)
     if plain not in COMPONENT_CLASSES:
-        near = nearest_name(plain, COMPONENT_CLASSES)
-        hint = "" if near is None else f", of which {near} is the nearest"
+        hint = nearest_hint(plain, COMPONENT_CLASSES)
         raise error_class(
             f"{source}: found the class {reprlib.repr(name)}; expected a component class{hint}. The classes "
             f"are {', '.join(COMPONENT_CLASSES)}."
@@ -162,8 +161,7 @@ class LabelGroups:
             raise DataError(f"{source}: found {_kind(document)}; expected a mapping such as {_EXAMPLE}.")
         for key in document:
             if key not in _KEYS:
-                near = nearest_name(str(key), _KEYS)
-                hint = "" if near is None else f", of which {near} is the nearest"
+                hint = nearest_hint(str(key), _KEYS)
                 raise DataError(
                     f"{source}: found the key {reprlib.repr(key)}; expected {', '.join(_KEYS[:-1])} or "
                     f"{_KEYS[-1]}{hint}."

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from euromine.support.errors import ArchiveError, EuroMineError
 from euromine.support.files import read_bytes
-from euromine.support.near_names import nearest_name
+from euromine.support.near_names import nearest_hint
 from euromine.support.records import record_from_bytes
 from euromine.support.zip_members import ZIP_ERRORS
 
@@ -88,6 +88,5 @@ def _read_member(archive: Path, member: str, source: str) -> bytes:
 
 def _check_known(value: str | None, known: tuple[str, ...], where: str) -> None:
     if value is not None and value not in known:
-        near = nearest_name(value, known)
-        hint = "" if near is None else f", of which {near} is the nearest"
+        hint = nearest_hint(value, known)
         raise ArchiveError(f"{where}: found {value[:40]!r}; expected {', '.join(known)} or null{hint}.")

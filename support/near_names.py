@@ -18,3 +18,9 @@ def nearest_name(name: str, known: Iterable[str]) -> str | None:
     """
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=_LIKELY)
     return near[0] if near else None
+
+
+def nearest_hint(name: str, known: Iterable[str]) -> str:
+    """The end of a list of expected names, such as ", of which dam is the nearest"; "" if none is like it."""
+    near = nearest_name(name, known)
+    return "" if near is None else f", of which {near} is the nearest"
