@@ -10,7 +10,7 @@ import ctypes
 import gc
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 # Set by the user, any of these takes precedence: for GNU's OpenMP (PyTorch's), or LLVM's and Intel's.
@@ -107,10 +107,27 @@ def return_freed_memory() -> bool:
     )
 
 
+def release_freed_memory() -> bool:
+    """Return freed memory to the system between two steps of a program that use it in different ways.
+
+    Where the C library keeps freed memory (`keep_freed_memory`), arrays of a later step seldom fit the gaps
+    that an earlier one has left, so that the memory of both adds up.
+
+    Returns:
+        Whether the C library can; macOS's, Windows' and musl cannot.
+    """
+    trim = _function_of_glibc("malloc_trim")
+    if trim is None:
+        return False
+    trim(0)
+    return True
+
+
 def _set_allocation(options: Iterable[tuple[int, int]]) -> bool:
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
-        return False
-    return all(mallopt(option, value) for option, value in options)
+    mallopt = _function_of_glibc("mallopt")
+    return mallopt is not None and all(mallopt(option, value) for option, value in options)
+
+
+def _function_of_glibc(name: str) -> Callable[..., int] | None:
+    """A function of the C library; None where it has none of that name."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform.startswith("linux") else None

@@ -25,7 +25,7 @@ from euromine.monitoring.mapping.geotiffs import CogWriter, read_map_record
 from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.monitoring.mapping.map_values import NO_CHANGE, NODATA
 from euromine.monitoring.mapping.tiling import Tiling
-from euromine.support.freed_memory import release_freed_memory
+from euromine.support.environment import release_freed_memory
 
 from .change_maps import change_map
 from .change_writers import change_probability_writer, change_writer, missing_pairs, places_of

@@ -25,8 +25,8 @@ from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.monitoring.mapping.map_values import GAIN, LOSS, NO_CHANGE, NODATA, UNDIRECTED
 from euromine.monitoring.mapping.prediction import cut_window
 from euromine.monitoring.mapping.tiling import Tiling
+from euromine.support.environment import release_freed_memory
 from euromine.support.errors import ModelError
-from euromine.support.freed_memory import release_freed_memory
 from euromine.support.gap_filling import fill_nodata
 
 from .change_maps import change_map
