@@ -60,30 +60,8 @@ with reported_errors("euromine"):
     list(found)
 """
 
-BESIDE = """
-import sys, time
-from euromine.support.errors import reported_errors
-from euromine.support.interrupts import child_beside, resumable
-code = '''
-import sys, time
-from pathlib import Path
-ready = Path(sys.argv[1])
-try:
-    ready.touch()
-    time.sleep(60)
-except KeyboardInterrupt:
-    ready.with_name("cleaned").touch()
-'''
-with reported_errors("euromine"), resumable(), child_beside([sys.executable, "-c", code, sys.argv[1]]):
-    time.sleep(60)
-"""
-
-CHILD = """
-import sys, time
-from pathlib import Path
-from euromine.support.errors import reported_errors
-from euromine.support.interrupts import resumable, run_child
-code = '''
+# A child that takes its time to clean up.
+CLEANING = """
 import sys, time
 from pathlib import Path
 ready = Path(sys.argv[1])
@@ -93,9 +71,23 @@ try:
 except KeyboardInterrupt:
     time.sleep(1)
     ready.with_name("cleaned").touch()
-'''
+"""
+
+PARENT = f"""
+import sys, time
+from euromine.support.errors import reported_errors
+from euromine.support.interrupts import child_beside, resumable, run_child
+child = [sys.executable, "-c", {CLEANING!r}, sys.argv[1]]
+"""
+
+CHILD = f"""{PARENT}
 with reported_errors("euromine"), resumable():
-    run_child([sys.executable, "-c", code, sys.argv[1]])
+    run_child(child)
+"""
+
+BESIDE = f"""{PARENT}
+with reported_errors("euromine"), resumable(), child_beside(child):
+    time.sleep(60)
 """
 
 
