@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from euromine.support.errors import AnnotationError
+from euromine.support.png_files import open_png
 
 from .annotated_shapes import Annotations, Picture, Shape, check_picture_size
 from .annotation_sources import Source
@@ -103,7 +104,7 @@ def read_png(data: bytes, where: str) -> NDArray[np.uint8]:
         AnnotationError: It is another format, too large, or damaged.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+        with open_png(io.BytesIO(data)) as picture:
             check_picture_size(picture.height, picture.width, where)
             return np.asarray(picture.convert("RGB"))
     except UnidentifiedImageError:

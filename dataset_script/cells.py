@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from euromine.support.errors import DatasetError
+from euromine.support.png_files import open_png
 
 from .archive_bands import BANDS, NO_BACKSCATTER, RADAR_BANDS
 from .patches import PATCH_SIZE
@@ -198,8 +199,7 @@ def decode_radar(data: Any) -> NDArray[np.int16]:
 
 def _decode_png(column: str, values: NDArray[np.uint8]) -> NDArray[Any]:
     try:
-        # The format is named: Pillow would hand PostScript to another program.
-        with Image.open(io.BytesIO(values.tobytes()), formats=["PNG"]) as picture:
+        with open_png(io.BytesIO(values.tobytes())) as picture:
             if picture.size != LABEL_SHAPE[::-1]:  # before any of it is decoded
                 raise DatasetError(
                     f"{column}: found {picture.height} x {picture.width} pixels; expected {LABEL_SHAPE}."

@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from PIL import ImageFile
+
 from euromine.monitoring.history.file_names import REPORT
 from euromine.monitoring.history.folder import SeriesFolder
 from euromine.monitoring.mapping.colours import outline_colours
@@ -188,6 +190,7 @@ def _own_section(anchor: str, title: str) -> Section:
 def _weasyprint() -> Any:
     # The style sheet is written for browsers: WeasyPrint warns about each rule that it ignores.
     logging.getLogger("weasyprint").setLevel(logging.ERROR)
+    truncated_images = ImageFile.LOAD_TRUNCATED_IMAGES
     try:
         import weasyprint
     except (ImportError, OSError) as error:  # OSError: Pango is missing
@@ -195,6 +198,8 @@ def _weasyprint() -> Any:
             f"pdf: found no working WeasyPrint ({error}); expected WeasyPrint and Pango. Install "
             "euromine[pdf] and Pango, or print the HTML report to a PDF from a browser."
         ) from error
+    finally:  # WeasyPrint makes Pillow accept truncated pictures, in the whole process
+        ImageFile.LOAD_TRUNCATED_IMAGES = truncated_images
     return weasyprint
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from euromine.monitoring.history.file_names import footprint_name, quicklook_name
 from euromine.monitoring.history.folder import SeriesFolder
 from euromine.support.errors import DataError
+from euromine.support.png_files import open_png
 
 from .report_data import ReportData
 from .svg_paths import outline_path
@@ -39,8 +40,7 @@ def series_quicklook(folder: SeriesFolder, year: int) -> Image.Image:
             f"{path}: found no such file; expected the picture of {year}. Run `euromine series` again."
         )
     try:
-        # The format is named: Pillow would hand PostScript to another program.
-        with Image.open(folder.file(path.name), formats=["PNG"]) as picture:
+        with folder.file(path.name).open("rb") as file, open_png(file) as picture:
             if picture.width * picture.height > _MOST_PIXELS:
                 raise DataError(
                     f"{path}: found {picture.width} x {picture.height} pixels; expected at most "

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from euromine.annotation import import_labels, read_annotations
 from euromine.support.errors import AnnotationError
@@ -80,7 +80,9 @@ def test_a_mask_without_a_mine_is_left_out_unless_it_may_be_empty(archive, tmp_p
     ],
 )
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_other_pictures_are_refused(picture, words, tmp_path):
+@pytest.mark.parametrize("truncated_images", [False, True])
+def test_other_pictures_are_refused(picture, words, truncated_images, tmp_path, monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", truncated_images)
     with pytest.raises(AnnotationError, match=words) as caught:
         read_annotations(export(tmp_path, picture))
     assert "SegmentationClass/Testmine_2021.png: " in str(caught.value)

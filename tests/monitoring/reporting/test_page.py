@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import ImageFile
 
 from euromine.monitoring.reporting.page import render_report, write_report
 from euromine.monitoring.result import SeriesResult
@@ -195,6 +196,16 @@ def test_the_pdf_has_pages_with_the_same_words(series, tmp_path, caplog):
         ).stdout
         assert "5.76 ha" in text
         assert "2017: no image" in text
+
+
+def test_a_pdf_leaves_pillow_as_strict_as_it_was(series, tmp_path, monkeypatch):
+    pytest.importorskip("weasyprint")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "weasyprint"]:
+        monkeypatch.delitem(sys.modules, name)  # it accepts truncated pictures from its first import on
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)
+    write_report(series, tmp_path / "report.pdf", pdf=True)
+    assert "weasyprint" in sys.modules
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
 
 def test_without_weasyprint_a_sentence_says_what_to_do(series, tmp_path, monkeypatch):
