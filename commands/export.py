@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from euromine.support.environment import large_imports
 from euromine.support.errors import ArgumentError
 from euromine.support.model_sources import check_model_source
 
@@ -36,11 +35,11 @@ def export(
     The ONNX or OpenVINO file takes digital numbers and gives a probability; the README.md beside it says how.
     `euromine publish model` sends exports in the model's folder along.
     """
-    with large_imports():  # torch and transformers take seconds
-        from euromine.monitoring.mapping.engine_programs import OPENVINO
-        from euromine.monitoring.mapping.int8_export import export_int8
-        from euromine.monitoring.mapping.loading import load_model
-        from euromine.monitoring.mapping.model_export import export_model
+    # Imported late, as torch and transformers take seconds.
+    from euromine.monitoring.mapping.engine_programs import OPENVINO
+    from euromine.monitoring.mapping.int8_export import export_int8
+    from euromine.monitoring.mapping.loading import load_model
+    from euromine.monitoring.mapping.model_export import export_model
 
     if int8 is not None and format_ != OPENVINO:
         raise ArgumentError(

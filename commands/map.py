@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from euromine.support.environment import large_imports
 from euromine.support.errors import ArgumentError
 
 from .impact_options import (
@@ -137,12 +136,12 @@ def map_place(
         radar=radar,
         renew=renew,
     )
-    with large_imports():  # torch and rasterio take seconds
-        from euromine.acquisition.site_outlines import check_box, check_site_name
-        from euromine.monitoring import place_history
-        from euromine.monitoring.history.series_settings import SeriesSettings
-        from euromine.monitoring.mapping.engines import EngineChoice
-        from euromine.monitoring.monitor import MineMonitor
+    # Imported late, as torch and rasterio take seconds.
+    from euromine.acquisition.site_outlines import check_box, check_site_name
+    from euromine.monitoring import place_history
+    from euromine.monitoring.history.series_settings import SeriesSettings
+    from euromine.monitoring.mapping.engines import EngineChoice
+    from euromine.monitoring.monitor import MineMonitor
 
     settings = SeriesSettings(
         smoothing=smoothing,

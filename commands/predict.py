@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from euromine.support.environment import large_imports
 from euromine.support.errors import ArgumentError
 
 from .series_options import (
@@ -94,12 +93,12 @@ def predict(
             f"--probability-type: found {probability_type} without a map of probability; expected one. "
             "Add --probability."
         )
-    with large_imports():  # torch and transformers take seconds
-        from euromine.monitoring.mapping.engines import EngineChoice
-        from euromine.monitoring.mapping.many_scenes import predict_scenes
-        from euromine.monitoring.scenes.band_names import as_band_names
-        from euromine.monitoring.scenes.locations import locate
-        from euromine.monitoring.scenes.scene_options import SceneOptions
+    # Imported late, as torch and transformers take seconds.
+    from euromine.monitoring.mapping.engines import EngineChoice
+    from euromine.monitoring.mapping.many_scenes import predict_scenes
+    from euromine.monitoring.scenes.band_names import as_band_names
+    from euromine.monitoring.scenes.locations import locate
+    from euromine.monitoring.scenes.scene_options import SceneOptions
 
     outcomes = predict_scenes(
         model,

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from euromine.support.environment import large_imports
 from euromine.support.errors import ArgumentError
 
 from .impact_options import (
@@ -159,14 +158,14 @@ def series(
             )
     years_of = dict(_year_of(text) for text in year_of or ())
     smoothing = parse_smoothing(smooth)
-    with large_imports():  # torch and rasterio take seconds
-        from euromine.monitoring.archive_histories import ModelChoice, map_archive
-        from euromine.monitoring.history.series_settings import SeriesSettings
-        from euromine.monitoring.history.switch_rates import SwitchRates
-        from euromine.monitoring.mapping.engines import EngineChoice
-        from euromine.monitoring.monitor import MineMonitor
-        from euromine.monitoring.scenes.band_names import as_band_names
-        from euromine.monitoring.scenes.scene_options import SceneOptions
+    # Imported late, as torch and rasterio take seconds.
+    from euromine.monitoring.archive_histories import ModelChoice, map_archive
+    from euromine.monitoring.history.series_settings import SeriesSettings
+    from euromine.monitoring.history.switch_rates import SwitchRates
+    from euromine.monitoring.mapping.engines import EngineChoice
+    from euromine.monitoring.monitor import MineMonitor
+    from euromine.monitoring.scenes.band_names import as_band_names
+    from euromine.monitoring.scenes.scene_options import SceneOptions
 
     impact = impact_settings(
         indices, surroundings, reclamation, reference, land_cover, land_cover_legend, land_cover_year

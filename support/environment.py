@@ -10,8 +10,12 @@ import ctypes
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
 
 # Set by the user, any of these takes precedence: for GNU's OpenMP (PyTorch's), or LLVM's and Intel's.
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
@@ -24,6 +28,9 @@ _ALLOCATION = (
     "MALLOC_TOP_PAD_",
     "MALLOC_TRIM_THRESHOLD_",
 )
+# Libraries whose imports make many objects, and our modules, which import them.
+_LARGE = ("euromine", "torch", "transformers")
+_MANY_MODULES = 200
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 _LARGEST_INT = 2**31 - 1
 # A server's: arrays of pixels are returned, small objects are not.
@@ -35,7 +42,8 @@ def prepare_process() -> None:
 
     OpenMP's threads wait asleep: by default they wait busily, and beside other work on the same cores, two
     threads are then far slower than one (docs/benchmarks/shared_cores.md). Child processes inherit that. The
-    C library keeps freed memory for the next large array instead of returning it to the system.
+    C library keeps freed memory for the next large array instead of returning it to the system. Python
+    collects no garbage while PyTorch, transformers and our modules above them load.
 
     Call it before PyTorch is loaded, which reads the wait policy only once. Results are unaffected.
     """
@@ -43,20 +51,61 @@ def prepare_process() -> None:
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     if not any(name in os.environ for name in _ALLOCATION):
         keep_freed_memory()
+    if not any(isinstance(finder, _LargeImports) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _LargeImports())
+
+
+class _LargeImports(MetaPathFinder):
+    """Has large libraries imported without garbage collection, wherever a program first needs them.
+
+    PyTorch and transformers make hundreds of thousands of lasting objects, which Python would examine again
+    and again: a quarter of the time of their import.
+    """
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find a large library's module as the other finders do; None for others, and within an import."""
+        if not gc.isenabled() or fullname.partition(".")[0] not in _LARGE:
+            return None
+        others = (finder for finder in sys.meta_path if finder is not self)
+        specs = (finder.find_spec(fullname, path, target) for finder in others)
+        spec = next((spec for spec in specs if spec is not None), None)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _UncollectedLoader(spec.loader)
+        return spec
+
+
+class _UncollectedLoader(Loader):
+    """A loader during whose imports no garbage is collected; the module keeps its own."""
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)  # `python -m` asks for the code
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """As the module's own loader."""
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """As the module's own loader, without collecting garbage meanwhile."""
+        module.__loader__ = self._loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        with _no_collection():
+            self._loader.exec_module(module)
 
 
 @contextmanager
-def large_imports() -> Iterator[None]:
-    """Import large libraries in a program without collecting garbage meanwhile.
-
-    PyTorch and transformers make hundreds of thousands of lasting objects, which Python would examine again
-    and again. Once loaded, they are left out of later collections, too.
-    """
-    was_enabled, is_first = gc.isenabled(), "torch" not in sys.modules
+def _no_collection() -> Iterator[None]:
+    """Collect no garbage; objects of large imports are left out of later collections, too."""
+    was_enabled, before = gc.isenabled(), len(sys.modules)
     gc.disable()
     try:
         yield
-        if is_first:
+        if len(sys.modules) - before >= _MANY_MODULES:
             gc.freeze()
     finally:
         if was_enabled:

@@ -1,22 +1,22 @@
 """Processes of our programs: waiting threads, freed memory and garbage collection."""
 
 import gc
+import importlib
+import importlib.util
+import inspect
 import json
 import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 import pytest
 
 from euromine.support import environment
-from euromine.support.environment import (
-    keep_freed_memory,
-    large_imports,
-    prepare_module_run,
-    prepare_process,
-)
+from euromine.support.environment import keep_freed_memory, prepare_module_run, prepare_process
 
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
 REPOSITORY = Path(__file__).parents[2]
@@ -134,40 +134,80 @@ def test_memory_that_is_kept_can_be_released():
 
 
 @pytest.fixture
+def prepared(kept, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A folder from which a prepared process imports; `few` counts as a large library."""
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    monkeypatch.setattr(environment, "_LARGE", ("few", "many"))
+    monkeypatch.syspath_prepend(tmp_path)
+    prepare_process()
+    yield tmp_path
+    for name in [name for name in sys.modules if name.startswith(("few", "many", "small"))]:
+        del sys.modules[name]
+
+
+@pytest.fixture
 def frozen(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Calls that would have left all objects out of later collections; PyTorch is not loaded yet."""
+    """Calls that would have left all objects out of later collections."""
     calls: list[bool] = []
     monkeypatch.setattr(environment.gc, "freeze", lambda: calls.append(True))
-    monkeypatch.delitem(sys.modules, "torch", raising=False)
     return calls
 
 
-def test_no_garbage_is_collected_while_large_libraries_are_imported(frozen):
-    with large_imports():
-        assert not gc.isenabled()
+def test_no_garbage_is_collected_while_a_large_library_is_imported(prepared, frozen):
+    for name in ("few", "few_others"):
+        (prepared / f"{name}.py").write_text("import gc; enabled = gc.isenabled()")
+    assert not importlib.import_module("few").enabled
+    assert importlib.import_module("few_others").enabled
+    assert gc.isenabled()
+    assert not frozen
+
+
+def test_objects_of_many_modules_are_left_out_of_later_collections(prepared, frozen):
+    """The collector stays stopped while a large library imports its parts and others."""
+    (prepared / "many").mkdir()
+    names = [f"part{number}" for number in range(environment._MANY_MODULES)]
+    for name in names:
+        (prepared / "many" / f"{name}.py").write_text("")
+    (prepared / "many" / "__init__.py").write_text(
+        "".join(f"from . import {name}\n" for name in names) + "import small"
+    )
+    (prepared / "small.py").write_text("import gc; enabled = gc.isenabled()")
+    importlib.import_module("many")
+    assert not sys.modules["small"].enabled
     assert gc.isenabled()
     assert frozen == [True]
 
 
-def test_objects_stay_collectable_where_pytorch_was_loaded_before(frozen, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", sys)
-    with large_imports():
-        assert not gc.isenabled()
-    assert not frozen
-
-
-def test_a_failed_import_leaves_the_collector_running(frozen):
-    with pytest.raises(ImportError), large_imports():
-        raise ImportError
+def test_a_failed_import_leaves_the_collector_running(prepared):
+    (prepared / "few.py").write_text("raise RuntimeError")
+    with pytest.raises(RuntimeError):
+        importlib.import_module("few")
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("many")
     assert gc.isenabled()
-    assert not frozen
 
 
-def test_a_collector_that_the_user_stopped_stays_stopped(frozen):
+def test_a_collector_that_the_user_stopped_stays_stopped(prepared):
+    (prepared / "few.py").write_text("")
     gc.disable()
     try:
-        with large_imports():
-            pass
+        importlib.import_module("few")
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_a_module_keeps_the_loader_of_its_own(prepared):
+    """Resources, pickles and tracebacks look for it; `python -m` asks it for the code before the import."""
+    (prepared / "few.py").write_text("here = 1")
+    assert inspect.iscode(importlib.util.find_spec("few").loader.get_code("few"))
+    few = importlib.import_module("few")
+    assert type(few.__loader__) is SourceFileLoader
+    assert few.__spec__.loader is few.__loader__
+    assert inspect.getsource(few).strip() == "here = 1"
+
+
+def test_preparing_twice_adds_one_finder(prepared):
+    before = list(sys.meta_path)
+    prepare_process()
+    assert sys.meta_path == before
