@@ -18,7 +18,7 @@ import typer
 from euromine.dataset_script.build_record import BUILD_FILE
 from euromine.support.errors import ArchiveError, ArgumentError
 from euromine.support.files import atomic_file, write_json
-from euromine.support.interrupts import child_beside, exit_status, run_child
+from euromine.support.interrupts import child_beside, exit_status, run_child_with
 from euromine.support.locks import lock_folder
 from euromine.support.records import read_record
 from euromine.support.run_records import RESULTS_FILE, RunResults
@@ -172,7 +172,9 @@ def _train(dataset: Path, out: Path, steps: Mapping[str, int], seed: int) -> dic
         child_beside(detector, output) as beside,
     ):
         with _step(f"Train {_SEGMENTER}, and {_CHANGE_DETECTOR} beside it"):
-            _check_status(_SEGMENTER, run_child(segmenter))
+            status = run_child_with(segmenter, beside)
+            if status is not None:
+                _check_status(_SEGMENTER, status)
         with _step(f"Train {_CHANGE_DETECTOR} to its end"):
             _relay(Path(output.name), beside)
             _check_status(_CHANGE_DETECTOR, exit_status(beside))

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -22,7 +23,9 @@ RESUME = "Run the same command again to resume."
 _ANSWERED = "EUROMINE_INTERRUPT_ANSWERED"
 
 # How long a child may clean up by itself, until it is asked once more, and until it is killed, in seconds.
-_PATIENCE = (2.0, 60.0)
+_BY_ITSELF, _ASKED = 2.0, 60.0
+# Between two looks at children, in seconds.
+_PAUSE = 0.1
 
 
 def answer_interrupts_of_imports(module: str, program: str) -> None:
@@ -128,6 +131,28 @@ def run_child(command: Sequence[str], output: IO[str] | None = None) -> int:
         return exit_status(child)
 
 
+def run_child_with(command: Sequence[str], other: subprocess.Popen[bytes]) -> int | None:
+    """As `run_child`, beside another program that it needs.
+
+    Args:
+        command: The program and its arguments.
+        other: The other program, from `child_beside`.
+
+    Returns:
+        Its exit status; None if the other program failed first, which ends this one, too.
+
+    Raises:
+        KeyboardInterrupt: As `run_child`.
+    """
+    with child_beside(command) as child:
+        while child.poll() is None:
+            if other.poll():
+                _end(child, by_itself=0)
+                return None
+            time.sleep(_PAUSE)
+        return exit_status(child)
+
+
 @contextmanager
 def child_beside(command: Sequence[str], output: IO[Any] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """Run one of our programs beside the block, which waits for it at its end.
@@ -158,13 +183,12 @@ def exit_status(child: subprocess.Popen[bytes]) -> int:
     return status
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    by_itself, asked = _PATIENCE
+def _end(child: subprocess.Popen[bytes], by_itself: float = _BY_ITSELF) -> None:
     try:
         child.wait(by_itself)  # a terminal's Ctrl-C reaches both
     except subprocess.TimeoutExpired:
         child.send_signal(signal.SIGINT)
         try:
-            child.wait(asked)
+            child.wait(_ASKED)
         except subprocess.TimeoutExpired:
             child.kill()

@@ -76,8 +76,8 @@ def test_both_networks_train_at_once_and_the_detectors_output_follows(
 def test_a_training_that_fails_ends_the_other(
     failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    other = {"train_seg": "sys.exit(0)", "train_cd": "time.sleep(600)"}
-    stand_in(monkeypatch, **{**other, failing: "sys.exit('no memory')"})
+    programs = {"train_seg": "time.sleep(600)", "train_cd": "time.sleep(600)"}
+    stand_in(monkeypatch, **{**programs, failing: "sys.exit('no memory')"})
     name = {"train_seg": "segformer-b0", "train_cd": "tinycd"}[failing]
     with pytest.raises(OSError, match=f"Training {name} ended with exit status 1; its messages are above"):
         demo._train(tmp_path / "data", tmp_path, {"segformer-b0": 1, "tinycd": 1}, seed=0)

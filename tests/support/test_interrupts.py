@@ -13,7 +13,14 @@ import pytest
 
 from euromine.support import interrupts
 from euromine.support.errors import reported_errors
-from euromine.support.interrupts import resumable, run_child, uninterrupted_children
+from euromine.support.interrupts import (
+    child_beside,
+    exit_status,
+    resumable,
+    run_child,
+    run_child_with,
+    uninterrupted_children,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -112,6 +119,22 @@ def test_a_child_has_the_time_to_clean_up(tmp_path, program, group):
 
 def test_a_childs_exit_status_comes_back():
     assert run_child([sys.executable, "-c", "raise SystemExit(7)"]) == 7
+
+
+def test_a_program_that_needs_one_that_fails_has_the_time_to_clean_up(tmp_path):
+    ready = tmp_path / "ready"
+    waits = f"import time, pathlib\nwhile not pathlib.Path({str(ready)!r}).exists(): time.sleep(0.01)"
+    with child_beside([sys.executable, "-c", f"{waits}\nraise SystemExit(7)"]) as other:
+        assert run_child_with([sys.executable, "-c", CLEANING, str(ready)], other) is None
+        assert exit_status(other) == 7
+    assert (tmp_path / "cleaned").exists()
+
+
+@pytest.mark.parametrize("status", [0, 7])
+def test_a_program_goes_on_beside_one_that_ends_well(status):
+    with child_beside([sys.executable, "-c", ""]) as other:
+        other.wait()
+        assert run_child_with([sys.executable, "-c", f"raise SystemExit({status})"], other) == status
 
 
 def test_the_innermost_advice_is_given(capsys):
