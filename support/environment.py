@@ -65,12 +65,12 @@ class _LargeImports(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find a large library's module as the other finders do; None for others, and within an import."""
+        """Find a large library's module by the finders that follow; None for others, and within an import."""
         if not gc.isenabled() or fullname.partition(".")[0] not in _LARGE:
             return None
-        others = (finder for finder in sys.meta_path if finder is not self)
-        specs = (finder.find_spec(fullname, path, target) for finder in others)
-        spec = next((spec for spec in specs if spec is not None), None)
+        following = sys.meta_path[sys.meta_path.index(self) + 1 :]
+        specs = (finder.find_spec(fullname, path, target) for finder in following)
+        spec = next(filter(None, specs), None)
         if spec is not None and spec.loader is not None:
             spec.loader = _UncollectedLoader(spec.loader)
         return spec

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from importlib.abc import MetaPathFinder
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
@@ -211,3 +212,16 @@ def test_preparing_twice_adds_one_finder(prepared):
     before = list(sys.meta_path)
     prepare_process()
     assert sys.meta_path == before
+
+
+def test_finders_of_others_find_modules_through_ours(prepared):
+    """Such as `modeling/registration.py`, whose finder asks those that follow."""
+
+    class Other(MetaPathFinder):
+        def find_spec(self, fullname, path, target=None):
+            following = sys.meta_path[sys.meta_path.index(self) + 1 :]
+            return next(filter(None, (finder.find_spec(fullname, path) for finder in following)), None)
+
+    sys.meta_path.insert(0, Other())
+    (prepared / "few.py").write_text("import gc; enabled = gc.isenabled()")
+    assert not importlib.import_module("few").enabled
