@@ -23,8 +23,8 @@ Smooth = Annotated[
     str | None,
     typer.Option(
         metavar="viterbi|median|none",
-        help="Smoothing over the years; viterbi, the steadiest, needs a calibration and misses changes. By "
-        "default median, and none with a network for series.",
+        help="Smoothing over the years; viterbi, the steadiest, needs a calibration, misses changes and has "
+        "no components. By default median, and none with a network for series.",
     ),
 ]
 Pairs = Annotated[

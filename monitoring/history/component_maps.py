@@ -149,8 +149,12 @@ def smooth_components(plan: SeriesPlan, *, progress: bool = False) -> None:
     record = component_record(plan)
     for group, classes in tqdm(groups.groups.items(), desc="components", unit="group", disable=not progress):
         names = [component_name(group, year) for year in plan.years]
-        if all(read_map_record(plan.folder / name) == record for name in names):
+        stale = [name for name in names if read_map_record(plan.folder / name) != record]
+        if not stale:
             continue
+        # Files get their names one by one: stopped between two, no year may keep a map of other smoothing.
+        for name in stale:
+            (plan.folder / name).unlink(missing_ok=True)
         with ExitStack() as files:
             writers = [files.enter_context(_writer(plan, name, group, classes, record)) for name in names]
             mapped = [mapped_name(plan, group, year) for year in plan.years]

@@ -13,6 +13,7 @@ from rasterio.windows import Window
 
 from euromine.dataset_script.archive import is_simulated_image
 from euromine.modeling.tasks import CHANGE_DETECTION, SEGMENTATION, SERIES
+from euromine.monitoring.mapping.component_groups import component_groups
 from euromine.monitoring.mapping.geotiffs import map_record
 from euromine.monitoring.mapping.loading import LoadedModel, model_digest
 from euromine.monitoring.mapping.prediction import WINDOW
@@ -372,6 +373,11 @@ def _smoothing(
                 "maps of a year take all years into account; expected none. Leave --smooth out."
             )
         return "none"
+    if mapper is not None and settings.smoothing == "viterbi" and component_groups(mapper.model):
+        raise ArgumentError(
+            f"smoothing: found 'viterbi', a chain of two states, with {mapper.source}, which maps several "
+            "components; expected median or none. --smooth median takes the majority of neighbouring years."
+        )
     if mapper is None or years < 2:
         return "none"
     if settings.smoothing == "viterbi" and rates is None:

@@ -14,8 +14,10 @@ from euromine.modeling import SEGMENTATION, EuroMineImageProcessor
 from euromine.monitoring.history import component_maps
 from euromine.monitoring.history.area_estimation import Confusion
 from euromine.monitoring.history.calibration import Calibration
+from euromine.monitoring.history.folder import SeriesFolder
 from euromine.monitoring.history.switch_rates import SwitchRates
 from euromine.monitoring.history.transition_errors import TransitionCounts
+from euromine.monitoring.mapping.geotiffs import CogWriter, read_map_record
 from euromine.monitoring.mapping.loading import LoadedModel, model_digest
 from euromine.support.errors import ArgumentError, DataError, RecordError, SceneError
 
@@ -175,6 +177,17 @@ def test_a_footprint_mapper_has_no_components(made) -> None:
             ask()
 
 
+@pytest.mark.parametrize("rates", [None, SwitchRates(0.01, 0.01, 0.1)])
+def test_a_chain_of_two_states_is_refused_for_components(component_mapper, pits, tmp_path, rates) -> None:
+    with pytest.raises(
+        ArgumentError,
+        match=r"smoothing: found 'viterbi', a chain of two states, with runs/components, which maps several "
+        r"components; expected median or none\. --smooth median takes",
+    ):
+        series_of([component_mapper], pits, tmp_path / "out", smoothing="viterbi", rates=rates)
+    assert not (tmp_path / "out").exists()
+
+
 def test_groups_without_a_meaning_in_a_manifest_are_refused(pit_series, tmp_path) -> None:
     manifest = json.loads((pit_series.path / "series.json").read_text())
     manifest["component_groups"] = {"../elsewhere": ["excavation"]}
@@ -286,6 +299,40 @@ def test_components_are_smoothed_over_the_years_and_added_years_leave_the_networ
     again = series_of([component_mapper], site, made.path, smoothing="median")
     assert again.component_map("ground", 2020)[:, 20].tolist() == [1] * 20 + [0] * 20
     assert read(made.path / "unsmoothed_ground_2020.tif")[:, 20].tolist() == [1] * 10 + [0] * 30
+
+
+@pytest.mark.parametrize(("first", "then"), [("none", "median"), ("median", "none")])
+def test_a_smoothing_that_is_interrupted_leaves_no_mix_and_is_completed(
+    component_mapper, tmp_path, monkeypatch, first, then
+) -> None:
+    site, out = write_flicker(tmp_path / "Pit_3", 2019, 2020, 2021), tmp_path / "out"
+    series_of([component_mapper], site, out, smoothing=first)
+    undisturbed = series_of([component_mapper], site, tmp_path / "undisturbed", smoothing=then).path
+    finish = CogWriter.finish
+
+    def stopped(writer: CogWriter) -> None:
+        if writer.path.name == "components_deposits_2020.tif":
+            raise KeyboardInterrupt
+        finish(writer)
+
+    if first == "median":  # another year, as else the smoothed maps are kept
+        write_flicker(site, 2022)
+    with monkeypatch.context() as patch:
+        patch.setattr(CogWriter, "finish", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            series_of([component_mapper], site, out, smoothing="median")
+    left = [read_map_record(path) for path in out.glob("components_deposits_*.tif")]
+    assert 0 < len(left) < 3
+    assert all(record == left[0] for record in left)
+    assert left[0]["smoothing"] == "majority"
+    with pytest.raises(RecordError, match="found an unfinished series"):
+        SeriesFolder(out)
+    (site / "image" / "Year2022.tif").unlink(missing_ok=True)
+    series_of([component_mapper], site, out, smoothing=then)
+    maps = {path.name for path in undisturbed.glob("*.tif")}
+    assert {path.name for path in out.glob("*.tif")} == maps
+    for name in maps:
+        assert (out / name).read_bytes() == (undisturbed / name).read_bytes(), name
 
 
 def test_known_errors_give_transitions_intervals(component_mapper, pits, tmp_path) -> None:
