@@ -27,7 +27,7 @@ from euromine.dataset_script.archive_writing import (
 )
 from euromine.dataset_script.data_folders import check_no_data
 from euromine.dataset_script.label_groups import COMPONENT_CLASSES, COMPONENT_COLOURS
-from euromine.dataset_script.site_facts import SITE_FILE
+from euromine.dataset_script.site_facts import SITE_FILE, SiteFacts
 from euromine.dataset_script.splits import split_sites
 from euromine.support.errors import ArchiveError, ArgumentError
 from euromine.support.files import TornFileError, explain_full_disk, torn_file_error, write_text
@@ -67,7 +67,8 @@ def simulate_archive(
     ```
     path/EuroMineNet/{Site}/image/Year{YYYY}.tif   as published
     path/EuroMineNet/{Site}/label/Year{YYYY}.tif   as an annotator draws it, 0/255, no CRS
-    path/EuroMineNet/{Site}/components/...         with `components`: classes as bits, and site.json
+    path/EuroMineNet/{Site}/site.json              marks it as simulated; with `components` also its mine
+    path/EuroMineNet/{Site}/components/...         with `components`: classes as bits
     path/EuroMineNet/{Site}/radar/...              with `radar`: VV and VH in dB x 100
     path/truth/{Site}.npz                          truth and classes (years, height, width) uint8, years
     path/splits.json                               the sites of each split
@@ -76,7 +77,7 @@ def simulate_archive(
 
     The truth lies outside `EuroMineNet/`, hidden from readers of the archive. A site is complete or absent,
     and complete sites of an earlier run with the same size, years and seed are kept: a killed run resumes and
-    ends in the same bytes.
+    ends in the same bytes. Sites of an earlier version, which wrote no `site.json`, are given one.
 
     Args:
         path: A new folder, or one that an earlier run wrote.
@@ -129,6 +130,9 @@ def _complete(
     root: Path, names: Sequence[str], record: _SimulationRecord, workers: int, progress: bool
 ) -> None:
     """Simulate the sites that no earlier run has finished."""
+    for site in (root / "EuroMineNet" / name for name in names):
+        if site.is_dir() and not (site / SITE_FILE).exists():  # of a version that wrote none
+            _write_facts(site, None)
     missing = [name for name in names if not (root / "EuroMineNet" / name).is_dir()]
     write = partial(_write_site, root, record=record)
     written = in_processes(write, missing, workers, "simulated a site")
@@ -307,9 +311,15 @@ def _write_layers(folder: Path, site: SimulatedSite) -> None:
                 write_components(files, path, site.components[index], **classes, **place)
             if site.radar is not None:
                 write_radar(files, folder / "radar" / f"Year{year}.tif", site.radar[index], **place)
-    if site.facts is not None:
-        facts = replace(site.facts, annotated=COMPONENT_CLASSES, simulated=True)
-        write_text(folder / SITE_FILE, json.dumps(record_to_json(facts)) + "\n")
+    _write_facts(folder, site.facts)
+
+
+def _write_facts(folder: Path, facts: SiteFacts | None) -> None:
+    """Mark a site as simulated in its own folder, which may be copied elsewhere, and name what it mines."""
+    record: dict[str, Any] = {"simulated": True}
+    if facts is not None:
+        record = record_to_json(replace(facts, annotated=COMPONENT_CLASSES, simulated=True))
+    write_text(folder / SITE_FILE, json.dumps(record) + "\n")
 
 
 def _checked_names(names: Sequence[str]) -> tuple[str, ...]:

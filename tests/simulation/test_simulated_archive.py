@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from euromine.dataset_script.archive import Archive
+from euromine.dataset_script.archive import Archive, is_simulated_image
 from euromine.dataset_script.archive_bands import BANDS
+from euromine.dataset_script.site_facts import SiteFacts, read_site_facts
 from euromine.dataset_script.splits import assign_splits
 from euromine.simulation import simulated_archive, spectra
 from euromine.simulation.mines import FIRST_YEAR
@@ -265,7 +267,7 @@ def test_neither_the_processes_nor_the_other_sites_matter(archive, tmp_path):
     site_files = {
         path for path in everyone if names[1] in Path(path).parts or path.endswith(f"{names[1]}.npz")
     }
-    assert len(site_files) == 5
+    assert len(site_files) == 6  # two images, two labels, the mark and the truth
     assert {path: alone[path] for path in site_files} == {path: everyone[path] for path in site_files}
 
 
@@ -273,10 +275,19 @@ def test_complete_sites_are_kept_and_missing_ones_are_made_again(archive, tmp_pa
     root = make(tmp_path / "archive", sites=2)
     kept = root / "EuroMineNet" / site_names(1)[0] / "image" / "Year2016.tif"
     stamp = kept.stat().st_mtime_ns
+    (kept.parents[1] / "site.json").unlink()  # as earlier versions left a site
     (root / ".partial" / "Austria_1-17").mkdir(parents=True)
     (root / ".partial" / "Austria_1-17" / "truth.npz").write_bytes(b"half")
     assert contents(make(root)) == contents(archive)
     assert kept.stat().st_mtime_ns == stamp
+
+
+def test_a_site_that_is_copied_from_its_archive_is_still_simulated(archive, tmp_path):
+    site = shutil.copytree(archive / "EuroMineNet" / site_names(1)[0], tmp_path / "mines" / "Mine_1")
+    assert is_simulated_image(site / "image" / "Year2016.tif")
+    assert Archive(tmp_path / "mines").simulated
+    facts = read_site_facts(site, "site.json")
+    assert facts == SiteFacts(simulated=True)
 
 
 def test_a_killed_run_started_again_ends_in_the_same_bytes(archive, tmp_path):
