@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from euromine.support.errors import ArgumentError, SceneError
 
 _SCHEMES = ("http", "https")
+_OBJECT_STORES = ("s3", "gs", "az", "abfs", "abfss")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 # Suffixes that belong to the format, not to the scene's name.
 _SUFFIXES = (".safe", ".zip")
@@ -113,6 +114,12 @@ def check_address(address: str) -> None:
         scheme, host, _ = parts.scheme, parts.hostname or "", parts.port
     except ValueError:
         scheme, host = "", ""
+    if scheme in _OBJECT_STORES:
+        raise SceneError(
+            f"{_without_secrets(address)}: found an object store's own address; expected https://..., or the "
+            "path of a file. Have the store sign an https address for reading (`rclone link`, `aws s3 "
+            "presign`), or download the file first."
+        )
     if scheme not in _SCHEMES or not host:
         raise SceneError(
             f"{_without_secrets(address)}: found no address that is read; expected https://..., or the path "

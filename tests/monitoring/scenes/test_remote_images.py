@@ -135,7 +135,7 @@ def test_an_unreachable_server_is_one_sentence(monkeypatch: pytest.MonkeyPatch) 
 def test_addresses_of_other_kinds_are_refused() -> None:
     for address, message in {
         "ftp://example.org/a.tif": "found no address that is read",
-        "s3://bucket/a.tif": "found no address that is read",
+        "s3://bucket/a.tif": "found an object store",
         "http://user:word@example.org/a.tif": "http://example.org/a.tif: found http, which anybody",
         "https://example.org/": "found no file name",
         "https:///a.tif": "found no address that is read",
