@@ -100,6 +100,8 @@ def in_processes(
             f"A process that {doing} was killed, perhaps for lack of memory. Run the same command again with "
             "fewer workers to resume."
         ) from error
+    else:
+        executor.shutdown()  # idle workers end by themselves, and release their semaphores
     finally:
         held.close()  # ends workers that are still busy after an error or interrupt
         executor.shutdown(cancel_futures=True)

@@ -1,11 +1,13 @@
 """Work in other processes and prefetching in a thread: order, errors, an early end."""
 
 import math
+import multiprocessing.util
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +32,17 @@ def test_the_results_are_those_of_one_process():
     assert list(in_processes(math.factorial, tasks, 1, "counted")) == expected
     assert sorted(in_processes(math.factorial, tasks, 2, "counted")) == expected
     assert list(in_processes(math.factorial, [], 2, "counted")) == []
+
+
+def leave_a_note_at_the_end(path: Path) -> None:
+    # As the locks of progress bars do, of whose semaphores Python else complains.
+    multiprocessing.util.Finalize(None, path.touch, exitpriority=0)
+
+
+def test_workers_that_have_finished_clean_up(tmp_path):
+    notes = [tmp_path / "1", tmp_path / "2"]
+    assert list(in_processes(leave_a_note_at_the_end, notes, 2, "noted")) == [None, None]
+    assert all(note.exists() for note in notes)
 
 
 def test_a_killed_process_is_a_sentence():
