@@ -19,7 +19,8 @@ Scale = Callable[[float], float]
 _GAIN, _LOSS = colours.hex_colour(colours.GAIN), colours.hex_colour(colours.LOSS)
 _INK, _MUTED, _RULE = "#1d2430", "#5b6675", "#d5dae1"
 _WIDTH, HEIGHT = 460, 250
-_LEFT, _RIGHT, TOP, BOTTOM = 54, 14, 14, 30
+# On the left, +15 000 ha has room.
+_LEFT, _RIGHT, TOP, BOTTOM = 66, 14, 14, 30
 # Between the frame and the first and the last year of a curve.
 _INSET = 14
 _FONT_SIZE = 12
@@ -46,8 +47,7 @@ def area_curve(
         adjusted: The estimates that the intervals belong to, dashed.
         title: The text alternative for screen readers.
     """
-    highest = max([*areas, *(high or ()), *(adjusted or ()), 1e-9])
-    ticks = nice_ticks(0, highest, 4)
+    ticks = nice_ticks(0, max([*areas, *(high or ()), *(adjusted or ())]), 4)
     x, y = year_scale(years), linear(0, ticks[-1], HEIGHT - BOTTOM, TOP)
     parts = [*value_axis(ticks, y, "ha"), *year_axis(years, x)]
     if low is not None and high is not None:
@@ -87,7 +87,7 @@ def class_curves(
         class_colours: Colours such as "#c1440e" by name.
         title: The text alternative for screen readers.
     """
-    ticks = nice_ticks(0, max([1e-9, *(value for values in areas.values() for value in values)]), 4)
+    ticks = nice_ticks(0, max((max(values) for values in areas.values()), default=0.0), 4)
     x, y = year_scale(years), linear(0, ticks[-1], HEIGHT - BOTTOM, TOP)
     parts = [*value_axis(ticks, y, "ha"), *year_axis(years, x)]
     for name, values in areas.items():
@@ -117,8 +117,7 @@ def gain_and_loss_bars(
         losses: Hectares lost in each.
         title: The text alternative for screen readers.
     """
-    highest, lowest = max([*gains, 1e-9]), max([*losses, 1e-9])
-    ticks = nice_ticks(-lowest, highest, 4)
+    ticks = nice_ticks(-max(losses), max(gains), 4)
     y = linear(ticks[0], ticks[-1], HEIGHT - BOTTOM, TOP)
     step = (_WIDTH - _LEFT - _RIGHT) / len(pairs)
     width = min(step * 0.62, 44)

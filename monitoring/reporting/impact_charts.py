@@ -77,7 +77,7 @@ def stacked_bars(
         title: The text alternative for screen readers.
     """
     totals = [sum(of_year) for of_year in zip(*areas.values(), strict=True)]
-    ticks = nice_ticks(0, max([*totals, 1e-9]), 4)
+    ticks = nice_ticks(0, max(totals, default=0.0), 4)
     x, y = year_scale(years), linear(0, ticks[-1], HEIGHT - BOTTOM, TOP)
     steps = [second - first for first, second in pairwise(years)]
     width = min(_BAR_WIDTH, _BAR_SHARE * (x(years[0] + min(steps)) - x(years[0]))) if steps else _BAR_WIDTH
