@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,12 @@ class _Outlines:
         points, of_point = shapely.get_coordinates(rings, return_index=True)
         return cls(points, of_point, signs, of_part[of_ring], len(flat))
 
-    @property
+    @cached_property
+    def distinct(self) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """As `_distinct`, of the points."""
+        return _distinct(self.points)
+
+    @cached_property
     def edges(self) -> NDArray[np.intp]:
         """The place of each edge's first corner; the next one is its second."""
         return np.flatnonzero(self.rings[1:] == self.rings[:-1])
@@ -96,7 +102,9 @@ def polygon_areas(geometries: Any, crs: Any) -> NDArray[np.float64]:
     Raises:
         GridError: A corner has no place on the Earth.
     """
-    return _areas(_Outlines.of(geometries), crs)
+    outlines = _Outlines.of(geometries)
+    is_projected = not crs.is_geographic and len(outlines.points) > 0
+    return _areas(outlines, crs, _EqualArea.around(outlines, crs) if is_projected else None)
 
 
 def polygon_perimeters(geometries: Any, crs: Any) -> NDArray[np.float64]:
@@ -109,13 +117,41 @@ def polygon_perimeters(geometries: Any, crs: Any) -> NDArray[np.float64]:
     Returns:
         float64 (geometries,).
     """
-    return _perimeters(_Outlines.of(geometries), crs)
+    to_degrees = None if crs.is_geographic else _Transform(crs, "EPSG:4326")
+    return _perimeters(_Outlines.of(geometries), crs, to_degrees)
 
 
 def areas_and_perimeters(geometries: Any, crs: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both `polygon_areas` and `polygon_perimeters`, in less time than one after the other."""
-    outlines = _Outlines.of(geometries)
-    return _areas(outlines, crs), _perimeters(outlines, crs)
+    return PolygonMeasures(crs).of(geometries)
+
+
+class PolygonMeasures:
+    """Measures the polygons of a place, a batch at a time.
+
+    Corners that a batch shares with the batch before are projected once. All are measured in the projection
+    around the first batch.
+
+    Args:
+        crs: Their `pyproj.CRS`.
+    """
+
+    def __init__(self, crs: Any) -> None:
+        self._crs = crs
+        self._equal_area: _EqualArea | None = None
+        self._to_degrees = None if crs.is_geographic else _Transform(crs, "EPSG:4326")
+
+    def of(self, geometries: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """`polygon_areas` and `polygon_perimeters` of the next batch.
+
+        Raises:
+            GridError: As for `polygon_areas`.
+        """
+        outlines = _Outlines.of(geometries)
+        if self._equal_area is None and not self._crs.is_geographic and len(outlines.points):
+            self._equal_area = _EqualArea.around(outlines, self._crs)
+        areas = _areas(outlines, self._crs, self._equal_area)
+        return areas, _perimeters(outlines, self._crs, self._to_degrees)
 
 
 def polygon_parts(geometries: Any) -> tuple[Any, NDArray[np.intp]]:
@@ -142,9 +178,9 @@ def polygon_parts(geometries: Any) -> tuple[Any, NDArray[np.intp]]:
     return parts[kept], owners[kept]
 
 
-def _areas(outlines: _Outlines, crs: Any) -> NDArray[np.float64]:
-    if not crs.is_geographic:
-        outlines = _equal_area(outlines, crs)
+def _areas(outlines: _Outlines, crs: Any, equal_area: _EqualArea | None) -> NDArray[np.float64]:
+    if equal_area is not None:
+        outlines = equal_area.moved(outlines, crs)
     edges = outlines.edges
     start, end = outlines.points[edges], outlines.points[edges + 1]
     if crs.is_geographic:
@@ -156,8 +192,8 @@ def _areas(outlines: _Outlines, crs: Any) -> NDArray[np.float64]:
             beside += weight * np.sign(latitude) * zone_area(np.zeros(1), latitude)
         swept = beside * (end[:, 0] - start[:, 0])
     else:
-        # Relative to the first corner: coordinates of millions of metres would cost digits.
-        origin = start[0] if len(start) else np.zeros(2)
+        # Relative to one corner: coordinates of millions of metres would cost digits.
+        origin = np.zeros(2) if equal_area is None else equal_area.origin
         a, b = start - origin, end - origin
         swept = (a[:, 0] * b[:, 1] - b[:, 0] * a[:, 1]) / 2
     of_rings = np.abs(np.bincount(outlines.rings[edges], swept, minlength=len(outlines.owners)))
@@ -165,16 +201,15 @@ def _areas(outlines: _Outlines, crs: Any) -> NDArray[np.float64]:
     return areas.astype(np.float64)
 
 
-def _perimeters(outlines: _Outlines, crs: Any) -> NDArray[np.float64]:
-    from pyproj import Geod, Transformer
+def _perimeters(outlines: _Outlines, crs: Any, to_degrees: _Transform | None) -> NDArray[np.float64]:
+    from pyproj import Geod
 
-    points, places = _distinct(outlines.points)
-    if crs.is_geographic:
+    points, places = outlines.distinct
+    if to_degrees is None:
         points = points * degrees_per_unit(crs.axis_info[0].unit_conversion_factor)
         geod = crs.get_geod()
     else:
-        to_degrees = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
-        points = np.stack(to_degrees.transform(*points.T), axis=1)
+        points = to_degrees(points)
         geod = Geod(ellps="WGS84")
     edges = outlines.edges
     lengths = _edge_lengths(points, places[edges], places[edges + 1], geod)
@@ -205,39 +240,87 @@ def _edge_lengths(
     return np.asarray(lengths)
 
 
-def _equal_area(outlines: _Outlines, crs: Any) -> _Outlines:
-    """Outlines in a projected system -> in a projection around them that keeps areas, in m.
+class _EqualArea:
+    """A projection around polygons that keeps areas, in m.
 
-    Raises:
-        GridError: A corner has no place on the Earth.
+    Attributes:
+        origin: A corner there.
     """
-    from pyproj import CRS, Transformer
 
-    if not len(outlines.points):
-        return outlines
-    (left, bottom), (right, top) = outlines.points.min(axis=0), outlines.points.max(axis=0)
-    middle = Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(
-        (left + right) / 2, (bottom + top) / 2
-    )
-    if np.isfinite(middle).all():
+    def __init__(self, crs: Any, around: Any, first: NDArray[np.float64]) -> None:
+        self._move = _Transform(crs, around)
+        self.origin = self._move(first[None])[0]
+
+    @classmethod
+    def around(cls, outlines: _Outlines, crs: Any) -> _EqualArea:
+        """The projection around outlines in a projected system, of which there is at least one.
+
+        Raises:
+            GridError: Their middle has no place on the Earth.
+        """
+        from pyproj import CRS
+
+        (left, bottom), (right, top) = outlines.points.min(axis=0), outlines.points.max(axis=0)
+        middle = _Transform(crs, "EPSG:4326")(np.array([[(left + right) / 2, (bottom + top) / 2]]))[0]
+        if not np.isfinite(middle).all():
+            raise _not_on_earth(outlines, crs)
         around = CRS.from_dict(
             {"proj": "laea", "lon_0": middle[0], "lat_0": middle[1], "datum": "WGS84", "units": "m"}
         )
-        to_equal_area = Transformer.from_crs(crs, around, always_xy=True)
+        return cls(crs, around, outlines.points[0])
+
+    def moved(self, outlines: _Outlines, crs: Any) -> _Outlines:
+        """Outlines in the projection.
+
+        Raises:
+            GridError: A corner has no place on the Earth.
+        """
         # Edges that are straight in the system are curved here.
         divided = outlines.subdivided(_STEP_METRES / crs.axis_info[0].unit_conversion_factor)
-        points, places = _distinct(divided.points)
-        moved = np.stack(to_equal_area.transform(*points.T), axis=1)
-        if np.isfinite(moved).all():
-            return replace(divided, points=moved[places])
-    raise GridError(
+        points, places = divided.distinct
+        moved = self._move(points)
+        if not np.isfinite(moved).all():
+            raise _not_on_earth(outlines, crs)
+        return replace(divided, points=moved[places])
+
+
+class _Transform:
+    """Transforms distinct points from one system to another, and remembers the last ones."""
+
+    def __init__(self, crs: Any, other: Any) -> None:
+        from pyproj import Transformer
+
+        self._transform = Transformer.from_crs(crs, other, always_xy=True).transform
+        self._known: Any = pandas.Index(np.zeros(0, np.complex128))
+        self._moved = np.zeros((0, 2))
+
+    def __call__(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(points, 2) -> (points, 2), infinite where there is no place for a point."""
+        numbers = _as_complex(points)
+        if not len(self._known):
+            moved = np.stack(self._transform(*points.T), axis=1)
+        else:
+            places = self._known.get_indexer(numbers)
+            moved = self._moved[places]
+            new = np.flatnonzero(places < 0)
+            moved[new] = np.stack(self._transform(*points[new].T), axis=1)
+        self._known, self._moved = pandas.Index(numbers), moved
+        return moved
+
+
+def _not_on_earth(outlines: _Outlines, crs: Any) -> GridError:
+    (left, bottom), (right, top) = outlines.points.min(axis=0), outlines.points.max(axis=0)
+    return GridError(
         f"geometries: found coordinates from {left:g}, {bottom:g} to {right:g}, {top:g} outside of "
         f"{crs.name}; expected places on the Earth, to measure areas on the ground."
     )
 
 
+def _as_complex(points: NDArray[np.float64]) -> NDArray[np.complex128]:
+    return np.ascontiguousarray(points).view(np.complex128)[:, 0]
+
+
 def _distinct(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Points without repetition, and the place of each point among them: neighbours share corners."""
-    numbers = np.ascontiguousarray(points).view(np.complex128)[:, 0]
-    places, distinct = pandas.factorize(numbers, use_na_sentinel=False)
+    places, distinct = pandas.factorize(_as_complex(points), use_na_sentinel=False)
     return distinct.view(np.float64).reshape(-1, 2), places

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from euromine.monitoring.mapping.geotiffs import BLOCK
 from euromine.monitoring.scenes.grids import Grid
 from euromine.support.errors import DataError
 from euromine.support.rasters import open_raster, read_raster
@@ -32,6 +33,8 @@ def row_blocks(
     """
     per_row = (5 * len(names) + extra_bytes) * grid.width
     step = max(1, min(grid.height, ROWS_MEMORY // per_row))
+    if BLOCK < step < grid.height:
+        step -= step % BLOCK  # whole tiles, so that each is decoded once
     for top in range(0, grid.height, step):
         window = Window(0, top, grid.width, min(step, grid.height - top))
         yield np.stack([read_rows(folder / name, window) for name in names])
@@ -59,3 +62,10 @@ class MapFiles(Sequence[NDArray[np.uint8]]):
             path = str(self._paths[index])
             dataset = open_raster(path, files, DataError)
             return read_raster(dataset, path, ((0, dataset.height), (0, dataset.width)), DataError)[0]
+
+    def read_rows(self, index: int, top: int, bottom: int) -> NDArray[Any]:
+        """Rows of a map, (bottom - top, width)."""
+        with ExitStack() as files:
+            path = str(self._paths[index])
+            dataset = open_raster(path, files, DataError)
+            return read_raster(dataset, path, ((top, bottom), (0, dataset.width)), DataError)[0]

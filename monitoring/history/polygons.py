@@ -2,11 +2,13 @@
 
 Pixels belong together where they share an edge; pixels that only touch in a corner make two polygons. Every
 polygon is therefore valid, and together they cover exactly the pixels that they were made of.
+
+A table of all maps may be larger than memory; tables of one map each come one after the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +18,10 @@ from numpy.typing import NDArray
 from euromine.monitoring.mapping.map_values import GAIN, LOSS, UNDIRECTED
 from euromine.support.errors import ArgumentError, GridError
 from euromine.support.geopackages import require_geopandas
-from euromine.support.ground_areas import HECTARE
-from euromine.support.pixel_polygons import PixelParts, pixel_polygons
-from euromine.support.polygon_measures import areas_and_perimeters, polygon_areas
+from euromine.support.pixel_polygons import PixelRuns, run_extremes
 from euromine.support.rasters import crs_name
+
+from .outlined_maps import MapParts, map_rows, measured_maps, row_steps
 
 if TYPE_CHECKING:
     from euromine.monitoring.scenes.grids import Grid
@@ -29,6 +31,11 @@ Maps = NDArray[np.uint8]
 CHANGE_KINDS = {GAIN: "gain", LOSS: "loss", UNDIRECTED: "undirected"}
 # Years are numbered in a byte.
 _MOST_YEARS = 255
+# The columns of tables without polygons, but for the site.
+_SIZES = {"area_ha": np.float64, "perimeter_m": np.float64}
+_FOOTPRINT_TYPES = {"year": np.int32, **_SIZES, "first_year": np.int32, "last_year": np.int32}
+_CHANGE_TYPES = {"year_1": np.int32, "year_2": np.int32, "kind": object, **_SIZES}
+_COMPONENT_TYPES = {"year": np.int32, "group": object, "component": object, **_SIZES}
 
 
 def footprint_polygons(
@@ -43,7 +50,7 @@ def footprint_polygons(
 
     Args:
         footprints: A map (height, width) per year, uint8, 1 mine, 0 and 255 not: an array, or a sequence
-            that reads maps on access. Each is read twice.
+            that reads maps on access, or rows of them as `MapFiles` does.
         years: The years, ascending, at most 255.
         grid: The maps' grid.
         minimum_mapping_unit: Hectares. Smaller holes are filled, then smaller polygons left out.
@@ -60,28 +67,42 @@ def footprint_polygons(
         ValueError: The maps do not fit the years or the grid.
         MissingExtraError: geopandas is not installed.
     """
+    frames = footprint_tables(footprints, years, grid, minimum_mapping_unit=minimum_mapping_unit, site=site)
+    return _joined_tables(frames)
+
+
+def footprint_tables(
+    footprints: Sequence[Maps] | Maps,
+    years: Sequence[int],
+    grid: Grid,
+    *,
+    minimum_mapping_unit: float = 0.0,
+    site: str = "",
+) -> Iterator[Any]:
+    """As `footprint_polygons`, a table per year; an empty one without years.
+
+    Args and errors as there; errors are raised with the first table.
+    """
     geopandas = require_geopandas()
     _check_maps(footprints, len(years), grid, minimum_mapping_unit)
     if len(years) > _MOST_YEARS or any(first >= second for first, second in pairwise(years)):
         raise ArgumentError(f"years: found {list(years)}; expected at most {_MOST_YEARS}, ascending.")
-    first, last = _first_and_last(footprints, len(years), grid)
     calendar = np.array(years, np.int32)
-    found: dict[str, list[NDArray[Any]]] = {
-        name: [] for name in ("geometry", "year", "first_year", "last_year")
-    }
-    for index, year in enumerate(years):
-        mined = (footprints[index] == 1).astype(np.uint8)
-        if (box := _box(mined)) is None:
-            continue
-        geometries, parts = _outlines(mined[box], grid, box)
-        found["geometry"].append(geometries)
-        found["year"].append(np.full(len(parts), year, np.int32))
-        found["first_year"].append(calendar[parts.least(first[box])])
-        found["last_year"].append(calendar[parts.largest(last[box])])
-    geometry = _joined(found.pop("geometry"), object)
-    values = {"site": site, **{name: _joined(each, np.int32) for name, each in found.items()}}
-    frame = _measured(geopandas, geometry, values, grid, minimum_mapping_unit)
-    return _sorted(frame, ["site", "year", "area_ha", "perimeter_m", "first_year", "last_year"], ["year"])
+    maps, extremes = _footprint_parts(footprints, len(years), grid)
+    for year, polygons, (first, last) in zip(
+        calendar, measured_maps(maps, grid, minimum_mapping_unit), extremes, strict=True
+    ):
+        values = {
+            "site": site,
+            "year": np.full(len(polygons.owners), year),
+            "area_ha": polygons.areas,
+            "perimeter_m": polygons.perimeters,
+            "first_year": calendar[first[polygons.owners]],
+            "last_year": calendar[last[polygons.owners]],
+        }
+        yield _table(geopandas, values, polygons.geometry, grid)
+    if not len(years):
+        yield _table(geopandas, {"site": site, **_empty(_FOOTPRINT_TYPES)}, np.array([], object), grid)
 
 
 def change_polygons(
@@ -112,15 +133,27 @@ def change_polygons(
         ValueError: The maps do not fit the pairs or the grid.
         MissingExtraError: geopandas is not installed.
     """
-    names = [CHANGE_KINDS] * len(pairs)
+    frames = change_tables(changes, pairs, grid, minimum_mapping_unit=minimum_mapping_unit, site=site)
+    return _joined_tables(frames)
+
+
+def change_tables(
+    changes: Sequence[Maps] | Maps,
+    pairs: Sequence[tuple[int, int]],
+    grid: Grid,
+    *,
+    minimum_mapping_unit: float = 0.0,
+    site: str = "",
+) -> Iterator[Any]:
+    """As `change_polygons`, a table per pair; an empty one without pairs.
+
+    Args and errors as there; errors are raised with the first table.
+    """
     years = [(int(first), int(second)) for first, second in pairs]
-    frame = _class_polygons(changes, names, grid, minimum_mapping_unit)
-    found = np.array(years, np.int32).reshape(-1, 2)[frame.pop("map")]
-    values = {"site": site, "year_1": found[:, 0], "year_2": found[:, 1], "kind": frame.pop("name")}
-    return _sorted(
-        frame.assign(**values),
-        ["site", "year_1", "year_2", "kind", "area_ha", "perimeter_m"],
-        ["year_1", "year_2"],
+    columns = [{"year_1": np.int32(first), "year_2": np.int32(second)} for first, second in years]
+    names = [CHANGE_KINDS] * len(years)
+    yield from _class_tables(
+        changes, years, columns, "kind", names, grid, minimum_mapping_unit, site, _CHANGE_TYPES
     )
 
 
@@ -156,48 +189,96 @@ def component_polygons(
         ValueError: The maps do not fit the years or the grid.
         MissingExtraError: geopandas is not installed.
     """
+    frames = component_tables(
+        maps, years, groups, classes, grid, minimum_mapping_unit=minimum_mapping_unit, site=site
+    )
+    return _joined_tables(frames)
+
+
+def component_tables(
+    maps: Sequence[Maps] | Maps,
+    years: Sequence[int],
+    groups: Sequence[str],
+    classes: Sequence[Sequence[str]],
+    grid: Grid,
+    *,
+    minimum_mapping_unit: float = 0.0,
+    site: str = "",
+) -> Iterator[Any]:
+    """As `component_polygons`, a table per map; an empty one without maps.
+
+    Args and errors as there; errors are raised with the first table.
+    """
     if not len(years) == len(groups) == len(classes):
         raise ValueError(
             f"years: found {len(years)}, {len(groups)} groups and {len(classes)} lists of classes; expected "
             "one of each per map."
         )
-    frame = _class_polygons(
-        maps, [dict(enumerate(names, 1)) for names in classes], grid, minimum_mapping_unit
+    order = [(int(year), group) for year, group in zip(years, groups, strict=True)]
+    columns = [{"year": np.int32(year), "group": group} for year, group in order]
+    names = [dict(enumerate(of_map, 1)) for of_map in classes]
+    yield from _class_tables(
+        maps, order, columns, "component", names, grid, minimum_mapping_unit, site, _COMPONENT_TYPES
     )
-    places = frame.pop("map")
-    values = {
-        "site": site,
-        "year": np.array(years, np.int32)[places],
-        "group": np.array(groups, object)[places],
-        "component": frame.pop("name"),
-    }
-    order = ["year", "group", "component"]
-    return _sorted(frame.assign(**values), ["site", *order, "area_ha", "perimeter_m"], order)
 
 
-def _class_polygons(
+def _class_tables(
     maps: Sequence[Maps] | Maps,
+    order: Sequence[Any],
+    columns: Sequence[Mapping[str, Any]],
+    name: str,
     names: Sequence[Mapping[int, str]],
     grid: Grid,
     minimum_mapping_unit: float,
-) -> Any:
-    """The polygons of each map's classes, measured: the place of the `map`, the class's `name`, areas."""
+    site: str,
+    types: Mapping[str, Any],
+) -> Iterator[Any]:
+    """A table of the polygons of each map's classes.
+
+    Args:
+        maps: The maps.
+        order: By what the maps are sorted.
+        columns: The same values for all polygons of a map.
+        name: The column of the classes' names.
+        names: The name of each class by map.
+        grid: The maps' grid.
+        minimum_mapping_unit: As for `footprint_polygons`.
+        site: The site's name.
+        types: The columns of an empty table.
+    """
     geopandas = require_geopandas()
     _check_maps(maps, len(names), grid, minimum_mapping_unit)
-    geometry: list[NDArray[Any]] = []
-    places: list[NDArray[Any]] = []
-    found_names: list[NDArray[Any]] = []
-    for place, of_map in enumerate(names):
-        codes = _known_codes(list(of_map))[maps[place]]
-        if (box := _box(codes)) is None:
-            continue
-        geometries, parts = _outlines(codes[box], grid, box)
-        geometry.append(geometries)
-        places.append(np.full(len(parts), place, np.intp))
-        found_names.append(_by_code(of_map)[parts.codes])
-    columns = {"map": _joined(places, np.intp), "name": _joined(found_names, object)}
-    geometries = _joined(geometry, object)
-    return _measured(geopandas, geometries, columns, grid, minimum_mapping_unit)
+    places = sorted(range(len(names)), key=order.__getitem__)
+    kept: list[Maps] = []
+
+    def parts() -> Iterator[MapParts]:
+        for place in places:
+            of_map = _class_parts(maps, place, list(names[place]), grid)
+            kept.append(of_map.parts.codes)
+            yield of_map
+
+    for place, polygons in zip(places, measured_maps(parts(), grid, minimum_mapping_unit), strict=True):
+        values = {
+            "site": site,
+            **columns[place],
+            name: _by_code(names[place])[kept.pop(0)[polygons.owners]],
+            "area_ha": polygons.areas,
+            "perimeter_m": polygons.perimeters,
+        }
+        by = [name] if name == "component" else []
+        yield _table(geopandas, values, polygons.geometry, grid, by)
+    if not len(names):
+        yield _table(geopandas, {"site": site, **_empty(types)}, np.array([], object), grid)
+
+
+def _class_parts(maps: Sequence[Maps] | Maps, place: int, codes: Sequence[int], grid: Grid) -> MapParts:
+    """The parts of one map, of these codes."""
+    known, runs = _known_codes(codes), PixelRuns(grid.width)
+    steps = [*row_steps(grid)]
+    for rows in steps:
+        read = known[map_rows(maps, place, rows)]
+        runs.add(read)
+    return MapParts.of(runs, read if len(steps) == 1 else None)
 
 
 def _known_codes(codes: Sequence[int]) -> Maps:
@@ -214,73 +295,63 @@ def _by_code(names: Mapping[int, str]) -> NDArray[Any]:
     return table
 
 
-def _joined(arrays: Sequence[NDArray[Any]], dtype: Any) -> NDArray[Any]:
-    return np.concatenate([np.array([], dtype), *arrays])
+def _footprint_parts(
+    footprints: Sequence[Maps] | Maps, number: int, grid: Grid
+) -> tuple[list[MapParts], list[tuple[Maps, Maps]]]:
+    """The parts of each year's footprint, and the first and last year, by index, of each part's ground."""
+    runs = [PixelRuns(grid.width) for _ in range(number)]
+    firsts: list[list[Maps]] = [[] for _ in range(number)]
+    lasts: list[list[Maps]] = [[] for _ in range(number)]
+    mined: list[Maps] = []
+    steps = [*row_steps(grid, max(number, 1))]
+    for rows in steps:
+        mined = [(map_rows(footprints, index, rows) == 1).view(np.uint8) for index in range(number)]
+        first, last = _first_and_last(mined, (rows[1] - rows[0], grid.width))
+        for index in range(number):
+            starts, ends = runs[index].add(mined[index])
+            firsts[index].append(run_extremes(np.minimum, first, starts, ends))
+            lasts[index].append(run_extremes(np.maximum, last, starts, ends))
+    found = [
+        MapParts.of(of_year, mined[index] if len(steps) == 1 else None) for index, of_year in enumerate(runs)
+    ]
+    extremes = [
+        (each.parts.least(np.concatenate(first)), each.parts.largest(np.concatenate(last)))
+        for each, first, last in zip(found, firsts, lasts, strict=True)
+    ]
+    return found, extremes
 
 
-def _first_and_last(footprints: Sequence[Maps] | Maps, number: int, grid: Grid) -> tuple[Maps, Maps]:
+def _first_and_last(mined: Sequence[Maps], shape: tuple[int, int]) -> tuple[Maps, Maps]:
     """The indices of the first and last year in which each pixel is mined; undefined where it never is."""
-    first, last = (np.zeros((grid.height, grid.width), np.uint8) for _ in range(2))
-    for index in range(number):
-        mined = footprints[index] == 1
-        first[mined & (last == 0)] = index
-        last[mined] = index + 1  # counted from 1, as 0 is ground that was not mined so far
+    first, last = (np.zeros(shape, np.uint8) for _ in range(2))
+    for index, year in enumerate(mined):
+        is_mined = year.view(bool)
+        first[is_mined & (last == 0)] = index
+        last[is_mined] = index + 1  # counted from 1, as 0 is ground that was not mined so far
     last -= 1
     return first, last
 
 
-def _box(mask: NDArray[Any]) -> tuple[slice, slice] | None:
-    """The rows and columns around all values but 0; None where there are none."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    if not len(rows):
-        return None
-    columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+def _empty(types: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: np.array([], dtype) for name, dtype in types.items()}
 
 
-def _outlines(codes: Maps, grid: Grid, box: tuple[slice, slice]) -> tuple[NDArray[Any], PixelParts]:
-    """The polygons of pixels that share an edge and a code above 0, in a box of the grid."""
-    from rasterio.windows import Window
-    from rasterio.windows import transform as window_transform
-
-    window = Window(box[1].start, box[0].start, *codes.shape[::-1])
-    return pixel_polygons(codes, window_transform(window, grid.transform))
-
-
-def _measured(
-    geopandas: Any,
-    geometry: NDArray[Any],
-    values: dict[str, Any],
-    grid: Grid,
-    minimum_mapping_unit: float,
+def _table(
+    geopandas: Any, values: dict[str, Any], geometry: NDArray[Any], grid: Grid, order: Sequence[str] = ()
 ) -> Any:
-    """A table of polygons, generalised and measured."""
+    """A table of polygons, the largest first within each of `order`."""
     frame = geopandas.GeoDataFrame(values, geometry=geometry, crs=crs_name(grid.crs))
-    if minimum_mapping_unit:
-        frame.geometry = _without_small_holes(frame.geometry.array, frame.crs, minimum_mapping_unit)
-    areas, frame["perimeter_m"] = areas_and_perimeters(frame.geometry.array, frame.crs)
-    frame.insert(len(values), "area_ha", areas / HECTARE)
-    return frame[frame["area_ha"] >= minimum_mapping_unit] if minimum_mapping_unit else frame
+    ascending = [True] * len(order) + [False]
+    return frame.sort_values([*order, "area_ha"], ascending=ascending, kind="stable", ignore_index=True)
 
 
-def _sorted(frame: Any, names: Sequence[str], order: Sequence[str]) -> Any:
-    """A table of polygons with these columns, the largest first within each of `order`."""
-    frame = frame.sort_values([*order, "area_ha"], ascending=[True] * len(order) + [False], kind="stable")
-    return frame[[*names, "geometry"]].reset_index(drop=True)
+def _joined_tables(frames: Iterator[Any]) -> Any:
+    """Tables one after the other."""
+    import pandas
 
-
-def _without_small_holes(geometries: Any, crs: Any, minimum_mapping_unit: float) -> Any:
-    """Polygons whose holes below the minimum mapping unit are filled."""
-    import shapely
-
-    filled = np.asarray(geometries, dtype=object).copy()
-    for place in np.flatnonzero(shapely.get_num_interior_rings(filled)):
-        polygon = filled[place]
-        holes = np.array([shapely.Polygon(ring) for ring in polygon.interiors], dtype=object)
-        kept = polygon_areas(holes, crs) >= minimum_mapping_unit * HECTARE
-        if not kept.all():
-            filled[place] = shapely.Polygon(polygon.exterior, [hole.exterior for hole in holes[kept]])
-    return filled
+    found = [*frames]
+    filled = [frame for frame in found if len(frame)] or found[:1]
+    return filled[0] if len(filled) == 1 else pandas.concat(filled, ignore_index=True)
 
 
 def _check_maps(maps: Sequence[Maps] | Maps, number: int, grid: Grid, minimum_mapping_unit: float) -> None:

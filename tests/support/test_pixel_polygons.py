@@ -8,7 +8,13 @@ from rasterio.features import rasterize, shapes
 from scipy import ndimage
 
 from euromine.support import pixel_polygons as module
-from euromine.support.pixel_polygons import PixelParts, pixel_polygons
+from euromine.support.pixel_polygons import (
+    PixelParts,
+    PixelRuns,
+    part_polygons,
+    pixel_polygons,
+    run_extremes,
+)
 
 METRES = Affine(10, 0, 500_000, 0, -10, 5_100_000)
 
@@ -91,16 +97,73 @@ def test_a_rotated_grid_has_rotated_polygons():
 def test_a_map_without_parts_has_no_polygons():
     polygons, parts = pixel_polygons(np.zeros((3, 4), np.uint8), METRES)
     assert len(polygons) == len(parts) == 0
-    assert len(parts.least(np.zeros((3, 4), np.uint8))) == 0
+    assert len(parts.least(np.zeros(0, np.uint8))) == 0
+    assert [*part_polygons(parts, METRES)] == []
+
+
+def read_in_blocks(codes: np.ndarray, rows: int) -> PixelParts:
+    runs = PixelRuns(codes.shape[1])
+    for top in range(0, len(codes), rows):
+        runs.add(codes[top : top + rows])
+    return runs.parts()
 
 
 def test_parts_have_the_least_and_the_largest_value_of_their_pixels():
     codes = random_codes(6, (20, 25), 2)
     codes[-1, -1] = 1
     values = np.random.default_rng(7).integers(0, 200, codes.shape).astype(np.uint8)
-    parts = PixelParts.of(codes)
+    runs = PixelRuns(25)
+    extremes = []
+    for top in (0, 7, 14):
+        places = runs.add(codes[top : top + 7])
+        extremes += [[run_extremes(each, values[top:], *places) for each in (np.minimum, np.maximum)]]
+    parts = runs.parts()
+    least, largest = map(np.concatenate, zip(*extremes, strict=True))
     owners = parts.owner(np.flatnonzero(codes))
     inside = values[codes > 0]
     for part in range(len(parts)):
-        assert parts.least(values)[part] == inside[owners == part].min()
-        assert parts.largest(values)[part] == inside[owners == part].max()
+        assert parts.least(least)[part] == inside[owners == part].min()
+        assert parts.largest(largest)[part] == inside[owners == part].max()
+
+
+@pytest.mark.usefixtures("_rows_at_once")
+@pytest.mark.parametrize("codes", MAPS)
+@pytest.mark.parametrize("rows", [1, 5])
+def test_maps_that_are_read_and_outlined_in_blocks_have_the_polygons_of_gdal(codes, rows, monkeypatch):
+    monkeypatch.setattr(module, "_CORNERS", 40)
+    parts = read_in_blocks(codes, rows)
+    box = parts.box
+    inside = METRES @ Affine.translation(box[1].start, box[0].start)
+    cut = parts.cut(box)
+    np.testing.assert_array_equal(cut.rows(0, box[0].stop - box[0].start), codes[box])
+    found = {}
+    for owners, polygons in part_polygons(cut, inside):
+        assert (np.diff(owners) > 0).all()
+        assert found.keys().isdisjoint(owners.tolist())
+        found |= zip(owners.tolist(), polygons, strict=True)
+    assert sorted(found) == list(range(len(parts)))
+    drawn = [
+        (int(code), shapely.make_valid(shapely.Polygon(shape["coordinates"][0], shape["coordinates"][1:])))
+        for shape, code in shapes(codes, mask=codes > 0, connectivity=4, transform=METRES)
+    ]
+    for part, polygon in found.items():
+        of_code = [shape for code, shape in drawn if code == parts.codes[part]]
+        assert any(shapely.normalize(polygon).wkt == shapely.normalize(shape).wkt for shape in of_code)
+    assert len(drawn) == len(found)
+
+
+def test_a_spiral_over_all_blocks_is_one_polygon_beside_parts_that_are_complete_before_it(monkeypatch):
+    monkeypatch.setattr(module, "_ROWS", 4)
+    monkeypatch.setattr(module, "_CORNERS", 8)
+    codes = np.zeros((41, 43), np.uint8)
+    for place in range(0, 20, 4):
+        codes[place : 41 - place, place] = codes[place, place : 43 - place] = 1
+        codes[place : 41 - place, 42 - place] = codes[40 - place, place + 2 : 43 - place] = 1
+        codes[place + 2, place + 2 : place + 4] = 1
+    order = []
+    for owners, _ in part_polygons(read_in_blocks(codes, 4), METRES):
+        order += owners.tolist()
+    labels, number = ndimage.label(codes)
+    assert len(order) == number == labels.max()
+    assert order != sorted(order)  # the outer one is complete last
+    assert order[-1] == 0
