@@ -148,9 +148,12 @@ def gather_marks(
     ) -> NDArray[np.bool_]:
         return np.concatenate([blended > threshold, window.valid[:, *inside]])
 
-    # One for the window in use, one for the next: the heap would keep holes of their size.
-    size = (len(years), len(detector.image_processor.bands), tiling.rows.size, tiling.columns.size)
+    # Once for all windows: the heap would keep holes of their size. Of images, one set is for the window in
+    # use, the other for the next.
+    shape = (tiling.rows.size, tiling.columns.size)
+    size = (len(years), len(detector.image_processor.bands), *shape)
     buffers = cycle([np.empty(size, np.float32), np.empty(size, np.float32)])
+    found = np.empty((len(pairs), *shape), np.float32)
     with (
         cached_rows([plan.scenes[year] for year in years], tiling),
         tqdm(total=len(tiling), desc="changes", unit="window", disable=not progress) as bar,
@@ -159,7 +162,7 @@ def gather_marks(
             store,
             len(pairs),
             lambda row, column: _read(plan, detector, years, tiling, (row, column), next(buffers)),
-            lambda window: _change_probabilities(detector, window, indexes),
+            lambda window: _change_probabilities(detector, window, indexes, found),
             marks,
             bar,
         )
@@ -198,33 +201,38 @@ def _read(
 
 @torch.inference_mode()
 def _change_probabilities(
-    detector: LoadedModel, window: _Window, pairs: Sequence[tuple[int, int]]
+    detector: LoadedModel, window: _Window, pairs: Sequence[tuple[int, int]], found: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """The probabilities of change (pairs, height, width) in a window; 0 for a year without data in it.
+    """The probabilities of change in a window; 0 for a year without data in it.
 
     Args:
         detector: The change detector.
         window: The window.
         pairs: Pairs of the years' places.
+        found: Filled and returned, (pairs, height, width).
     """
     among = {place: number for number, place in enumerate(window.known)}
     seen = [number for number, pair in enumerate(pairs) if among.keys() >= set(pair)]
-    found = np.zeros((0, *window.valid.shape[1:]), np.float32)
+    places = iter(seen)
+
+    def fill(logits: Tensor) -> Tensor:
+        # At once, as the chunks and their concatenation would take the memory twice.
+        for probability in _probability(logits)[0].cpu().numpy():
+            found[next(places)] = probability
+        return logits.new_empty(*logits.shape[:2], 0)  # a view would keep the logits
+
+    found[sorted(set(range(len(pairs))) - set(seen))] = 0
     if seen:
         model = cast("ChangeDetector", detector.model)
         series = torch.from_numpy(window.pixel_values)[None].to(model.device, model.dtype)
         chosen = [(among[first], among[second]) for first, second in (pairs[number] for number in seen)]
-        found = model.predict_series(series, chosen, transform=_probability)[0].cpu().numpy()
-    if np.isnan(found).any():
+        model.predict_series(series, chosen, transform=fill)
+    if any(np.isnan(each).any() for each in found):
         raise ModelError(
             f"{detector.source}: found NaN in its probabilities; expected numbers. Check its weights and the "
             "statistics of its image processor."
         )
-    if len(seen) == len(pairs):
-        return found
-    all_pairs = np.zeros((len(pairs), *window.valid.shape[1:]), np.float32)
-    all_pairs[seen] = found
-    return all_pairs
+    return found
 
 
 def _probability(logits: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from euromine.monitoring.mapping.tiling import Block, BlockBlender, Tiling
 from euromine.monitoring.scenes.alignment import AlignedScene
+from euromine.support.environment import release_freed_memory
 from euromine.support.workers import prefetch
 
 from .evidence_store import EvidenceStore
@@ -72,4 +73,6 @@ def gather_blocks(
             blended = blender.add(row, column, evidence(images))
             if row >= complete:
                 store.write(row, column, kept(blended, images, Block.of(tiling, row, column).inside))
+            # The gaps that a window's arrays leave between those that stay would add up.
+            release_freed_memory()
             bar.update()
