@@ -176,29 +176,30 @@ class RowReader:
     """Reads the pixels of cells of one row each.
 
     Args:
-        pixels: The kind of pixels, as of `PixelFeature`.
-        references: The cells of a column.
+        pixels: The kinds of pixels to read of each row, as of `PixelFeature`.
+        references: The cells of a column, or of columns that refer to the same rows.
     """
 
-    def __init__(self, pixels: str, references: pa.StructArray) -> None:
-        self._pixels = pixels
-        self._sources: list[int] = references.field("source").to_pylist()
-        self._rows: list[int] = references.field("rows").to_pylist()
-        self._is_one_split = len(set(self._sources)) == 1
+    def __init__(self, pixels: Sequence[str], references: pa.StructArray) -> None:
+        self._pixels = tuple(pixels)
+        self._sources: NDArray[np.int64] = references.field("source").to_numpy()
+        self._rows: NDArray[np.int64] = references.field("rows").to_numpy()
+        self._only_source = int(self._sources[0]) if len(np.unique(self._sources)) == 1 else None
 
-    def __call__(self, cells: Sequence[int]) -> Sequence[NDArray[Any]]:
-        """The pixels of some cells, by their places in the column.
+    def __call__(self, cells: Sequence[int] | NDArray[np.int64]) -> dict[str, Sequence[NDArray[Any]]]:
+        """The pixels of some cells by their kind.
+
+        Args:
+            cells: Places in the column.
 
         Raises:
             DatasetError: The dataset that a row belongs to is not open in this process.
         """
-        rows = [self._rows[cell] for cell in cells]
-        if self._is_one_split:
-            return _pixels_of(self._pixels, self._sources[0], rows)
-        return [
-            _pixels_of(self._pixels, self._sources[cell], [row])[0]
-            for cell, row in zip(cells, rows, strict=True)
-        ]
+        rows = self._rows[cells].tolist()
+        if self._only_source is not None:
+            return {kind: _pixels_of(kind, self._only_source, rows) for kind in self._pixels}
+        places = list(zip(self._sources[cells].tolist(), rows, strict=True))
+        return {kind: [_pixels_of(kind, source, [row])[0] for source, row in places] for kind in self._pixels}
 
 
 def _pixels_of(pixels: str, source: int, rows: Sequence[Any]) -> Sequence[NDArray[Any]]:

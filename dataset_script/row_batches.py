@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import datasets
@@ -38,7 +38,7 @@ class StackedRows:
         self._dataset, self._columns = dataset, table.column_names
         pixels = [name for name in PIXEL_COLUMNS["annual"] if name in table.column_names]
         self._length = len(table)
-        self._readers = {name: RowReader(name, table.column(name).combine_chunks()) for name in pixels}
+        self._readers = _row_readers({name: table.column(name).combine_chunks() for name in pixels})
         self._small = _as_arrays(table.drop_columns(pixels))
 
     def __reduce__(self) -> tuple[type[StackedRows], tuple[datasets.Dataset, list[str]]]:
@@ -52,7 +52,7 @@ class StackedRows:
         """One row, not stacked."""
         return {name: values[0] for name, values in self.__getitems__([row]).items()}
 
-    def __getitems__(self, rows: Sequence[int]) -> dict[str, Any]:
+    def __getitems__(self, rows: Sequence[int] | NDArray[np.int64]) -> dict[str, Any]:
         """A batch, by the name of torch's protocol for datasets that read several rows at once.
 
         Args:
@@ -62,10 +62,11 @@ class StackedRows:
             `image` int16 (batch, 10, 160, 160) and `label` uint8 (batch, 160, 160), copies of their own;
             numbers as arrays, strings as object arrays.
         """
-        return {
-            **{name: values[rows] for name, values in self._small.items()},
-            **{name: stack_cells(read(rows)) for name, read in self._readers.items()},
-        }
+        rows = np.asarray(rows, np.int64)
+        batch: dict[str, Any] = {name: values[rows] for name, values in self._small.items()}
+        for read in self._readers:
+            batch.update((name, stack_cells(cells)) for name, cells in read(rows).items())
+        return batch
 
 
 def read_batches(
@@ -95,7 +96,7 @@ def read_batches(
     end = len(rows) - len(rows) % batch_size if drop_last else len(rows)
     for start in range(0, end, batch_size):
         # Not kept here: the memory of a batch that the caller is done with serves the next one.
-        yield rows.__getitems__(order[start : start + batch_size].tolist())
+        yield rows.__getitems__(order[start : start + batch_size])
 
 
 def _annual_table(dataset: datasets.Dataset, columns: Sequence[str] | None) -> pa.Table:
@@ -120,6 +121,14 @@ def _annual_table(dataset: datasets.Dataset, columns: Sequence[str] | None) -> p
             "over the dataset itself to read what map wrote."
         )
     return table
+
+
+def _row_readers(columns: Mapping[str, pa.StructArray]) -> list[RowReader]:
+    """One reader of all columns of pixels where they refer to the same rows, else one of each."""
+    cells = list(columns.values())
+    if cells and all(each.equals(cells[0]) for each in cells):
+        return [RowReader(list(columns), cells[0])]
+    return [RowReader([name], each) for name, each in columns.items()]
 
 
 def _as_arrays(table: pa.Table) -> dict[str, NDArray[Any]]:

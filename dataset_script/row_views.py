@@ -273,8 +273,23 @@ def _filled_chunks(annual: datasets.Dataset, name: str) -> list[pa.Array]:
 
 
 def stack_cells(cells: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """`np.stack` of arrays of one shape, with fewer calls for each of them."""
-    return np.concatenate(cells).reshape(len(cells), *cells[0].shape)
+    """`np.stack` of integer arrays of one shape, independent of their addresses.
+
+    A plain copy is the C library's `memcpy`. On AMD's Zen 4 it takes a quarter longer unless the addresses of
+    source and copy agree modulo 32, and three times as long where they nearly agree modulo 4,096; cells lie
+    anywhere in their file. Converting signed to unsigned integers of the same size copies the bits in a loop
+    of NumPy's own.
+    """
+    first = cells[0]
+    if not first.flags.c_contiguous:  # row by row anyway
+        return np.concatenate(cells).reshape(len(cells), *first.shape)
+    stacked = np.empty((len(cells), *first.shape), first.dtype)
+    converted = stacked.view(_OTHER_SIGN[first.dtype.char]).reshape(-1, *first.shape[1:])
+    np.concatenate(cells, out=converted, casting="unsafe")
+    return stacked
+
+
+_OTHER_SIGN = {"h": np.uint16, "H": np.int16, "B": np.int8}
 
 
 class _SmallTable(InMemoryTable):

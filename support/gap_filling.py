@@ -36,10 +36,9 @@ def fill_gaps(images: NDArray[Any], labels: NDArray[np.uint8]) -> NDArray[Any]:
     Returns:
         The images themselves where all have data; otherwise a copy.
     """
-    unknown = labels == _UNKNOWN
-    if not unknown.any():
+    if labels.max(initial=0) < _UNKNOWN:  # a mask would take longer than reading the labels
         return images
-    gaps = unknown & ~images.any(axis=1)
+    gaps = (labels == _UNKNOWN) & ~images.any(axis=1)
     places = np.flatnonzero(gaps.any(axis=(1, 2)))
     if not len(places):
         return images

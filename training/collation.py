@@ -61,8 +61,8 @@ class SeriesCollator:
             return _annual(_stacked(rows, "image"), _stacked(rows, "label"))
         if "change" in rows[0]:
             labels, images = _stacked(rows, "change"), _stacked(rows, "images")
-            for place, label in enumerate(labels):
-                images[place] = fill_gaps(images[place], label)
+            for place in np.flatnonzero(labels.max(axis=(1, 2)) == IGNORED).tolist():
+                images[place] = fill_gaps(images[place], labels[place])
             return {"pixel_values": torch.from_numpy(images), "labels": torch.from_numpy(labels)}
         if "changes" in rows[0]:
             years = [len(row["images"]) for row in rows]

@@ -14,6 +14,7 @@ from euromine.dataset_script import pixel_references, row_batches
 from euromine.dataset_script.cells import CellColumn, LazyColumn
 from euromine.dataset_script.reading import read_dataset
 from euromine.dataset_script.row_batches import StackedRows
+from euromine.dataset_script.row_views import stack_cells
 from euromine.support.errors import ArgumentError, DatasetError
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -105,6 +106,34 @@ def test_labels_are_those_that_pillow_decodes(built: Path) -> None:
     for _ in range(2):
         batch = StackedRows(read_dataset(built, "annual", "train")).__getitems__(order)
         np.testing.assert_array_equal(batch["label"], [expected[row] for row in order])
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.uint8])
+def test_cells_are_stacked_bit_by_bit_from_any_address(dtype: type[np.integer]) -> None:
+    limits = np.iinfo(dtype)
+    memory = np.random.default_rng(0).integers(0, 256, 4000, dtype=np.uint8)
+    size = 30 * dtype().nbytes
+    cells = [memory[start : start + size].view(dtype).reshape(2, 3, 5) for start in (0, 8, 1002, 36, 3000)]
+    cells.append(np.full((2, 3, 5), limits.min, dtype))
+    cells.append(np.full((2, 3, 5), limits.max, dtype))
+    for each in (cells, [cell[:, :, 1:] for cell in cells], [cells[5], cells[0][:, ::-1]]):
+        stacked = stack_cells(each)
+        assert stacked.dtype == dtype
+        assert stacked.flags.writeable
+        np.testing.assert_array_equal(stacked, np.stack(each))
+
+
+def test_images_and_labels_of_different_rows_are_read_from_their_own(built: Path) -> None:
+    train = read_dataset(built, "annual", "train")
+    halves = [
+        train.select_columns(["image"]).select(range(10)),
+        train.select_columns(["label"]).select(range(5, 15)),
+    ]
+    joined = datasets.concatenate_datasets(halves, axis=1)
+    joined.set_transform(train.format["format_kwargs"]["transform"])
+    batch = StackedRows(joined).__getitems__([3, 0])
+    np.testing.assert_array_equal(batch["image"], [train[3]["image"], train[0]["image"]])
+    np.testing.assert_array_equal(batch["label"], [train[8]["label"], train[5]["label"]])
 
 
 def test_no_decoded_picture_is_kept() -> None:
