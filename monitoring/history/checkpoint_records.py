@@ -40,11 +40,20 @@ def load_calibration(mapper: LoadedModel, digest: str) -> Calibration | None:
     if calibration.digest != digest:
         logger.warning(
             "%s was counted with other weights than those of %s, so it is not used. "
-            "Run `euromine calibrate` again.",
+            "Run `euromine calibrate %s DATASET` again.",
             path,
+            mapper.source,
             mapper.source,
         )
         return None
+    if calibration.components and not calibration.component_transitions:
+        logger.warning(
+            "%s has errors on components and none on their transitions, which will have no intervals. "
+            "Earlier versions counted none: run `euromine calibrate %s DATASET` again, with a dataset that "
+            "has components of several years.",
+            path,
+            mapper.source,
+        )
     return calibration
 
 

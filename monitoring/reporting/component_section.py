@@ -36,6 +36,10 @@ _RANGES = (
     "In brackets: the 95% interval of the area corrected for the model's errors on transitions at its "
     "validation sites; it is missing where fewer than two of these show the transition. "
 )
+_NO_RANGES = (
+    "They have no interval, because the model's errors on transitions were not counted at two sites or more, "
+    "which `euromine calibrate` does. "
+)
 _Flows = dict[tuple[str, str], float]
 _Ranges = dict[tuple[str, str], tuple[float, float]]
 _TRANSITION_COLUMNS = ("year_1", "year_2", "group", "from_component", "to_component", "area_ha")
@@ -209,7 +213,10 @@ def _area_caption(*, has_intervals: bool, has_errors: bool, is_smoothed: bool, h
             "they vary."
         )
     else:
-        sentences.append("They have no interval, because the model's errors on components were not counted.")
+        sentences.append(
+            "They have no interval, because the model's errors on components were not counted, which "
+            "`euromine calibrate` does with a dataset that has components."
+        )
     return " ".join(sentences)
 
 
@@ -293,8 +300,8 @@ def _table(
     rows = [(_name(before), [cell(before, after) for after in names]) for before in names]
     caption = (
         f"Hectares by component in {pair[0]} (rows) and in {pair[1]} (columns). Errors of both "
-        f"maps add up here: small transitions may be noise. {_RANGES if ranges else ''}Other years, and each "
-        f"group on its own, are in {TRANSITIONS_TABLE}."
+        f"maps add up here: small transitions may be noise. {_RANGES if ranges else _NO_RANGES}Other "
+        f"years, and each group on its own, are in {TRANSITIONS_TABLE}."
     )
     moved = [(_name(before), _name(after), cell(before, after)) for before, after, _ in _moved(flows)]
     return TransitionTable([_name(name) for name in names], rows, moved, pair, caption)

@@ -237,7 +237,7 @@ def calibrated(mapper: LoadedModel, folder: Path, **errors: Any) -> LoadedModel:
     return LoadedModel(str(folder), SEGMENTATION, model, processor)
 
 
-def test_known_errors_give_components_intervals(component_mapper, pits, tmp_path) -> None:
+def test_known_errors_give_components_intervals(component_mapper, pits, tmp_path, caplog) -> None:
     perfect = np.stack([np.diag([50, 50]), np.diag([30, 70])])
     # Half of the mapped stockpiles are dumps, at each site, and nothing else is wrong.
     mixed = np.stack([[[50, 0, 0], [0, 20, 0], [0, 10, 10]]] * 2)
@@ -247,6 +247,7 @@ def test_known_errors_give_components_intervals(component_mapper, pits, tmp_path
     }
     loaded = calibrated(component_mapper, tmp_path, components=errors)
     made = series_of([loaded], pits, tmp_path / "out", smoothing="none")
+    assert f"run `euromine calibrate {tmp_path} DATASET` again, with a dataset that has comp" in caplog.text
     rows = {(row.component, row.year): row for row in made.components.itertuples()}
     pit, heap, dump = (rows[name, 2019] for name in ("excavation", "stockpile", "dumping_ground"))
     assert (pit.low_ha, pit.adjusted_ha, pit.high_ha) == (pit.area_ha,) * 3
