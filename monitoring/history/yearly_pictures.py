@@ -48,7 +48,7 @@ def draw_quicklooks(plan: SeriesPlan, drawn: Collection[int] = (), *, progress: 
         OSError: A file cannot be written.
     """
     missing = [year for year in plan.years if year not in drawn]
-    for year in tqdm(missing, desc="pictures", unit="year", disable=not progress):
+    for year in tqdm(missing, desc="pictures", unit="year", disable=not (progress and missing)):
         aligned = plan.scenes[year]
         look = Quicklook.of(aligned, quicklook_bands(plan, aligned.scene))
         aligned.free_rows()
