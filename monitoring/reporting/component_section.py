@@ -37,8 +37,8 @@ _RANGES = (
     "validation sites; it is missing where fewer than two of these show the transition. "
 )
 _NO_RANGES = (
-    "They have no interval, because the model's errors on transitions were not counted at two sites or more, "
-    "which `euromine calibrate` does. "
+    "They have no interval, because the model's errors on transitions were not counted (euromine calibrate) "
+    "at two sites or more. "
 )
 _Flows = dict[tuple[str, str], float]
 _Ranges = dict[tuple[str, str], tuple[float, float]]
@@ -214,8 +214,8 @@ def _area_caption(*, has_intervals: bool, has_errors: bool, is_smoothed: bool, h
         )
     else:
         sentences.append(
-            "They have no interval, because the model's errors on components were not counted, which "
-            "`euromine calibrate` does with a dataset that has components."
+            "They have no interval, because the model's errors on components were not counted (euromine "
+            "calibrate)."
         )
     return " ".join(sentences)
 

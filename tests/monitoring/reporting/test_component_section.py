@@ -62,8 +62,8 @@ def test_the_section_has_map_areas_and_transitions(tmp_path) -> None:
     page = render_report(write_components(tmp_path / "series"))
     text = Page(page).text
     assert "Components in 2018. Where two lie on the same ground" in text
-    assert "They have no interval, because the model's errors on components were not counted, which" in text
-    assert "because the model's errors on transitions were not counted at two sites or more, which" in text
+    assert "They have no interval, because the model's errors on components were not counted (" in text
+    assert "errors on transitions were not counted (euromine calibrate) at two sites or more." in text
     assert cells_of(page, "Components by year, table") == [
         ["ha", "2015", "2016", "2018"],
         ["ground"],
