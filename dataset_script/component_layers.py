@@ -104,8 +104,8 @@ class ComponentLayers(Closable):
         """Read a window of a year's backscatter; by default all.
 
         Returns:
-            int16 (2, height, width): VV and VH in dB x 100, `NO_BACKSCATTER` where there is none, everywhere
-            in a year without radar.
+            int16 (2, height, width): VV and VH in dB x 100, `NO_BACKSCATTER` where there is none: everywhere
+            in a year without radar, and where both are 0 in a file without a nodata value.
 
         Raises:
             ArchiveError: The file is damaged, or its values are no backscatter in dB x 100.
@@ -119,10 +119,13 @@ class ComponentLayers(Closable):
         radar = radar.astype(np.int16, copy=False)
         if dataset.nodata is not None:
             radar[radar == dataset.nodata] = NO_BACKSCATTER
+        else:  # a program that declares none fills with zeros
+            radar[:, (radar == 0).all(axis=0)] = NO_BACKSCATTER
         known = radar[radar != NO_BACKSCATTER]
-        if known.size and np.median(known) > _LARGEST_MEDIAN:
+        middle = np.median(known) if known.size else -np.inf
+        if middle >= _LARGEST_MEDIAN:
             raise ArchiveError(
-                f"{shown(path)}: found a median of {np.median(known):g}, above 0 dB; expected backscatter in "
+                f"{shown(path)}: found a median of {middle:g}, not below 0 dB; expected backscatter in "
                 "dB x 100 such as -1200, which is 1000 log10 of linear power, as `euromine acquire --radar` "
                 "writes it."
             )

@@ -7,7 +7,6 @@ folder `radar` beside it, under the same name.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -37,6 +36,8 @@ _FORMAT = "VV and VH as int16 in dB x 100, or as floats in dB"
 _LEAST = -6000
 # Of a thinned image that shows whether its numbers are decibels.
 _LOOKED_AT = 256
+# Programs that declare no nodata fill with it. It is 0 dB, which hardly any ground scatters.
+_FILL = 0.0
 
 
 class RadarBeside(Closable):
@@ -150,7 +151,7 @@ class RadarBeside(Closable):
                         raster,
                         **self._grid.profile,
                         resampling=Resampling.bilinear,
-                        src_nodata=math.nan if raster.nodata is None else raster.nodata,
+                        src_nodata=_FILL if raster.nodata is None else raster.nodata,
                         nodata=NO_BACKSCATTER,
                         dtype="float32",
                     )
@@ -176,12 +177,12 @@ class RadarBeside(Closable):
             known = values[np.isfinite(values) & (values != NO_BACKSCATTER)]
             if not known.size:
                 raise SceneError(
-                    f"{path}: found no backscatter in {band} on the ground of {self._shown}; expected an "
-                    "image of the same place."
+                    f"{path}: found no backscatter in {band} on the ground of {self._shown}, only nodata "
+                    f"or 0; expected an image of the same place, {_FORMAT}."
                 )
-            if np.median(known) * self._factors[band] > 0:
+            if np.median(known) * self._factors[band] >= 0:
                 raise SceneError(
-                    f"{path}: found a median of {np.median(known):g} in {band}, above 0 dB; expected "
+                    f"{path}: found a median of {np.median(known):g} in {band}, not below 0 dB; expected "
                     f"{_FORMAT}, and not linear power. dB = 10 log10 of linear power."
                 )
 

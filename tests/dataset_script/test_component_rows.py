@@ -239,7 +239,14 @@ def test_a_year_without_a_label_takes_that_of_its_components(archive, splits, tm
             lambda write, site: write(
                 site / "radar" / "Year2016.tif", np.full((2, 215, 330), 90, np.int16), **PLACE
             ),
-            r"radar/Year2016.tif: found a median of 90, above 0 dB; expected backscatter in dB x 100",
+            r"radar/Year2016.tif: found a median of 90, not below 0 dB; expected backscatter in dB x 100",
+        ),
+        (
+            # Linear power that was cast to integers.
+            lambda write, site: write(
+                site / "radar" / "Year2016.tif", np.zeros((2, 215, 330), np.int16), nodata=-32768, **PLACE
+            ),
+            r"radar/Year2016.tif: found a median of 0, not below 0 dB; expected backscatter in dB x 100",
         ),
         (
             lambda write, site: write(
@@ -290,3 +297,16 @@ def test_bands_of_radar_are_found_by_their_names(archive, dataset, tiff_writer, 
     with site.open() as scene, ComponentLayers(site, scene) as layers:
         np.testing.assert_array_equal(layers.read_radar(2016), radar)
         assert (layers.read_radar(2015) == NO_BACKSCATTER).all()
+
+
+def test_zeros_of_a_radar_file_without_nodata_are_no_backscatter(archive, tiff_writer, tmp_path):
+    site_folder = tmp_path / "Austria_1"
+    shutil.copytree(archive / "EuroMineNet" / "Austria_1", site_folder)
+    radar = np.full((2, 215, 330), -1200, np.int16)
+    radar[:, :, 300:] = 0  # beyond the swath
+    radar[0, 0, 0] = 0  # a bright target in one polarisation
+    tiff_writer(site_folder / "radar" / "Year2016.tif", radar, **PLACE)
+    site = Archive(tmp_path).sites["Austria_1"]
+    with site.open() as scene, ComponentLayers(site, scene) as layers:
+        found = layers.read_radar(2016)
+    np.testing.assert_array_equal(found, np.where(np.arange(330) < 300, radar, NO_BACKSCATTER))

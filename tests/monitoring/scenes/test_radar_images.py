@@ -52,6 +52,19 @@ def test_decibels_in_floats_and_unnamed_bands_are_understood(write_scene, optica
     np.testing.assert_allclose(image[[2, 0]], radar, rtol=1e-4)
 
 
+@pytest.mark.parametrize("number", [np.int16, np.float32])
+def test_zeros_of_a_file_without_nodata_are_no_backscatter(write_scene, optical, radar, number) -> None:
+    scene = write_scene("site/image/a.tif", optical, names=("B03", "B04"), tags=PLAIN)
+    known = np.where(radar == -32768, -1000, radar)
+    filled = np.where(np.arange(40) < 30, known, 0)  # 0 beyond the swath, as GEE exports masked pixels
+    write_scene(
+        "site/radar/a.tif", (filled / (100 if number is np.float32 else 1)).astype(number), names=NAMES
+    )
+    with open_scene(scene) as opened:
+        image, _ = opened.read(Window(0, 0, 40, 30), BANDS)
+    np.testing.assert_allclose(image[[2, 0]], np.where(filled == 0, -32768, known), rtol=1e-4)
+
+
 def test_radar_on_other_pixels_is_resampled_to_the_scene(write_scene, optical) -> None:
     scene = write_scene("site/image/a.tif", optical, names=("B03", "B04"), tags=PLAIN)
     wide = Affine(20, 0, 299_900, 0, -20, 5_000_100)
@@ -85,8 +98,10 @@ def test_a_scene_brought_to_another_grid_keeps_unknown_backscatter_apart(write_s
         (lambda radar: radar[:1], "found the bands VV; expected VH as well"),
         (
             lambda radar: np.full((2, 30, 40), 0.08, np.float32),
-            "above 0 dB; expected .* and not linear power",
+            "not below 0 dB; expected .* and not linear power",
         ),
+        # Linear power that was cast to integers.
+        (np.zeros_like, "found a median of 0 in VV, not below 0 dB"),
         (lambda radar: np.full_like(radar, -32768), "found no backscatter in VV on the ground of"),
     ],
 )
