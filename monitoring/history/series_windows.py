@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from euromine.modeling.series_model import SeriesModel
+from euromine.monitoring.mapping.engines import expect_calls
 from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.monitoring.mapping.prediction import cut_window
 from euromine.monitoring.mapping.tiling import Tiling
@@ -48,6 +49,9 @@ def gather_evidence(plan: SeriesPlan, network: LoadedModel, store: EvidenceStore
     """
     if store.complete_rows == store.tiling.rows.count:
         return
+    rows, columns = store.tiling.rows, store.tiling.columns
+    images = len(plan.years) * len(store.tiling)
+    expect_calls(network.model, rows.size * columns.size, encode=images, pyramid=images, evidence=images)
     with (
         cached_rows(plan.scenes.values(), store.tiling),
         tqdm(total=len(store.tiling), desc="all years", unit="window", disable=not progress) as bar,

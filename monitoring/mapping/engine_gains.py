@@ -1,12 +1,11 @@
-"""Gains of OpenVINO in float32 over PyTorch by architecture, by which "auto" decides.
+"""Gains of OpenVINO in float32 over PyTorch by network and part, by which "auto" decides.
 
-Measured by `benchmark/engine_speed.py` (docs/benchmarks/engines.md). An architecture that is not listed stays
-with PyTorch.
+Measured by `benchmark/engine_part_speed.py` (docs/benchmarks/engines.md) on windows of 512 pixels, 256 for
+detectors and networks for series. A part that is not listed stays with PyTorch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 
@@ -15,31 +14,43 @@ class Gain(NamedTuple):
 
     Attributes:
         times: PyTorch's time over OpenVINO's; at most 1 where PyTorch is as quick.
-        conversion: Seconds to convert the network once.
-        seconds: PyTorch's seconds on one thread for a megapixel of input by part: "forward", "encode",
-            "decode" or "compare".
+        conversion: Seconds to convert the part once.
+        seconds: PyTorch's seconds on one thread for a megapixel of windows.
     """
 
     times: float
     conversion: float
-    seconds: Mapping[str, float]
+    seconds: float
 
 
-# The seconds of conversions were taken beside other work, so they are rather too long. SegFormer's are those
-# of its smallest size.
-OPENVINO_GAINS: dict[str, Gain] = {
-    "euromine_a2net": Gain(1.6, 15.0, {"compare": 1.8}),
-    "euromine_afcf3d": Gain(1.2, 60.0, {"compare": 12.4}),
-    "euromine_bit": Gain(1.5, 15.0, {"encode": 1.7, "decode": 0.88}),
-    "euromine_changeformer": Gain(1.3, 45.0, {"encode": 3.2, "decode": 50.0}),
-    "euromine_dtcdscn": Gain(1.4, 30.0, {"compare": 5.3}),
-    "euromine_fc-ef": Gain(1.7, 13.0, {"compare": 1.8}),
-    "euromine_linknet": Gain(1.4, 15.0, {"forward": 1.3}),
-    "euromine_resunet": Gain(1.1, 15.0, {"compare": 11.0}),
-    "euromine_siamunet-diff": Gain(1.4, 7.0, {"encode": 0.66, "decode": 1.1}),
-    "euromine_snunet": Gain(1.4, 22.0, {"encode": 1.9, "decode": 20.0}),
-    "euromine_tfi-gr": Gain(1.7, 31.0, {"encode": 1.3, "decode": 2.7}),
-    "euromine_tinycd": Gain(1.9, 8.0, {"encode": 1.1, "decode": 2.3}),
-    "euromine_unet": Gain(1.4, 10.0, {"forward": 17.0}),
-    "segformer": Gain(1.5, 6.0, {"forward": 0.7}),
+# By `architecture_name` and part: "forward", "encode", "decode" or "compare". SegFormer's are those of its
+# smallest size. Longer conversions than 15 seconds were taken beside other work, so they are rather too long.
+OPENVINO_GAINS: dict[tuple[str, str], Gain] = {
+    ("euromine_a2net", "compare"): Gain(1.6, 15.0, 1.8),
+    ("euromine_afcf3d", "compare"): Gain(1.2, 60.0, 12.4),
+    ("euromine_bit", "encode"): Gain(1.5, 3.6, 1.7),
+    ("euromine_bit", "decode"): Gain(1.5, 11.6, 0.88),
+    ("euromine_changeformer", "encode"): Gain(1.8, 26.0, 3.2),
+    ("euromine_changeformer", "decode"): Gain(1.3, 13.0, 50.0),
+    ("euromine_dtcdscn", "compare"): Gain(1.4, 30.0, 5.3),
+    ("euromine_fc-ef", "compare"): Gain(1.2, 2.2, 1.3),
+    ("euromine_hcgmnet", "encode"): Gain(1.1, 3.1, 6.9),
+    ("euromine_hcgmnet", "decode"): Gain(1.0, 4.4, 86.0),
+    ("euromine_linknet", "forward"): Gain(1.4, 15.0, 1.3),
+    ("euromine_resunet", "compare"): Gain(1.1, 15.0, 11.0),
+    ("euromine_series/mit-b0", "encode"): Gain(2.1, 6.0, 0.67),
+    ("euromine_series/mit-b0", "pyramid"): Gain(1.6, 2.7, 0.18),
+    ("euromine_series/mit-b0", "evidence"): Gain(1.2, 3.4, 1.3),
+    ("euromine_siamunet-conc", "encode"): Gain(1.0, 2.0, 0.48),
+    ("euromine_siamunet-conc", "decode"): Gain(1.2, 1.3, 1.3),
+    ("euromine_siamunet-diff", "encode"): Gain(1.4, 3.4, 0.66),
+    ("euromine_siamunet-diff", "decode"): Gain(1.6, 3.4, 1.1),
+    ("euromine_snunet", "encode"): Gain(1.2, 8.1, 1.9),
+    ("euromine_snunet", "decode"): Gain(1.5, 14.0, 20.0),
+    ("euromine_tfi-gr", "encode"): Gain(1.6, 12.0, 1.3),
+    ("euromine_tfi-gr", "decode"): Gain(1.8, 20.0, 2.7),
+    ("euromine_tinycd", "encode"): Gain(2.3, 3.9, 1.1),
+    ("euromine_tinycd", "decode"): Gain(1.9, 3.6, 2.3),
+    ("euromine_unet", "forward"): Gain(1.4, 10.0, 17.0),
+    ("segformer", "forward"): Gain(1.5, 6.0, 0.7),
 }

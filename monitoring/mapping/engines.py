@@ -10,17 +10,11 @@ from __future__ import annotations
 import copy
 import os
 import shutil
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.modeling_outputs import SemanticSegmenterOutput
 
-from euromine.modeling.change_detection import Features
-from euromine.modeling.series_decoder import DetailBranch
 from euromine.modeling.series_model import SeriesModel
 from euromine.modeling.series_network import EuroMineSeries
 from euromine.support.errors import ArgumentError, ModelError
@@ -29,15 +23,15 @@ from .engine_parts import EnginePart, PartSettings
 from .engine_programs import (
     ONNXRUNTIME,
     OPENVINO,
-    Function,
     check_installed,
     is_installed,
     openvino_has_bfloat16,
 )
 from .loading import LoadedModel, model_digest
-from .network_parts import detail_name, joined_features, listed_features, network_parts
+from .network_parts import architecture_name, network_parts
 from .precision_losses import check_precision_loss
 from .quantised_programs import check_quantisable
+from .replaced_parts import replace_parts
 
 AUTO, EAGER, COMPILE = "auto", "eager", "compile"
 ENGINES = (AUTO, EAGER, COMPILE, OPENVINO, ONNXRUNTIME)
@@ -110,19 +104,21 @@ def on_engine(loaded: LoadedModel, choice: EngineChoice | None = None) -> Loaded
     resolved = _resolved(loaded, choice or EngineChoice())
     if resolved.engine == EAGER and resolved.precision == FLOAT32:
         return loaded
-    check_precision_loss(
-        loaded.source, loaded.model.config.model_type, resolved.precision, force=resolved.force_precision
-    )
+    architecture = architecture_name(loaded.model.config)
+    check_precision_loss(loaded.source, architecture, resolved.precision, force=resolved.force_precision)
     # A shallow copy shares the weights.
     model = copy.copy(loaded.model)
     settings = PartSettings(
         name=loaded.source,
-        model_type=loaded.model.config.model_type,
+        architecture=architecture,
         engine=resolved.engine,
         precision=resolved.precision,
         digest=_Digest(loaded),
     )
-    object.__setattr__(model, _PLACE, _Engine(resolved, _replace_parts(model, loaded.model, settings)))
+    functions = network_parts(loaded.model)
+    parts = {name: EnginePart(name, loaded.model, each, settings) for name, each in functions.items()}
+    replace_parts(model, loaded.model, parts)
+    object.__setattr__(model, _PLACE, _Engine(resolved, parts))
     return replace(loaded, model=model)
 
 
@@ -135,8 +131,8 @@ def expect_calls(model: PreTrainedModel, pixels: int, **calls: int) -> None:
     Args:
         model: Any network; without an engine, nothing happens.
         pixels: Pixels of a window.
-        **calls: The number of calls for a single window or pair by part: "forward", "encode", "decode" or
-            "compare"; others are ignored.
+        **calls: The number of calls for a single window or pair by part, as `network_parts` names them;
+            others are ignored.
     """
     engine: _Engine | None = getattr(model, _PLACE, None)
     if engine is not None:
@@ -223,71 +219,3 @@ def _check_compiler() -> None:
             f"--engine: found compile without a C++ compiler ({', '.join(compilers)}); expected one on this "
             "machine. Install g++, or use --engine eager or openvino."
         )
-
-
-def _replace_parts(
-    model: PreTrainedModel, network: PreTrainedModel, settings: PartSettings
-) -> dict[str, EnginePart]:
-    """Let an engine run the parts of `model`, a shallow copy of `network`."""
-    functions = network_parts(network)
-    parts = {name: EnginePart(name, network, each, settings) for name, each in functions.items()}
-
-    def forward(pixel_values: Tensor) -> SemanticSegmenterOutput:
-        return SemanticSegmenterOutput(logits=parts["forward"](pixel_values)[0])
-
-    def compare(image_1: Tensor, image_2: Tensor) -> Tensor:
-        return parts["compare"](image_1, image_2)[0]
-
-    def encode(images: Tensor) -> Features:
-        return joined_features(parts["encode"](images))
-
-    def decode(first: Features, second: Features) -> Tensor:
-        return parts["decode"](*listed_features(first), *listed_features(second))[0]
-
-    replaced: dict[str, Any] = {"forward": forward}
-    if "pyramid" in parts:
-        assert isinstance(network, EuroMineSeries)
-        replaced = {
-            "encoder": _in_own_type(parts["encode"]),
-            "detail": _detail_branch(network, parts),
-            "decoder": _SeriesDecoder(parts),
-        }
-    elif "encode" in parts:
-        replaced = {"encode": encode, "decode": decode, "decode_main": decode}
-    elif "compare" in parts:
-        replaced = {"compare": compare}
-    for name, function in replaced.items():
-        object.__setattr__(model, name, function)
-    return parts
-
-
-def _detail_branch(network: EuroMineSeries, parts: dict[str, EnginePart]) -> DetailBranch:
-    """The detail branch of a network for series with its convolutions on an engine."""
-
-    def scale(place: int) -> Callable[[Tensor], Tensor]:
-        part = _in_own_type(parts[detail_name(place)])
-        return lambda images: part(images)[0]
-
-    branch = copy.copy(network.detail)
-    object.__setattr__(branch, "scales", [scale(place) for place in range(len(network.detail.scales))])
-    return branch
-
-
-class _SeriesDecoder:
-    """The decoder of a network for series on an engine; its maps have the type of the inputs."""
-
-    def __init__(self, parts: dict[str, EnginePart]) -> None:
-        self._pyramid, self._evidence = (_in_own_type(parts[name]) for name in ("pyramid", "evidence"))
-
-    def pyramid(self, maps: Sequence[Tensor], details: Sequence[Tensor]) -> Tensor:
-        """As of `SeriesDecoder`."""
-        return self._pyramid(*maps, *details)[0]
-
-    def evidence(self, features: Tensor, details: Sequence[Tensor]) -> Tensor:
-        """As of `SeriesDecoder`."""
-        return self._evidence(features, *details)[0]
-
-
-def _in_own_type(part: EnginePart) -> Function:
-    """A part whose outputs have the type of its inputs, for the layers between years in PyTorch."""
-    return lambda *inputs: tuple(each.to(inputs[0].dtype) for each in part(*inputs))

@@ -6,12 +6,23 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from euromine.modeling.change_detection import ChangeDetector, ChangeMaps, Features, SiameseChangeDetector
 from euromine.modeling.series_network import EuroMineSeries
 
 from .engine_programs import Function
+
+
+def architecture_name(config: PreTrainedConfig) -> str:
+    """The name of a network in tables of measurements: its type and, where it has several, its encoder's.
+
+    For instance "segformer", "euromine_series/mit-b0" and "upernet/swin".
+    """
+    encoder = getattr(config, "encoder", None)
+    if not isinstance(encoder, str):
+        encoder = getattr(getattr(config, "backbone_config", None), "model_type", None)
+    return config.model_type if encoder is None else f"{config.model_type}/{encoder}"
 
 
 def network_parts(network: PreTrainedModel) -> dict[str, Function]:

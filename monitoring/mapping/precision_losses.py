@@ -25,16 +25,16 @@ MEASURED_LOSSES: dict[tuple[str, str], float] = {
     ("euromine_tinycd", "bfloat16"): 0.04,
     ("mobilenet_v2", "bfloat16"): -0.02,
     # euromine-series-b0 after 400 steps, on 4 sites; OF1 is unchanged, so the loss is that of change F1.
-    ("euromine_series", "bfloat16"): 0.01,
+    ("euromine_series/mit-b0", "bfloat16"): 0.01,
 }
 
 
-def check_precision_loss(name: str, model_type: str, precision: str, *, force: bool) -> None:
+def check_precision_loss(name: str, architecture: str, precision: str, *, force: bool) -> None:
     """Refuse a precision that loses too much with an architecture, and report one that was not measured.
 
     Args:
         name: The checkpoint, for the message.
-        model_type: Its architecture.
+        architecture: Of `architecture_name`.
         precision: "float32", "bfloat16" or "int8".
         force: Whether to take it all the same.
 
@@ -43,13 +43,13 @@ def check_precision_loss(name: str, model_type: str, precision: str, *, force: b
     """
     if precision == "float32":
         return
-    loss = MEASURED_LOSSES.get((model_type, precision))
+    loss = MEASURED_LOSSES.get((architecture, precision))
     if loss is None:
-        logger.warning("%s: the loss of a %s in %s was not measured.", name, model_type, precision)
+        logger.warning("%s: the loss of a %s in %s was not measured.", name, architecture, precision)
     elif loss > LARGEST_LOSS and not force:
         raise ArgumentError(
-            f"--precision: found {precision} with {name}, a {model_type}, which lost {loss:.1f} points of F1 "
-            f"on simulated sites; expected a loss of at most {LARGEST_LOSS}. Use float32, or insist with "
+            f"--precision: found {precision} with {name}, a {architecture}, which lost {loss:.1f} points of "
+            f"F1 on simulated sites; expected a loss of at most {LARGEST_LOSS}. Use float32, or insist with "
             "--force-precision."
         )
     else:
@@ -57,6 +57,6 @@ def check_precision_loss(name: str, model_type: str, precision: str, *, force: b
             "%s: in %s, a %s changed by %+.2f points of F1 on simulated sites.",
             name,
             precision,
-            model_type,
+            architecture,
             -loss,
         )

@@ -107,12 +107,15 @@ def test_a_scene_in_one_window_is_mapped_as_the_network_does_it(place, network, 
     assert "none needed: the network sees all years together" in report
 
 
-def test_a_single_year_is_mapped_as_a_scene_is(place, network, tmp_path):
+def test_a_single_year_is_mapped_as_a_scene_is(place, network, tmp_path, monkeypatch):
+    announced = []
+    monkeypatch.setattr(series_windows, "expect_calls", lambda _, pixels, **calls: announced.append(calls))
     result = series_of([network], place, tmp_path, [2016], **PLAIN)
     probability, _ = expected_maps(network, [2016])
     np.testing.assert_allclose(result.probability(2016), probability[0], atol=1e-5)
     alone = MineMonitor([network]).predict(place / "image" / "Year2016.tif", **PLAIN)
     np.testing.assert_allclose(alone, probability[0], atol=1e-5)
+    assert announced == [{"encode": 1, "pyramid": 1, "evidence": 1}]  # one window of one year
 
 
 def test_the_order_in_which_years_are_given_and_the_size_of_passes_do_not_matter(

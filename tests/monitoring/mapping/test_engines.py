@@ -18,6 +18,7 @@ from euromine.monitoring.mapping.engine_gains import OPENVINO_GAINS, Gain
 from euromine.monitoring.mapping.engine_parts import EnginePart, PartSettings, Shapes
 from euromine.monitoring.mapping.engines import EngineChoice, engine_record, expect_calls, on_engine
 from euromine.monitoring.mapping.loading import LoadedModel
+from euromine.monitoring.mapping.network_parts import architecture_name
 from euromine.support.errors import ArgumentError, MissingExtraError, ModelError
 
 
@@ -183,6 +184,22 @@ def test_a_network_for_series_runs_on_an_engine_with_missing_years(series_networ
     assert engine_record(loaded.model) == {}
 
 
+def test_auto_converts_the_parts_of_a_network_for_series_that_gain(series_network, monkeypatch):
+    """The encoder saves 9 s of the work announced, which its conversion costs; the last part saves 500."""
+    name = architecture_name(series_network.model.config)
+    assert name == "euromine_series/mit-b0"
+    for part, seconds in (("encode", 0.018), ("evidence", 1.0)):
+        monkeypatch.setitem(OPENVINO_GAINS, (name, part), Gain(2.0, 9.0, seconds))
+    monkeypatch.setattr(EnginePart, "_program", lambda part, *_: part._function)
+    loaded = on_engine(series_network)
+    expect_calls(loaded.model, 32 * 32, encode=10**6, evidence=10**6)
+    series = torch.randn(1, 2, 10, 32, 32, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded.model(series).logits, series_network.model(series).logits)
+    parts = loaded.model._euromine_engine.parts
+    assert [name for name, part in parts.items() if part.is_converted] == ["evidence"]
+
+
 def test_a_network_for_series_runs_in_bfloat16(series_network, monkeypatch):
     monkeypatch.setattr(engines, "_check_bfloat16", lambda *_: None)
     loaded = on_engine(series_network, EngineChoice("eager", "bfloat16"))
@@ -240,7 +257,7 @@ def test_auto_leaves_small_work_to_pytorch(mapper, pixel_values, expected):
 def test_auto_changes_to_openvino_where_the_work_is_worth_it(
     mapper, pixel_values, expected, monkeypatch, caplog
 ):
-    monkeypatch.setitem(OPENVINO_GAINS, "segformer", Gain(2.0, 5.0, {"forward": 1.0}))
+    monkeypatch.setitem(OPENVINO_GAINS, ("segformer", "forward"), Gain(2.0, 5.0, 1.0))
     caplog.set_level("INFO")
     loaded = on_engine(mapper)
     expect_calls(loaded.model, 64 * 64, forward=10**9)
@@ -254,7 +271,7 @@ def test_auto_changes_to_openvino_where_the_work_is_worth_it(
 
 def test_auto_decides_by_the_largest_work_announced(mapper, pixel_values, monkeypatch):
     """2 s a megapixel, half of it saved; conversion takes 9 s and loading 1: worth it above 10 megapixels."""
-    monkeypatch.setitem(OPENVINO_GAINS, "segformer", Gain(2.0, 9.0, {"forward": 2.0}))
+    monkeypatch.setitem(OPENVINO_GAINS, ("segformer", "forward"), Gain(2.0, 9.0, 2.0))
     monkeypatch.setattr(EnginePart, "_program", lambda *_: lambda x: tuple(mapper.model(x).values()))
     loaded = on_engine(mapper)
     part = loaded.model._euromine_engine.parts["forward"]
@@ -266,7 +283,7 @@ def test_auto_decides_by_the_largest_work_announced(mapper, pixel_values, monkey
 
 
 def test_auto_stays_with_pytorch_where_results_differ(mapper, pixel_values, expected, monkeypatch, caplog):
-    monkeypatch.setitem(OPENVINO_GAINS, "segformer", Gain(2.0, 5.0, {"forward": 1.0}))
+    monkeypatch.setitem(OPENVINO_GAINS, ("segformer", "forward"), Gain(2.0, 5.0, 1.0))
     wrong = lambda *_: lambda x: (torch.zeros_like(expected[: len(x)]),)  # noqa: E731
     monkeypatch.setattr(EnginePart, "_program", wrong)
     loaded = on_engine(mapper)
@@ -395,7 +412,7 @@ def test_a_network_that_an_engine_cannot_run_is_refused_in_a_sentence(network, p
 def test_every_gain_is_of_a_registered_network():
     from transformers import CONFIG_MAPPING
 
-    assert [name for name in OPENVINO_GAINS if name not in CONFIG_MAPPING] == []
+    assert [name for name, _ in OPENVINO_GAINS if name.partition("/")[0] not in CONFIG_MAPPING] == []
 
 
 def test_parts_count_the_work_of_each_size():
@@ -410,6 +427,16 @@ def test_parts_count_the_work_of_each_size():
     np.testing.assert_array_equal(part(torch.zeros(3, 1))[0].numpy(), np.ones((3, 1)))
     assert seen == [3]
     assert not part.is_converted
+
+
+def test_empty_maps_differ_by_nothing():
+    """HCGMNet's encoder passes the images' sides on in a map without channels."""
+    empty = torch.empty(1, 0, 4, 4)
+    assert engine_parts.largest_difference([empty], [empty]) == 0
+    off = engine_parts.largest_difference(
+        [empty, torch.tensor([2.0, 4.5])], [empty, torch.tensor([2.0, 4.0])]
+    )
+    assert off == pytest.approx(0.125)
 
 
 def test_conversions_are_not_reported_to_the_makers_of_the_engine(monkeypatch, tmp_path):
