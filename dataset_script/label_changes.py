@@ -19,7 +19,8 @@ def change_between(label_1: NDArray[np.uint8], label_2: NDArray[np.uint8]) -> ND
         label_2: Label of the later year.
     """
     change = (label_1 != label_2).astype(np.uint8)
-    change[(label_1 == UNKNOWN) | (label_2 == UNKNOWN)] = UNKNOWN
+    if max(label_1.max(initial=0), label_2.max(initial=0)) == UNKNOWN:
+        change[(label_1 == UNKNOWN) | (label_2 == UNKNOWN)] = UNKNOWN
     return change
 
 

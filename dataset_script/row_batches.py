@@ -1,4 +1,4 @@
-"""Annual rows read as stacked batches, by a plain loop or by a DataLoader."""
+"""Annual rows and pairs read as stacked batches, by a plain loop or by a DataLoader."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 
 from euromine.support.errors import ArgumentError
 
+from .label_changes import change_between
 from .pixel_references import RowReader
 from .row_views import PIXEL_COLUMNS, PixelTransform, stack_cells
 
+# The pixels of annual rows that each column holds.
+_KINDS = {"image": "image", "images": "image", "label": "label", "labels": "label", "change": "label"}
+
 
 class StackedRows:
-    """Annual rows for a DataLoader, read and stacked a batch at a time.
+    """Annual rows or pairs for a DataLoader, read and stacked a batch at a time.
 
     A DataLoader hands its `collate_fn` the stacked batch, a dictionary of arrays, in place of a list of rows:
 
@@ -26,7 +30,8 @@ class StackedRows:
     Handling rows one by one takes half as long again as copying their pixels.
 
     Args:
-        dataset: One split of `read_dataset(..., "annual")`, also filtered, selected or shuffled.
+        dataset: One split of `read_dataset(..., "annual")` or `(..., "pairs")`, also filtered, selected or
+            shuffled.
         columns: Entries to read; default all of the dataset.
 
     Raises:
@@ -34,10 +39,11 @@ class StackedRows:
     """
 
     def __init__(self, dataset: datasets.Dataset, columns: Iterable[str] | None = None) -> None:
-        table = _annual_table(dataset, None if columns is None else tuple(columns))
+        table, config = _table_of(dataset, None if columns is None else tuple(columns))
         self._dataset, self._columns = dataset, table.column_names
-        pixels = [name for name in PIXEL_COLUMNS["annual"] if name in table.column_names]
+        pixels = [name for name in PIXEL_COLUMNS[config] if name in table.column_names]
         self._length = len(table)
+        self._are_pairs = config == "pairs"
         self._readers = _row_readers({name: table.column(name).combine_chunks() for name in pixels})
         self._small = _as_arrays(table.drop_columns(pixels))
 
@@ -59,32 +65,35 @@ class StackedRows:
             rows: Numbers of rows, in any order.
 
         Returns:
-            `image` int16 (batch, 10, 160, 160) and `label` uint8 (batch, 160, 160), copies of their own;
-            numbers as arrays, strings as object arrays.
+            Annual rows: `image` int16 (batch, 10, 160, 160) and `label` uint8 (batch, 160, 160). Pairs:
+            `images` int16 (batch, 2, 10, 160, 160), `labels` uint8 (batch, 2, 160, 160) and `change` uint8
+            (batch, 160, 160). All are copies of their own; numbers are arrays, strings object arrays.
         """
         rows = np.asarray(rows, np.int64)
         batch: dict[str, Any] = {name: values[rows] for name, values in self._small.items()}
-        for read in self._readers:
-            batch.update((name, stack_cells(cells)) for name, cells in read(rows).items())
+        cells = (2 * rows[:, None] + np.arange(2)).ravel() if self._are_pairs else rows
+        for names, read in self._readers:
+            stacked = {kind: stack_cells(pixels) for kind, pixels in read(cells).items()}
+            batch.update((name, _column_of(name, stacked)) for name in names)
         return batch
 
 
 def read_batches(
     dataset: datasets.Dataset, batch_size: int = 32, *, seed: int | None = None, drop_last: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """Read batches of annual rows, about as fast as copying pixels out of a raw memory map.
+    """Read batches of annual rows or pairs, about as fast as copying pixels out of a raw memory map.
 
     For loops without a DataLoader; for one, see `StackedRows`.
 
     Args:
-        dataset: One split of `read_dataset(..., "annual")`, also filtered, selected or shuffled.
+        dataset: One split of `read_dataset(..., "annual")` or `(..., "pairs")`, also filtered, selected or
+            shuffled.
         batch_size: Rows per batch.
         seed: Seed of the order; by default the dataset's own order.
         drop_last: Leave out the last batch if it is smaller.
 
     Yields:
-        The entries of the rows, stacked: `image` int16 (batch, 10, 160, 160), `label` uint8 (batch, 160,
-        160), numbers as arrays, strings as object arrays.
+        The entries of the rows, stacked, as of `StackedRows.__getitems__`.
 
     Raises:
         ArgumentError: `dataset` holds other rows, or `batch_size` is below 1.
@@ -99,12 +108,13 @@ def read_batches(
         yield rows.__getitems__(order[start : start + batch_size])
 
 
-def _annual_table(dataset: datasets.Dataset, columns: Sequence[str] | None) -> pa.Table:
-    """The small columns of rows, and the references of their pixels."""
+def _table_of(dataset: datasets.Dataset, columns: Sequence[str] | None) -> tuple[pa.Table, str]:
+    """The small columns of rows and the references of their pixels, and the rows' config."""
     transform = dataset.format["format_kwargs"].get("transform")
-    if not isinstance(transform, PixelTransform) or transform.config != "annual":
+    if not isinstance(transform, PixelTransform) or transform.config not in ("annual", "pairs"):
         raise ArgumentError(
-            "dataset: found other rows than annual ones; expected one split of read_dataset(..., 'annual')."
+            "dataset: found other rows than annual ones and pairs; expected one split of read_dataset(..., "
+            "'annual') or of read_dataset(..., 'pairs')."
         )
     if unknown := [name for name in columns or () if name not in dataset.column_names]:
         raise ArgumentError(
@@ -114,21 +124,39 @@ def _annual_table(dataset: datasets.Dataset, columns: Sequence[str] | None) -> p
     table = dataset.with_format("arrow")[:]
     if columns is not None:
         table = table.select(list(columns))
-    pixels = [name for name in PIXEL_COLUMNS["annual"] if name in table.column_names]
+    pixels = [name for name in PIXEL_COLUMNS[transform.config] if name in table.column_names]
     if stored := [name for name in pixels if not pa.types.is_struct(table.schema.field(name).type)]:
         raise ArgumentError(
             f"dataset: found {' and '.join(stored)} written by map; expected pixels as they were built. Loop "
             "over the dataset itself to read what map wrote."
         )
-    return table
+    return table, transform.config
 
 
-def _row_readers(columns: Mapping[str, pa.StructArray]) -> list[RowReader]:
+def _row_readers(columns: Mapping[str, pa.StructArray]) -> list[tuple[list[str], RowReader]]:
     """One reader of all columns of pixels where they refer to the same rows, else one of each."""
     cells = list(columns.values())
     if cells and all(each.equals(cells[0]) for each in cells):
-        return [RowReader(list(columns), cells[0])]
-    return [RowReader([name], each) for name, each in columns.items()]
+        return [(list(columns), _row_reader(list(columns), cells[0]))]
+    return [([name], _row_reader([name], each)) for name, each in columns.items()]
+
+
+def _row_reader(names: Sequence[str], references: pa.StructArray) -> RowReader:
+    """The reader of the annual rows of columns; both rows of a pair in turn."""
+    rows = references.field("rows")
+    if pa.types.is_list(rows.type):
+        sources = np.repeat(references.field("source").to_numpy(), 2)
+        references = pa.StructArray.from_arrays([pa.array(sources), rows.flatten()], ["source", "rows"])
+    return RowReader(sorted({_KINDS[name] for name in names}), references)
+
+
+def _column_of(name: str, stacked: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    """A column of pixels, from the stacked images or labels of annual rows."""
+    pixels = stacked[_KINDS[name]]
+    if name in PIXEL_COLUMNS["annual"]:
+        return pixels
+    pairs = pixels.reshape(-1, 2, *pixels.shape[1:])
+    return change_between(pairs[:, 0], pairs[:, 1]) if name == "change" else pairs
 
 
 def _as_arrays(table: pa.Table) -> dict[str, NDArray[Any]]:

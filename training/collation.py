@@ -43,7 +43,7 @@ class SeriesCollator:
         """Collate rows of `annual`, `pairs` or `series`, or samples of `PatchSeries`.
 
         Args:
-            rows: The rows of a batch, or a batch of `StackedRows`.
+            rows: The rows of a batch, or a batch of `StackedRows` or `PatchSeries`.
 
         Returns:
             annual: `pixel_values` int16 (batch, channels, height, width), `labels` uint8 (batch, height,
@@ -56,14 +56,11 @@ class SeriesCollator:
             (images,), the number of each image's patch.
         """
         if isinstance(rows, Mapping):
-            return _annual(rows["image"], rows["label"])
+            return _stacked_batch(rows)
         if "image" in rows[0]:
             return _annual(_stacked(rows, "image"), _stacked(rows, "label"))
         if "change" in rows[0]:
-            labels, images = _stacked(rows, "change"), _stacked(rows, "images")
-            for place in np.flatnonzero(labels.max(axis=(1, 2)) == IGNORED).tolist():
-                images[place] = fill_gaps(images[place], labels[place])
-            return {"pixel_values": torch.from_numpy(images), "labels": torch.from_numpy(labels)}
+            return _pairs(_stacked(rows, "images"), _stacked(rows, "change"))
         if "changes" in rows[0]:
             years = [len(row["images"]) for row in rows]
             starts = np.cumsum([0, *years[:-1]])
@@ -90,10 +87,21 @@ class SeriesCollator:
         """The rows' entries, each (years, ...), padded to the same number of years."""
         arrays = [np.asarray(row[name], dtype) for row in rows]
         years = max([self.years, *(len(array) for array in arrays)])
-        filled = np.full((len(rows), years, *arrays[0].shape[1:]), fill, arrays[0].dtype)
+        filled = np.empty((len(rows), years, *arrays[0].shape[1:]), arrays[0].dtype)
         for place, array in zip(filled, arrays, strict=True):
             place[: len(array)] = array
+            place[len(array) :] = fill
         return torch.from_numpy(filled)
+
+
+def _stacked_batch(batch: Row) -> dict[str, Tensor]:
+    """A batch whose rows are stacked already."""
+    if "changes" in batch:
+        names = {"images": "pixel_values", "changes": "labels", "pairs": "pairs", "patches": "patches"}
+        return {ours: torch.from_numpy(batch[name]) for name, ours in names.items()}
+    if "change" in batch:
+        return _pairs(batch["images"], batch["change"])
+    return _annual(batch["image"], batch["label"])
 
 
 def _annual(images: NDArray[np.int16], labels: NDArray[np.uint8]) -> dict[str, Tensor]:
@@ -101,6 +109,12 @@ def _annual(images: NDArray[np.int16], labels: NDArray[np.uint8]) -> dict[str, T
         "pixel_values": torch.from_numpy(fill_gaps(images, labels)),
         "labels": torch.from_numpy(labels),
     }
+
+
+def _pairs(images: NDArray[np.int16], change: NDArray[np.uint8]) -> dict[str, Tensor]:
+    for place in np.flatnonzero(change.max(axis=(1, 2)) == IGNORED).tolist():
+        images[place] = fill_gaps(images[place], change[place])
+    return {"pixel_values": torch.from_numpy(images), "labels": torch.from_numpy(change)}
 
 
 def _without_gaps(row: Row) -> Row:

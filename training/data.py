@@ -190,15 +190,16 @@ def training_sampler(script: ScriptArguments, splits: Splits, seed: int) -> Epoc
 
 
 def training_dataset(script: ScriptArguments, splits: Splits, training: TrainingArguments) -> Any:
-    """The training samples: annual rows that are read as stacked batches, other rows, or patches with pairs.
+    """The training samples: annual rows, pairs or patches with pairs, read as stacked batches, or series.
 
     Raises:
         ArgumentError: One process would divide a batch of patches among several GPUs.
     """
-    if script.task != CHANGE_DETECTION and not script.sees_series:
-        return StackedRows(splits.train, ("image", "label"))
-    if not _trains_on_series(script):
+    if script.sees_series:
         return splits.train
+    if not _trains_on_series(script):
+        pixels = ("images", "change") if script.task == CHANGE_DETECTION else ("image", "label")
+        return StackedRows(splits.train, pixels)
     if training.n_gpu > 1:
         raise ArgumentError(
             f"--training series: found {training.n_gpu} GPUs in one process; expected one GPU per process. "

@@ -8,6 +8,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from euromine.dataset_script.label_changes import change_between
+from euromine.dataset_script.row_batches import StackedRows
 from euromine.support.gap_filling import fill_gaps
 
 
@@ -23,7 +24,7 @@ class PatchSeries(Dataset[dict[str, Any]]):
     """
 
     def __init__(self, pairs: datasets.Dataset, annual: datasets.Dataset) -> None:
-        self.annual = annual
+        self._annual = StackedRows(annual, ("image", "label"))
         names = annual.with_format(None)
         rows = {key: row for row, key in enumerate(zip(names["patch_id"], names["year"], strict=True))}
         names = pairs.with_format(None)
@@ -45,12 +46,34 @@ class PatchSeries(Dataset[dict[str, Any]]):
             `images` int16 (years, 10, side, side), the years ascending; `pairs` int64 (pairs, 2), indices of
             two of these years; `changes` uint8 (pairs, side, side): 0 no change, 1 change, 255 unknown.
         """
-        years, places = np.unique(self._ends[list(rows)], return_inverse=True)
-        pairs = places.reshape(-1, 2).astype(np.int64)
-        found = self.annual[years.tolist()]
-        labels = found["label"]
+        batch = self.__getitems__([rows])
+        return {name: batch[name] for name in ("images", "pairs", "changes")}
+
+    def __getitems__(self, samples: Sequence[Sequence[int]]) -> dict[str, Any]:
+        """A batch, by the name of torch's protocol for datasets that read several samples at once.
+
+        Args:
+            samples: Rows of `pairs` for each patch.
+
+        Returns:
+            `images`, `pairs` and `changes` of all samples, one after the other; `patches` int64 (years,), the
+            number of the sample that each image belongs to.
+        """
+        found = [np.unique(self._ends[list(rows)], return_inverse=True) for rows in samples]
+        lengths = [len(years) for years, _ in found]
+        ends = np.cumsum(lengths)
+        read = self._annual.__getitems__(np.concatenate([years for years, _ in found]))
+        images, labels = read["image"], read["label"]
+        for start, end in zip(ends - lengths, ends, strict=True):
+            years = images[start:end]
+            filled = fill_gaps(years, labels[start:end])
+            if filled is not years:
+                years[:] = filled
+        starts = zip(found, ends - lengths, strict=True)
+        pairs = np.concatenate([places.reshape(-1, 2) + start for (_, places), start in starts])
         return {
-            "images": fill_gaps(np.stack(found["image"]), np.stack(labels)),
-            "pairs": pairs,
-            "changes": np.stack([change_between(labels[first], labels[second]) for first, second in pairs]),
+            "images": images,
+            "pairs": pairs.astype(np.int64),
+            "changes": change_between(labels[pairs[:, 0]], labels[pairs[:, 1]]),
+            "patches": np.repeat(np.arange(len(samples)), lengths),
         }

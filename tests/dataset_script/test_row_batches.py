@@ -55,7 +55,7 @@ def test_batches_are_shuffled_by_their_seed(built: Path) -> None:
 
 def test_batches_of_anything_else_are_refused(built: Path) -> None:
     for dataset in (read_dataset(built, "series", "train"), datasets.Dataset.from_dict({"year": [2015]})):
-        with pytest.raises(ValueError, match="dataset: found other rows than annual ones"):
+        with pytest.raises(ValueError, match="dataset: found other rows than annual ones and pairs"):
             next(row_batches.read_batches(dataset))
     with pytest.raises(ValueError, match="batch_size: found 0"):
         next(row_batches.read_batches(read_dataset(built, "annual", "train"), 0))
@@ -73,6 +73,19 @@ def test_a_data_loader_gets_the_rows_stacked(built: Path) -> None:
         )
     row = StackedRows(read)[4]
     assert all(np.array_equal(row[name], rows[4][name]) for name in rows[4])
+
+
+def test_a_data_loader_gets_pairs_stacked(built: Path) -> None:
+    read = read_dataset(built, "pairs", "train").shuffle(seed=0)
+    rows = list(read)
+    batches = list(DataLoader(StackedRows(read), batch_size=5, collate_fn=dict))
+    assert sum(len(batch["year_1"]) for batch in batches) == len(rows)
+    for name in rows[0]:
+        np.testing.assert_array_equal(
+            np.concatenate([batch[name] for batch in batches]), np.array([row[name] for row in rows])
+        )
+    change = StackedRows(read, ("change",))[3]["change"]
+    np.testing.assert_array_equal(change, rows[3]["change"])
 
 
 def test_another_process_opens_the_splits_by_itself(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,11 +12,13 @@ from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundE
 from transformers import TrainingArguments
 
 from euromine.dataset_script.archive_writing import write_site
+from euromine.dataset_script.row_batches import StackedRows
 from euromine.dataset_script.shards import build_dataset
 from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.support.errors import ArgumentError, DatasetError, RecordError
 from euromine.training import dataset_files
 from euromine.training.arguments import ChangeDetectionArguments, SegmentationArguments
+from euromine.training.collation import SeriesCollator
 from euromine.training.data import (
     column,
     describe,
@@ -58,6 +60,10 @@ def test_a_change_detector_is_trained_on_pairs(dataset):
     assert len(splits.train) == 9
     assert sorted(column(splits.train, "interval")) == [1] * 3 + [2] * 3 + [3] * 3
     row = splits.train[0]
+    read = training_dataset(changes(dataset), splits, TrainingArguments(use_cpu=True))
+    batch = read.__getitems__([8, 0])
+    for name in ("images", "change"):
+        np.testing.assert_array_equal(batch[name], [splits.train[number][name] for number in (8, 0)])
     assert row["images"].shape == (2, 10, 160, 160)
     assert set(np.unique(row["change"])) == {0, 1}
 
@@ -87,6 +93,39 @@ def test_a_patch_is_read_with_the_years_of_its_pairs(dataset, pairs_per_patch):
             pair = splits.train[row]
             np.testing.assert_array_equal(found["images"][found["pairs"][place]], pair["images"])
             np.testing.assert_array_equal(found["changes"][place], pair["change"])
+
+
+def test_patches_are_collated_alike_one_by_one_and_stacked(dataset):
+    script = changes(dataset, training="series", pairs_per_patch="2")
+    splits = read_splits(script, seed=0)
+    rows = training_dataset(script, splits, TrainingArguments(use_cpu=True))
+    samples = list(training_sampler(script, splits, seed=0))
+    collator = SeriesCollator()
+    stacked = collator(rows.__getitems__(samples))
+    single = collator([rows[sample] for sample in samples])
+    assert stacked.keys() == single.keys()
+    for name, values in single.items():
+        assert stacked[name].dtype == values.dtype
+        np.testing.assert_array_equal(stacked[name], values)
+
+
+def test_a_year_without_data_is_filled_from_its_own_patch(dataset, monkeypatch):
+    script = changes(dataset, training="series")
+    splits = read_splits(script, seed=0)
+    read = StackedRows.__getitems__
+
+    def read_gaps(rows, numbers):
+        batch = read(rows, numbers)
+        batch["image"][3], batch["label"][3] = 0, 255
+        return batch
+
+    rows = training_dataset(script, splits, TrainingArguments(use_cpu=True))
+    monkeypatch.setattr(StackedRows, "__getitems__", read_gaps)
+    batch = rows.__getitems__(list(training_sampler(script, splits, seed=0)))
+    # The first of the second patch's three years, beside the last of the first patch.
+    np.testing.assert_array_equal(batch["images"][3], batch["images"][4])
+    assert (batch["changes"][(batch["pairs"] == 3).any(axis=1)] == 255).all()
+    assert batch["patches"].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
 
 
 def test_years_that_no_drawn_pair_names_are_not_read(dataset):
