@@ -53,7 +53,22 @@ def draw_components(groups: LabelGroups, run: Run, trainer: SeriesTrainer) -> by
                 Panel("prediction", coloured_groups(maps[0, 0].cpu().numpy(), groups)),
             ]
         )
-    return draw_panels(drawn, "the groups' classes in their colours, later groups above earlier ones")
+    pictures = [panel.image for row in drawn for panel in row[1:]]
+    legend = {
+        name: colour
+        for name, colour in component_legend(groups).items()
+        if any((picture == colour).all(axis=-1).any() for picture in pictures)
+    }
+    return draw_panels(drawn, "Components; where several are, that of the last group", legend)
+
+
+def component_legend(groups: LabelGroups) -> dict[str, tuple[int, ...]]:
+    """The colours in which `coloured_groups` shows the classes of groups, as red, green and blue."""
+    names = [name for classes in groups.groups.values() for name in classes]
+    legend = {name.replace("_", " "): _rgb(COMPONENT_COLOURS[name]) for name in names}
+    if groups.total is not None:
+        legend[f"{ANY_COMPONENT}, without a class" if names else ANY_COMPONENT] = _ANY
+    return {**legend, "not annotated": UNKNOWN_COLOUR}
 
 
 def coloured_groups(maps: NDArray[np.uint8], groups: LabelGroups) -> NDArray[np.uint8]:

@@ -75,18 +75,23 @@ def compared(prediction: NDArray[np.uint8], reference: NDArray[np.uint8]) -> NDA
     return colours
 
 
-def draw_panels(rows: Sequence[Sequence[Panel]], caption: str = "") -> bytes:
+def draw_panels(
+    rows: Sequence[Sequence[Panel]], caption: str = "", legend: Mapping[str, Sequence[int]] | None = None
+) -> bytes:
     """Rows of panels as PNG.
 
     Args:
         rows: The panels of each row, the same number in all.
         caption: A line below them.
+        legend: Names and their colours (red, green, blue, 0 to 255), listed below the caption.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
     columns = max(len(row) for row in rows)
-    figure = Figure(figsize=(2.2 * columns, 2.4 * len(rows) + 0.5), layout="constrained")
+    lines = -(-len(legend or ()) // columns)
+    figure = Figure(figsize=(2.2 * columns, 2.4 * len(rows) + 0.5 + 0.16 * lines), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(len(rows), columns, squeeze=False)
     for axes_of_row, row in zip(grid, rows, strict=True):
@@ -95,8 +100,22 @@ def draw_panels(rows: Sequence[Sequence[Panel]], caption: str = "") -> bytes:
         for axes, panel in zip(axes_of_row, row, strict=False):
             axes.imshow(panel.image, interpolation="nearest")
             axes.set_title(panel.title, fontsize=8)
-    if caption:
+    if caption and not legend:
         figure.supxlabel(caption, fontsize=8)
+    if legend:
+        patches = [
+            Patch(facecolor=[part / 255 for part in colour], edgecolor="black", linewidth=0.4, label=name)
+            for name, colour in legend.items()
+        ]
+        figure.legend(
+            handles=patches,
+            title=caption,
+            title_fontsize=8,
+            loc="outside lower center",
+            ncols=columns,
+            fontsize=7,
+            frameon=False,
+        )
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110)
     return picture.getvalue()

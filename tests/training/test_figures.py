@@ -27,3 +27,14 @@ def test_a_picture_is_a_png_with_its_panels():
     assert picture.format == "PNG"
     red = (np.asarray(picture.convert("RGB")) == (255, 0, 0)).all(-1).mean()
     assert red > 0.3
+
+
+def test_a_legend_shows_the_colours_of_its_names():
+    panel = Panel("title", np.zeros((9, 9, 3), np.uint8))
+    plain, with_legend = (
+        np.asarray(Image.open(io.BytesIO(draw_panels([[panel]], "", legend))).convert("RGB"))
+        for legend in (None, {"heap": (200, 10, 20), "pond": (30, 40, 250)})
+    )
+    for colour in ((200, 10, 20), (30, 40, 250)):
+        assert not (plain == colour).all(-1).any()
+        assert (with_legend == colour).all(-1).sum() > 20
