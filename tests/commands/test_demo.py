@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from euromine.commands import demo
+from euromine.commands import demo, demo_training
+from euromine.commands.demo_training import Trainings
 from euromine.dataset_script.archive import Archive
 from euromine.dataset_script.site_scene import Site
 from euromine.support.errors import ArgumentError, BusyError
-from euromine.support.ground_areas import PixelAreas
 from euromine.support.locks import lock_folder
 
 
@@ -35,12 +35,19 @@ def test_other_sites_are_trained_on_but_for_the_last_fifth(real_data: Path, tmp_
 
 @pytest.mark.parametrize(("steps", "evaluations"), [(240, 3), (250, 3), (2, 2), (1, 1)])
 def test_a_training_is_evaluated_three_times_at_most(steps: int, evaluations: int) -> None:
-    command = demo._train_command("train_cd", "tinycd", Path("data"), Path("run"), {"max_steps": steps})
+    command = demo_training.train_command(
+        "train_cd", "tinycd", Path("data"), Path("run"), {"max_steps": steps}
+    )
     options = dict(zip(command[3::2], command[4::2], strict=True))
     # transformers evaluates every so many steps, and after the last one in any case.
     every = int(options["--eval_steps"])
     assert len({*range(every, steps + 1, every), steps}) == evaluations
     assert options["--save_steps"] == options["--eval_steps"]
+
+
+@pytest.fixture
+def trainings(tmp_path: Path) -> Trainings:
+    return Trainings(tmp_path / "data", tmp_path, {"segformer-b0": 1, "tinycd": 1}, seed=0)
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, **programs: str) -> None:
@@ -50,13 +57,15 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, **programs: str) -> None:
         for script, program in programs.items()
     }
     monkeypatch.setattr(
-        demo, "_train_command", lambda script, name, data, out, settings: [*commands[script], str(out)]
+        demo_training,
+        "train_command",
+        lambda script, name, data, out, settings: [*commands[script], str(out)],
     )
-    monkeypatch.setattr(demo, "read_record", lambda kind, path: path)
+    monkeypatch.setattr(demo_training, "read_record", lambda kind, path: path)
 
 
 def test_both_networks_train_at_once_and_the_detectors_output_follows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    trainings: Trainings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     started = tmp_path / "started"
     wait = f"any(time.sleep(0.01) for _ in iter(pathlib.Path({str(started)!r}).exists, True))"
@@ -65,23 +74,37 @@ def test_both_networks_train_at_once_and_the_detectors_output_follows(
         train_seg=f"{wait}; print('mapper')",
         train_cd=f"pathlib.Path({str(started)!r}).touch(); print('detector')",
     )
-    steps = {"segformer-b0": 1, "tinycd": 1}
-    results = demo._train(tmp_path / "data", tmp_path, steps, seed=0)
-    assert results == {name: tmp_path / name / "metrics.json" for name in steps}
-    printed = "".join(capfd.readouterr())
-    assert {"mapper", "detector"} <= {*printed.split()}
+    with trainings.detector_beside() as detector:
+        assert trainings.train_segmenter(detector) == tmp_path / "segformer-b0" / "metrics.json"
+        assert capfd.readouterr().out.split() == ["mapper"]
+        assert detector.results() == tmp_path / "tinycd" / "metrics.json"
+    assert capfd.readouterr().err.split() == ["detector"]
 
 
 @pytest.mark.parametrize("failing", ["train_seg", "train_cd"])
 def test_a_training_that_fails_ends_the_other(
-    failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    failing: str, trainings: Trainings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     programs = {"train_seg": "time.sleep(600)", "train_cd": "time.sleep(600)"}
     stand_in(monkeypatch, **{**programs, failing: "sys.exit('no memory')"})
     name = {"train_seg": "segformer-b0", "train_cd": "tinycd"}[failing]
-    with pytest.raises(OSError, match=f"Training {name} ended with exit status 1; its messages are above"):
-        demo._train(tmp_path / "data", tmp_path, {"segformer-b0": 1, "tinycd": 1}, seed=0)
+    with (
+        pytest.raises(OSError, match=f"Training {name} ended with exit status 1; its messages are above"),
+        trainings.detector_beside() as detector,
+    ):
+        trainings.train_segmenter(detector)
     assert "no memory" in "".join(capfd.readouterr())
+
+
+def test_a_detector_that_fails_after_the_mapper_is_reported(
+    trainings: Trainings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stand_in(monkeypatch, train_seg="", train_cd="time.sleep(0.5); sys.exit('no memory')")
+    with trainings.detector_beside() as detector:
+        trainings.train_segmenter(detector)
+        with pytest.raises(OSError, match="Training tinycd ended with exit status 1; its messages are above"):
+            detector.results()
+    assert "no memory" in capfd.readouterr().err
 
 
 def test_gained_and_lost_pixels_have_their_own_colours() -> None:
@@ -95,17 +118,16 @@ def test_gained_and_lost_pixels_have_their_own_colours() -> None:
 def test_the_picture_shows_any_number_of_years(years: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     labels = (rng.random((years, 40, 50)) < 0.3).astype(np.uint8)
-    series = demo._Series(
+    scene = demo._Scene(
         site="Spain_1",
         years=tuple(range(2015, 2015 + years)),
         images=rng.integers(0, 3000, (years, 10, 40, 50)).astype(np.int16),
         labels=labels,
-        footprints=1 - labels,
-        change=labels[0],
-        pixel_areas=PixelAreas.constant(100.0, 40, 50),
+        crs="EPSG:32630",
+        transform=(10.0, 0.0, 500000.0, 0.0, -10.0, 4500000.0),
     )
     path = tmp_path / "demo.png"
-    demo._draw(series, path, simulated=True)
+    demo._draw(scene, 1 - labels, labels[0], path, simulated=True)
     with Image.open(io.BytesIO(path.read_bytes())) as picture:
         assert picture.format == "PNG"
         # Every truth pixel is missed and all else found wrongly: the palette's green and red are there.
