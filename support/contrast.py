@@ -30,15 +30,16 @@ def contrast_limits(pixels: NDArray[Any]) -> Limits:
 
 def stretched(values: NDArray[Any], limits: Limits) -> NDArray[np.uint8]:
     """Values (..., bands) as bytes, each band stretched to the full range; grey for NaN."""
-    low, high = limits
-    width = np.maximum(high - low, 1)
-    # Bytes need no float64.
-    shares = np.subtract(values, low, dtype=np.float32)
-    shares /= width.astype(np.float32)
-    np.clip(shares, 0, 1, out=shares)
-    np.power(shares, np.float32(_GAMMA), out=shares)
-    shares *= 255
-    np.rint(shares, out=shares)
-    if (unknown := np.isnan(shares)).any():
-        shares[unknown] = _NO_DATA
-    return shares.astype(np.uint8)
+    shown = np.empty(values.shape, np.uint8)
+    # Band by band, as arithmetic along an axis of three is slow; bytes need no float64.
+    for band, (low, high) in enumerate(zip(*limits, strict=True)):
+        shares = np.subtract(values[..., band], low, dtype=np.float32)
+        shares /= np.float32(max(high - low, 1))
+        np.clip(shares, 0, 1, out=shares)
+        np.power(shares, np.float32(_GAMMA), out=shares)
+        shares *= 255
+        np.rint(shares, out=shares)
+        if (unknown := np.isnan(shares)).any():
+            shares[unknown] = _NO_DATA
+        shown[..., band] = shares
+    return shown

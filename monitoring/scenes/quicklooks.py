@@ -5,26 +5,26 @@ Years differ in season, atmosphere and processing, so a common stretch would lea
 
 from __future__ import annotations
 
-import io
 import math
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from rasterio.windows import Window
 
 from euromine.support.contrast import contrast_limits, stretched
 from euromine.support.files import write_bytes
+from euromine.support.png_files import encode_png
 
 from .alignment import ReadsWindows
 
 LONGEST_SIDE = 1024
 # Rows of the scene read at once.
 _ROWS = 256
+# Pixels of a picture whose percentiles set its contrast, as many as QGIS takes for an estimate.
+_SAMPLE = 250_000
 
 
 @dataclass(frozen=True)
@@ -117,15 +117,20 @@ def write_quicklook(quicklook: Quicklook, path: Path) -> None:
     Raises:
         OSError: The file cannot be written.
     """
-    values = quicklook.values
-    is_known = ~np.isnan(values[..., 0])  # as all bands
-    pixels = values.reshape(-1, values.shape[-1]) if is_known.all() else values[is_known]
-    shown = stretched(values, contrast_limits(pixels))
-    picture = Image.fromarray(shown if shown.shape[-1] == 3 else shown[..., 0])
-    data = io.BytesIO()
-    # Runs alone, and no search for the best filters: 2 % more bytes than the best in two fifths of the time.
-    picture.save(data, format="PNG", compress_level=1, compress_type=zlib.Z_RLE)
-    write_bytes(path, data.getvalue())
+    shown = stretched(quicklook.values, contrast_limits(_sampled(quicklook.values)))
+    write_bytes(path, encode_png(shown if shown.shape[-1] == 3 else shown[..., 0]))
+
+
+def _sampled(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Enough pixels with data for percentiles, (pixels, bands)."""
+    step = max(1, round(math.sqrt(values[..., 0].size / _SAMPLE)))
+    known = np.empty((0, values.shape[-1]), np.float32)
+    for every in dict.fromkeys((step, 1)):
+        pixels = values[::every, ::every].reshape(-1, values.shape[-1])
+        known = pixels[~np.isnan(pixels[:, 0])]  # as in all bands
+        if len(known):
+            break
+    return known
 
 
 def _block_side(shape: tuple[int, int]) -> int:
