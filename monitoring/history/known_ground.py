@@ -12,6 +12,8 @@ from euromine.monitoring.scenes.grids import Grid
 
 from .area_series import ground_areas
 
+_ROWS = 64
+
 
 @dataclass(frozen=True)
 class KnownGround:
@@ -48,6 +50,11 @@ class KnownGroundSums:
 
     def add(self, known: NDArray[np.bool_]) -> None:
         """Add the next rows, (years, rows, width): whether each year has data."""
+        # In a few rows, fewer years have gaps.
+        for top in range(0, known.shape[1], _ROWS):
+            self._add(known[:, top : top + _ROWS])
+
+    def _add(self, known: NDArray[np.bool_]) -> None:
         by_year = dict(zip(self._years, known, strict=True))
         numbers = {year: int(np.count_nonzero(rows)) for year, rows in by_year.items()}
         whole = self._area(np.ones(known.shape[1:], bool))

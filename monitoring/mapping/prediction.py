@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -232,8 +234,27 @@ def cut_window(
     if (height, width) == (len(rows), len(columns)):
         return image, valid
     rows, columns = rows - top, columns - left
-    # Indexing one axis at a time is several times faster than both at once.
-    return image.take(rows, 1).take(columns, 2), valid.take(rows, 0).take(columns, 1)
+    return _mirrored(image, rows, columns), _mirrored(valid, rows, columns)
+
+
+def _mirrored(values: NDArray[Any], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[Any]:
+    """The pixels (..., rows, columns) at numbers as for `cut_window`, copied in runs, not one by one."""
+    taken = np.empty((*values.shape[:-2], len(rows), len(columns)), values.dtype)
+    for to_rows, from_rows in _runs(rows):
+        for to_columns, from_columns in _runs(columns):
+            taken[..., to_rows, to_columns] = values[..., from_rows, from_columns]
+    return taken
+
+
+def _runs(places: NDArray[np.int64]) -> list[tuple[slice, slice]]:
+    """Stretches of numbers that rise or fall by one, or stay the same: their indices and the numbers."""
+    turns = np.flatnonzero(np.diff(places, 2)) + 1
+    runs = []
+    for begin, end in pairwise([0, *turns.tolist(), len(places)]):
+        first, last = int(places[begin]), int(places[end - 1])
+        falling = slice(first, last - 1 if last else None, -1)
+        runs.append((slice(begin, end), falling if last < first else slice(first, last + 1)))
+    return runs
 
 
 @dataclass(frozen=True)
