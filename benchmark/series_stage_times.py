@@ -41,6 +41,11 @@ STAGES = {
         "write_polygons": "GeoPackage and GeoParquet",
         "write_polygon_files": "GeoPackage and GeoParquet",
     },
+    "history.polygon_files": {
+        "_append": "GeoPackage and GeoParquet",
+        "_copy": "GeoPackage and GeoParquet",
+        "complete_file": "GeoPackage and GeoParquet",
+    },
 }
 NETWORK = "network"
 REST = "plan, records and manifest"
@@ -86,7 +91,10 @@ def use_checkout(checkout: Path) -> None:
 def count(times: StageTimes) -> None:
     """Replace the stages by functions that count their time."""
     for name, functions in STAGES.items():
-        module = import_module(f"euromine.monitoring.{name}")
+        try:
+            module = import_module(f"euromine.monitoring.{name}")
+        except ModuleNotFoundError:  # an older checkout
+            continue
         for function, stage in functions.items():
             if hasattr(module, function):
                 setattr(module, function, _counted(getattr(module, function), times, stage))

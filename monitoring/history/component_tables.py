@@ -18,7 +18,7 @@ from .component_transitions import ComponentTransition, component_transitions
 from .file_names import COMPONENTS_TABLE, TRANSITIONS_TABLE, component_name, footprint_name
 from .known_ground import KnownGround
 from .map_rows import MapFiles, row_blocks
-from .polygons import component_polygons
+from .polygons import component_tables
 from .series_plan import SeriesPlan
 
 
@@ -58,8 +58,8 @@ def tabulate_components(plan: SeriesPlan, known: KnownGround | None = None) -> l
     return [COMPONENTS_TABLE, TRANSITIONS_TABLE]
 
 
-def component_outlines(plan: SeriesPlan) -> Any | None:
-    """The polygons of all components; None without a component model."""
+def component_outlines(plan: SeriesPlan) -> Iterator[Any] | None:
+    """Tables of the polygons of all components, one per map; None without a component model."""
     groups = planned_groups(plan)
     if groups is None:
         return None
@@ -69,7 +69,7 @@ def component_outlines(plan: SeriesPlan) -> Any | None:
         for group, classes in groups.groups.items()
     ]
     years, names, classes, files = zip(*maps, strict=True) if maps else ((), (), (), ())
-    return component_polygons(
+    return component_tables(
         MapFiles(plan.folder, files),
         years,
         names,

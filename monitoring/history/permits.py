@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,10 +156,16 @@ def _parts_outside(
 def _newest_gains(changes: Any, pairs: Sequence[tuple[int, int]] | None) -> Any:
     """The gains of each later year since the latest earlier year that it is compared with."""
     compared = zip(changes["year_1"], changes["year_2"], strict=True) if pairs is None else pairs
-    latest: dict[int, int] = {}
-    for first, second in compared:
-        latest[int(second)] = max(int(first), latest.get(int(second), int(first)))
+    latest = {second: first for first, second in newest_pairs(compared)}
     return changes[(changes["year_1"] == changes["year_2"].map(latest)) & (changes["kind"] == "gain")]
+
+
+def newest_pairs(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Each later year with the latest earlier year that it is compared with."""
+    latest: dict[int, int] = {}
+    for first, second in pairs:
+        latest[int(second)] = max(int(first), latest.get(int(second), int(first)))
+    return [(first, second) for second, first in latest.items()]
 
 
 def _outside(polygons: NDArray[Any], outlines: NDArray[Any]) -> tuple[Any, NDArray[np.intp], bool]:

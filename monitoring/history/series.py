@@ -15,6 +15,7 @@ from pathlib import Path
 from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.monitoring.scenes.scene import open_scene
 from euromine.monitoring.scenes.scene_options import SceneOptions
+from euromine.support.environment import release_freed_memory
 from euromine.support.files import explain_full_disk
 from euromine.support.locks import lock_folder
 
@@ -122,6 +123,7 @@ def _make(plan: SeriesPlan, *, progress: bool) -> Findings:
     draw_quicklooks(plan, drawn, progress=progress)
     caveats = tabulate_areas(plan, known)
     written = [*map_names(plan), *write_styles(plan), CHANGES_TABLE, *tabulate_components(plan, known)]
+    release_freed_memory()  # the rows of maps; polygons are many small objects
     written += outline(plan, progress=progress)
     written += make_impact(plan, progress=progress)
     if plan.mapper is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Any
 
 from tqdm import tqdm
 
@@ -18,7 +17,7 @@ from euromine.monitoring.mapping.map_styles import (
     write_style,
     years_style,
 )
-from euromine.monitoring.mapping.map_values import NEVER, UNKNOWN_YEAR
+from euromine.monitoring.mapping.map_values import GAIN, NEVER, UNKNOWN_YEAR
 from euromine.support.errors import MissingExtraError
 from euromine.support.geopackages import require_geopandas
 
@@ -46,12 +45,15 @@ from .known_ground import KnownGround
 from .manifest import NAME
 from .map_rows import MapFiles, row_blocks
 from .output_files import listed_files
-from .permits import outside_permits, write_findings
-from .polygons import change_polygons, footprint_polygons
+from .permits import newest_pairs, outside_permits, write_findings
+from .polygon_files import polygon_file_names, write_tables
+from .polygons import CHANGE_KINDS, change_tables, footprint_tables
 from .series_plan import SeriesPlan
 from .vector_files import write_polygons
 
 logger = logging.getLogger(__name__)
+
+_FOOTPRINTS, _CHANGES = "footprints", "changes"
 
 
 def map_names(plan: SeriesPlan) -> list[str]:
@@ -98,11 +100,11 @@ def output_names(plan: SeriesPlan) -> list[str]:
     styles = [style_path(plan.folder / name) for name in _styles(plan)]
     names += [path.name for path in styles if not path.exists() or is_own_style(path)]
     if plan.mapper is not None:
-        names += [AREAS, *_both_formats("footprints")]
+        names += [AREAS, *polygon_file_names(_FOOTPRINTS)]
     if plan.pairs:
-        names += _both_formats("changes")
+        names += polygon_file_names(_CHANGES)
     if planned_groups(plan) is not None:
-        names += [COMPONENTS_TABLE, TRANSITIONS_TABLE, *_both_formats("components")]
+        names += [COMPONENTS_TABLE, TRANSITIONS_TABLE, *polygon_file_names("components")]
     if plan.permits is not None:
         names += [PERMITS_TABLE, PERMITS_POLYGONS, PERMIT_OUTLINES]
     return [*names, *impact_names(plan)]
@@ -161,42 +163,37 @@ def outline(plan: SeriesPlan, *, progress: bool = False) -> list[str]:
         return []
     written: list[str] = []
     unit = plan.settings.minimum_mapping_unit
-    footprints = changes = None
     with tqdm(total=3, desc="polygons", unit="step", disable=not progress) as bar:
         if plan.mapper is not None:
             maps = MapFiles(plan.folder, [footprint_name(year) for year in plan.years])
-            footprints = footprint_polygons(
-                maps, plan.years, plan.grid, minimum_mapping_unit=unit, site=plan.site
-            )
-            written += _write_both(plan, footprints, "footprints")
+            tables = footprint_tables(maps, plan.years, plan.grid, minimum_mapping_unit=unit, site=plan.site)
+            written += write_tables(tables, plan.folder, _FOOTPRINTS)
         bar.update()
         if plan.pairs:
             maps = MapFiles(plan.folder, [change_name(*pair) for pair in plan.pairs])
-            changes = change_polygons(maps, plan.pairs, plan.grid, minimum_mapping_unit=unit, site=plan.site)
-            written += _write_both(plan, changes, "changes")
+            tables = change_tables(maps, plan.pairs, plan.grid, minimum_mapping_unit=unit, site=plan.site)
+            written += write_tables(tables, plan.folder, _CHANGES)
         bar.update()
         if (components := component_outlines(plan)) is not None:
-            written += _write_both(plan, components, "components")
+            written += write_tables(components, plan.folder, "components")
         bar.update()
     if plan.permits is not None:
-        written += _compare_with_permits(plan, footprints, changes)
+        written += _compare_with_permits(plan)
     return written
 
 
-def _write_both(plan: SeriesPlan, frame: Any, stem: str) -> list[str]:
-    names = _both_formats(stem)
-    for name in names:
-        write_polygons(frame, plan.folder / name)
-    return names
-
-
-def _both_formats(stem: str) -> list[str]:
-    return [f"{stem}.gpkg", f"{stem}.parquet"]
-
-
-def _compare_with_permits(plan: SeriesPlan, footprints: Any, changes: Any) -> list[str]:
+def _compare_with_permits(plan: SeriesPlan) -> list[str]:
+    read = require_geopandas().read_parquet
+    changes = None
+    if new := newest_pairs(plan.pairs):
+        # Of the other pairs nothing is asked, and together they may not fit memory.
+        wanted = [
+            [("year_1", "==", first), ("year_2", "==", second), ("kind", "==", CHANGE_KINDS[GAIN])]
+            for first, second in new
+        ]
+        changes = read(plan.folder / f"{_CHANGES}.parquet", filters=wanted)
     findings = outside_permits(
-        footprints,
+        read(plan.folder / f"{_FOOTPRINTS}.parquet"),
         changes,
         plan.permits,
         pairs=plan.pairs,

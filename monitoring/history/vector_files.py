@@ -6,7 +6,8 @@ import hashlib
 import os
 import sqlite3
 import tempfile
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -42,9 +43,18 @@ def write_polygons(frame: Any, path: str | os.PathLike[str]) -> None:
             frame.to_parquet(part, index=False, compression="zstd")
         else:
             _write_geopackage(frame, part, target)
-        _check_whole(part, target, len(frame))
-        check_not_open(target)
-        part.replace(target)
+        complete_file(part, target, len(frame))
+
+
+def complete_file(part: Path, target: Path, features: int) -> None:
+    """Check that a file of so many polygons is whole, and give it its name.
+
+    Raises:
+        OSError: It is not whole, or the file that it replaces is open in another program.
+    """
+    _check_whole(part, target, features)
+    check_not_open(target)
+    part.replace(target)
 
 
 def polygons_digest(frame: Any | None) -> str | None:
@@ -112,10 +122,25 @@ def _check_whole(part: Path, target: Path, features: int) -> None:
         os.fsync(file.fileno())
 
 
-def _write_geopackage(frame: Any, part: Path, target: Path) -> None:
+@contextmanager
+def geopackage_errors(target: Path) -> Iterator[None]:
+    """Raise pyogrio's errors in the block as those of the operating system.
+
+    Raises:
+        OSError: A GeoPackage cannot be written.
+    """
     import pyogrio
 
     try:
+        yield
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        raise OSError(f"{target}: cannot be written ({str(error).rstrip('.')}).") from error
+
+
+def _write_geopackage(frame: Any, part: Path, target: Path) -> None:
+    import pyogrio
+
+    with geopackage_errors(target):
         pyogrio.write_dataframe(
             frame,
             part,
@@ -124,5 +149,3 @@ def _write_geopackage(frame: Any, part: Path, target: Path) -> None:
             geometry_type="MultiPolygon",
             promote_to_multi=True,
         )
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise OSError(f"{target}: cannot be written ({str(error).rstrip('.')}).") from error
