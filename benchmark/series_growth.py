@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -23,7 +22,7 @@ import torch
 
 from euromine.benchmark.costs import PATCH_SIDE
 from euromine.benchmark.hardware import device_name
-from euromine.benchmark.stage_memory import TASKS, stage_rows, stage_table
+from euromine.benchmark.stage_memory import STAGE_HEADER, TASKS, stage_lines, stage_rows
 from euromine.benchmark.stopwatch import PeakMemory, Stopwatch
 from euromine.modeling.auto import create_model, list_models
 from euromine.modeling.image_processing import EuroMineImageProcessor
@@ -87,21 +86,24 @@ def measure(network: LoadedModel, years: int, size: int, seconds: float) -> Grow
     )
 
 
-def markdown(rows: Sequence[GrowthRow], name: str, size: int, device: torch.device) -> str:
-    """The figures as a Markdown table."""
+def header(name: str, size: int, device: torch.device) -> str:
+    """The beginning of a Markdown table of the figures."""
     lines = [
         f"{name}, a window of {size} x {size} pixels, {device_name(device)}, torch {torch.__version__}:",
         "",
         "| years | pairs | network | a year | memory | chains | memory |",
         "|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    lines += [
+    return "\n".join(lines) + "\n"
+
+
+def line(row: GrowthRow) -> str:
+    """The figures of a number of years as a row of the table."""
+    return (
         f"| {row.years} | {row.years * (row.years - 1) // 2} | {row.network:.2f} s "
         f"| {row.network / row.years:.3f} s | {row.network_memory / 2**20:.0f} MB | {row.chains:.2f} s "
-        f"| {row.chains_memory / 2**20:.0f} MB |"
-        for row in rows
-    ]
-    return "\n".join(lines) + "\n"
+        f"| {row.chains_memory / 2**20:.0f} MB |\n"
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -132,16 +134,20 @@ def main(arguments: list[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
             tasks = options.tasks if options.network is None else [SERIES]
             sizes = [(side, options.height or side) for side in options.sides]
-            rows = stage_rows(tasks, options.network, sizes, years, Path(folder))
-        sys.stdout.write(stage_table(rows))
+            sys.stdout.write(STAGE_HEADER)
+            for row in stage_rows(tasks, options.network, sizes, years, Path(folder)):
+                sys.stdout.write(stage_lines(row))
+                sys.stdout.flush()
         return 0
     torch.set_num_threads(1)
     name = options.network or "euromine-series-b0"
     model = create_model(name).eval().to(options.device)
     network = LoadedModel(name, SERIES, model, EuroMineImageProcessor())
+    sys.stdout.write(header(name, options.size, model.device))
     # Ascending, because a process keeps some of the memory that it once had.
-    found = [measure(network, years, options.size, options.seconds) for years in sorted(options.years)]
-    sys.stdout.write(markdown(found, name, options.size, model.device))
+    for years in sorted(options.years):
+        sys.stdout.write(line(measure(network, years, options.size, options.seconds)))
+        sys.stdout.flush()
     return 0
 
 

@@ -4,7 +4,7 @@
 layer as `euromine series` does, all 45 pairs of years, and prints a Markdown table. With
 `git worktree add ../before COMMIT` and `--before ../before`, an older checkout maps the same images in turns
 with this one, each in a process of its own, and every map of both is compared byte by byte. The shortest of
-several turns counts.
+several turns counts; each is printed once it is measured.
 """
 
 from __future__ import annotations
@@ -97,6 +97,12 @@ def different_maps(first: Path, second: Path) -> list[str]:
     )
 
 
+def run_line(checkout: Path, seconds: Mapping[str, float]) -> str:
+    """The seconds of one run in a line, in the order of the stages."""
+    stages = ", ".join(f"{stage} {seconds[stage]:.2f}" for stage in STAGES if stage in seconds)
+    return f"{checkout}: {stages}\n"
+
+
 def markdown(now: Mapping[str, float], before: Mapping[str, float] | None) -> str:
     """The seconds by stage as a Markdown table."""
     columns = [now] if before is None else [before, now]
@@ -137,10 +143,12 @@ def main(arguments: list[str] | None = None) -> int:
         for _ in range(options.repeats):
             for checkout, out, found in zip(checkouts, outs, runs, strict=False):
                 found.append(measure(checkout, images, out))
+                sys.stdout.write(run_line(checkout, found[-1]["seconds"]))
+                sys.stdout.flush()
         maps = different_maps(*outs) if options.before else []
     columns = [shortest(found) for found in runs]
     sys.stdout.write(
-        f"{len(YEARS)} years of {options.side} x {options.side} pixels; {processor()}, load "
+        f"\n{len(YEARS)} years of {options.side} x {options.side} pixels; {processor()}, load "
         f"{os.getloadavg()[0]:.1f}; processor seconds, the shortest of {options.repeats}.\n\n"
         f"{markdown(columns[0], columns[1] if options.before else None)}"
     )

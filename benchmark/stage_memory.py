@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
@@ -228,17 +228,16 @@ def stage_rows(
     sizes: Sequence[tuple[int, int]],
     years: int,
     folder: Path,
-) -> list[StageRow]:
+) -> Iterator[StageRow]:
     """The peaks of a series for each size and task; images and maps are deleted as soon as possible."""
-    rows = []
     for size in sizes:
         images, out = folder / "images", folder / "maps"
         _in_process(write_years, images, size, years)
         for task in tasks:
-            rows.append(_in_process(measure_series, task, network, images, size, out))
+            row = _in_process(measure_series, task, network, images, size, out)
             shutil.rmtree(out)
+            yield row
         shutil.rmtree(images)
-    return rows
 
 
 def _in_process(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -246,14 +245,18 @@ def _in_process(function: Callable[..., Any], *arguments: Any) -> Any:
         return process.submit(function, *arguments).result()
 
 
-def stage_table(rows: Sequence[StageRow]) -> str:
-    """The peaks as a Markdown table, a row for each stage of each series."""
-    lines = ["| network | scene | years | stage | peak | processor |", "|---|---:|---:|---|---:|---:|"]
-    for row in rows:
-        whole = f"**{max(row.peaks.values()) / 2**20:.0f} MB**"
-        lines.append(
-            f"| {row.network} | {row.size[0]} x {row.size[1]} px | {row.years} | all | {whole} "
-            f"| {row.seconds:.0f} s |"
-        )
-        lines += [f"| | | | {stage} | {peak / 2**20:.0f} MB | |" for stage, peak in row.peaks.items()]
+STAGE_HEADER = (
+    "| network | scene | years | stage | peak | processor |\n"
+    "|---|---:|---:|---|---:|---:|\n"
+)  # fmt: skip
+
+
+def stage_lines(row: StageRow) -> str:
+    """The peaks of a series as rows of a Markdown table, one for each stage."""
+    whole = f"**{max(row.peaks.values()) / 2**20:.0f} MB**"
+    lines = [
+        f"| {row.network} | {row.size[0]} x {row.size[1]} px | {row.years} | all | {whole} "
+        f"| {row.seconds:.0f} s |"
+    ]
+    lines += [f"| | | | {stage} | {peak / 2**20:.0f} MB | |" for stage, peak in row.peaks.items()]
     return "\n".join(lines) + "\n"

@@ -5,17 +5,19 @@ from importlib import import_module
 import pytest
 import torch
 
-from euromine.benchmark.series_growth import GrowthRow, markdown, measure
-from euromine.benchmark.stage_memory import _STAGES, TASKS, StageRow, quick_network, stage_table
+from euromine.benchmark.series_growth import GrowthRow, header, line, measure
+from euromine.benchmark.stage_memory import _STAGES, TASKS, StageRow, quick_network, stage_lines
 from euromine.modeling import SERIES, EuroMineImageProcessor, create_model
 from euromine.monitoring.mapping.loading import LoadedModel
 
 
 def test_the_table_has_a_row_for_each_number_of_years():
     rows = [GrowthRow(2, 0.5, 0.1, 2**20, 2**21), GrowthRow(10, 2.0, 0.4, 2**23, 2**24)]
-    *_, first, second = markdown(rows, "utae", 160, torch.device("cpu")).splitlines()
-    assert first == "| 2 | 1 | 0.50 s | 0.250 s | 1 MB | 0.10 s | 2 MB |"
-    assert second == "| 10 | 45 | 2.00 s | 0.200 s | 8 MB | 0.40 s | 16 MB |"
+    first, second = map(line, rows)
+    assert first == "| 2 | 1 | 0.50 s | 0.250 s | 1 MB | 0.10 s | 2 MB |\n"
+    assert second == "| 10 | 45 | 2.00 s | 0.200 s | 8 MB | 0.40 s | 16 MB |\n"
+    *_, names, _ = header("utae", 160, torch.device("cpu")).splitlines()
+    assert names.count("|") == first.count("|")
 
 
 def test_a_window_is_measured():
@@ -28,8 +30,7 @@ def test_a_window_is_measured():
 
 def test_the_peaks_of_a_series_are_listed_by_stage():
     row = StageRow("one layer, series", (10_980, 896), 10, {"evidence": 3 * 2**20, "areas": 2**21}, 61.2)
-    _, _, *lines = stage_table([row]).splitlines()
-    assert lines == [
+    assert stage_lines(row).splitlines() == [
         "| one layer, series | 10980 x 896 px | 10 | all | **3 MB** | 61 s |",
         "| | | | evidence | 3 MB | |",
         "| | | | areas | 2 MB | |",

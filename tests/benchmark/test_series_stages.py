@@ -7,7 +7,14 @@ import rasterio
 
 from euromine.benchmark import series_stage_times, series_stages
 from euromine.benchmark.series_stage_times import REST, StageTimes
-from euromine.benchmark.series_stages import STAGES, different_maps, markdown, shortest, write_images
+from euromine.benchmark.series_stages import (
+    STAGES,
+    different_maps,
+    markdown,
+    run_line,
+    shortest,
+    write_images,
+)
 from euromine.modeling.bands import BANDS
 
 
@@ -35,6 +42,12 @@ def test_the_table_sets_both_checkouts_side_by_side() -> None:
     table = markdown(dict.fromkeys(STAGES, 0.5), before)
     assert "| changes | 1.00 | 0.50 | 0.50 |" in table
     assert "| all stages but the network | 19.00 | 5.00 | 0.26 |" in table
+
+
+def test_a_run_is_a_line_of_the_stages_that_it_has() -> None:
+    assert run_line(Path("before"), {"polygons": 1.234, "changes": 0.5}) == (
+        "before: changes 0.50, polygons 1.23\n"
+    )
 
 
 def test_images_have_all_bands_and_a_gap(tmp_path: Path) -> None:
