@@ -21,6 +21,7 @@ from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.modeling.tasks import CHANGE_DETECTION
 from euromine.support.errors import ArgumentError, DatasetError, as_user_error, one_line
 from euromine.support.processing_levels import DataLevel
+from euromine.support.wording import counted
 
 from .arguments import ChangeDetectionArguments, ScriptArguments
 from .dataset_files import band_statistics, build_record, dataset_revision
@@ -319,9 +320,10 @@ def spread(rows: datasets.Dataset, number: int | None) -> datasets.Dataset:
 
 
 def _amount(name: str, rows: datasets.Dataset) -> str:
-    patches, sites = len(set(column(rows, "patch_id"))), len(sites_of(rows))
-    things = "series" if "years" in rows.column_names else "rows"
-    return f"{name}: {len(rows)} {things} of {patches} patches of {sites} sites"
+    patches = len(set(column(rows, "patch_id")))
+    sites = counted(len(sites_of(rows)), "site")
+    amount = f"{len(rows)} series" if "years" in rows.column_names else counted(len(rows), "row")
+    return f"{name}: {amount} of {patches} patch{'' if patches == 1 else 'es'} of {sites}"
 
 
 def digest_of(rows_by_split: Mapping[str, datasets.Dataset]) -> str:

@@ -546,5 +546,8 @@ def test_the_card_says_so_where_the_archive_was_simulated(
     (copied / "simulation.json").write_text("{}", encoding="utf-8")
     for place, name in ((copied, "whole"), (copied / "EuroMineNet", "inner")):
         folder = build_dataset(place, tmp_path / name, workers=1, progress=False)
-        assert "**Simulated data.**" in (folder / "README.md").read_text(encoding="utf-8")
+        card = (folder / "README.md").read_text(encoding="utf-8")
+        assert "**Simulated data.**" in card
+        assert "Simulated 10-band imagery and mine footprints of 2015-" in card
+        assert "Ten years" not in card
     assert "simulated" not in (built / "README.md").read_text(encoding="utf-8").lower()
