@@ -96,9 +96,17 @@ class FeedForward(nn.Module):
         self.narrow = nn.Linear(inner_width, width)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(batch, h, w, width) -> the same shape."""
-        inner = F.gelu(linear_of_pixels(self.widen, self.norm(features)))
-        return linear_of_pixels(self.narrow, inner) + features
+        """(batch, h, w, width) -> the same shape; without gradients, the sum may take the input's place."""
+        normed = self.norm(features)
+        if torch.is_grad_enabled() or not is_plain(self.widen, self.narrow):
+            return linear_of_pixels(self.narrow, F.gelu(linear_of_pixels(self.widen, normed))) + features
+        inner, weight = F.gelu(self.widen(normed)), self.narrow.weight
+        if not inner.dtype == features.dtype == weight.dtype:  # autocast
+            return self.narrow(inner) + features
+        # Each array less spares the cache, in which those of several pairs hardly fit.
+        pixels = features.flatten(0, 2)
+        torch.addmm(pixels, inner.flatten(0, 2), weight.t(), out=pixels)
+        return pixels.add_(self.narrow.bias).view(features.shape)
 
 
 class Layer(GradientCheckpointingLayer):
@@ -125,7 +133,17 @@ class Head(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, channels, height, width) -> (batch, labels, height, width)."""
-        return self.classify(F.relu(conv_norm(self.conv, self.norm, features), inplace=True))
+        inner = F.relu(conv_norm(self.conv, self.norm, features), inplace=True)
+        if torch.is_grad_enabled() or not is_plain(self.classify):
+            return self.classify(inner)
+        # A convolution to two channels uses little of a vector: each row of the kernel gives two of its own.
+        weight, bias = self.classify.weight, self.classify.bias
+        rows = F.conv2d(inner, weight.movedim(2, 0).flatten(0, 1).unsqueeze(2), padding=(0, 1))
+        above, here, below = rows.chunk(3, dim=1)
+        logits = here + bias[:, None, None]
+        logits[:, :, 1:] += above[:, :, :-1]
+        logits[:, :, :-1] += below[:, :, 1:]
+        return logits
 
 
 class BITForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):

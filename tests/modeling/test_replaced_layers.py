@@ -76,3 +76,14 @@ def test_hooks_patched_calls_and_other_classes_are_not_plain():
     parametrized = nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))
     for layer in (hooked, patched, parametrized, Adapted(nn.Linear(2, 2))):
         assert not is_plain(nn.Linear(2, 2), layer)
+
+
+@pytest.mark.parametrize(("is_rounded", "tolerance"), [(False, 1e-5), (True, 0.02)])
+def test_bit_gives_the_same_logits_with_and_without_gradients(is_rounded, tolerance):
+    torch.manual_seed(0)
+    network, images = create_model("bit").eval(), images_for("bit")
+    with torch.autocast("cpu", torch.bfloat16, enabled=is_rounded):
+        expected = network(images).logits.detach().float()
+        with torch.no_grad():
+            found = network(images).logits.float()
+    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance * expected.abs().max().item())
