@@ -31,7 +31,7 @@ class SeriesSettings:
     Attributes:
         smoothing: "viterbi", "median" or "none"; None for the median, which improves every score that was
             measured (docs/benchmarks/smoothing.md), and for "none" with a network for series. Viterbi loses
-            most changes of weak mappers.
+            most changes of weak mappers, and is refused with a component model.
         rates: Switch rates that replace those of the calibration.
         change_by: "footprints" compares the footprints of two years; "posterior" takes the change that is
             more likely than not given all years, which needs switch rates unless a network for series gives
