@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from euromine.support.errors import ModelError, missing_extra, one_line
+from euromine.support.files import torn_file_error
 
 OPENVINO, ONNXRUNTIME = "openvino", "onnxruntime"
 # Files of a program in its folder, by engine; the first is the one to load.
@@ -145,8 +146,17 @@ def converted_openvino(name: str, exported: Any, shapes: Sequence[Sequence[int]]
 
 
 def save_openvino(model: Any, path: Path) -> None:
-    """Write an `openvino.Model`; the package's own default would round its weights to float16."""
-    _openvino().save_model(model, path, compress_to_fp16=False)
+    """Write an `openvino.Model`; the package's own default would round its weights to float16.
+
+    Raises:
+        OSError: The files cannot be written in full.
+    """
+    try:
+        _openvino().save_model(model, path, compress_to_fp16=False)
+    except RuntimeError as error:  # of a full disk, too, without its reason
+        if "iostream error" not in str(error):
+            raise
+        raise torn_file_error(path) from error
 
 
 def load_program(engine: str, name: str, folder: Path, precision: str) -> Program:

@@ -1,8 +1,9 @@
 """The stack that a thread has for signals, which engines may take away."""
 
 import ctypes
+import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,11 @@ def signal_stack() -> Iterator[None]:
     assert stack.address is None or any(
         int(first, 16) <= stack.address < int(end, 16) for first, end in mapped
     )
+
+
+@pytest.fixture
+def full_disk() -> Iterator[Callable[[int], None]]:
+    """No file may grow beyond a number of bytes, as on a disk that is full."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))

@@ -2,9 +2,8 @@
 
 import contextlib
 import itertools
-import resource
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -242,14 +241,6 @@ def test_a_disk_without_room_for_the_rows_is_reported_beforehand(
     with pytest.raises(OSError, match=r"no space left for a\.tif in .* Free some space and start again"):
         write(tmp_path / "a.tif", np.ones((5, 5), np.uint8), grid(5, 5))
     assert not list(tmp_path.iterdir())
-
-
-@pytest.fixture
-def full_disk() -> Iterator[Callable[[int], None]]:
-    """No file may grow beyond a number of bytes, as on a disk that is full."""
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
 
 # The rows take 1,440,000 bytes and the copy, of noise, about as many.

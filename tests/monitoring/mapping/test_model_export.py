@@ -69,6 +69,15 @@ def test_an_openvino_file_of_a_detector_takes_two_years(detector, tmp_path, imag
     assert sorted(each.name for each in path.parent.iterdir()) == ["README.md", "model.bin", "model.xml"]
 
 
+@pytest.mark.parametrize("file_format", ["openvino", "onnx"])
+def test_an_export_names_a_full_disk_and_leaves_nothing(checkpoint, tmp_path, full_disk, file_format):
+    full_disk(1000)
+    with pytest.raises(OSError, match=r"the disk may be full|no space left for the export"):
+        export_model(checkpoint, file_format, tmp_path / "made", window=SIDE)
+    full_disk(10**9)
+    assert not list((tmp_path / "made").iterdir())
+
+
 @pytest.mark.usefixtures("signal_stack")
 def test_int8_programs_serve_windows_up_to_their_size(quantised, monkeypatch, image):
     monkeypatch.setitem(precision_losses.MEASURED_LOSSES, ("segformer", "int8"), 0.1)
