@@ -55,10 +55,26 @@ def find_scenes(
     if not paths:
         paths = [path for name in IMAGE_FOLDERS if (root / name).is_dir() for path in _images(root / name)]
     if not paths:
+        if sites := _sites(root):
+            raise SceneError(
+                f"{folder}: found an archive of sites; expected the images of one, such as {sites[0]}. "
+                "Name one site's folder, or map all of them with --each-site."
+            )
         raise SceneError(
             f"{folder}: found no image; expected one per year (.tif, .jp2, .vrt, .nc, .SAFE, .SAFE.zip)."
         )
     return scenes_by_year(paths, years, options, year_of)
+
+
+def _sites(root: Path) -> list[Path]:
+    """The folders of sites below a folder, sorted; those of an archive may lie one level deeper."""
+    return sorted(
+        path.parent
+        for depth in ("*", "*/*")
+        for name in IMAGE_FOLDERS
+        for path in root.glob(f"{depth}/{name}")
+        if path.is_dir()
+    )
 
 
 def scenes_by_year(

@@ -100,6 +100,12 @@ def test_maps_of_ours_beside_the_folder_of_images_are_passed_over(place, mapper,
     [
         (lambda folder: None, r"mine: found no image; expected one per year \(\.tif, \.jp2"),
         (
+            lambda folder: [
+                (folder / "EuroMineNet" / site / "image").mkdir(parents=True) for site in ("B_1", "A_1")
+            ],
+            r"mine: found an archive of sites; .* such as .*EuroMineNet/A_1\. Name .* with --each-site\.",
+        ),
+        (
             lambda folder: write_image(folder / "mine.tif", image_of(2015)),
             r"mine\.tif: found no year; expected one in its name, .* --year-of mine\.tif=2015",
         ),
