@@ -1,9 +1,11 @@
 """The speed of reading shuffled batches, beside copying the same patches from a raw memory map, in one run.
 
 `python -m euromine.benchmark.loader` builds a dataset, writes its images and labels as raw arrays too, and
-prints a Markdown table. Batches of 32 in random order, int16 as they are stored; the readers take turns
-batch by batch, each in an order of its own, so none finds its pixels in the processor's cache. Processor time
-is counted, which leaves out the turns of other programs.
+prints two Markdown tables: each way to read, and the parts that its time goes to. Batches have 32 images in
+random order, int16 as they are stored; the readers take turns batch by batch, each in an order of its own, so
+none finds its pixels in the processor's cache. Processor time is counted, which leaves out the turns of other
+programs. The C library copies at a speed that depends on the addresses, so each epoch puts its batches at
+another one.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
+from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
@@ -28,12 +31,23 @@ from euromine.dataset_script.archive_writing import write_site
 from euromine.dataset_script.patches import PATCH_SIZE
 from euromine.dataset_script.reading import read_dataset
 from euromine.dataset_script.row_batches import StackedRows, read_batches
+from euromine.dataset_script.row_views import stack_cells
 from euromine.dataset_script.shards import build_dataset
+from euromine.training.collation import SeriesCollator
+from euromine.training.sampling import EpochSampler
 
 BATCH = 32
 YEARS = range(2015, 2025)
 SITES = ("Austria_1", "Bulgaria_10")
 IMAGE, LABEL = ("image",), ("image", "label")
+PAIR = ("images", "change")
+BATCH_BYTES = BATCH * len(BANDS) * PATCH_SIZE**2 * 2
+
+_GAPS = 40  # none of whose memory is ever touched
+
+RAW = "raw memory map"
+IMAGES, LABELLED, PAIRS = "images", "images and labels", "images of pairs and their change"
+EVERYTHING = "images, labels and all columns"
 
 Order = NDArray[np.int64]
 Batches = Iterator[Any]
@@ -41,10 +55,10 @@ Batches = Iterator[Any]
 
 @dataclass(frozen=True)
 class Reader:
-    """One way to read batches.
+    """One way to read batches, or a part of it.
 
     Attributes:
-        what: What a batch holds.
+        what: The content of a batch; empty for a part.
         how: How it is read.
         epoch: Row numbers (batches, 32) -> the batches.
     """
@@ -106,6 +120,14 @@ def from_map(maps: Mapping[str, NDArray[Any]], names: Sequence[str]) -> Callable
     return lambda order: ({name: maps[name][rows] for name in names} for rows in order)
 
 
+def by_our_copy(maps: Mapping[str, NDArray[Any]], names: Sequence[str]) -> Callable[[Order], Batches]:
+    """Batches copied out of the memory maps as `read_batches` copies out of the dataset."""
+    plain = {name: np.asarray(maps[name]) for name in names}
+    return lambda order: (
+        {name: stack_cells([plain[name][row] for row in rows]) for name in names} for rows in order.tolist()
+    )
+
+
 def by_index(dataset: datasets.Dataset, names: Sequence[str]) -> Callable[[Order], Batches]:
     """Batches by `dataset[rows]`."""
 
@@ -122,19 +144,8 @@ def by_batches(dataset: datasets.Dataset) -> Callable[[Order], Batches]:
     return lambda order: read_batches(dataset, BATCH, seed=int(order[0, 0]), drop_last=True)
 
 
-def by_data_loader(dataset: Any) -> Callable[[Order], Batches]:
-    """Batches by a DataLoader in this process."""
-    return lambda order: iter(DataLoader(dataset, batch_sampler=order.tolist(), collate_fn=stack))
-
-
-def by_stacked_rows(dataset: datasets.Dataset) -> Callable[[Order], Batches]:
-    """Batches by a DataLoader in this process, read stacked."""
-    rows: Any = StackedRows(dataset)
-    return lambda order: iter(DataLoader(rows, batch_sampler=order.tolist(), collate_fn=dict))
-
-
-class MapDataset:
-    """The memory maps wrapped for a DataLoader."""
+class MapRows:
+    """The memory maps as a dataset of single rows."""
 
     def __init__(self, maps: Mapping[str, NDArray[Any]]) -> None:
         self._maps = maps
@@ -146,65 +157,136 @@ class MapDataset:
         return {name: values[row] for name, values in self._maps.items()}
 
 
+class MapBatches(MapRows):
+    """The memory maps as a dataset that reads a batch at a time, as `StackedRows` does."""
+
+    def __getitems__(self, rows: Sequence[int]) -> dict[str, NDArray[Any]]:
+        return {name: values[rows] for name, values in self._maps.items()}
+
+
+class Nothing(MapRows):
+    """A dataset of as many rows without content."""
+
+    def __getitems__(self, rows: Sequence[int]) -> dict[str, NDArray[Any]]:
+        return {}
+
+
+def in_loader(dataset: Any, collate: Callable[[Any], Any]) -> Callable[[Order], Batches]:
+    """Batches by a DataLoader in this process."""
+    return lambda order: iter(DataLoader(dataset, batch_sampler=order.tolist(), collate_fn=collate))
+
+
+def in_training(dataset: Any, batch_size: int) -> Callable[[Order], Batches]:
+    """Batches as the train scripts read them: their sampler and collator, and Accelerate's loader."""
+    accelerator = Accelerator(cpu=True)
+
+    def epoch(order: Order) -> Batches:
+        sampler = EpochSampler(len(dataset), seed=int(order[0, 0]))
+        loader: Any = DataLoader(
+            dataset, batch_size=batch_size, sampler=sampler, collate_fn=SeriesCollator(), drop_last=True
+        )
+        return iter(accelerator.prepare(loader))
+
+    return epoch
+
+
 def readers(source: Path, folder: Path) -> tuple[list[Reader], int]:
-    """All ways to read, and the number of rows."""
+    """All ways to read and the parts of reading, and the number of rows."""
     full = read_dataset(source, split="train")
     images = read_dataset(source, split="train", columns=IMAGE)
     labelled = read_dataset(source, split="train", columns=LABEL)
+    pairs: Any = StackedRows(read_dataset(source, "pairs", split="train", columns=PAIR))
     maps = memory_maps(labelled, folder)
-    everything = "images, labels and all columns"
-    in_loader = "DataLoader over the memory map"
+    ways = [
+        Reader(IMAGES, RAW, from_map(maps, IMAGE)),
+        Reader(IMAGES, "raw memory map, copied by our loop", by_our_copy(maps, IMAGE)),
+        Reader(IMAGES, "read_batches", by_batches(images)),
+        Reader(IMAGES, "dataset[rows]", by_index(images, IMAGE)),
+        Reader(IMAGES, "DataLoader over StackedRows", in_loader(StackedRows(images), dict)),
+        Reader(IMAGES, "DataLoader", in_loader(images, stack)),
+        Reader(LABELLED, RAW, from_map(maps, LABEL)),
+        Reader(LABELLED, "raw memory map, copied by our loop", by_our_copy(maps, LABEL)),
+        Reader(LABELLED, "read_batches", by_batches(labelled)),
+        Reader(LABELLED, "dataset[rows]", by_index(labelled, LABEL)),
+        Reader(LABELLED, "DataLoader over StackedRows", in_loader(StackedRows(labelled), dict)),
+        Reader(LABELLED, "DataLoader of train_seg.py", in_training(StackedRows(labelled), BATCH)),
+        Reader(LABELLED, "DataLoader", in_loader(labelled, stack)),
+        Reader(LABELLED, "DataLoader over the memory map, by batches", in_loader(MapBatches(maps), dict)),
+        Reader(LABELLED, "DataLoader over the memory map, by rows", in_loader(MapRows(maps), stack)),
+        Reader(EVERYTHING, "read_batches", by_batches(full)),
+        Reader(EVERYTHING, "DataLoader over StackedRows", in_loader(StackedRows(full), dict)),
+        Reader(EVERYTHING, "DataLoader", in_loader(full, stack)),
+        Reader(PAIRS, "DataLoader of train_cd.py", in_training(pairs, BATCH // 2)),
+    ]
+    return [*ways, *parts(labelled, maps)], len(full)
+
+
+def parts(labelled: datasets.Dataset, maps: Mapping[str, NDArray[Any]]) -> list[Reader]:
+    """The steps of reading images and labels, each alone."""
+    cells = {name: [each[name] for each in iter(labelled)] for name in LABEL}
+    collator, batch = SeriesCollator(), StackedRows(labelled).__getitems__(range(BATCH))
+
+    def each(step: Callable[[NDArray[np.int64]], Any]) -> Callable[[Order], Batches]:
+        return lambda order: map(step, order)
+
+    def stacked(name: str) -> Callable[[Order], Batches]:
+        return each(lambda order: stack_cells([cells[name][row] for row in order.tolist()]))
+
     return [
-        Reader("images", "raw memory map", from_map(maps, IMAGE)),
-        Reader("images", "read_batches", by_batches(images)),
-        Reader("images", "dataset[rows]", by_index(images, IMAGE)),
-        Reader("images", "DataLoader over StackedRows", by_stacked_rows(images)),
-        Reader("images", "DataLoader", by_data_loader(images)),
-        Reader("images and labels", "raw memory map", from_map(maps, LABEL)),
-        Reader("images and labels", "read_batches", by_batches(labelled)),
-        Reader("images and labels", "dataset[rows]", by_index(labelled, LABEL)),
-        Reader("images and labels", "DataLoader over StackedRows", by_stacked_rows(labelled)),
-        Reader("images and labels", "DataLoader", by_data_loader(labelled)),
-        Reader("images and labels", in_loader, by_data_loader(MapDataset(maps))),
-        Reader(everything, "read_batches", by_batches(full)),
-        Reader(everything, "DataLoader over StackedRows", by_stacked_rows(full)),
-        Reader(everything, "DataLoader", by_data_loader(full)),
-    ], len(full)
+        Reader("", "images: indexing the memory map", each(lambda order: maps["image"][order])),
+        Reader("", "images: our copy", stacked("image")),
+        Reader("", "labels: indexing the memory map", each(lambda order: maps["label"][order])),
+        Reader("", "labels: our copy, out of PNG", stacked("label")),
+        Reader("", "DataLoader of empty batches", in_loader(Nothing(maps), dict)),
+        Reader("", "collator of train_seg.py", each(lambda order: collator(batch))),
+    ]
 
 
 def measure(ways: Sequence[Reader], rows: int, repeats: int) -> NDArray[np.float64]:
-    """Processor seconds per epoch of each reader, `(repeats, ways)`."""
+    """Processor seconds of each batch of each reader, `(repeats, batches, ways)`."""
     noise = np.random.default_rng(1)
     batches = rows // BATCH
-    seconds = np.zeros((repeats, len(ways)))
+    seconds = np.zeros((repeats, batches, len(ways)))
+    # Without these, the allocator would put all batches at the same few addresses: into its gaps.
+    gaps = [np.empty(BATCH_BYTES, np.uint8) for _ in range(_GAPS)]
     for repeat in range(repeats):
+        spacer = np.empty(BATCH_BYTES + 16 * int(noise.integers(256)), np.uint8)
         epochs = [way.epoch(noise.permutation(rows)[: batches * BATCH].reshape(-1, BATCH)) for way in ways]
-        for _ in range(batches):
+        for batch in range(batches):
             for number in noise.permutation(len(ways)):
                 started = time.process_time()
                 next(epochs[number])
-                seconds[repeat, number] += time.process_time() - started
+                seconds[repeat, batch, number] = time.process_time() - started
+        del epochs, spacer
+    del gaps
     return seconds
 
 
 def report(ways: Sequence[Reader], seconds: NDArray[np.float64], rows: int) -> str:
-    """The Markdown table."""
-    reference = {
-        way.what: seconds[:, number] for number, way in enumerate(ways) if way.how == "raw memory map"
-    }
-    reference["images, labels and all columns"] = reference["images and labels"]
-    read = rows // BATCH * BATCH
+    """The Markdown tables: ways to read, and parts in microseconds per batch."""
+    repeats, batches, _ = seconds.shape
+    middle = np.median(seconds, axis=(0, 1))
+    by_epoch = np.median(seconds, axis=1)
+    raw = {way.what: number for number, way in enumerate(ways) if way.how == RAW}
     lines = [
-        f"{rows} images, batches of {BATCH}, medians of {len(seconds)} epochs",
+        f"{rows} images, batches of {BATCH}, processor time, medians of {repeats * batches} batches",
         "",
-        "| a batch holds | read by | images per processor second | of the raw memory map |",
-        "|---|---|--:|--:|",
+        "| a batch holds | read by | images per second | of the raw memory map | in 8 of 10 epochs |",
+        "|---|---|--:|--:|--:|",
     ]
     for number, way in enumerate(ways):
-        ratio = np.median(reference[way.what] / seconds[:, number])
+        if not way.what:
+            continue
+        reference = raw[IMAGES if way.what in (IMAGES, PAIRS) else LABELLED]
+        low, high = np.percentile(by_epoch[:, reference] / by_epoch[:, number], (10, 90))
         lines.append(
-            f"| {way.what} | {way.how} | {read / np.median(seconds[:, number]):,.0f} | {ratio:.2f} |"
+            f"| {way.what} | {way.how} | {BATCH / middle[number]:,.0f} "
+            f"| {middle[reference] / middle[number]:.2f} | {low:.2f} to {high:.2f} |"
         )
+    lines += ["", f"| of a batch of {BATCH} images and labels | microseconds |", "|---|--:|"]
+    lines += [
+        f"| {way.how} | {1e6 * middle[number]:,.0f} |" for number, way in enumerate(ways) if not way.what
+    ]
     return "\n".join(lines) + "\n"
 
 
