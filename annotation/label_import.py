@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -17,6 +16,7 @@ from euromine.dataset_script.site_scene import Site
 from euromine.support.errors import AnnotationError, ArchiveError, ArgumentError
 from euromine.support.ground_areas import HECTARE, pixel_areas
 from euromine.support.locks import lock_folder
+from euromine.support.near_names import nearest_name
 from euromine.support.wording import counted
 
 from .annotated_shapes import Annotations, Layer, Picture
@@ -154,8 +154,8 @@ def chosen_sites(archive: Archive, names: Sequence[str]) -> dict[str, Site]:
     """
     for name in names:
         if name not in archive.sites:
-            near = difflib.get_close_matches(name, archive.sites, n=1, cutoff=0)
-            raise ArgumentError(f"--site: found {name!r}; expected a site of the archive, such as {near[0]}.")
+            near = nearest_name(name, archive.sites) or min(archive.sites)
+            raise ArgumentError(f"--site: found {name!r}; expected a site of the archive, such as {near}.")
     return {name: archive.sites[name] for name in names} if names else dict(archive.sites)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from euromine.dataset_script.site_scene import Site
 from euromine.support.errors import AnnotationError, ArgumentError
+from euromine.support.near_names import nearest_name
 from euromine.support.wording import counted
 
 from .annotated_shapes import Annotations, Picture, Shape
@@ -86,8 +86,8 @@ def place_pictures(
             "folder of the pictures with --tasks."
         )
     for name, number in strange.items():
-        near = difflib.get_close_matches(name, sites, n=1, cutoff=0.5)
-        hint = f" The nearest is {near[0]}." if near else ""
+        near = nearest_name(name, sites)
+        hint = f" The nearest is {near}." if near else ""
         annotations.notes.append(
             f"{counted(number, 'picture')} left out: the archive has no site {name!r}.{hint}"
         )
