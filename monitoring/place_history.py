@@ -19,7 +19,7 @@ from euromine.support.geopackages import require_geopandas
 from euromine.support.site_failures import failed_sites
 
 from .history.series import make_series
-from .history.series_plan import check_models
+from .history.series_methods import choose_methods
 from .history.series_settings import SeriesSettings
 from .history.year_words import years_in_words
 from .history.yearly_images import find_scenes
@@ -88,7 +88,7 @@ def map_place(
     """
     settings = settings or SeriesSettings()
     _check_files(settings)
-    check_models(monitor.models, settings, options.years)
+    choose_methods(monitor.models, settings, options.years)
     folder, maps = site_folders(out, name)
     check_report(maps, kind=kind, pdf=pdf)
     _check_radar(monitor, options, [folder])
@@ -141,7 +141,7 @@ def map_places(
     """
     settings = settings or SeriesSettings()
     _check_files(settings)
-    check_models(monitor.models, settings, options.years)
+    choose_methods(monitor.models, settings, options.years)
     if not options.radar:
         archive = Path(out) / ARCHIVE_FOLDER
         _check_radar(

@@ -12,10 +12,9 @@ import numpy as np
 from rasterio.windows import Window
 
 from euromine.dataset_script.archive import is_simulated_image
-from euromine.modeling.tasks import CHANGE_DETECTION, SEGMENTATION, SERIES
-from euromine.monitoring.mapping.component_groups import component_groups
+from euromine.modeling.tasks import SERIES
 from euromine.monitoring.mapping.geotiffs import map_record
-from euromine.monitoring.mapping.loading import LoadedModel, model_digest
+from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.monitoring.mapping.prediction import WINDOW
 from euromine.monitoring.scenes.alignment import AlignedScene, covered_shares, series_grid
 from euromine.monitoring.scenes.grids import Grid
@@ -23,17 +22,17 @@ from euromine.monitoring.scenes.locations import Location
 from euromine.monitoring.scenes.radar_images import allow_missing_radar
 from euromine.monitoring.scenes.reflectance import Reflectance
 from euromine.monitoring.scenes.scene import Scene
-from euromine.support.errors import ArgumentError, GridError, ModelError, SceneError
-from euromine.support.geopackages import require_geopandas
+from euromine.support.errors import ArgumentError, GridError, SceneError
 from euromine.support.placements import check_placement
 
 from .area_estimation import Confusion
 from .area_series import areas_by_year
 from .calibration import Calibration, Transitions
-from .checkpoint_records import load_calibration, model_record
+from .checkpoint_records import model_record
 from .impact_plan import ImpactPlan, plan_impact
 from .manifest import ModelRecord
 from .permit_outlines import read_permits
+from .series_methods import choose_methods, is_for_series
 from .series_settings import SeriesSettings, joint_window
 from .smoothing import Method
 from .switch_rates import SwitchRates
@@ -147,33 +146,24 @@ def plan_series(
         PermitError: The permits cannot be read.
         MissingExtraError: Permits or a minimum mapping unit need geopandas, which is not installed.
     """
-    mapper, detector = _by_task(models)
     years = list(scenes)
+    chosen = choose_methods(models, settings, years)
+    mapper, detector, digests = chosen.mapper, chosen.detector, chosen.digests
     if detector is not None and len(years) < 2:
         raise ArgumentError(
             f"years: found {years[0]} alone; expected two or more, between which {detector.source} detects "
             "changes."
         )
-    _check_together(settings, mapper, detector)
-    used = [loaded for loaded in (mapper, detector) if loaded is not None]
+    used = chosen.models
     bands = tuple(dict.fromkeys(band for loaded in used for band in loaded.image_processor.bands))
     allow_missing_radar({year: scene.radar for year, scene in scenes.items() if scene.divided(bands)[1]})
     reflectances = {year: _reflectance(scene, bands) for year, scene in scenes.items()}
     grid = series_grid(list(scenes.values()), settings.extent)
     _check_measurable(grid)
-    digests = {
-        CHANGE_DETECTION if loaded is detector else SEGMENTATION: model_digest(
-            loaded.model, loaded.image_processor
-        )
-        for loaded in used
-    }
-    calibration = None if mapper is None else load_calibration(mapper, digests[SEGMENTATION])
-    change_by = _change_by(settings, mapper, detector)
-    rates = _rates(settings, mapper, calibration, change_by)
-    smoothing = _smoothing(settings, mapper, len(years), rates)
+    calibration, smoothing, change_by = chosen.calibration, chosen.smoothing, chosen.change_by
     fitting = calibration if _fits(calibration, smoothing, settings) else None
     components, transitions = _component_errors(calibration, smoothing)
-    calibrated_changes = "posterior" if _is_for_series(mapper) else "footprints"
+    calibrated_changes = "posterior" if is_for_series(mapper) else "footprints"
     first = next(iter(scenes.values())).location
     return SeriesPlan(
         folder=folder,
@@ -197,7 +187,7 @@ def plan_series(
         smoothing=smoothing,
         change_by=change_by,
         window=_window(settings, mapper, len(years)),
-        rates=rates,
+        rates=chosen.rates,
         component_confusions=components,
         transition_errors=transitions,
         footprint_confusion=fitting.footprints.get(smoothing) if fitting else None,
@@ -224,85 +214,10 @@ def choose_pairs(years: Sequence[int], which: str) -> list[tuple[int, int]]:
     return [(years[0], years[-1])] if len(years) > 1 else []
 
 
-def _by_task(models: Sequence[LoadedModel]) -> tuple[LoadedModel | None, LoadedModel | None]:
-    """The footprint mapper, or the network for series, and the change detector among the models."""
-    if not models:
-        raise ModelError("models: found none; expected a footprint mapper, a change detector or one of each.")
-    for_series = [loaded for loaded in models if _is_for_series(loaded)]
-    if for_series and len(models) > 1:
-        sources = " and ".join(loaded.source for loaded in models)
-        raise ModelError(
-            f"models: found {sources}, of which {for_series[0].source} maps footprints and changes of all "
-            "years at once; expected it alone. Leave the change model out."
-        )
-    found: list[LoadedModel | None] = []
-    for tasks, name in (
-        ((SEGMENTATION, SERIES), "footprint mapper"),
-        ((CHANGE_DETECTION,), "change detector"),
-    ):
-        of_task = [loaded for loaded in models if loaded.task in tasks]
-        if len(of_task) > 1:
-            sources = " and ".join(loaded.source for loaded in of_task)
-            raise ModelError(f"models: found {len(of_task)} {name}s, {sources}; expected one at most.")
-        found.append(of_task[0] if of_task else None)
-    mapper, detector = found
-    return mapper, detector
-
-
-def _is_for_series(loaded: LoadedModel | None) -> bool:
-    return loaded is not None and loaded.task == SERIES
-
-
-def check_models(models: Sequence[LoadedModel], settings: SeriesSettings, years: Sequence[int]) -> None:
-    """Refuse models and settings that do not go together, before images are acquired.
-
-    Args:
-        models: As for `plan_series`.
-        settings: As for `plan_series`.
-        years: The years to acquire; a folder may hold others.
-
-    Raises:
-        ArgumentError: A setting does not suit the models, or needs a calibration that they lack.
-        ModelError: Two models have the same task.
-        MissingExtraError: A setting needs geopandas, which is not installed.
-    """
-    mapper, detector = _by_task(models)
-    _check_together(settings, mapper, detector)
-    change_by = _change_by(settings, mapper, detector)
-    needs_rates = settings.smoothing == "viterbi" or change_by == "posterior"
-    calibration = None
-    if mapper is not None and needs_rates and settings.rates is None:
-        calibration = load_calibration(mapper, model_digest(mapper.model, mapper.image_processor))
-    _smoothing(settings, mapper, len(years), _rates(settings, mapper, calibration, change_by))
-
-
-def _check_together(
-    settings: SeriesSettings, mapper: LoadedModel | None, detector: LoadedModel | None
-) -> None:
-    """Refuse models and settings that do not go together."""
-    if settings.change_probability and not (
-        _is_for_series(mapper) and settings.change_by in (None, "posterior")
-    ):
-        raise ArgumentError(
-            "change_probability: found it without changes by a network for series; expected one. Leave "
-            "--change-probability out."
-        )
-    if settings.permits is not None and mapper is None:
-        raise ArgumentError("permits: found a change detector alone; expected a footprint mapper as well.")
-    if settings.permits is not None or settings.minimum_mapping_unit:
-        require_geopandas()
-
-
-def _change_by(settings: SeriesSettings, mapper: LoadedModel | None, detector: LoadedModel | None) -> str:
-    if detector is not None:
-        return "detector"
-    return settings.change_by or ("posterior" if _is_for_series(mapper) else "footprints")
-
-
 def _window(settings: SeriesSettings, mapper: LoadedModel | None, years: int) -> int:
     if settings.window is not None:
         return settings.window
-    return joint_window(years) if _is_for_series(mapper) else WINDOW
+    return joint_window(years) if is_for_series(mapper) else WINDOW
 
 
 def _cut(scenes: Mapping[int, Scene]) -> str:
@@ -337,56 +252,6 @@ def _reflectance(scene: Scene, bands: Sequence[str]) -> Reflectance:
     if scene.path is not None and map_record(scene.tags) is not None:
         raise SceneError(f"{scene.path}: found a map that EuroMine made; expected imagery.")
     return scene.reflectance(bands)
-
-
-def _rates(
-    settings: SeriesSettings, mapper: LoadedModel | None, calibration: Calibration | None, change_by: str
-) -> SwitchRates | None:
-    if mapper is not None and _is_for_series(mapper):
-        if settings.rates is not None:
-            raise ArgumentError(
-                f"rates: found switch rates beside {mapper.source}, a network for series, which estimates "
-                "its own; expected none. Leave --rates out."
-            )
-        return None
-    rates = settings.rates or (calibration.rates if calibration else None)
-    if change_by == "posterior" and rates is None:
-        raise ArgumentError(
-            "change_by: found 'posterior' without switch rates; expected a calibrated model or rates. "
-            "`euromine calibrate` counts them, --rates reads them from a file."
-        )
-    return rates
-
-
-def _smoothing(
-    settings: SeriesSettings, mapper: LoadedModel | None, years: int, rates: SwitchRates | None
-) -> Method:
-    if mapper is None and settings.smoothing == "viterbi":
-        raise ArgumentError(
-            "smoothing: found 'viterbi' without a footprint mapper; expected one, as only footprints are "
-            "smoothed. Leave --smooth out, or map with a footprint mapper, too."
-        )
-    if mapper is not None and _is_for_series(mapper):
-        if settings.smoothing not in (None, "none"):
-            raise ArgumentError(
-                f"smoothing: found {settings.smoothing!r} with {mapper.source}, a network for series, whose "
-                "maps of a year take all years into account; expected none. Leave --smooth out."
-            )
-        return "none"
-    if mapper is not None and settings.smoothing == "viterbi" and component_groups(mapper.model):
-        raise ArgumentError(
-            f"smoothing: found 'viterbi', a chain of two states, with {mapper.source}, which maps several "
-            "components; expected median or none. --smooth median takes the majority of neighbouring years."
-        )
-    if mapper is None or years < 2:
-        return "none"
-    if settings.smoothing == "viterbi" and rates is None:
-        raise ArgumentError(
-            f"smoothing: found 'viterbi' without switch rates beside {mapper.source}; expected a calibrated "
-            "model or rates. `euromine calibrate` counts them, --rates reads them from a file, and "
-            "--smooth median needs none."
-        )
-    return settings.smoothing or "median"
 
 
 def _fits(calibration: Calibration | None, smoothing: Method, settings: SeriesSettings) -> bool:
