@@ -64,6 +64,8 @@ def calibrate(
         f"{rates.reclamation:.3%} of mined ground turns back; errors counted at "
         f"{_number_of_sites(len(calibration.footprints['none'].sites))} of the split {split}."
     )
+    if calibration.components:
+        typer.echo(_components_counted(calibration))
 
 
 def _count(
@@ -82,6 +84,14 @@ def _count(
         threshold=threshold,
         progress=True,
     )
+
+
+def _components_counted(calibration: Calibration) -> str:
+    groups = ", ".join(calibration.components)
+    moved = "and on transitions between them"
+    if not calibration.component_transitions:
+        moved = "and none on transitions, which need sites with components of two years"
+    return f"Errors on components were counted, too, in the groups {groups}, {moved}."
 
 
 def _number_of_sites(number: int) -> str:

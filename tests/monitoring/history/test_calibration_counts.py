@@ -245,6 +245,8 @@ def test_a_file_that_is_no_calibration_is_kept_unless_told_otherwise(
         save=lambda path: path,
         rates=SimpleNamespace(expansion=0.1, reclamation=0.1),
         footprints={"none": SimpleNamespace(sites=())},
+        components={"ground": None, "deposits": None},
+        component_transitions={},
     )
     mine = tmp_path / "notes.json"
     mine.write_text('{"format": "mine"}')
@@ -252,7 +254,9 @@ def test_a_file_that_is_no_calibration_is_kept_unless_told_otherwise(
     assert isinstance(result.exception, ArgumentError)
     assert "notes.json: found a file of another kind" in str(result.exception)
     assert not asked
-    assert run(model_folder, dataset, "--out", mine, "--overwrite").exit_code == 0
+    replaced = run(model_folder, dataset, "--out", mine, "--overwrite")
+    assert replaced.exit_code == 0
+    assert "in the groups ground, deposits, and none on transitions, which need sites" in replaced.output
     mine.write_text('{"format": "euromine-calibration"}')
     assert run(model_folder, dataset, "--out", mine).exit_code == 0
     assert len(asked) == 2
