@@ -16,11 +16,17 @@ import tempfile
 import traceback
 from typing import TextIO
 
-import huggingface_hub  # noqa: F401
+import accelerate.hooks  # noqa: F401
+import huggingface_hub.dataclasses
+import huggingface_hub.hf_api
+import huggingface_hub.repocard  # noqa: F401
 import jinja2  # noqa: F401
 import numpy  # noqa: F401
+import PIL.Image  # noqa: F401
+import regex  # noqa: F401
 import safetensors.torch  # noqa: F401
 import scipy.optimize  # noqa: F401
+import tokenizers  # noqa: F401
 import torch._dynamo
 import torch.distributed._composable.fsdp
 import torch.distributed.checkpoint.hf_storage

@@ -122,7 +122,7 @@ def test_every_order_of_imports_makes_the_networks_known(
     assert run_with_torch(program, change_detector) == "FCEFForChangeDetection"
 
 
-def test_threads_that_import_at_the_same_time_make_the_networks_known() -> None:
+def test_threads_that_import_at_the_same_time_make_the_networks_known(run_with_torch: Run) -> None:
     program = """
         import threading
         import euromine.modeling
@@ -145,7 +145,7 @@ def test_threads_that_import_at_the_same_time_make_the_networks_known() -> None:
         from transformers import AutoConfig
         print(type(AutoConfig.for_model("euromine_tinycd")).__name__)
     """
-    assert run(program) == "TinyCDConfig"
+    assert run_with_torch(program) == "TinyCDConfig"
 
 
 def test_transformers_alone_does_not_load_the_package(run_with_torch: Run) -> None:
