@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from euromine.support.errors import ArgumentError
+from euromine.support.model_sources import check_checkpoint
 
 from .impact_options import (
     Indices,
@@ -158,11 +159,16 @@ def series(
             )
     years_of = dict(_year_of(text) for text in year_of or ())
     smoothing = parse_smoothing(smooth)
-    # Imported late, as torch and rasterio take seconds.
+    # Mistakes in the options come first, as torch and transformers take seconds to import.
+    from euromine.monitoring.mapping.engine_choice import EngineChoice
+
+    choice = EngineChoice(engine, precision, force_precision)
+    for source in (model, change_model):
+        if source is not None:
+            check_checkpoint(source)
     from euromine.monitoring.archive_histories import ModelChoice, map_archive
     from euromine.monitoring.history.series_settings import SeriesSettings
     from euromine.monitoring.history.switch_rates import SwitchRates
-    from euromine.monitoring.mapping.engines import EngineChoice
     from euromine.monitoring.monitor import MineMonitor
     from euromine.monitoring.scenes.band_names import as_band_names
     from euromine.monitoring.scenes.scene_options import SceneOptions
@@ -170,7 +176,6 @@ def series(
     impact = impact_settings(
         indices, surroundings, reclamation, reference, land_cover, land_cover_legend, land_cover_year
     )
-    choice = EngineChoice(engine, precision, force_precision)
     how: dict[str, Any] = {
         "smoothing": smoothing,
         "rates": None if rates is None else SwitchRates.load(rates),
@@ -261,5 +266,8 @@ def _year_of(text: str) -> tuple[str, int]:
     """`"2019-2020_mosaic.tif=2020"` -> the name and the year."""
     name, _, year = text.rpartition("=")
     if not name or not re.fullmatch(r"(?:19|20)\d\d", year):
-        raise ArgumentError(f"--year-of: found {text!r}; expected NAME=YEAR, such as mosaic.tif=2020.")
+        raise ArgumentError(
+            f"--year-of: found {text!r}; expected NAME=YEAR, such as mosaic.tif=2020, with a year from 1900 "
+            "to 2099."
+        )
     return name, int(year)

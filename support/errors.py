@@ -35,6 +35,13 @@ from .interrupts import INTERRUPTED, say_interrupted
 DEBUG_VARIABLE = "EUROMINE_DEBUG"
 """Environment variable that makes every program show tracebacks of user errors, too."""
 
+_BUG = (
+    "this is a bug in EuroMine. Please report it with the traceback above and the output of "
+    "`euromine --version`; CONTRIBUTING.md says where."
+)
+# Characters of a long text before and after a name in it.
+_SHOWN_AROUND = 200
+
 
 class EuroMineError(ValueError):
     """Something that the user can mend. The message names the file or argument."""
@@ -169,14 +176,22 @@ def reported_errors(program: str, *, debug: bool = False) -> Iterator[None]:
         reason = f" ({one_line(error)})" if str(error) else ""
         print(f"{program}: there is not enough memory{reason}.", file=sys.stderr)
         raise SystemExit(1) from None
-    except Exception:
-        traceback.print_exc()
-        print(
-            f"{program}: this is a bug in EuroMine. Please report it with the traceback above and the output "
-            "of `euromine --version`; CONTRIBUTING.md says where.",
-            file=sys.stderr,
-        )
+    except Exception as error:
+        sentence = foreign_name_sentence(error)
+        if sentence is None or debug or debugging():
+            traceback.print_exc()
+        print(f"{program}: {sentence or _BUG}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def foreign_name_sentence(error: BaseException) -> str | None:
+    """The sentence for a file name that is not UTF-8, which few libraries take; None for other errors."""
+    if not isinstance(error, UnicodeEncodeError) or error.reason != "surrogates not allowed":
+        return None
+    # Python writes each byte that it cannot decode as a surrogate. A whole record may hold the name.
+    around = error.object[max(0, error.start - _SHOWN_AROUND) : error.end + _SHOWN_AROUND]
+    name = around.encode("utf-8", "backslashreplace").decode()
+    return f"{name}: found a name that is not UTF-8; expected UTF-8. Rename the file or the folder."
 
 
 def debugging() -> bool:

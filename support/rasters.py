@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DataError, EuroMineError
+from .errors import DataError, EuroMineError, foreign_name_sentence, one_line
 from .files import check_regular
 
 CACHE_BYTES = 256 * 2**20
@@ -161,6 +161,8 @@ def open_raster(
         raise error_class(
             f"{name}: found no readable file ({error.strerror}); expected {expected}."
         ) from error
+    except UnicodeEncodeError as error:  # rasterio takes UTF-8 alone
+        raise error_class(foreign_name_sentence(error) or one_line(error)) from error
     except gdal_errors() as error:
         raise error_class(
             f"{name}: found a file that is damaged or not {expected}; expected {expected}."

@@ -107,3 +107,12 @@ def test_blocks_that_neighbouring_windows_share_are_counted(
     assert blocks.touched_bytes(20) == 6 * whole
     assert blocks.touched_bytes(20, 40) == 6 * beside
     assert blocks.touched_bytes(20, 400) == 6 * whole
+
+
+def test_a_name_that_is_not_utf_8_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    name = tmp_path / "Tr\udce4ne 2021.tif"  # Latin-1's a-umlaut, as Python lists it
+    write_sparse(tmp_path / "plain.tif", 4, 4).rename(name)
+    with pytest.raises(
+        SceneError, match=r"Tr\\udce4ne 2021\.tif: found a name that is not UTF-8; expected UTF-8"
+    ):
+        check(name)
