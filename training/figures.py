@@ -104,7 +104,7 @@ def draw_panels(
         figure.supxlabel(caption, fontsize=8)
     if legend:
         patches = [
-            Patch(facecolor=[part / 255 for part in colour], edgecolor="black", linewidth=0.4, label=name)
+            Patch(facecolor="#" + bytes(colour).hex(), edgecolor="black", linewidth=0.4, label=name)
             for name, colour in legend.items()
         ]
         figure.legend(
