@@ -21,14 +21,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from euromine.modeling import list_models
+from euromine.monitoring.mapping.engine_choice import OPENVINO
 from euromine.monitoring.mapping.engine_parts import largest_difference
-from euromine.monitoring.mapping.engine_programs import (
-    OPENVINO,
-    Function,
-    Program,
-    load_program,
-    write_program,
-)
+from euromine.monitoring.mapping.engine_programs import Function, Program, load_program, write_program
 from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.monitoring.mapping.network_parts import network_parts
 from euromine.monitoring.mapping.replaced_parts import recording_network

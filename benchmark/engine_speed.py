@@ -35,7 +35,8 @@ from euromine.modeling import (
 )
 from euromine.modeling.change_detection import ChangeDetector
 from euromine.modeling.series_model import SeriesModel
-from euromine.monitoring.mapping.engines import INT8, EngineChoice, on_engine
+from euromine.monitoring.mapping.engine_choice import INT8, EngineChoice
+from euromine.monitoring.mapping.engines import on_engine
 from euromine.monitoring.mapping.loading import LoadedModel, load_model
 from euromine.support.errors import ArgumentError, EuroMineError, MissingExtraError, reported_errors
 from euromine.support.gap_filling import fill_gaps

@@ -35,7 +35,7 @@ import torch
 
 from euromine.modeling import EuroMineImageProcessor, create_model
 from euromine.monitoring.archive_histories import ModelChoice
-from euromine.monitoring.mapping.engines import EngineChoice
+from euromine.monitoring.mapping.engine_choice import EngineChoice
 from euromine.support.records import read_record, write_record
 from euromine.support.workers import CORES_VARIABLE, in_processes, run_on_dask
 

@@ -31,7 +31,8 @@ from torch import Tensor, nn
 from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
 from euromine.modeling import BANDS, SEGMENTATION, EuroMineImageProcessor, create_model
-from euromine.monitoring.mapping.engines import EngineChoice, on_engine
+from euromine.monitoring.mapping.engine_choice import EngineChoice
+from euromine.monitoring.mapping.engines import on_engine
 from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.monitoring.mapping.prediction import OVERLAP, WINDOW
 from euromine.monitoring.mapping.scene_maps import predict_scene

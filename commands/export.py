@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from euromine.support.errors import ArgumentError
-from euromine.support.model_sources import check_model_source
+from euromine.support.model_sources import check_checkpoint
 
 from .series_options import MODEL_HELP
 
@@ -35,22 +35,23 @@ def export(
     The ONNX or OpenVINO file takes digital numbers and gives a probability; the README.md beside it says how.
     `euromine publish model` sends exports in the model's folder along.
     """
-    # Imported late, as torch and transformers take seconds.
-    from euromine.monitoring.mapping.engine_programs import OPENVINO
-    from euromine.monitoring.mapping.int8_export import export_int8
-    from euromine.monitoring.mapping.loading import load_model
-    from euromine.monitoring.mapping.model_export import export_model
+    # Mistakes in the options come first, as torch and transformers take seconds to import.
+    from euromine.monitoring.mapping.engine_choice import OPENVINO
 
     if int8 is not None and format_ != OPENVINO:
         raise ArgumentError(
             f"--int8: found {int8} with --format {format_}; expected --format openvino, which runs int8."
         )
-    check_model_source(model)
+    check_checkpoint(model)
     if not Path(model).is_dir() and (out is None or int8 is not None):
         raise ArgumentError(
             f"{model}: found no folder; expected the folder of a checkpoint, to which the export is added. "
             "Download the model, or name another folder with --out."
         )
+    from euromine.monitoring.mapping.int8_export import export_int8
+    from euromine.monitoring.mapping.loading import load_model
+    from euromine.monitoring.mapping.model_export import export_model
+
     loaded = load_model(model, device="cpu")
     path = export_model(loaded, format_, out or Path(model) / format_, window=window)
     typer.echo(f"{path}: takes digital numbers, gives a probability.")

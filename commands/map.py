@@ -136,11 +136,13 @@ def map_place(
         radar=radar,
         renew=renew,
     )
-    # Imported late, as torch and rasterio take seconds.
+    # Mistakes in the options come first, as torch and transformers take seconds to import.
+    from euromine.monitoring.mapping.engine_choice import EngineChoice
+
+    choice = EngineChoice(engine, precision, force_precision)
     from euromine.acquisition.site_outlines import check_box, check_site_name
     from euromine.monitoring import place_history
     from euromine.monitoring.history.series_settings import SeriesSettings
-    from euromine.monitoring.mapping.engines import EngineChoice
     from euromine.monitoring.monitor import MineMonitor
 
     settings = SeriesSettings(
@@ -166,9 +168,7 @@ def map_place(
         check_site_name(name, "NAME")
     if bounds is not None:
         check_box(bounds)
-    monitor = MineMonitor.from_pretrained(
-        model, change_model, device, engine=EngineChoice(engine, precision, force_precision)
-    )
+    monitor = MineMonitor.from_pretrained(model, change_model, device, engine=choice)
     common: dict[str, Any] = {"settings": settings, "kind": kind, "progress": True, "announce": typer.echo}
     if sites is not None:
         shared: dict[str, Any] = {"name_column": name_column, "workers": workers, "dask": dask}

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from euromine.support.errors import ArgumentError
+from euromine.support.model_sources import check_checkpoint
 
 from .series_options import (
     Engine,
@@ -93,12 +94,26 @@ def predict(
             f"--probability-type: found {probability_type} without a map of probability; expected one. "
             "Add --probability."
         )
-    # Imported late, as torch and transformers take seconds.
-    from euromine.monitoring.mapping.engines import EngineChoice
-    from euromine.monitoring.mapping.many_scenes import predict_scenes
+    # Mistakes in the options come first, as torch and transformers take seconds to import.
+    from euromine.monitoring.mapping.engine_choice import EngineChoice
+    from euromine.monitoring.mapping.tiling import check_layout
     from euromine.monitoring.scenes.band_names import as_band_names
     from euromine.monitoring.scenes.locations import locate
     from euromine.monitoring.scenes.scene_options import SceneOptions
+
+    choice = EngineChoice(engine, precision, force_precision)
+    options = SceneOptions(
+        bands=as_band_names(bands),
+        scale=scale,
+        offset=offset,
+        nodata=nodata,
+        override=override,
+        level=level,
+        keep_clouds=keep_clouds,
+    )
+    check_layout(window, overlap)
+    check_checkpoint(model)
+    from euromine.monitoring.mapping.many_scenes import predict_scenes
 
     outcomes = predict_scenes(
         model,
@@ -106,20 +121,12 @@ def predict(
         out,
         probability=probability,
         probability_type=probability_type,
-        options=SceneOptions(
-            bands=as_band_names(bands),
-            scale=scale,
-            offset=offset,
-            nodata=nodata,
-            override=override,
-            level=level,
-            keep_clouds=keep_clouds,
-        ),
+        options=options,
         threshold=threshold,
         window=window,
         overlap=overlap,
         batch_size=batch_size,
-        engine=EngineChoice(engine, precision, force_precision),
+        engine=choice,
         dask=dask,
         progress=True,
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .history.series_settings import SeriesSettings as SeriesSettings
     from .history.smoothing import smooth as smooth
     from .history.switch_rates import SwitchRates as SwitchRates
-    from .mapping.engines import EngineChoice as EngineChoice
+    from .mapping.engine_choice import EngineChoice as EngineChoice
     from .mapping.engines import on_engine as on_engine
     from .mapping.index_maps import map_indices as map_indices
     from .mapping.loading import load_model as load_model
@@ -69,7 +69,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "EngineChoice": ".mapping.engines",
+        "EngineChoice": ".mapping.engine_choice",
         "Grid": ".scenes.grids",
         "ImpactSettings": ".history.impact_settings",
         "MineMonitor": ".monitor",

@@ -18,7 +18,7 @@ from euromine.support.workers import run_on_workers
 
 from .history.series import make_series
 from .history.series_settings import SeriesSettings
-from .mapping.engines import EngineChoice
+from .mapping.engine_choice import EngineChoice
 from .monitor import MineMonitor
 from .scenes.scene_options import SceneOptions
 

@@ -21,7 +21,8 @@ from .history.series_settings import SeriesSettings
 from .history.smoothing import Method
 from .history.switch_rates import SwitchRates
 from .history.yearly_images import ScenePath, find_scenes, scenes_by_year
-from .mapping.engines import EngineChoice, on_engine
+from .mapping.engine_choice import EngineChoice
+from .mapping.engines import on_engine
 from .mapping.loading import LoadedModel, load_model
 from .mapping.prediction import OVERLAP, WINDOW, predict_probability
 from .result import SeriesResult

@@ -30,7 +30,8 @@ from euromine.support.processing_levels import Level, parse_level
 from .history.area_series import areas_by_year
 from .mapping.component_groups import component_groups
 from .mapping.component_prediction import predict_components, predict_footprint_rows
-from .mapping.engines import AUTO, FLOAT32, EngineChoice, on_engine
+from .mapping.engine_choice import AUTO, FLOAT32, EngineChoice
+from .mapping.engines import on_engine
 from .mapping.loading import LoadedModel
 from .mapping.map_values import NODATA
 from .mapping.prediction import OVERLAP, WINDOW

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from .errors import ModelError
 
+CONFIG, PROCESSOR_CONFIG = "config.json", "preprocessor_config.json"
+
 
 def check_model_source(source: str) -> None:
     """Refuse a name that means a folder where there is none, before the Hub is asked for it.
@@ -31,6 +33,34 @@ def check_model_source(source: str) -> None:
             f"{source}: found no such folder; expected the folder of a checkpoint, as there is a folder "
             f"{path.parent}. For a repository of that name on the Hub, run the command from another folder."
         )
+
+
+def check_checkpoint(source: str) -> None:
+    """As `check_model_source`, and refuse a folder without a checkpoint, before PyTorch is loaded.
+
+    Args:
+        source: A folder, or a repository on the Hub.
+
+    Raises:
+        ModelError: It is none.
+    """
+    check_model_source(source)
+    folder = Path(source)
+    if folder.is_dir() and not (folder / CONFIG).is_file():
+        raise missing_file(source, CONFIG)
+
+
+def missing_file(source: str, file: str) -> ModelError:
+    """The error for a checkpoint without one of its files.
+
+    Args:
+        source: The checkpoint.
+        file: The file.
+    """
+    return ModelError(
+        f"{source}: found no {file}; expected a checkpoint with {CONFIG}, {PROCESSOR_CONFIG} and "
+        "model.safetensors."
+    )
 
 
 def names_folder(source: str, base: Path = Path()) -> bool:

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from euromine.support.errors import ModelError
 
 from .engine_cache import cached_program
+from .engine_choice import OPENVINO
 from .engine_gains import OPENVINO_GAINS
-from .engine_programs import OPENVINO, Function, Program, load_program, program_versions, write_program
+from .engine_programs import Function, Program, load_program, program_versions, write_program
 from .quantised_programs import load_quantised
 
 logger = logging.getLogger(__name__)

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from euromine.support.errors import ModelError, missing_extra, one_line
 from euromine.support.files import torn_file_error
 
-OPENVINO, ONNXRUNTIME = "openvino", "onnxruntime"
+from .engine_choice import ONNXRUNTIME, OPENVINO
+
 # Files of a program in its folder, by engine; the first is the one to load.
 PROGRAM_FILES = {OPENVINO: ("program.xml", "program.bin"), ONNXRUNTIME: ("program.onnx",)}
 _PACKAGES = {OPENVINO: ("openvino",), ONNXRUNTIME: ("onnxruntime", "onnx", "onnxscript")}

@@ -19,66 +19,27 @@ from euromine.modeling.series_model import SeriesModel
 from euromine.modeling.series_network import EuroMineSeries
 from euromine.support.errors import ArgumentError, ModelError
 
-from .engine_parts import EnginePart, PartSettings
-from .engine_programs import (
+from .engine_choice import (
+    AUTO,
+    BFLOAT16,
+    COMPILE,
+    EAGER,
+    FLOAT32,
+    INT8,
     ONNXRUNTIME,
     OPENVINO,
-    check_installed,
-    is_installed,
-    openvino_has_bfloat16,
+    EngineChoice,
 )
+from .engine_parts import EnginePart, PartSettings
+from .engine_programs import check_installed, is_installed, openvino_has_bfloat16
 from .loading import LoadedModel, model_digest
 from .network_parts import architecture_name, network_parts
 from .precision_losses import check_precision_loss
 from .quantised_programs import check_quantisable
 from .replaced_parts import replace_parts
 
-AUTO, EAGER, COMPILE = "auto", "eager", "compile"
-ENGINES = (AUTO, EAGER, COMPILE, OPENVINO, ONNXRUNTIME)
-FLOAT32, BFLOAT16, INT8 = "float32", "bfloat16", "int8"
-PRECISIONS = (FLOAT32, BFLOAT16, INT8)
-
 _PLACE = "_euromine_engine"
 _COMPILERS = ("c++", "g++", "clang++", "cl")
-
-
-@dataclass(frozen=True)
-class EngineChoice:
-    """The user's choice of an engine and a precision.
-
-    Attributes:
-        engine: "auto", "eager" (PyTorch), "compile" (`torch.compile`), "openvino" or "onnxruntime". "auto"
-            takes the quickest that is exact: OpenVINO where it is installed and the work ahead is worth the
-            conversion, else PyTorch.
-        precision: "float32", "bfloat16" or "int8". Only float32 is exact.
-        force_precision: Whether to take a precision that was measured to lose more than half a point.
-
-    Raises:
-        ArgumentError: A name is unknown, or the engine does not have the precision.
-    """
-
-    engine: str = AUTO
-    precision: str = FLOAT32
-    force_precision: bool = False
-
-    def __post_init__(self) -> None:
-        for option, value, known in (
-            ("engine", self.engine, ENGINES),
-            ("precision", self.precision, PRECISIONS),
-        ):
-            if value not in known:
-                *others, last = known
-                raise ArgumentError(f"--{option}: found {value!r}; expected {', '.join(others)} or {last}.")
-        if self.precision == INT8 and self.engine not in (AUTO, OPENVINO):
-            raise ArgumentError(
-                f"--precision: found int8 with --engine {self.engine}; expected float32 or bfloat16. "
-                "Only --engine openvino runs int8."
-            )
-        if self.precision == BFLOAT16 and self.engine == ONNXRUNTIME:
-            raise ArgumentError(
-                "--precision: found bfloat16 with --engine onnxruntime, which has none on a CPU; expected "
-                "float32. Use --engine openvino or eager."
-            )
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from euromine.support.errors import ArgumentError, DatasetError, missing_extra
 from euromine.support.files import explain_full_disk
 
 from .engine_cache import write_program_record
+from .engine_choice import OPENVINO
 from .engine_programs import (
-    OPENVINO,
     PROGRAM_FILES,
     Function,
     converted_openvino,

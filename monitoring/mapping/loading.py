@@ -42,7 +42,7 @@ from euromine.modeling import (
 from euromine.modeling.component_segmenter import ComponentSegmenterConfig
 from euromine.modeling.segformer import use_quick_layers
 from euromine.support.errors import ArgumentError, ModelError, RecordError
-from euromine.support.model_sources import check_model_source
+from euromine.support.model_sources import CONFIG, PROCESSOR_CONFIG, check_model_source, missing_file
 from euromine.support.records import Record, read_record
 from euromine.support.weight_files import weight_files
 
@@ -51,7 +51,6 @@ from .checkpoint_files import HTTP_ERROR, checkpoint_file
 # Of the Hub, before it counts as out of reach.
 _SECONDS_TO_ANSWER = 10
 
-_CONFIG, _PROCESSOR_CONFIG = "config.json", "preprocessor_config.json"
 _WEIGHTS = "the complete model.safetensors that belongs to config.json"
 _CHECKPOINT = "a checkpoint of train_seg.py or train_cd.py"
 _REDIRECTIONS = {
@@ -180,13 +179,9 @@ def _file(name: str, file: str) -> Path:
         ModelError: There is no such folder or repository, or it has no such file.
         OSError: The Hub cannot be reached, or denies access.
     """
-    missing = ModelError(
-        f"{name}: found no {file}; expected a checkpoint with {_CONFIG}, {_PROCESSOR_CONFIG} and "
-        "model.safetensors."
-    )
     if Path(name).is_dir():
         if not (Path(name) / file).is_file():
-            raise missing
+            raise missing_file(name, file)
         return Path(name) / file
     try:
         _ask_hub_once(name, file)
@@ -206,7 +201,7 @@ def _file(name: str, file: str) -> Path:
     except LocalEntryNotFoundError as error:
         raise _unreachable(name, error.__cause__ or error) from error
     except EntryNotFoundError as error:
-        raise missing from error
+        raise missing_file(name, file) from error
     except (HTTP_ERROR, OSError) as error:
         raise _unreachable(name, error) from error
 
@@ -297,7 +292,7 @@ def _refuse_redirections(name: str) -> None:
 
 
 def _load_config(name: str) -> PreTrainedConfig:
-    stored = _read(_Config, name, _CONFIG)
+    stored = _read(_Config, name, CONFIG)
     _refuse_redirections(name)
     if stored.quantization_config is not None:
         raise ModelError(
@@ -307,12 +302,12 @@ def _load_config(name: str) -> PreTrainedConfig:
     parts = (stored.attn_implementation, (stored.backbone_config or {}).get("attn_implementation"))
     if any("/" in str(part) for part in parts):
         raise ModelError(
-            f"{name}: found a {_CONFIG} that asks for a kernel from the Hub, which is code; expected one "
+            f"{name}: found a {CONFIG} that asks for a kernel from the Hub, which is code; expected one "
             "without attn_implementation. Remove that field."
         )
     if stored.use_pretrained_backbone:
         raise ModelError(
-            f"{name}: found a {_CONFIG} that asks for the weights of another model "
+            f"{name}: found a {CONFIG} that asks for the weights of another model "
             f"(use_pretrained_backbone); expected {_WEIGHTS}."
         )
     try:
@@ -323,7 +318,7 @@ def _load_config(name: str) -> PreTrainedConfig:
 
 def _useless_config(name: str, error: BaseException) -> ModelError:
     return ModelError(
-        f"{name}: found a {_CONFIG} that cannot be loaded ({_first_line(error)}); expected {_CHECKPOINT}."
+        f"{name}: found a {CONFIG} that cannot be loaded ({_first_line(error)}); expected {_CHECKPOINT}."
     )
 
 
@@ -345,12 +340,12 @@ def _auto_class(config: PreTrainedConfig, task: str) -> Any:
 
 
 def _load_image_processor(name: str) -> EuroMineImageProcessor:
-    _read(_ProcessorConfig, name, _PROCESSOR_CONFIG)
+    _read(_ProcessorConfig, name, PROCESSOR_CONFIG)
     try:
         image_processor = AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, *_UNCHECKED) as error:
         raise ModelError(
-            f"{name}: found a {_PROCESSOR_CONFIG} that cannot be loaded ({_first_line(error)}); "
+            f"{name}: found a {PROCESSOR_CONFIG} that cannot be loaded ({_first_line(error)}); "
             f"expected {_CHECKPOINT}."
         ) from error
     if not isinstance(image_processor, EuroMineImageProcessor):

@@ -22,7 +22,8 @@ from euromine.support.errors import ArgumentError, EuroMineError, one_line
 from euromine.support.locks import lock_folder
 from euromine.support.workers import run_on_dask
 
-from .engines import EngineChoice, on_engine
+from .engine_choice import EngineChoice
+from .engines import on_engine
 from .geotiffs import remove_work_folders
 from .loading import LoadedModel, load_model
 from .prediction import OVERLAP, WINDOW

@@ -19,9 +19,8 @@ from euromine.support.errors import ArgumentError, ModelError
 from euromine.support.files import explain_full_disk, write_text
 
 from .component_groups import component_groups
+from .engine_choice import ONNXRUNTIME, OPENVINO
 from .engine_programs import (
-    ONNXRUNTIME,
-    OPENVINO,
     check_installed,
     converted_onnx,
     converted_openvino,

@@ -20,7 +20,8 @@ from euromine.support.records import read_record
 
 from .checkpoint_files import checkpoint_file
 from .engine_cache import PROGRAM_RECORD, ProgramRecord, is_whole_program
-from .engine_programs import OPENVINO, PROGRAM_FILES, Function, Program, load_program
+from .engine_choice import OPENVINO
+from .engine_programs import PROGRAM_FILES, Function, Program, load_program
 
 # The folder of the programs in a checkpoint.
 INT8_FOLDER = "openvino/int8"

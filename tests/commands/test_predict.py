@@ -1,5 +1,6 @@
 """`euromine predict` on the command line, with tiny SegFormers."""
 
+import json
 import os
 import re
 import resource
@@ -404,3 +405,27 @@ def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
     ).save_pretrained(tmp_path / "model")
     told = sentence(tmp_path / "model", write_scene(tmp_path / "mine.tif"), "--out", tmp_path / "maps")
     assert "found a bert, which neither maps footprints nor finds changes" in told
+
+
+WITHOUT_PYTORCH = """
+import json, sys
+from typer.testing import CliRunner
+sys.modules["torch"] = None  # an import of it fails
+from euromine.commands import app
+print(json.dumps([str(CliRunner().invoke(app, words).exception) for words in json.loads(sys.argv[1])]))
+"""
+
+
+def test_mistakes_are_reported_before_pytorch_is_loaded(tmp_path: Path):
+    expected = {
+        ("--engine", "opnvino"): "--engine: found 'opnvino'; expected auto",
+        ("--precision", "int8", "--engine", "eager"): "--precision: found int8 with --engine eager",
+        ("--window", "100"): "window: found 100; expected a multiple of 32",
+        ("--bands", "B02,B99"): "B99",
+        (): f"{tmp_path}: found no config.json; expected a checkpoint",
+    }
+    runs = [["predict", str(tmp_path), "a.tif", "--out", str(tmp_path), *options] for options in expected]
+    command = [sys.executable, "-c", WITHOUT_PYTORCH, json.dumps(runs)]
+    said = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    for sentence, words in zip(expected.values(), said, strict=True):
+        assert sentence in words

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from euromine.support.errors import ModelError
-from euromine.support.model_sources import check_model_source, names_folder
+from euromine.support.model_sources import check_checkpoint, check_model_source, names_folder
 
 
 @pytest.fixture
@@ -41,3 +41,11 @@ def test_relative_names_begin_in_the_folder_given(here, monkeypatch):
     monkeypatch.chdir(Path("/"))
     assert not names_folder("runs/typo")
     assert names_folder("runs/typo", here)
+
+
+def test_a_folder_without_a_checkpoint_is_refused(here):
+    with pytest.raises(ModelError, match=r"^runs/unet: found no config\.json; expected a checkpoint with"):
+        check_checkpoint("runs/unet")
+    (here / "runs" / "unet" / "config.json").touch()
+    check_checkpoint("runs/unet")
+    check_checkpoint("mines/segformer-b5")

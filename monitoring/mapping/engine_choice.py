@@ -1,0 +1,52 @@
+"""The user's choice of an engine and a precision, checked before PyTorch is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from euromine.support.errors import ArgumentError
+
+AUTO, EAGER, COMPILE = "auto", "eager", "compile"
+OPENVINO, ONNXRUNTIME = "openvino", "onnxruntime"
+ENGINES = (AUTO, EAGER, COMPILE, OPENVINO, ONNXRUNTIME)
+FLOAT32, BFLOAT16, INT8 = "float32", "bfloat16", "int8"
+PRECISIONS = (FLOAT32, BFLOAT16, INT8)
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """The user's choice of an engine and a precision.
+
+    Attributes:
+        engine: "auto", "eager" (PyTorch), "compile" (`torch.compile`), "openvino" or "onnxruntime". "auto"
+            takes the quickest that is exact: OpenVINO where it is installed and the work ahead is worth the
+            conversion, else PyTorch.
+        precision: "float32", "bfloat16" or "int8". Only float32 is exact.
+        force_precision: Whether to take a precision that was measured to lose more than half a point.
+
+    Raises:
+        ArgumentError: A name is unknown, or the engine does not have the precision.
+    """
+
+    engine: str = AUTO
+    precision: str = FLOAT32
+    force_precision: bool = False
+
+    def __post_init__(self) -> None:
+        for option, value, known in (
+            ("engine", self.engine, ENGINES),
+            ("precision", self.precision, PRECISIONS),
+        ):
+            if value not in known:
+                *others, last = known
+                raise ArgumentError(f"--{option}: found {value!r}; expected {', '.join(others)} or {last}.")
+        if self.precision == INT8 and self.engine not in (AUTO, OPENVINO):
+            raise ArgumentError(
+                f"--precision: found int8 with --engine {self.engine}; expected float32 or bfloat16. "
+                "Only --engine openvino runs int8."
+            )
+        if self.precision == BFLOAT16 and self.engine == ONNXRUNTIME:
+            raise ArgumentError(
+                "--precision: found bfloat16 with --engine onnxruntime, which has none on a CPU; expected "
+                "float32. Use --engine openvino or eager."
+            )
