@@ -54,7 +54,7 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
     height, width = pixels.shape[:2]
     colour = _GREY if pixels.ndim == 2 else _RGB
     deflate = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
-    data = deflate.compress(_filtered(pixels.reshape(height, width, -1))) + deflate.flush()
+    data = deflate.compress(_filtered(pixels.reshape(height, width, -1)).data) + deflate.flush()
     header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
     return _SIGNATURE + b"".join(
         _chunk(kind, content) for kind, content in ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
@@ -68,9 +68,7 @@ def _filtered(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     rows[1:, bands:] = pixels.reshape(height, -1)
     left, above = rows[1:, :-bands], rows[:-1, bands:]
     # Half of the sum, rounded down, which a byte can hold.
-    mean = left ^ above
-    mean >>= 1
-    mean += left & above
+    mean = np.right_shift(left ^ above, 1) + (left & above)
     filtered = np.empty((height, 1 + width * bands), np.uint8)
     filtered[:, 0] = _AVERAGE
     np.subtract(rows[1:, bands:], mean, out=filtered[:, 1:])
