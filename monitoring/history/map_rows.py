@@ -36,8 +36,24 @@ def row_blocks(
     if BLOCK < step < grid.height:
         step -= step % BLOCK  # whole tiles, so that each is decoded once
     for top in range(0, grid.height, step):
-        window = Window(0, top, grid.width, min(step, grid.height - top))
-        yield np.stack([read_rows(folder / name, window) for name in names])
+        yield _stacked(folder, names, Window(0, top, grid.width, min(step, grid.height - top)))
+
+
+def _stacked(folder: Path, names: Sequence[str], window: Window) -> NDArray[Any]:
+    """Rows of several maps of one type, each of which is given up once it is copied."""
+    found: NDArray[Any] | None = None
+    for place, name in enumerate(names):
+        rows = read_rows(folder / name, window)
+        if found is None:
+            found = np.empty((len(names), *rows.shape), rows.dtype)
+        elif rows.dtype != found.dtype:
+            raise DataError(
+                f"{folder / name}: found {rows.dtype}; expected {found.dtype}, as in {names[0]}. Move it "
+                "elsewhere, and run `euromine series` again."
+            )
+        found[place] = rows
+    assert found is not None
+    return found
 
 
 def read_rows(path: Path, window: Window) -> NDArray[Any]:

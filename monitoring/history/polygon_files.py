@@ -46,6 +46,7 @@ def write_tables(tables: Iterable[Any], folder: Path, stem: str) -> list[str]:
         try:
             for table in tables:
                 _append(rows, table)
+                del table  # before the next one is made
         finally:
             rows.close()
         _copy(parquet, geopackage, rows.crs, folder / names[0])
@@ -76,7 +77,7 @@ class _ParquetRows:
 
         arrow = pyarrow.table(table.to_arrow(index=False, geometry_encoding="WKB"))
         if self._writer is None:
-            self.crs, self._sample = table.crs, table
+            self.crs, self._sample = table.crs, table.iloc[:0].copy()
             # Without Arrow's own schema, readers find what is added at the end.
             self._writer = parquet.ParquetWriter(
                 self._path, _plain(arrow.schema, table), compression="zstd", store_schema=False
@@ -84,7 +85,7 @@ class _ParquetRows:
         if not len(table):
             return
         if not self.number:
-            self._sample = table.iloc[:1]
+            self._sample = table.iloc[:1].copy()  # a view would keep all rows
         schema = self._writer.schema
         columns = [column.cast(field.type) for column, field in zip(arrow.columns, schema, strict=True)]
         self._writer.write_table(pyarrow.Table.from_arrays(columns, schema=schema))

@@ -89,9 +89,9 @@ def footprint_tables(
         raise ArgumentError(f"years: found {list(years)}; expected at most {_MOST_YEARS}, ascending.")
     calendar = np.array(years, np.int32)
     maps, extremes = _footprint_parts(footprints, len(years), grid)
-    for year, polygons, (first, last) in zip(
-        calendar, measured_maps(maps, grid, minimum_mapping_unit), extremes, strict=True
-    ):
+    found = measured_maps(maps, grid, minimum_mapping_unit)
+    for year, (first, last) in zip(calendar, extremes, strict=True):
+        polygons = next(found)
         values = {
             "site": site,
             "year": np.full(len(polygons.owners), year),
@@ -101,6 +101,7 @@ def footprint_tables(
             "last_year": calendar[last[polygons.owners]],
         }
         yield _table(geopandas, values, polygons.geometry, grid)
+        del polygons  # before the next year's are drawn
     if not len(years):
         yield _table(geopandas, {"site": site, **_empty(_FOOTPRINT_TYPES)}, np.array([], object), grid)
 
@@ -257,7 +258,9 @@ def _class_tables(
             kept.append(of_map.parts.codes)
             yield of_map
 
-    for place, polygons in zip(places, measured_maps(parts(), grid, minimum_mapping_unit), strict=True):
+    found = measured_maps(parts(), grid, minimum_mapping_unit)
+    for place in places:
+        polygons = next(found)
         values = {
             "site": site,
             **columns[place],
@@ -267,6 +270,7 @@ def _class_tables(
         }
         by = [name] if name == "component" else []
         yield _table(geopandas, values, polygons.geometry, grid, by)
+        del polygons  # before those of the next map are drawn
     if not len(names):
         yield _table(geopandas, {"site": site, **_empty(types)}, np.array([], object), grid)
 

@@ -126,7 +126,9 @@ def map_footprints(plan: SeriesPlan, *, progress: bool = False) -> KnownGround:
                 rows = [*footprints, *first_and_last_years(footprints, plan.years)]
                 for writer, each in zip(writers, rows, strict=True):
                     writer.write(each)
+                del footprints, rows, each
             bar.update(probability.shape[1])
+            del stored, probability  # before the next rows are read
         finish_together(writers)
     return seen.shares()
 
