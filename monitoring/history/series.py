@@ -109,21 +109,22 @@ def _make(plan: SeriesPlan, *, progress: bool) -> Findings:
         if plan.joins_years:
             map_all_years(plan, plan.mapper, progress=progress)
         else:
-            map_year = map_probability if planned_groups(plan) is None else map_components
-            drawn = [year for year in plan.years if map_year(plan, plan.mapper, year, progress=progress)]
+            drawn = _map_years(plan, plan.mapper, progress=progress)
             smooth_components(plan, progress=progress)
         known = map_footprints(plan, progress=progress)
         known_shares = known.pixels
+        release_freed_memory()  # a stage's arrays do not fit the gaps that the one before has left
     if plan.detector is not None:
         detect_changes(plan, plan.detector, progress=progress)
     else:
         compare_years(plan, progress=progress)
+    release_freed_memory()
     if plan.mapper is None:
         known_shares = known_shares_of_changes(plan)
     draw_quicklooks(plan, drawn, progress=progress)
     caveats = tabulate_areas(plan, known)
     written = [*map_names(plan), *write_styles(plan), CHANGES_TABLE, *tabulate_components(plan, known)]
-    release_freed_memory()  # the rows of maps; polygons are many small objects
+    release_freed_memory()
     written += outline(plan, progress=progress)
     written += make_impact(plan, progress=progress)
     if plan.mapper is not None:
@@ -133,6 +134,18 @@ def _make(plan: SeriesPlan, *, progress: bool) -> Findings:
     # Whether a year's numbers are doubtful shows in what was read of it, by now all of it.
     doubts = {year: aligned.scene.doubt() for year, aligned in plan.scenes.items()}
     return Findings(known_shares, doubts, caveats, written)
+
+
+def _map_years(plan: SeriesPlan, mapper: LoadedModel, *, progress: bool) -> list[int]:
+    """Map each year on its own; return those whose picture was drawn on the way."""
+    map_year = map_probability if planned_groups(plan) is None else map_components
+    drawn = []
+    for year in plan.years:
+        if map_year(plan, mapper, year, progress=progress):
+            drawn.append(year)
+        # Each year's threads have memory of their own, which they leave behind.
+        release_freed_memory()
+    return drawn
 
 
 def _inputs(plan: SeriesPlan) -> list[Path]:
