@@ -14,6 +14,7 @@ import typer
 import typer.core
 
 from euromine.support.errors import ArgumentError, ConfigError, EuroMineError, one_line
+from euromine.support.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -147,8 +148,10 @@ def check(config: Config) -> None:
     for mistake in found.mistakes:
         typer.echo(f"mistake: {mistake}")
     if found.mistakes:
-        raise ConfigError(f"{config}: found {len(found.mistakes)} mistakes, listed above; expected none.")
-    typer.echo(f"{config}: {len(read.sites)} sites, {len(read.recipients)} recipients. No mistakes found.")
+        mistakes = counted(len(found.mistakes), "mistake")
+        raise ConfigError(f"{config}: found {mistakes}, listed above; expected none.")
+    sites, recipients = counted(len(read.sites), "site"), counted(len(read.recipients), "recipient")
+    typer.echo(f"{config}: {sites}, {recipients}. No mistakes found.")
 
 
 @app.command("schema")

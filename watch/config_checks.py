@@ -20,7 +20,7 @@ from euromine.support.errors import EuroMineError, ModelError, one_line
 from euromine.support.model_sources import check_model_source
 
 from .site_checks import acquisition_options, maps_folder, series_settings
-from .site_inputs import check_inputs, check_permits_on
+from .site_inputs import check_inputs, check_mapper, check_permits_on
 from .watch_config import Recipient, Site, WatchConfig
 from .watch_runs import Clock, utc_now
 
@@ -50,6 +50,8 @@ def check_config(config: WatchConfig, clock: Clock = utc_now) -> ConfigFindings:
     """
     found = ConfigFindings()
     models = _models(config, found)
+    if config.folder.exists() and not config.folder.is_dir():
+        found.mistakes.append(f"folder: found {config.folder}, a file; expected a folder, or nothing yet.")
     for site in config.sites:
         try:
             _check_site(site, config.folder, models, clock)
@@ -92,6 +94,8 @@ def _check_repository(name: str) -> None:
 
 
 def _check_site(site: Site, folder: Path, models: Mapping[str, LoadedModel], clock: Clock) -> None:
+    if site.model in models:
+        check_mapper(models[site.model])
     if site.acquire is not None:
         acquisition_options(site.acquire, clock())
         outline = site_outline(site.acquire.bbox, site.acquire.geometry)

@@ -23,7 +23,7 @@ from .alert_rules import RULES, advance
 from .alerts import Alert, AlertEvent, EventKind, alert_id
 from .series_facts import SeriesFacts, permits_id
 from .site_images import image_ids
-from .site_inputs import check_inputs
+from .site_inputs import check_inputs, check_mapper
 from .turned_on_rules import judged_again
 from .watch_config import Acquisition, Rules, Site
 
@@ -180,6 +180,7 @@ def _facts(site: Site, folder: Path, scenes: Mapping[int, str | Path], images: d
     """The facts of a site after its series was made or completed."""
     assert site.model is not None
     monitor = MineMonitor.from_pretrained(site.model, site.change_model)
+    check_mapper(monitor.models[0])
     target = maps_folder(folder, site.name)
     target.parent.mkdir(parents=True, exist_ok=True)
     series = make_series(monitor.models, scenes, target, series_settings(site))

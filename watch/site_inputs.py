@@ -6,16 +6,31 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from euromine.modeling import CHANGE_DETECTION
 from euromine.monitoring.history.impact_settings import RECOVERY_INDEX, WATER_INDEX
 from euromine.monitoring.history.permit_outlines import read_permits
+from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.monitoring.scenes.grids import Grid
 from euromine.monitoring.scenes.scene import Scene, open_scene
 from euromine.monitoring.scenes.spectral_indices import INDICES
-from euromine.support.errors import PermitError, SceneError
+from euromine.support.errors import ModelError, PermitError, SceneError
 
 from .watch_config import Site
 
 _INDICES = {"water_growth": WATER_INDEX, "reclamation_stalled": RECOVERY_INDEX}
+
+
+def check_mapper(model: LoadedModel) -> None:
+    """Refuse a change detector in a mapper's place: without footprints no rule on mined ground applies.
+
+    Raises:
+        ModelError: The model maps no footprints.
+    """
+    if model.task == CHANGE_DETECTION:
+        raise ModelError(
+            f"model: found {model.source}, a change detector; expected a model that maps footprints, which "
+            "the rules judge. Name the detector as change_model beside one."
+        )
 
 
 def check_inputs(site: Site, scenes: Mapping[int, str | os.PathLike[str]]) -> None:

@@ -1,6 +1,7 @@
 """`euromine watch check`: mistakes in places, folders, models and permits, found without network."""
 
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 
 import geopandas
@@ -11,8 +12,10 @@ import yaml
 from typer.testing import CliRunner
 
 from euromine.commands import app
+from euromine.modeling import EuroMineImageProcessor, create_model
 from euromine.watch.config_checks import check_config
 from euromine.watch.config_reading import read_config
+from euromine.watch.site_checks import SiteTask, check_site
 
 PIT = (slice(10, 30), slice(10, 30))
 
@@ -46,7 +49,7 @@ def test_a_right_configuration_has_no_mistakes(write, tmp_path, monkeypatch) -> 
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines() == [
         "note: tracker: the environment variable TRACKER_KEY is not set here.",
-        f"{path}: 1 sites, 1 recipients. No mistakes found.",
+        f"{path}: 1 site, 1 recipient. No mistakes found.",
     ]
     assert not (tmp_path / "watch").exists()
 
@@ -96,3 +99,22 @@ def test_each_mistake_is_found(write, tmp_path, checkpoint) -> None:
         f"{path}: found 8 mistakes, listed above; expected none.",
     )
     assert [f"mistake: {each}" for each in found.mistakes] == result.stdout.splitlines()[1:]
+
+
+def test_a_change_detector_in_the_place_of_a_mapper_and_a_file_as_folder_are_mistakes(
+    write, tmp_path
+) -> None:
+    detector = tmp_path / "detector"
+    create_model("siamunet-diff", bands=("B03", "B04"), widths=(2, 2, 2, 2)).save_pretrained(detector)
+    EuroMineImageProcessor(bands=("B03", "B04"), do_normalize=False).save_pretrained(detector)
+    (tmp_path / "watch").write_text("notes")
+    config = read_config(write(model=str(detector)))
+    found = check_config(config)
+    assert [mistake.split(";")[0] for mistake in found.mistakes] == [
+        f"folder: found {tmp_path}/watch, a file",
+        f"pit: model: found {detector}, a change detector",
+    ]
+    task = SiteTask(config.sites[0], str(tmp_path / "other"), datetime(2021, 1, 1, tzinfo=UTC))
+    assert check_site(task).failure.startswith(
+        f"model: found {detector}, a change detector; expected a model"
+    )
