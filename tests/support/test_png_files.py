@@ -1,4 +1,4 @@
-"""PNG files that are damaged, whatever Pillow was told about truncated ones; and encoded pictures."""
+"""PNG files that are damaged, whatever Pillow was told about truncated ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from euromine.support.png_files import encode_png, open_png
+from euromine.support.png_files import open_png
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (40, 30), np.uint8)
 
@@ -48,20 +48,3 @@ def test_another_format_is_an_error():
     data.seek(0)
     with pytest.raises(OSError, match="cannot identify"), open_png(data) as picture:
         picture.load()
-
-
-@pytest.mark.parametrize("shape", [(40, 30), (40, 30, 3), (1, 1), (1, 5, 3), (7, 1, 3)])
-def test_an_encoded_picture_is_decoded_by_pillow_to_its_pixels(shape):
-    pixels = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
-    with open_png(io.BytesIO(encode_png(pixels))) as picture:
-        assert picture.mode == ("L" if len(shape) == 2 else "RGB")
-        np.testing.assert_array_equal(np.asarray(picture), pixels)
-
-
-def test_a_smooth_picture_is_no_larger_than_pillows():
-    rows, columns = np.mgrid[:300, :200]
-    noise = np.random.default_rng(2).normal(0, 2, (300, 200))
-    pixels = np.clip(120 + 90 * np.sin(rows / 30) * np.cos(columns / 40) + noise, 0, 255).astype(np.uint8)
-    data = io.BytesIO()
-    Image.fromarray(pixels).save(data, "PNG", compress_level=1)
-    assert len(encode_png(pixels)) < data.tell()
