@@ -41,7 +41,8 @@ def offset_doubt(check: OffsetCheck) -> str | None:
         )
     if check.is_negative:
         return (
-            f"{check.negative_share:.0%} of the reflectances are below 0: an offset may have "
-            "been subtracted that the numbers do not contain. If so, give --offset 0."
+            f"{check.negative_share:.0%} of the reflectances are below 0: an offset was subtracted that the "
+            "numbers do not contain, or a number marks pixels without data. In the first case, give "
+            "--offset 0; in the second, that number with --nodata."
         )
     return None

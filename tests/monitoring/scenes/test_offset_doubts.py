@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 from rasterio.windows import Window
 
 from euromine.modeling import BANDS
 from euromine.monitoring.scenes.band_names import parse_bands
+from euromine.monitoring.scenes.offset_doubts import offset_doubt
 from euromine.monitoring.scenes.scene import open_scene
 from euromine.monitoring.scenes.scene_options import SceneOptions
+from euromine.support.offset_check import OffsetCheck
 
 
 def test_only_real_scenes_with_the_wrong_offset_are_doubted(real_data: Path) -> None:
@@ -23,3 +26,12 @@ def test_only_real_scenes_with_the_wrong_offset_are_doubted(real_data: Path) -> 
                 if scene.doubt():
                     names.add(path.stem)
     assert doubted == {0: {"433D_629L_3_1"}, -1000: {path.stem for path in paths} - {"433D_629L_3_1"}}
+
+
+def test_negative_numbers_without_an_offset_lead_to_nodata() -> None:
+    check = OffsetCheck()
+    check.add(np.full((10, 10), -300.0))
+    doubt = offset_doubt(check)
+    assert doubt is not None
+    assert doubt.startswith("100% of the reflectances are below 0")
+    assert doubt.endswith("give --offset 0; in the second, that number with --nodata.")
