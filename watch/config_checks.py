@@ -94,7 +94,7 @@ def _check_repository(name: str) -> None:
 
 
 def _check_site(site: Site, folder: Path, models: Mapping[str, LoadedModel], clock: Clock) -> None:
-    if site.model in models:
+    if site.model is not None and site.model in models:
         check_mapper(models[site.model])
     if site.acquire is not None:
         acquisition_options(site.acquire, clock())
