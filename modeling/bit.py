@@ -98,7 +98,7 @@ class FeedForward(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(batch, h, w, width) -> the same shape; without gradients, the sum may take the input's place."""
         normed = self.norm(features)
-        if torch.is_grad_enabled() or not is_plain(self.widen, self.narrow):
+        if _is_recorded() or not is_plain(self.widen, self.narrow):
             return linear_of_pixels(self.narrow, F.gelu(linear_of_pixels(self.widen, normed))) + features
         inner, weight = F.gelu(self.widen(normed)), self.narrow.weight
         if not inner.dtype == features.dtype == weight.dtype:  # autocast
@@ -107,6 +107,11 @@ class FeedForward(nn.Module):
         pixels = features.flatten(0, 2)
         torch.addmm(pixels, inner.flatten(0, 2), weight.t(), out=pixels)
         return pixels.add_(self.narrow.bias).view(features.shape)
+
+
+def _is_recorded() -> bool:
+    """Whether operations are recorded: for gradients, or for a compiler or engine with ways of its own."""
+    return torch.is_grad_enabled() or torch.compiler.is_compiling()
 
 
 class Layer(GradientCheckpointingLayer):
@@ -134,13 +139,13 @@ class Head(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(batch, channels, height, width) -> (batch, labels, height, width)."""
         inner = F.relu(conv_norm(self.conv, self.norm, features), inplace=True)
-        if torch.is_grad_enabled() or not is_plain(self.classify):
+        if _is_recorded() or not is_plain(self.classify):
             return self.classify(inner)
         # A convolution to two channels uses little of a vector: each row of the kernel gives two of its own.
         weight, bias = self.classify.weight, self.classify.bias
         rows = F.conv2d(inner, weight.movedim(2, 0).flatten(0, 1).unsqueeze(2), padding=(0, 1))
         above, here, below = rows.chunk(3, dim=1)
-        logits = here + bias[:, None, None]
+        logits = here if bias is None else here + bias[:, None, None]
         logits[:, :, 1:] += above[:, :, :-1]
         logits[:, :, :-1] += below[:, :, 1:]
         return logits
