@@ -231,6 +231,10 @@ class ComponentSegmenter(MultispectralModel):
 
     def _check_labels(self, labels: Tensor, pixel_values: Tensor) -> None:
         size = (len(pixel_values), *pixel_values.shape[-2:])
+        if not isinstance(labels, Tensor):
+            raise ValueError(
+                f"labels: found a {type(labels).__name__}; expected a tensor (batch, groups, height, width)."
+            )
         if labels.ndim != 4 or labels.shape[1] != len(self.groups):
             raise ValueError(
                 f"labels: found the shape {tuple(labels.shape)}; expected "

@@ -20,6 +20,8 @@ def check_labels(labels: Tensor, size: tuple[int, ...], num_labels: int, ignore_
     Raises:
         ValueError: Type or size do not fit, or a value is neither a class nor `ignore_index`.
     """
+    if not isinstance(labels, Tensor):
+        raise ValueError(f"labels: found a {type(labels).__name__}; expected a tensor of torch.int64.")
     if labels.dtype != torch.int64:
         raise ValueError(f"labels: found {labels.dtype}; expected torch.int64.")
     if tuple(labels.shape) != size:

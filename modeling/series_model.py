@@ -233,6 +233,8 @@ class SeriesModel(PretrainedEncoderModel):
         self.check_channels(pixel_values.shape[2])
         shape = (pixel_values.shape[0], pixel_values.shape[1])
         for name, given in (("years", years), ("mask", mask)):
+            if not isinstance(given, Tensor | None):
+                raise ValueError(f"{name}: found a {type(given).__name__}; expected a tensor {shape}.")
             if given is not None and tuple(given.shape) != shape:
                 raise ValueError(f"{name}: found the shape {tuple(given.shape)}; expected {shape}.")
         if mask is not None and mask.dtype != torch.bool:

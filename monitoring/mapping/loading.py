@@ -399,4 +399,8 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    # The reason follows a heading: "Validation error for field 'hidden_sizes':".
+    heading = lines[0] if len(lines) == 1 or not lines[0].endswith(":") else " ".join(lines[:2])
+    return heading.rstrip(".:")

@@ -190,6 +190,7 @@ def test_a_mapper_with_another_number_of_classes_is_refused():
     ("labels", "sentence"),
     [
         (torch.zeros(1, 40, 52, dtype=torch.int64), r"expected \(1, 3, 40, 52\), a map of each group: rock"),
+        ({"total": torch.zeros(1, 40, 52)}, r"labels: found a dict; expected a tensor \(batch, groups, "),
         (torch.full((1, 3, 40, 52), 2), r"labels: found \[2\]; expected 0 to 1 and 255"),
     ],
 )

@@ -54,6 +54,7 @@ def test_small_logits_are_resized_as_transformers_does() -> None:
 @pytest.mark.parametrize(
     ("labels", "sentence"),
     [
+        ({"total": torch.zeros(1, 4, 5)}, "labels: found a dict; expected a tensor of torch.int64"),
         (torch.zeros(1, 4, 5, dtype=torch.int32), "labels: found torch.int32; expected torch.int64"),
         (torch.zeros(1, 4, 5), "torch.float32"),
         (torch.zeros(1, 5, 4, dtype=torch.int64), r"\(1, 4, 5\) as of the images"),

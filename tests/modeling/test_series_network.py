@@ -238,6 +238,7 @@ def test_training_learns_a_growing_square():
         ({"years": torch.tensor([[2015, 2015, 2016]])}, r"years: found \[2015, 2015, 2016\]; expected each"),
         ({"years": torch.tensor([[2015.0, 2016, 2017]])}, "years: found torch.float32; expected torch.int64"),
         ({"years": torch.tensor([2015, 2016, 2017])}, r"years: found the shape \(3,\); expected \(1, 3\)"),
+        ({"years": [[2015, 2016, 2017]]}, r"years: found a list; expected a tensor \(1, 3\)"),
         ({"mask": torch.tensor([[False, False, False]])}, "mask: found a series without an image"),
         ({"mask": torch.tensor([[1, 1, 0]])}, "mask: found torch.int64; expected torch.bool"),
         ({"pairs": [(0, 3)]}, r"pairs: found \(0, 3\); expected two indices below 3"),
