@@ -215,7 +215,7 @@ def test_pickled_weights_are_refused(altered: Callable[..., Path]) -> None:
 
 
 def test_the_reason_is_named_where_it_follows_a_heading(altered: Callable[..., Path]) -> None:
-    with pytest.raises(ModelError, match="cannot be loaded .*field 'hidden_sizes': TypeError: .*'four'"):
+    with pytest.raises(ModelError, match=r"cannot be loaded .*field 'hidden_sizes': TypeError: .*'four'"):
         load_model(altered("segformer-b0", config={"hidden_sizes": "four"}))
 
 
