@@ -256,4 +256,5 @@ def test_an_archive_has_components_radar_and_facts(tmp_path):
     assert set(json.loads((plain / "simulation.json").read_text())) == {
         *("version", "height", "width", "years", "seed")
     }
-    assert sorted(path.name for path in (plain / "EuroMineNet" / "Germany_2").iterdir()) == ["image", "label"]
+    files = {path.name for path in (plain / "EuroMineNet" / "Germany_2").iterdir()}
+    assert files == {"image", "label", "site.json"}
