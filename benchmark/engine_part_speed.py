@@ -1,4 +1,4 @@
-"""What OpenVINO gains on each part of a network in float32: the figures of `engine_gains.py`.
+"""The gain by OpenVINO on each part of a network in float32: the figures of `engine_gains.py`.
 
 `python -m euromine.benchmark.engine_part_speed --networks NAMES` prints a row per part: PyTorch's seconds for
 a megapixel of windows, OpenVINO's gain, the seconds of the conversion, and the largest difference. Weights
@@ -9,7 +9,6 @@ which untrained networks make many of, are flushed to zero.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -30,7 +29,7 @@ from euromine.monitoring.mapping.replaced_parts import recording_network
 from euromine.support.errors import ModelError, reported_errors
 
 from .engine_speed import network_of, pixel_values_of, runner
-from .hardware import device_name, vector_extensions
+from .hardware import shortest_of_turns
 from .stopwatch import Stopwatch
 
 _COLUMNS = (
@@ -139,11 +138,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with reported_errors("engine_part_speed"):
         torch.set_flush_denormal(True)
-        sys.stdout.write(
-            f"{device_name(torch.device('cpu'))} ({', '.join(vector_extensions()) or 'no AVX-512'}); "
-            f"load {os.getloadavg()[0]:.1f}; shortest of {arguments.turns} turns.\n\n"
-            f"| {' | '.join(_COLUMNS)} |\n|{'---|' * len(_COLUMNS)}\n"
-        )
+        sys.stdout.write(f"{shortest_of_turns(arguments.turns)}\n\n")
+        sys.stdout.write(f"| {' | '.join(_COLUMNS)} |\n|{'---|' * len(_COLUMNS)}\n")
         watch = Stopwatch(torch.device("cpu"), 0.0)
         for name in arguments.networks or list_models():
             _print_rows(name, arguments.side, watch, arguments.turns)

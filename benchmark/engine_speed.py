@@ -10,7 +10,6 @@ many of, are flushed to zero.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -42,7 +41,7 @@ from euromine.support.errors import ArgumentError, EuroMineError, MissingExtraEr
 from euromine.support.gap_filling import fill_gaps
 from euromine.training.evaluation import predict_series
 
-from .hardware import device_name, vector_extensions
+from .hardware import shortest_of_turns
 from .stopwatch import PeakMemory, Stopwatch
 
 CHOICES = (
@@ -229,10 +228,7 @@ def main() -> None:
             series: Any = read_dataset(arguments.dataset, "series", "test", columns=columns)
             rows = [series[place] for place in spread(len(series), arguments.series)]
         torch.set_flush_denormal(True)
-        sys.stdout.write(
-            f"{device_name(torch.device('cpu'))} ({', '.join(vector_extensions()) or 'no AVX-512'}); "
-            f"load {os.getloadavg()[0]:.1f}; shortest of {arguments.turns} turns.\n\n"
-        )
+        sys.stdout.write(f"{shortest_of_turns(arguments.turns)}\n\n")
         table(names, choices, arguments, rows)
 
 

@@ -1,5 +1,6 @@
 """The hardware of a benchmark, in words."""
 
+import os
 import platform
 from pathlib import Path
 
@@ -34,3 +35,10 @@ def device_name(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
     return f"{threads} thread{'s' if threads > 1 else ''} of {processor()}"
+
+
+def shortest_of_turns(turns: int) -> str:
+    """How times on the CPU were measured: the processor and its extensions, the load, the number of turns."""
+    extensions = ", ".join(vector_extensions()) or "no AVX-512"
+    load = os.getloadavg()[0]
+    return f"{device_name(torch.device('cpu'))} ({extensions}); load {load:.1f}; shortest of {turns} turns."
