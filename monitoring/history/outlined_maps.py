@@ -79,13 +79,18 @@ class MeasuredPolygons:
     @classmethod
     def joined(cls, some: Sequence[MeasuredPolygons]) -> MeasuredPolygons:
         """Polygons one after the other, in the order of their parts."""
-        owners = np.concatenate([np.array([], np.intp), *(each.owners for each in some)])
-        order = np.argsort(owners, kind="stable")
-        return cls(
-            owners[order],
-            np.concatenate([np.array([], object), *(each.geometry for each in some)])[order],
-            np.concatenate([np.array([], np.float64), *(each.areas for each in some)])[order],
-            np.concatenate([np.array([], np.float64), *(each.perimeters for each in some)])[order],
+        every = cls(
+            np.concatenate([np.array([], np.intp), *(each.owners for each in some)]),
+            np.concatenate([np.array([], object), *(each.geometry for each in some)]),
+            np.concatenate([np.array([], np.float64), *(each.areas for each in some)]),
+            np.concatenate([np.array([], np.float64), *(each.perimeters for each in some)]),
+        )
+        return every.taken(np.argsort(every.owners, kind="stable"))
+
+    def taken(self, index: NDArray[Any]) -> MeasuredPolygons:
+        """The polygons at these places, or of this mask."""
+        return MeasuredPolygons(
+            self.owners[index], self.geometry[index], self.areas[index], self.perimeters[index]
         )
 
 
@@ -200,13 +205,7 @@ def _measure(
         part = slice(end - len(each.owners), end)
         found = MeasuredPolygons(each.owners, geometry[part], areas[part], perimeters[part])
         if minimum_mapping_unit:
-            is_kept = found.areas >= minimum_mapping_unit
-            found = MeasuredPolygons(
-                found.owners[is_kept],
-                found.geometry[is_kept],
-                found.areas[is_kept],
-                found.perimeters[is_kept],
-            )
+            found = found.taken(found.areas >= minimum_mapping_unit)
         done[-1].append(found)
         if each.is_last:
             done.append([])
