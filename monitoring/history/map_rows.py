@@ -58,10 +58,16 @@ def _stacked(folder: Path, names: Sequence[str], window: Window) -> NDArray[Any]
 
 def read_rows(path: Path, window: Window) -> NDArray[Any]:
     """The rows of a window over a map's whole width, (rows, width)."""
+    top = int(window.row_off)
+    return _read(path, top, top + int(window.height))
+
+
+def _read(path: Path, top: int, bottom: int | None) -> NDArray[Any]:
+    """Whole rows of a map; None for those to its end."""
     with ExitStack() as files:
         dataset = open_raster(str(path), files, DataError)
-        top, height = int(window.row_off), int(window.height)
-        return read_raster(dataset, str(path), ((top, top + height), (0, dataset.width)), DataError)[0]
+        rows = (top, dataset.height if bottom is None else bottom)
+        return read_raster(dataset, str(path), (rows, (0, dataset.width)), DataError)[0]
 
 
 class MapFiles(Sequence[NDArray[np.uint8]]):
@@ -74,14 +80,8 @@ class MapFiles(Sequence[NDArray[np.uint8]]):
         return len(self._paths)
 
     def __getitem__(self, index: Any) -> Any:
-        with ExitStack() as files:
-            path = str(self._paths[index])
-            dataset = open_raster(path, files, DataError)
-            return read_raster(dataset, path, ((0, dataset.height), (0, dataset.width)), DataError)[0]
+        return _read(self._paths[index], 0, None)
 
     def read_rows(self, index: int, top: int, bottom: int) -> NDArray[Any]:
         """Rows of a map, (bottom - top, width)."""
-        with ExitStack() as files:
-            path = str(self._paths[index])
-            dataset = open_raster(path, files, DataError)
-            return read_raster(dataset, path, ((top, bottom), (0, dataset.width)), DataError)[0]
+        return _read(self._paths[index], top, bottom)
