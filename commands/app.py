@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from euromine.support.errors import ArgumentError, DataError, missing_extra
+from euromine.support.wording import counted
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -167,7 +168,7 @@ def _run(settings: AppSettings, gradio: bool, browser: bool | None) -> None:
     address = address_of(listening, settings)
 
     def ready() -> None:
-        typer.echo(f"{count} {'site' if count == 1 else 'sites'}: {address} (Ctrl-C ends the app)")
+        typer.echo(f"{counted(count, 'site')}: {address} (Ctrl-C ends the app)")
         if browser or (browser is None and _has_browser()):
             import webbrowser
 

@@ -17,6 +17,7 @@ from euromine.dataset_script.archive_bands import RADAR_BANDS
 from euromine.support.errors import ArgumentError, EuroMineError, one_line
 from euromine.support.geopackages import require_geopandas
 from euromine.support.site_failures import failed_sites
+from euromine.support.wording import counted
 
 from .history.series import make_series
 from .history.series_methods import choose_methods
@@ -223,7 +224,7 @@ def _check_radar(monitor: MineMonitor, options: AcquisitionOptions, folders: Seq
 def _in_words(folders: Sequence[Path]) -> str:
     """The first of the sites by name, and the number of the others."""
     others = len(folders) - 1
-    more = f" and {others} {'site' if others == 1 else 'sites'} more" if others else ""
+    more = f" and {counted(others, 'site')} more" if others else ""
     return f"the site {folders[0].name}{more}"
 
 

@@ -323,7 +323,7 @@ def _amount(name: str, rows: datasets.Dataset) -> str:
     patches = len(set(column(rows, "patch_id")))
     sites = counted(len(sites_of(rows)), "site")
     amount = f"{len(rows)} series" if "years" in rows.column_names else counted(len(rows), "row")
-    return f"{name}: {amount} of {patches} patch{'' if patches == 1 else 'es'} of {sites}"
+    return f"{name}: {amount} of {counted(patches, 'patch', 'patches')} of {sites}"
 
 
 def digest_of(rows_by_split: Mapping[str, datasets.Dataset]) -> str:
