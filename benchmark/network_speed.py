@@ -344,6 +344,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"{', '.join(unknown)}: no network; known are {', '.join(names)}")
     if options.here:
         torch.set_num_threads(options.threads)
+        torch.set_flush_denormal(True)  # fresh weights make them, trained ones hardly
         way = measure_compiled if options.compile else measure
         figures = way(options.networks[0], torch.device(options.device), options.seconds)
         sys.stdout.write(json.dumps(asdict(figures)) + "\n")
