@@ -129,6 +129,13 @@ class _Loader:
             return datasets.load_dataset(
                 self._source, config, split=split, revision=self._revision, streaming=self._streaming
             )
+        except ConnectionError as error:
+            if not datasets.config.HF_HUB_OFFLINE:
+                raise
+            raise ConnectionError(
+                f"{self._source}: there is no such folder, and the cache on this machine holds no such "
+                "dataset. Unset HF_HUB_OFFLINE to look for it on the Hub."
+            ) from error
         except ValueError as error:
             # `datasets` has no classes for these two, and bugs are ValueErrors, too.
             words = one_line(error)
@@ -203,7 +210,8 @@ def _check_repository(name: str, revision: str | None) -> None:
         return  # the error of `load_dataset` explains how to get access
     except RepositoryNotFoundError:
         raise FileNotFoundError(
-            f"{name}: there is no such folder, and no such dataset on the Hub. `euromine build` writes one."
+            f"{name}: there is no such folder, and no such dataset on the Hub. `euromine build` writes one. "
+            "A private dataset needs a token: log in with hf auth login, or set HF_TOKEN."
         ) from None
     except (HfHubHTTPError, HFValidationError):
         return

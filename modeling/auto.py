@@ -44,6 +44,7 @@ from .image_processing import EuroMineImageProcessor
 from .mspsnet import MSPSNetForChangeDetection
 from .native import NATIVE_SEGMENTERS, NativeSegmenter
 from .post_classification import PostClassification
+from .pretrained import check_weights
 from .rdpnet import RDPNetForChangeDetection
 from .resunet import ResUNetForChangeDetection
 from .segmenters import SEGMENTERS as SEGMENTERS
@@ -225,6 +226,7 @@ def create_model(
                 f"pretrained: found True; expected False or a checkpoint, as {name} has no published weights."
             )
         for source in published if pretrained is True else (fspath(pretrained),):
+            check_weights(source)
             model.load_pretrained(source, stem_init)
     return model
 

@@ -12,12 +12,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
+from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_NAME
 from transformers.utils.hub import cached_file
 
 from .bands import KNOWN_BANDS
 from .base import MultispectralModel
 from .conversion import rename_key
 from .stem import STEM_RULES, check_stem_rule, inflate_stem
+from .weight_sources import absent_weights, check_weights_source
 
 # Weights with a name of their own: Hub repository and file.
 NAMED_WEIGHTS = {
@@ -185,6 +187,19 @@ class PretrainedEncoderModel(MultispectralModel):
         self.config.stem_init = stem_init
 
 
+def check_weights(source: str) -> None:
+    """Refuse weights to start from that are nowhere, before anything is downloaded.
+
+    Args:
+        source: A name of `NAMED_WEIGHTS`, a file, a folder or a Hub repository.
+
+    Raises:
+        OSError: There are none, or the Hub cannot be reached or denies access.
+    """
+    repository, *files = NAMED_WEIGHTS.get(source, (source, CONFIG_NAME, SAFE_WEIGHTS_NAME))
+    check_weights_source(source, repository, *files)
+
+
 def is_encoder(source: str) -> bool:
     """Whether a source holds weights of an encoder, not a checkpoint of transformers.
 
@@ -219,11 +234,9 @@ def read_encoder(source: str) -> dict[str, Tensor]:
         elif Path(source).is_file():
             path = source
         else:
-            path = str(cached_file(source, "model.safetensors"))
+            path = str(cached_file(source, SAFE_WEIGHTS_NAME))
     except OSError as error:
-        raise OSError(
-            f"{source} is neither a file with weights nor a repository that can be reached."
-        ) from error
+        raise absent_weights(source, error) from error
     try:
         if path.endswith(".safetensors"):
             return load_file(path)

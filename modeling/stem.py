@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from .weight_sources import absent_weights
+
 logger = logging.getLogger(__name__)
 
 STEM_RULES = ("semantic", "cyclic", "random")
@@ -159,9 +161,7 @@ def _stored_config(source: str) -> dict[str, Any]:
     try:
         stored, _ = PreTrainedConfig.get_config_dict(source)
     except OSError as error:
-        raise OSError(
-            f"{source} is neither a folder with a checkpoint nor a repository that can be reached."
-        ) from error
+        raise absent_weights(source, error) from error
     return dict(stored)
 
 

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import HfApi, hf_hub_download, is_offline_mode, try_to_load_from_cache
+from huggingface_hub import hf_hub_download, is_offline_mode
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
-    HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
@@ -41,15 +40,13 @@ from euromine.modeling import (
 )
 from euromine.modeling.component_segmenter import ComponentSegmenterConfig
 from euromine.modeling.segformer import use_quick_layers
+from euromine.modeling.weight_sources import ask_hub_once
 from euromine.support.errors import ArgumentError, ModelError, RecordError
 from euromine.support.model_sources import CONFIG, PROCESSOR_CONFIG, check_model_source, missing_file
 from euromine.support.records import Record, read_record
 from euromine.support.weight_files import weight_files
 
 from .checkpoint_files import HTTP_ERROR, checkpoint_file
-
-# Of the Hub, before it counts as out of reach.
-_SECONDS_TO_ANSWER = 10
 
 _WEIGHTS = "the complete model.safetensors that belongs to config.json"
 _CHECKPOINT = "a checkpoint of train_seg.py or train_cd.py"
@@ -184,7 +181,7 @@ def _file(name: str, file: str) -> Path:
             raise missing_file(name, file)
         return Path(name) / file
     try:
-        _ask_hub_once(name, file)
+        ask_hub_once(name, file)
         return Path(hf_hub_download(name, file))
     except HFValidationError as error:
         raise ModelError(f"{name}: found no such folder; expected {_CHECKPOINT}.") from error
@@ -204,22 +201,6 @@ def _file(name: str, file: str) -> Path:
         raise missing_file(name, file) from error
     except (HTTP_ERROR, OSError) as error:
         raise _unreachable(name, error) from error
-
-
-def _ask_hub_once(name: str, file: str) -> None:
-    """Let a Hub out of reach be an error at once; `hf_hub_download` would retry for half a minute.
-
-    Raises:
-        Exception: Those of `hf_hub_download`.
-    """
-    if is_offline_mode() or try_to_load_from_cache(name, file) is not None:
-        return
-    try:
-        HfApi().model_info(name, timeout=_SECONDS_TO_ANSWER)
-    except (GatedRepoError, RepositoryNotFoundError):
-        raise
-    except HfHubHTTPError:
-        return  # a Hub that answers
 
 
 def _unreachable(name: str, error: BaseException) -> OSError:

@@ -375,7 +375,7 @@ def test_what_holds_no_weights_is_refused(tmp_path):
     torch.save({"state_dict": {}}, tmp_path / "nested.pth")
     with pytest.raises(ValueError, match=r"nested\.pth: found objects other than tensors"):
         read_encoder(str(tmp_path / "nested.pth"))
-    with pytest.raises(OSError, match="nowhere is neither"):
+    with pytest.raises(OSError, match=r"nowhere', which is no folder or file"):
         read_encoder(str(tmp_path / "nowhere"))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import HfApi
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -17,7 +18,7 @@ from huggingface_hub.errors import (
 )
 from safetensors.torch import load_file, save_file
 
-from euromine.modeling import EuroMineImageProcessor, create_model
+from euromine.modeling import EuroMineImageProcessor, create_model, weight_sources
 from euromine.monitoring.mapping import loading
 from euromine.monitoring.mapping.loading import load_model, model_digest
 from euromine.support.errors import ArgumentError, ModelError
@@ -103,7 +104,8 @@ def test_each_answer_of_the_hub_has_a_sentence(
 
     monkeypatch.setattr(loading, "hf_hub_download", download)
     monkeypatch.setattr(loading, "is_offline_mode", lambda: offline)
-    monkeypatch.setattr(loading.HfApi, "model_info", lambda *_, **__: None)
+    monkeypatch.setattr(weight_sources, "is_offline_mode", lambda: offline)
+    monkeypatch.setattr(HfApi, "model_info", lambda *_, **__: None)
     with pytest.raises(kind, match=f"^org/model: .*{message}"):
         load_model("org/model")
 
@@ -127,7 +129,8 @@ def test_the_hub_is_asked_once_for_a_model_that_is_not_there(
 
     monkeypatch.setattr(loading, "hf_hub_download", download)
     monkeypatch.setattr(loading, "is_offline_mode", lambda: False)
-    monkeypatch.setattr(loading.HfApi, "model_info", ask)
+    monkeypatch.setattr(weight_sources, "is_offline_mode", lambda: False)
+    monkeypatch.setattr(HfApi, "model_info", ask)
     with pytest.raises(kind, match=f"^org/model: {message}"):
         load_model("org/model")
 
