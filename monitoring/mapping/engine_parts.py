@@ -147,7 +147,7 @@ class EnginePart:
     def _programmed(self, engine: str, shapes: Shapes) -> Function:
         """The part on an engine, kept for further inputs of these shapes."""
         if self._settings.precision == "int8":
-            run = load_quantised(self._settings.name, self._settings.digest(), self._part, shapes)
+            run = load_quantised(self._settings.name, self._settings.digest, self._part, shapes)
         else:
             run = _item_by_item(self._program(engine, shapes))
         self._runs[shapes] = run

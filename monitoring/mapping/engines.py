@@ -35,7 +35,7 @@ from .engine_programs import check_installed, is_installed, openvino_has_bfloat1
 from .loading import LoadedModel, model_digest
 from .network_parts import architecture_name, network_parts
 from .precision_losses import check_precision_loss
-from .quantised_programs import check_quantisable
+from .quantised_programs import check_quantisable, check_quantised
 from .replaced_parts import replace_parts
 
 _PLACE = "_euromine_engine"
@@ -77,6 +77,8 @@ def on_engine(loaded: LoadedModel, choice: EngineChoice | None = None) -> Loaded
         digest=_Digest(loaded),
     )
     functions = network_parts(loaded.model)
+    if resolved.precision == INT8:
+        check_quantised(loaded.source, settings.digest, functions)
     parts = {name: EnginePart(name, loaded.model, each, settings) for name, each in functions.items()}
     replace_parts(model, loaded.model, parts)
     object.__setattr__(model, _PLACE, _Engine(resolved, parts))

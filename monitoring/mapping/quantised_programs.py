@@ -6,7 +6,7 @@ size of windows; smaller ones are padded to it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -44,12 +44,29 @@ def check_quantisable(name: str, model: PreTrainedModel) -> None:
         )
 
 
-def load_quantised(name: str, digest: str, part: str, shapes: Sequence[Sequence[int]]) -> Function:
+def check_quantised(name: str, digest: Callable[[], str], parts: Iterable[str]) -> None:
+    """Refuse a checkpoint whose int8 export lacks parts or does not belong to it, before a scene is read.
+
+    Args:
+        name: The checkpoint: a folder, or a repository on the Hub.
+        digest: Gives its digest.
+        parts: The names of the network's parts.
+
+    Raises:
+        ModelError: It has no int8 export, or one of other weights, or a damaged one.
+    """
+    for part in parts:
+        _checked_export(name, digest, part)
+
+
+def load_quantised(
+    name: str, digest: Callable[[], str], part: str, shapes: Sequence[Sequence[int]]
+) -> Function:
     """A part of a network in int8.
 
     Args:
         name: The checkpoint: a folder, or a repository on the Hub.
-        digest: Its digest.
+        digest: Gives its digest.
         part: The part's name.
         shapes: The shapes of its inputs without the batch.
 
@@ -57,15 +74,7 @@ def load_quantised(name: str, digest: str, part: str, shapes: Sequence[Sequence[
         ModelError: The checkpoint has no int8 export, or one of other weights, or a damaged one.
         ArgumentError: The windows are larger than those of the export.
     """
-    folder, record = _found_export(name, part)
-    if record.made_of.get("model") != digest or not is_whole_program(folder, record.made_of):
-        raise ModelError(
-            with_advice(
-                f"{name}: found an int8 export in {INT8_FOLDER} that is damaged or of other weights; "
-                "expected one of this checkpoint.",
-                _make_it(name),
-            )
-        )
+    folder, record = _checked_export(name, digest, part)
     sizes = [tuple(shape[-2:]) for shape in record.made_of["shapes"]]
     for shape, (height, width) in zip(shapes, sizes, strict=True):
         if shape[-2] > height or shape[-1] > width:
@@ -76,6 +85,20 @@ def load_quantised(name: str, digest: str, part: str, shapes: Sequence[Sequence[
             )
     program = load_program(OPENVINO, name, folder, "int8")
     return _padded(program, sizes, crops=part == "forward")
+
+
+def _checked_export(name: str, digest: Callable[[], str], part: str) -> tuple[Path, ProgramRecord]:
+    """The folder of a part's export and its record; the export is whole and of the checkpoint's weights."""
+    folder, record = _found_export(name, part)
+    if record.made_of.get("model") != digest() or not is_whole_program(folder, record.made_of):
+        raise ModelError(
+            with_advice(
+                f"{name}: found an int8 export in {INT8_FOLDER} that is damaged or of other weights; "
+                "expected one of this checkpoint.",
+                _make_it(name),
+            )
+        )
+    return folder, record
 
 
 def _found_export(name: str, part: str) -> tuple[Path, ProgramRecord]:

@@ -9,9 +9,10 @@ from accelerate import PartialState
 
 from euromine.modeling import EuroMineImageProcessor, create_model
 from euromine.monitoring.mapping import many_scenes
+from euromine.monitoring.mapping.engine_choice import EngineChoice
 from euromine.monitoring.mapping.many_scenes import Outcome, predict_scenes
 from euromine.monitoring.scenes.scene_options import SceneOptions
-from euromine.support.errors import ArgumentError, BusyError, SceneError
+from euromine.support.errors import ArgumentError, BusyError, ModelError, SceneError
 from euromine.support.locks import lock_folder
 
 
@@ -73,6 +74,15 @@ def test_user_errors_become_outcomes_and_bugs_surface(
     problems["b"] = ValueError("a bug")
     with pytest.raises(ValueError, match="a bug"):
         predict_scenes("model", scenes, tmp_path)
+
+
+def test_a_missing_int8_export_is_told_once_before_any_scene(tmp_path: Path) -> None:
+    tiny = {"hidden_sizes": [8, 8, 8, 8], "depths": [1] * 4, "num_attention_heads": [1] * 4}
+    create_model("segformer-b0", **tiny).save_pretrained(tmp_path / "model")
+    EuroMineImageProcessor().save_pretrained(tmp_path / "model")
+    scenes = [tmp_path / "a.tif", tmp_path / "b.tif"]
+    with pytest.raises(ModelError, match="found no int8 export; expected one in openvino/int8"):
+        predict_scenes(tmp_path / "model", scenes, tmp_path / "maps", engine=EngineChoice("openvino", "int8"))
 
 
 @pytest.mark.parametrize(

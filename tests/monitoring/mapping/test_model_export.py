@@ -101,11 +101,10 @@ def test_int8_programs_of_other_weights_are_refused(quantised):
     other = load_model(quantised.source, device="cpu")
     with torch.no_grad():
         other.model.decode_head.classifier.bias.add_(1)
-    loaded = on_engine(other, EngineChoice(precision="int8"))
     with pytest.raises(
         ModelError, match="an int8 export in openvino/int8 that is damaged or of other weights"
     ):
-        loaded.model(pixel_values=torch.zeros(1, 10, SIDE, SIDE))
+        on_engine(other, EngineChoice(precision="int8"))
 
 
 @pytest.mark.parametrize(
