@@ -125,6 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
     whole.add_argument("--sides", type=int, nargs="+", help="sides of scenes in pixels")
     whole.add_argument("--height", type=int, help="rows of scenes, if they are not squares")
     whole.add_argument("--tasks", nargs="+", default=TASKS, choices=TASKS, help="default: all")
+    whole.add_argument("--impact", action="store_true", help="with indices, recovery, land cover and permits")
     whole.add_argument("--folder", type=Path, help="where images and maps are written")
     options = parser.parse_args(arguments)
     if any(years < 1 for years in options.years):
@@ -135,7 +136,9 @@ def main(arguments: list[str] | None = None) -> int:
             tasks = options.tasks if options.network is None else [SERIES]
             sizes = [(side, options.height or side) for side in options.sides]
             sys.stdout.write(STAGE_HEADER)
-            for row in stage_rows(tasks, options.network, sizes, years, Path(folder)):
+            for row in stage_rows(
+                tasks, options.network, sizes, years, Path(folder), with_impact=options.impact
+            ):
                 sys.stdout.write(stage_lines(row))
                 sys.stdout.flush()
         return 0

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from euromine.benchmark.impact_inputs import impact_settings, write_impact_inputs
 from euromine.benchmark.scene_speed import OPTIONS, OneLayer, OneLayerConfig, write_scene
 from euromine.benchmark.stopwatch import PeakMemory
 from euromine.modeling import BANDS, EuroMineImageProcessor, create_model
@@ -49,6 +50,11 @@ _STAGES = {
     "history.series.draw_quicklooks": "pictures",
     "history.series.tabulate_areas": "areas",
     "history.series.outline": "polygons",
+    "history.series_outputs._compare_with_permits": "permits",
+    "history.impact_outputs.map_year_indices": "maps of indices",
+    "history.impact_outputs._measure_indices": "indices and water",
+    "history.impact_outputs._measure_recovery": "recovery",
+    "history.impact_outputs._measure_land_taken": "land cover",
 }
 
 
@@ -190,7 +196,12 @@ def write_years(folder: Path, size: tuple[int, int], years: int) -> None:
 
 
 def measure_series(
-    task: str, network: str | None, images: Path, size: tuple[int, int], out: Path
+    task: str,
+    network: str | None,
+    images: Path,
+    size: tuple[int, int],
+    out: Path,
+    inputs: Path | None = None,
 ) -> StageRow:
     """Map a series and note the peak of each stage. For a process of its own.
 
@@ -200,6 +211,7 @@ def measure_series(
         images: The images by year.
         size: Their columns and rows.
         out: The folder to fill.
+        inputs: The files of `write_impact_inputs`, for a series with all options on its ground.
     """
     prepare_process()  # as commands do; it changes what memory is kept
     series = import_module("euromine.monitoring.history.series")
@@ -214,10 +226,11 @@ def measure_series(
     # As a folder, a source is not looked for on the Hub.
     loaded = LoadedModel(str(images), task, model, processor)
     scenes = find_scenes(images, None, OPTIONS)
+    settings = None if inputs is None else impact_settings(inputs, task)
     stages = StagePeaks()
     stages.watch()
     started = time.process_time()
-    series.make_series([loaded], scenes, out, options=OPTIONS)
+    series.make_series([loaded], scenes, out, settings, options=OPTIONS)
     seconds = time.process_time() - started
     return StageRow(network or f"one layer, {task}", size, len(scenes), stages.peaks, seconds)
 
@@ -228,16 +241,32 @@ def stage_rows(
     sizes: Sequence[tuple[int, int]],
     years: int,
     folder: Path,
+    *,
+    with_impact: bool = False,
 ) -> Iterator[StageRow]:
-    """The peaks of a series for each size and task; images and maps are deleted as soon as possible."""
+    """The peaks of a series for each size and task; images and maps are deleted as soon as possible.
+
+    Args:
+        tasks: The networks' tasks.
+        network: As for `measure_series`.
+        sizes: Columns and rows of the scenes.
+        years: The number of years.
+        folder: Where images and maps are written.
+        with_impact: Whether all options on the ground in and around a mine are on.
+    """
     for size in sizes:
-        images, out = folder / "images", folder / "maps"
+        images, out, inputs = (folder / name for name in ("images", "maps", "inputs"))
         _in_process(write_years, images, size, years)
+        if with_impact:
+            _in_process(write_impact_inputs, inputs, images / f"Year{_FIRST_YEAR}.tif")
         for task in tasks:
-            row = _in_process(measure_series, task, network, images, size, out)
+            row = _in_process(
+                measure_series, task, network, images, size, out, inputs if with_impact else None
+            )
             shutil.rmtree(out)
             yield row
         shutil.rmtree(images)
+        shutil.rmtree(inputs, ignore_errors=True)
 
 
 def _in_process(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 # With these, LibreOffice and Excel begin a formula.
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -22,10 +22,20 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
         rows: The cells of each row; None for an empty one.
     """
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(map(safe_cell, header))
-    writer.writerows([safe_cell(cell) for cell in row] for row in rows)
+    write_csv_rows([header], text)
+    write_csv_rows(rows, text)
     return text.getvalue()
+
+
+def write_csv_rows(rows: Iterable[Sequence[Any]], file: TextIO) -> None:
+    """Append rows as `csv_text` writes them, one at a time.
+
+    Args:
+        rows: The cells of each row; None for an empty one.
+        file: A text file, opened with `newline=""`.
+    """
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerows([safe_cell(cell) for cell in row] for row in rows)
 
 
 def safe_cell(value: Any) -> Any:

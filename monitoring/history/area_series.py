@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from euromine.monitoring.mapping.map_values import GAIN, LOSS, NO_CHANGE, NODATA, UNDIRECTED
-from euromine.support.csv_tables import csv_text
+from euromine.support.csv_tables import write_csv_rows
 from euromine.support.errors import GridError
-from euromine.support.files import write_text
+from euromine.support.files import atomic_file
 from euromine.support.ground_areas import HECTARE, PixelAreas, pixel_areas
 from euromine.support.rasters import crs_name
 
@@ -236,7 +237,7 @@ def area_caveats(areas: Sequence[YearArea], confusion: Confusion | None) -> list
     return caveats
 
 
-def write_areas(rows: Sequence[Row], path: str | os.PathLike[str], row_type: type[Row]) -> None:
+def write_areas(rows: Iterable[Row], path: str | os.PathLike[str], row_type: type[Row]) -> None:
     """Write rows as CSV, at once: hectares to a square metre, empty cells for None.
 
     Args:
@@ -248,8 +249,24 @@ def write_areas(rows: Sequence[Row], path: str | os.PathLike[str], row_type: typ
     Raises:
         OSError: The file cannot be written.
     """
+    with area_table(path, row_type) as add:
+        add(rows)
+
+
+@contextmanager
+def area_table(
+    path: str | os.PathLike[str], row_type: type[Row]
+) -> Iterator[Callable[[Iterable[Row]], None]]:
+    """As `write_areas`, of rows that come some at a time and may be too many for memory.
+
+    Gives a function that appends rows; the file is there when the block ends.
+    """
     header = [field.name for field in fields(row_type)]
-    write_text(Path(path), csv_text(header, ([_cell(value) for value in astuple(row)] for row in rows)))
+    with atomic_file(Path(path)) as part, part.open("w", encoding="utf-8", newline="") as file:
+        write_csv_rows([header], file)
+        yield lambda rows: write_csv_rows(
+            ([_cell(getattr(row, name)) for name in header] for row in rows), file
+        )
 
 
 def value_areas(

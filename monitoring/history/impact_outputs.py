@@ -10,7 +10,7 @@ from euromine.monitoring.mapping.map_styles import RECLAMATION as RECLAMATION_ST
 from euromine.monitoring.mapping.map_styles import WATER, MapStyle
 from euromine.support.geopackages import has_geopandas, require_geopandas
 
-from .area_series import write_areas
+from .area_series import area_table, write_areas
 from .file_names import (
     FIRST_YEAR,
     INDICES_TABLE,
@@ -23,8 +23,8 @@ from .file_names import (
     water_name,
 )
 from .index_zones import IndexRow, WaterRow, measure_year
-from .land_cover import LandTaken, land_taken
-from .map_rows import MapFiles
+from .land_cover import LandCover, LandTaken, land_taken
+from .map_rows import MapFile
 from .reclaimed_ground import measure_reclamation
 from .recovery_sums import ReclamationRow
 from .series_plan import SeriesPlan
@@ -73,36 +73,43 @@ def make_impact(plan: SeriesPlan, *, progress: bool = False) -> list[str]:
             map_year_indices(plan, year, progress=progress)
         _measure_indices(plan, progress=progress)
     if plan.impact.measures_recovery:
-        rows, polygons = measure_reclamation(plan)
-        write_areas(rows, plan.folder / RECLAMATION_TABLE, ReclamationRow)
-        for name in _POLYGON_FILES:
-            if polygons is None:
-                written.discard(name)
-            else:
-                write_polygons(polygons, plan.folder / name)
+        written -= _measure_recovery(plan)
     if plan.impact.land_cover is not None:
-        first_years: Any = MapFiles(plan.folder, [FIRST_YEAR])[0]
-        taken = land_taken(first_years, plan.grid, plan.impact.land_cover, site=plan.site)
-        write_areas(taken, plan.folder / LAND_COVER_TABLE, LandTaken)
+        _measure_land_taken(plan, plan.impact.land_cover)
     return sorted(written)
 
 
 def _measure_indices(plan: SeriesPlan, *, progress: bool) -> None:
-    polygons = _footprints(plan)
-    indices: list[IndexRow] = []
     water: list[WaterRow] = []
-    for year in tqdm(plan.years, desc="indices", unit="year", disable=not progress):
-        of_year = None if polygons is None else polygons[polygons["year"] == year]
-        rows, of_water = measure_year(plan, year, of_year)
-        indices += rows
-        water += [of_water] if of_water else []
-    write_areas(indices, plan.folder / INDICES_TABLE, IndexRow)
+    with area_table(plan.folder / INDICES_TABLE, IndexRow) as add:
+        for year in tqdm(plan.years, desc="indices", unit="year", disable=not progress):
+            rows, of_water = measure_year(plan, year, _footprints(plan, year))
+            add(rows)
+            water += [of_water] if of_water else []
     if plan.impact.measures_water:
         write_areas(water, plan.folder / WATER_TABLE, WaterRow)
 
 
-def _footprints(plan: SeriesPlan) -> Any | None:
-    """The polygons of the footprints; None without footprints or geopandas."""
+def _measure_recovery(plan: SeriesPlan) -> set[str]:
+    """Write the recovery of ground; return the names of files that cannot be made."""
+    with area_table(plan.folder / RECLAMATION_TABLE, ReclamationRow) as add:
+        polygons = measure_reclamation(plan, add)
+    if polygons is None:
+        return set(_POLYGON_FILES)
+    for name in _POLYGON_FILES:
+        write_polygons(polygons, plan.folder / name)
+    return set()
+
+
+def _measure_land_taken(plan: SeriesPlan, land_cover: LandCover) -> None:
+    taken = land_taken(MapFile(plan.folder / FIRST_YEAR), plan.grid, land_cover, site=plan.site)
+    write_areas(taken, plan.folder / LAND_COVER_TABLE, LandTaken)
+
+
+def _footprints(plan: SeriesPlan, year: int) -> Any | None:
+    """The polygons of a year's footprint; None without footprints or geopandas."""
     if plan.mapper is None or not has_geopandas():
         return None
-    return require_geopandas().read_parquet(plan.folder / "footprints.parquet")
+    path = plan.folder / "footprints.parquet"
+    of_year = [("year", "==", year)]
+    return require_geopandas().read_parquet(path, columns=["year", "geometry"], filters=of_year)

@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
-from scipy import ndimage
 
 from euromine.monitoring.mapping.geotiffs import CogWriter
 from euromine.monitoring.mapping.index_maps import decode_indices
 from euromine.monitoring.mapping.map_styles import WATER
 from euromine.monitoring.mapping.map_values import NEVER, NODATA, UNKNOWN_YEAR
-from euromine.monitoring.scenes.grids import Grid
 from euromine.support.errors import DataError
 from euromine.support.ground_areas import HECTARE, pixel_areas
 from euromine.support.rasters import crs_name, open_raster, read_raster
@@ -25,6 +24,8 @@ from euromine.support.rasters import crs_name, open_raster, read_raster
 from .file_names import FIRST_YEAR, footprint_name, index_name, water_name
 from .impact_settings import WATER_INDEX
 from .map_rows import ROWS_MEMORY, read_rows
+from .polygon_masks import PolygonMask, PolygonMasks
+from .surroundings import Surroundings
 
 if TYPE_CHECKING:  # readers of the tables, such as the app, need no PyTorch
     from .series_plan import SeriesPlan
@@ -88,13 +89,18 @@ class _Zone:
     geometry: Any = None
 
 
-def measure_year(plan: SeriesPlan, year: int, polygons: Any | None) -> tuple[list[IndexRow], WaterRow | None]:
+def measure_year(
+    plan: SeriesPlan, year: int, polygons: Any | None
+) -> tuple[Iterator[IndexRow], WaterRow | None]:
     """Measure the indices of a year, and map the water within the mine where it is asked for.
 
     Args:
         plan: The series' plan; the folder holds its maps.
         year: The year.
         polygons: The footprint's polygons of the year in the order of `footprints.gpkg`; None without.
+
+    Returns:
+        The rows, made one at a time, as polygons may be many; and that of water.
 
     Raises:
         DataError: A map is damaged.
@@ -107,46 +113,17 @@ def measure_year(plan: SeriesPlan, year: int, polygons: Any | None) -> tuple[lis
         writer = files.enter_context(_water_writer(plan, year)) if water else None
         for window, members, numbers in _blocks(plan, year, zones):
             if numbers is not None:
-                sums.add(members, decode_indices(numbers))
+                values = decode_indices(numbers)
+                for member in members:
+                    sums.add(member, values)
             if water and writer:
                 writer.write(water.rows(window, year, numbers))
-    rows = [
+    rows = (
         IndexRow(plan.site, year, zone.name, zone.polygon, index, *sums.cell(place, band))
         for place, zone in enumerate(zones)
         for band, index in enumerate(plan.impact.indices)
-    ]
+    )
     return rows, WaterRow(plan.site, year, *water.figures()) if water else None
-
-
-def ring_around(mask: NDArray[np.bool_], width: float, sides: tuple[float, float]) -> NDArray[np.bool_]:
-    """The pixels within a distance of a mask, without the mask itself.
-
-    Args:
-        mask: (height, width).
-        width: Metres between the middles of pixels.
-        sides: Height and width of a pixel in metres.
-    """
-    if not mask.any():
-        return np.zeros_like(mask)
-    distance = ndimage.distance_transform_edt(~mask, sampling=sides)
-    return np.asarray((distance <= width) & ~mask)
-
-
-def polygon_masks(
-    geometries: Sequence[Any], grid: Grid, window: Window
-) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """The pixels of a window whose middles lie in each polygon that reaches into it, with its place."""
-    import shapely
-    from rasterio.features import rasterize
-
-    part = grid.window(window)
-    a, b, c, d, e, f = tuple(part.transform)[:6]
-    corners = [(0, 0), (part.width, 0), (part.width, part.height), (0, part.height)]
-    ground = shapely.Polygon([(a * x + b * y + c, d * x + e * y + f) for x, y in corners])
-    meets = shapely.intersects(np.asarray(geometries, dtype=object), ground)
-    for place in np.flatnonzero(meets).tolist():
-        mask = rasterize([(geometries[place], 1)], part.shape, transform=part.transform, dtype=np.uint8)
-        yield place, mask.astype(bool)
 
 
 def _zones(plan: SeriesPlan, polygons: Any | None) -> list[_Zone]:
@@ -160,42 +137,52 @@ def _zones(plan: SeriesPlan, polygons: Any | None) -> list[_Zone]:
 
 def _blocks(
     plan: SeriesPlan, year: int, zones: Sequence[_Zone]
-) -> Iterator[tuple[Window, list[tuple[int, NDArray[np.bool_]]], NDArray[np.int16] | None]]:
-    """Rows of the scene: their window, the zones in them as masks, and the indices (None without a zone)."""
+) -> Iterator[tuple[Window, Iterator[PolygonMask], NDArray[np.int16] | None]]:
+    """Rows of the scene: their window, the zones in them, and the indices (None where neither needs them)."""
     grid, path = plan.grid, plan.folder / index_name(year)
     places = [place for place, zone in enumerate(zones) if zone.geometry is not None]
-    geometries = [zones[place].geometry for place in places]
+    masks = PolygonMasks([zones[place].geometry for place in places], grid) if places else None
     with ExitStack() as files:
         dataset = open_raster(str(path), files, DataError)
         step = max(1, min(grid.height, ROWS_MEMORY // (16 * dataset.count * grid.width)))
-        for top in range(0, grid.height, step):
-            window = Window(0, top, grid.width, min(step, grid.height - top))
-            members = _area_masks(plan, year, window)
-            members += [
-                (places[found], mask)
-                for found, mask in (polygon_masks(geometries, grid, window) if geometries else ())
-            ]
-            members = [(place, mask) for place, mask in members if mask.any()]
+        windows = [
+            Window(0, top, grid.width, min(step, grid.height - top)) for top in range(0, grid.height, step)
+        ]
+        areas = _scene(plan, windows) if plan.mapper is None else _footprint_and_ring(plan, year, windows)
+        for window, of_areas in zip(windows, areas, strict=True):
+            of_polygons = (
+                replace(each, place=places[each.place]) for each in (masks.of(window) if masks else ())
+            )
+            members = chain((each for each in of_areas if each.mask.any()), of_polygons)
+            first = next(members, None)
             numbers = None
-            if members or plan.impact.measures_water:
-                rows = ((top, top + int(window.height)), (0, grid.width))
+            if first is not None or plan.impact.measures_water:
+                rows = ((int(window.row_off), int(window.row_off + window.height)), (0, grid.width))
                 numbers = read_raster(dataset, str(path), rows, DataError)
-            yield window, members, numbers
+            yield window, chain([] if first is None else [first], members), numbers
 
 
-def _area_masks(plan: SeriesPlan, year: int, window: Window) -> list[tuple[int, NDArray[np.bool_]]]:
-    """The scene, or the footprint and the ring around it, as masks with their places among the zones."""
-    top, height = int(window.row_off), int(window.height)
-    if plan.mapper is None:
-        return [(0, np.ones((height, plan.grid.width), bool))]
-    sides = plan.grid.pixel_sides()
-    margin = math.ceil(plan.impact.settings.surroundings / sides[0])
-    first, last = max(0, top - margin), min(plan.grid.height, top + height + margin)
-    around = Window(0, first, plan.grid.width, last - first)
-    footprint = read_rows(plan.folder / footprint_name(year), around)
-    ring = ring_around(footprint == 1, plan.impact.settings.surroundings, sides) & (footprint != NODATA)
-    inner = slice(top - first, top - first + height)
-    return [(0, footprint[inner] == 1), (1, ring[inner])]
+def _scene(plan: SeriesPlan, windows: Sequence[Window]) -> Iterator[list[PolygonMask]]:
+    """The whole of each window."""
+    for window in windows:
+        yield [_whole(0, np.ones((int(window.height), plan.grid.width), bool))]
+
+
+def _footprint_and_ring(
+    plan: SeriesPlan, year: int, windows: Sequence[Window]
+) -> Iterator[list[PolygonMask]]:
+    """The footprint and the ring around it in each window, the first and the second of the zones."""
+    path = plan.folder / footprint_name(year)
+    mined = (read_rows(path, window) == 1 for window in windows)
+    surroundings = Surroundings(mined, plan.impact.settings.surroundings, plan.grid.pixel_sides())
+    for window in windows:
+        footprint = read_rows(path, window)
+        ring = surroundings.next(footprint == 1) & (footprint != NODATA)
+        yield [_whole(0, footprint == 1), _whole(1, ring)]
+
+
+def _whole(place: int, mask: NDArray[np.bool_]) -> PolygonMask:
+    return PolygonMask(place, (slice(None), slice(None)), mask)
 
 
 class _Sums:
@@ -207,16 +194,15 @@ class _Sums:
         self._totals = np.zeros((zones, indices))
         self._squares = np.zeros((zones, indices))
 
-    def add(self, members: Sequence[tuple[int, NDArray[np.bool_]]], values: NDArray[np.float32]) -> None:
-        """Add rows of indices (indices, rows, width), NaN without data."""
-        for place, mask in members:
-            inside = values[:, mask].astype(np.float64)
-            known = ~np.isnan(inside)
-            inside[~known] = 0
-            self._members[place] += inside.shape[1]
-            self._pixels[place] += known.sum(axis=1)
-            self._totals[place] += inside.sum(axis=1)
-            self._squares[place] += np.square(inside).sum(axis=1)
+    def add(self, member: PolygonMask, values: NDArray[np.float32]) -> None:
+        """Add rows of indices (indices, rows, width), NaN without data, in the pixels of a zone."""
+        place, inside = member.place, values[(..., *member.box)][:, member.mask].astype(np.float64)
+        known = ~np.isnan(inside)
+        inside[~known] = 0
+        self._members[place] += inside.shape[1]
+        self._pixels[place] += known.sum(axis=1)
+        self._totals[place] += inside.sum(axis=1)
+        self._squares[place] += np.square(inside).sum(axis=1)
 
     def cell(self, zone: int, index: int) -> tuple[float | None, float | None, int, float]:
         """Mean, spread, pixels with data and their share."""

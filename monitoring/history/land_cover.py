@@ -21,6 +21,7 @@ from euromine.support.rasters import check_blocks, crs_name, gdal, gdal_errors, 
 from euromine.support.sentinel2_products import years_in_name
 
 from .land_cover_legends import LandCoverLegend, legend_of
+from .map_rows import MapFile
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ OUTSIDE, NO_CLASS, TOO_YOUNG = "outside the land cover", "no class", "mined befo
 # Sides of blocks of the series, and the most pixels of the land cover under one of them.
 _BLOCK = 512
 _MOST_PIXELS = 2**28
+# Pixels of the land cover that are read at once.
+_READ_PIXELS = 2**23
 _YEARS = (1900, 2100)
 
 
@@ -120,14 +123,15 @@ def open_land_cover(
 
 
 def land_taken(
-    first_years: NDArray[np.uint16], grid: Grid, land_cover: LandCover, *, site: str = ""
+    first_years: NDArray[np.uint16] | MapFile, grid: Grid, land_cover: LandCover, *, site: str = ""
 ) -> list[LandTaken]:
     """Hectares of each class that were taken, by the year first mined.
 
     The class of a pixel is that of the land-cover pixel around its middle.
 
     Args:
-        first_years: (height, width) uint16, the year first mined; 0 never, 65535 unknown.
+        first_years: (height, width) uint16, the year first mined; 0 never, 65535 unknown: an array, or a map
+            that is read in rows.
         grid: Its grid.
         land_cover: The land cover.
         site: The site's name.
@@ -142,8 +146,9 @@ def land_taken(
     found: dict[tuple[int, str, str], float] = {}
     with _opened(land_cover.path) as dataset:
         for top in range(0, grid.height, _BLOCK):
+            of_rows = first_years[top : min(top + _BLOCK, grid.height)]
             for left in range(0, grid.width, _BLOCK):
-                block = first_years[top : top + _BLOCK, left : left + _BLOCK]
+                block = of_rows[:, left : left + _BLOCK]
                 rows, columns = np.nonzero((block != NEVER) & (block != UNKNOWN_YEAR))
                 if not len(rows):
                     continue
@@ -203,10 +208,30 @@ def _values_at(
     values = np.zeros(len(rows), np.int64)
     if is_inside.any():
         down, across = down[is_inside].astype(np.intp), across[is_inside].astype(np.intp)
-        window = _window(dataset, path, down, across)
-        read = read_raster(dataset, str(path), window, DataError, indexes=[1])[0]
-        values[is_inside] = read[down - window[0][0], across - window[1][0]]
+        values[is_inside] = _read_pixels(dataset, path, down, across)
     return values, is_inside
+
+
+def _read_pixels(
+    dataset: Any, path: Path, down: NDArray[np.intp], across: NDArray[np.intp]
+) -> NDArray[np.int64]:
+    """The numbers of single pixels of the land cover, read in rows that fit memory."""
+    found = np.zeros(len(down), np.int64)
+    rows, columns = _window(dataset, path, down, across)
+    for top, bottom in _row_steps(rows, columns):
+        read = read_raster(dataset, str(path), ((top, bottom), columns), DataError, indexes=[1])[0]
+        here = (down >= top) & (down < bottom)
+        found[here] = read[down[here] - top, across[here] - columns[0]]
+    return found
+
+
+def _row_steps(rows: tuple[int, int], columns: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """The first row of each block of the land cover that is read at once, and the one after its last."""
+    step = max(1, _READ_PIXELS // (columns[1] - columns[0]))
+    if step > _BLOCK:
+        step -= step % _BLOCK  # tiles are decoded once
+    for top in range(rows[0], rows[1], step):
+        yield top, min(top + step, rows[1])
 
 
 def _places(
@@ -284,8 +309,8 @@ def _check_classes(dataset: Any, path: Path, grid: Grid, legend: LandCoverLegend
         )
     top, left, bottom, right = box
     found: set[int] = set()
-    for first in range(top, bottom, _BLOCK):
-        window = ((first, min(first + _BLOCK, bottom)), (left, right))
+    for rows in _row_steps((top, bottom), (left, right)):
+        window = (rows, (left, right))
         found |= set(np.unique(read_raster(dataset, str(path), window, DataError, indexes=[1])).tolist())
     known = {*legend.classes, *legend.nodata, *([] if dataset.nodata is None else [int(dataset.nodata)])}
     if unknown := sorted(found - known):

@@ -70,6 +70,16 @@ def _read(path: Path, top: int, bottom: int | None) -> NDArray[Any]:
         return read_raster(dataset, str(path), (rows, (0, dataset.width)), DataError)[0]
 
 
+class MapFile:
+    """A map (height, width) of a folder whose rows are read when they are sliced: `file[top:bottom]`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        return _read(self._path, rows.start or 0, rows.stop)
+
+
 class MapFiles(Sequence[NDArray[np.uint8]]):
     """Maps (height, width) of a folder, each read when it is indexed."""
 

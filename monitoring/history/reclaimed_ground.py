@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from functools import partial
@@ -25,8 +25,9 @@ from euromine.support.rasters import crs_name, open_raster, read_raster
 from .file_names import FIRST_YEAR, LAST_YEAR, RECLAMATION_MAP, footprint_name, index_name
 from .impact_plan import START_YEAR
 from .impact_settings import RECOVERY_INDEX
-from .index_zones import OUTLINE, polygon_masks
-from .map_rows import MapFiles
+from .index_zones import OUTLINE
+from .map_rows import MapFile
+from .polygon_masks import PolygonMasks, pixel_box
 from .polygons import footprint_polygons
 from .recovery import recovery, values_before
 from .recovery_sums import ReclamationRow, RecoveringGround, ZoneSums
@@ -67,15 +68,16 @@ class _Block:
         return self.read()[:, mask]
 
 
-def measure_reclamation(plan: SeriesPlan) -> tuple[list[ReclamationRow], Any]:
+def measure_reclamation(plan: SeriesPlan, add: Callable[[Iterable[ReclamationRow]], None]) -> Any:
     """Map the state of recovery in the last year, and measure it by zone and year.
 
     Args:
         plan: The series' plan; the folder holds its maps.
+        add: Takes the rows of each zone.
 
     Returns:
-        The rows, and the polygons as a `geopandas.GeoDataFrame` with the attributes of the last year; None
-        where geopandas is not installed or there is no such ground.
+        The polygons as a `geopandas.GeoDataFrame` with the attributes of the last year; None where geopandas
+        is not installed or there is no such ground.
 
     Raises:
         DataError: A map is damaged, or the reference ground has no plants.
@@ -83,12 +85,30 @@ def measure_reclamation(plan: SeriesPlan) -> tuple[list[ReclamationRow], Any]:
     """
     grid = plan.grid
     areas = pixel_areas(crs_name(grid.crs), tuple(grid.transform)[:6], grid.height, grid.width)
-    reference = _reference_value(plan)
-    target = BEFORE_MINING if reference is None else REFERENCE
-    total = ZoneSums(plan.years)
+    with ExitStack() as files:
+        maps = _Maps(plan, files)
+        reference = _reference_value(plan, maps)
+        target = BEFORE_MINING if reference is None else REFERENCE
+        add(_map_states(plan, maps, reference, areas).rows(plan.site, ALL, 0, target))
+        if not has_geopandas():
+            return None
+        frame = _zones(plan)
+        for place, zone in enumerate(frame.itertuples()):
+            rows = _zone_sums(plan, maps, zone.geometry, int(zone.start_year), reference, areas).rows(
+                plan.site, zone.zone, int(zone.polygon), target, zone.name
+            )
+            add(rows)
+            for name in _ATTRIBUTES:
+                frame.loc[place, name] = getattr(rows[-1], name)
+    return frame.drop(columns="start_year")
+
+
+def _map_states(plan: SeriesPlan, maps: _Maps, reference: float | None, areas: PixelAreas) -> ZoneSums:
+    """Write the map of the states in the last year; return the sums over all ground."""
+    grid, total = plan.grid, ZoneSums(plan.years)
     with _map_writer(plan) as writer:
         rows: list[NDArray[np.uint8]] = []
-        for block in _blocks(plan, Window(0, 0, grid.width, grid.height)):
+        for block in maps.blocks(Window(0, 0, grid.width, grid.height)):
             state = np.where(block.is_known, 0, NODATA).astype(np.uint8)
             ground = _ground(plan, block, block.start > 0, reference, areas)
             if ground is not None:
@@ -98,31 +118,24 @@ def measure_reclamation(plan: SeriesPlan) -> tuple[list[ReclamationRow], Any]:
             if block.window.col_off + block.window.width == grid.width:
                 writer.write(np.concatenate(rows, axis=1))
                 rows = []
-    table = total.rows(plan.site, ALL, 0, target)
-    if not has_geopandas():
-        return table, None
-    frame = _zones(plan)
-    for place, zone in enumerate(frame.itertuples()):
-        of_zone = _zone_sums(plan, zone.geometry, int(zone.start_year), reference, areas).rows(
-            plan.site, zone.zone, int(zone.polygon), target, zone.name
-        )
-        table += of_zone
-        for name in _ATTRIBUTES:
-            frame.loc[place, name] = getattr(of_zone[-1], name)
-    return table, frame.drop(columns="start_year")
+    return total
 
 
 def _zone_sums(
-    plan: SeriesPlan, geometry: Any, start_year: int, reference: float | None, areas: PixelAreas
+    plan: SeriesPlan,
+    maps: _Maps,
+    geometry: Any,
+    start_year: int,
+    reference: float | None,
+    areas: PixelAreas,
 ) -> ZoneSums:
     """The sums over a polygon, all of which recovers from a year on where this is given."""
     sums = ZoneSums(plan.years)
-    for block in _blocks(plan, _window_of(plan, geometry)):
-        for _, inside in polygon_masks([geometry], plan.grid, block.window):
-            mask = inside if start_year else inside & (block.start > 0)
-            ground = _ground(plan, block, mask, reference, areas, start_year)
-            if ground is not None:
-                sums.add(ground)
+    for block, inside in maps.blocks_of(geometry):
+        mask = inside if start_year else inside & (block.start > 0)
+        ground = _ground(plan, block, mask, reference, areas, start_year)
+        if ground is not None:
+            sums.add(ground)
     return sums
 
 
@@ -136,11 +149,10 @@ def _zones(plan: SeriesPlan) -> Any:
     import geopandas
     import pandas
 
-    state = MapFiles(plan.folder, [RECLAMATION_MAP])[0]
-    ground = ((state > 0) & (state != NODATA)).astype(np.uint8)
     smallest = max(SMALLEST_POLYGON, plan.settings.minimum_mapping_unit)
+    ground = _GroundMaps(MapFile(plan.folder / RECLAMATION_MAP))
     mapped = footprint_polygons(
-        ground[None], plan.years[-1:], plan.grid, minimum_mapping_unit=smallest, site=plan.site
+        ground, plan.years[-1:], plan.grid, minimum_mapping_unit=smallest, site=plan.site
     )
     frames = [_zone_frame(plan, mapped.geometry, MAPPED, [""] * len(mapped), [0] * len(mapped))]
     if (outlines := plan.impact.outlines) is not None:
@@ -199,28 +211,65 @@ def _ground(
     return RecoveringGround(mask, values, target, recovery(values, plan.years, start, target), hectares)
 
 
-def _blocks(plan: SeriesPlan, window: Window) -> Iterator[_Block]:
-    """The parts of a window, row by row: those of the maps' tiles, so that each tile is decoded once."""
-    years, last_year = plan.years, plan.years[-1]
-    following = dict(zip(years, [*years[1:], 0], strict=True))
-    names = [FIRST_YEAR, LAST_YEAR, footprint_name(last_year)]
-    with ExitStack() as files:
-        maps = [open_raster(str(plan.folder / name), files, DataError) for name in names]
+class _GroundMaps(Sequence[NDArray[np.uint8]]):
+    """One map of ground that is not mined any more, 1, whose rows are read when they are asked for."""
+
+    def __init__(self, states: MapFile) -> None:
+        self._states = states
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: Any) -> Any:
+        return _is_ground(self._states[:])
+
+    def read_rows(self, index: int, top: int, bottom: int) -> NDArray[np.uint8]:
+        """Rows of the map, (bottom - top, width)."""
+        return _is_ground(self._states[top:bottom])
+
+
+def _is_ground(states: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return ((states > 0) & (states != NODATA)).view(np.uint8)
+
+
+class _Maps:
+    """The maps of a series that recovery is measured by, open.
+
+    Args:
+        plan: The series' plan.
+        files: Closes them.
+    """
+
+    def __init__(self, plan: SeriesPlan, files: ExitStack) -> None:
+        years = plan.years
+        self._plan = plan
+        self._following = dict(zip(years, [*years[1:], 0], strict=True))
+        self._names = [FIRST_YEAR, LAST_YEAR, footprint_name(years[-1])]
+        self._maps = [open_raster(str(plan.folder / name), files, DataError) for name in self._names]
         images = [open_raster(str(plan.folder / index_name(year)), files, DataError) for year in years]
-        band = plan.impact.indices.index(RECOVERY_INDEX) + 1
+        self._read_index = partial(_read_index, plan, images, plan.impact.indices.index(RECOVERY_INDEX) + 1)
+
+    def blocks(self, window: Window) -> Iterator[_Block]:
+        """The parts of a window, row by row: those of the maps' tiles, so that each tile is decoded once."""
         for part in _parts(window):
             top, left = int(part.row_off), int(part.col_off)
             span = ((top, top + int(part.height)), (left, left + int(part.width)))
             first, last, footprint = (
-                read_raster(dataset, str(plan.folder / name), span, DataError)[0]
-                for dataset, name in zip(maps, names, strict=True)
+                read_raster(dataset, str(self._plan.folder / name), span, DataError)[0]
+                for dataset, name in zip(self._maps, self._names, strict=True)
             )
             start = np.zeros(last.shape, np.int32)
-            for year, after in following.items():
+            for year, after in self._following.items():
                 start[(last == year) & (footprint != 1)] = after
             mined = np.where((first == NEVER) | (first == UNKNOWN_YEAR), 0, first).astype(np.int32)
-            read = partial(_read_index, plan, images, band, span)
-            yield _Block(part, mined, start, footprint != NODATA, read)
+            yield _Block(part, mined, start, footprint != NODATA, partial(self._read_index, span))
+
+    def blocks_of(self, geometry: Any) -> Iterator[tuple[_Block, NDArray[np.bool_]]]:
+        """The blocks around a polygon in which it has pixels, and these."""
+        masks = PolygonMasks([geometry], self._plan.grid)
+        for block in self.blocks(_window_of(self._plan, geometry)):
+            for found in masks.of(block.window):
+                yield block, found.whole(block.start.shape)
 
 
 def _parts(window: Window) -> Iterator[Window]:
@@ -247,18 +296,13 @@ def _read_index(
 
 def _window_of(plan: SeriesPlan, geometry: Any) -> Window:
     """The pixels of the grid around a polygon that meets it."""
-    a, b, c, d, e, f = tuple(~plan.grid.transform)[:6]
-    left, bottom, right, top = geometry.bounds
-    corners = [(x, y) for x in (left, right) for y in (bottom, top)]
-    columns = [a * x + b * y + c for x, y in corners]
-    rows = [d * x + e * y + f for x, y in corners]
-    first_row, first_column = max(0, math.floor(min(rows))), max(0, math.floor(min(columns)))
-    end_row = min(plan.grid.height, math.ceil(max(rows)))
-    end_column = min(plan.grid.width, math.ceil(max(columns)))
-    return Window(first_column, first_row, max(1, end_column - first_column), max(1, end_row - first_row))
+    rows, columns = pixel_box(geometry.bounds, plan.grid)
+    # One that only touches the grid's border is around no pixel.
+    top, left = min(rows.start, plan.grid.height - 1), min(columns.start, plan.grid.width - 1)
+    return Window(left, top, max(1, columns.stop - left), max(1, rows.stop - top))
 
 
-def _reference_value(plan: SeriesPlan) -> float | None:
+def _reference_value(plan: SeriesPlan, maps: _Maps) -> float | None:
     """The mean over reference ground and all years; None without it.
 
     Raises:
@@ -268,11 +312,10 @@ def _reference_value(plan: SeriesPlan) -> float | None:
         return None
     total, count = 0.0, 0
     for geometry in plan.impact.reference.geometry:
-        for block in _blocks(plan, _window_of(plan, geometry)):
-            for _, mask in polygon_masks([geometry], plan.grid, block.window):
-                inside = block.values(mask & (block.first == 0)).astype(np.float64)
-                total += float(np.nansum(inside))
-                count += int((~np.isnan(inside)).sum())
+        for block, mask in maps.blocks_of(geometry):
+            inside = block.values(mask & (block.first == 0)).astype(np.float64)
+            total += float(np.nansum(inside))
+            count += int((~np.isnan(inside)).sum())
     value = total / count if count else math.nan
     if not value > 0:
         found = f"a mean NBR of {value:.2f}" if count else "no pixel with data that was never mined"

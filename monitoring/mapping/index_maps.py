@@ -40,6 +40,8 @@ _LARGEST = 32767
 # Bytes of reflectance that are read at once where no network sets the size of windows.
 _ROWS_MEMORY = 128 * 2**20
 _MOST_ROWS = 512
+# Pixels whose indices are computed at once, in float64.
+_PIXELS = 2**18
 
 
 def encode_indices(values: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
@@ -106,11 +108,19 @@ class IndexedScene:
             more, known = self._scene.read(window, further)
             by_band |= dict(zip(further, more, strict=True))
             known = known & valid
-        reflectance = {band: by_band[band] / np.float32(DIGITAL_NUMBERS) for band in self._bands}
-        numbers = encode_indices(spectral_indices(reflectance, self._names))
+        numbers = np.empty((len(self._names), *known.shape), np.int16)
+        step = max(1, _PIXELS // known.shape[1])
+        for top in range(0, len(known), step):
+            rows = slice(top, top + step)
+            numbers[:, rows] = self._numbers({band: by_band[band][rows] for band in self._bands})
         numbers[:, ~known] = NO_INDEX
         self._add(window, numbers)
         return image, valid
+
+    def _numbers(self, bands: dict[str, NDArray[np.float32]]) -> NDArray[np.int16]:
+        """The indices of bands in digital numbers, as they are written."""
+        reflectance = {name: band / np.float32(DIGITAL_NUMBERS) for name, band in bands.items()}
+        return encode_indices(spectral_indices(reflectance, self._names))
 
     def finish(self) -> None:
         """Write the last rows."""
