@@ -12,7 +12,7 @@ import numpy as np
 
 from euromine.support.errors import one_line
 from euromine.support.files import full_disk_error, is_full_disk, torn_file_error
-from euromine.support.rasters import gdal, gdal_errors
+from euromine.support.rasters import gdal, gdal_errors, quieten_libtiff
 from euromine.support.workers import usable_cores
 
 from .composites import windows
@@ -73,6 +73,7 @@ def image_draft(path: Path, grid: SiteGrid, bands: int, nodata: int) -> Iterator
     import rasterio
     from affine import Affine
 
+    quieten_libtiff()
     draft = path.with_suffix(DRAFT_SUFFIX)
     profile = {
         "driver": "GTiff",

@@ -220,9 +220,12 @@ def _predicted(checkpoint: Path, images: NDArray[np.int16]) -> NDArray[np.uint8]
 def _write_map(path: Path, mask: NDArray[np.uint8], scene: _Scene) -> None:
     import rasterio
 
+    from euromine.support.rasters import gdal
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
         atomic_file(path) as temporary,
+        gdal(),
         rasterio.open(
             temporary,
             "w",

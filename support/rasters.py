@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -100,9 +103,30 @@ def gdal_environment() -> Any:
     import rasterio
     from rasterio.session import DummySession
 
+    quieten_libtiff()
     # Setting the size would evict blocks of those who reserved room.
     size = {} if _reserved else {"GDAL_CACHEMAX": CACHE_BYTES}
     return rasterio.Env(session=DummySession(), **size, **_GDAL_OPTIONS)
+
+
+@cache
+def quieten_libtiff() -> None:
+    """Keep libtiff from printing the system's reason when a file cannot be written.
+
+    GDAL raises the failure as an error; libtiff prints a line of its own beside it, past GDAL's handlers.
+    Where rasterio's GDAL has a libtiff of its own inside, nothing changes.
+    """
+    from rasterio import _base
+
+    if not sys.platform.startswith("linux"):
+        return
+    try:
+        # A symbol of an extension is looked for in the libraries that it needs, too.
+        set_handler = ctypes.CDLL(_base.__file__).TIFFSetErrorHandler
+    except (OSError, AttributeError):
+        return
+    set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+    set_handler(None)
 
 
 def gdal_errors() -> tuple[type[Exception], ...]:

@@ -36,7 +36,9 @@ def digest(draft, noise):
 
 
 @pytest.mark.parametrize("filled_first", [True, False])
-def test_a_disk_that_fills_up_while_an_image_is_drafted_is_one_sentence(tmp_path, fill_disk, filled_first):
+def test_a_disk_that_fills_up_while_an_image_is_drafted_is_one_sentence(
+    tmp_path, fill_disk, filled_first, capfd
+):
     def fill(draft, noise):
         fill_disk()
 
@@ -44,3 +46,4 @@ def test_a_disk_that_fills_up_while_an_image_is_drafted_is_one_sentence(tmp_path
     with pytest.raises(TornFileError, match=r"Year2021.tif: could not be written in full .*disk may be full"):
         draft_image(tmp_path / "Year2021.tif", *steps)
     assert not list(tmp_path.iterdir())
+    assert capfd.readouterr() == ("", ""), "libtiff printed lines of its own"

@@ -101,7 +101,7 @@ def full_disk() -> Iterator[Callable[[int], None]]:
 
 @pytest.mark.parametrize("room", [1_000, 5_000, 130_000, 145_000, 155_000])
 def test_a_full_disk_leaves_the_old_site_and_no_other(
-    tmp_path: Path, room: int, full_disk: Callable[[int], None]
+    tmp_path: Path, room: int, full_disk: Callable[[int], None], capfd: pytest.CaptureFixture[str]
 ) -> None:
     write_site(tmp_path, "Austria_1", **arrays())
     large = arrays(height=100, width=100)  # about 160,000 bytes a year
@@ -110,6 +110,7 @@ def test_a_full_disk_leaves_the_old_site_and_no_other(
         with pytest.raises(OSError, match=r"Year2015\.tif: .*; the disk may be full, or a quota reached\.$"):
             write_site(tmp_path, name, **large)
     full_disk(10**9)
+    assert capfd.readouterr() == ("", ""), "libtiff printed lines of its own"
     assert [path.name for path in tmp_path.iterdir()] == ["Austria_1"]
     with open_site(tmp_path / "Austria_1") as scene:
         np.testing.assert_array_equal(scene.read_image(2015), arrays()["images"][0])

@@ -246,7 +246,11 @@ def test_a_disk_without_room_for_the_rows_is_reported_beforehand(
 # The rows take 1,440,000 bytes and the copy, of noise, about as many.
 @pytest.mark.parametrize("room", [100, 4_000, 300_000, 1_100_000, 1_300_000])
 def test_a_disk_that_gets_full_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, grid: MakeGrid, room: int, full_disk: Callable[[int], None]
+    tmp_path: Path,
+    grid: MakeGrid,
+    room: int,
+    full_disk: Callable[[int], None],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     old = np.zeros((600, 600), np.float32)
     write(tmp_path / "old.tif", old, grid(600, 600))
@@ -256,6 +260,7 @@ def test_a_disk_that_gets_full_leaves_the_old_file_and_nothing_else(
         with pytest.raises(OSError, match=rf"{name}: could not be written in full .*; the disk may be full"):
             write(tmp_path / name, values, grid(600, 600))
     full_disk(10**9)
+    assert capfd.readouterr() == ("", ""), "libtiff printed lines of its own"
     assert [each.name for each in tmp_path.iterdir()] == ["old.tif"]
     with rasterio.open(tmp_path / "old.tif") as dataset:
         np.testing.assert_array_equal(dataset.read(1), old)
