@@ -78,7 +78,8 @@ def gdal() -> Iterator[Any]:
 def gdal_cache(cache_bytes: int) -> Iterator[None]:
     """Reserve room in GDAL's cache of decoded blocks for a raster that is read or written in the block.
 
-    All threads share one cache, whose size is the sum of the current reservations.
+    All threads share one cache, whose size is the sum of the current reservations. Blocks that do not fit
+    are dropped when a reservation ends, and all of them after the last one.
     """
     _reserve(cache_bytes)
     try:
@@ -95,6 +96,8 @@ def _reserve(cache_bytes: int) -> None:
         if not _reserved:
             _unreserved = get_gdal_config("GDAL_CACHEMAX")
         _reserved += cache_bytes
+        if not _reserved:
+            set_gdal_config("GDAL_CACHEMAX", 0)  # drops the blocks of images that stay open
         set_gdal_config("GDAL_CACHEMAX", _reserved or _unreserved)
 
 

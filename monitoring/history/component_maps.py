@@ -18,6 +18,7 @@ from euromine.monitoring.mapping.geotiffs import CogWriter, read_map_record
 from euromine.monitoring.mapping.loading import LoadedModel
 from euromine.monitoring.mapping.map_styles import MapStyle, component_style
 from euromine.monitoring.mapping.map_values import NODATA
+from euromine.support.environment import release_freed_memory
 from euromine.support.errors import ArgumentError, RecordError
 from euromine.support.files import atomic_file, link_or_copy
 from euromine.support.workers import prefetch
@@ -121,6 +122,9 @@ def map_components(plan: SeriesPlan, mapper: LoadedModel, year: int, *, progress
             bar.update(len(block.probability))
         if not has_data:
             raise no_data(aligned.shown)
+        # The maps are completed without the memory of the windows.
+        aligned.free_rows()
+        release_freed_memory()
     if doubt := aligned.scene.doubt():
         logger.warning("%s: %s", aligned.shown, doubt)
     return save_picture(plan, year, pictured)

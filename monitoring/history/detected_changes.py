@@ -146,7 +146,10 @@ def gather_marks(
     def marks(
         blended: NDArray[np.float32], window: _Window, inside: tuple[slice, slice]
     ) -> NDArray[np.bool_]:
-        return np.concatenate([blended > threshold, window.valid[:, *inside]])
+        of_window = np.empty((store.maps, *blended.shape[1:]), bool)
+        np.greater(blended, threshold, out=of_window[: len(blended)])
+        of_window[len(blended) :] = window.valid[:, *inside]
+        return of_window
 
     # Once for all windows: the heap would keep holes of their size. Of images, one set is for the window in
     # use, the other for the next.

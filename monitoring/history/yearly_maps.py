@@ -18,6 +18,7 @@ from euromine.monitoring.mapping.map_values import NEVER, NODATA, UNKNOWN_YEAR
 from euromine.monitoring.mapping.prediction import predict_probability
 from euromine.monitoring.mapping.stored_probabilities import ProbabilityWriter, decode_probability
 from euromine.monitoring.mapping.tiling import Tiling
+from euromine.support.environment import release_freed_memory
 from euromine.support.errors import SceneError
 from euromine.support.workers import prefetch
 
@@ -73,6 +74,9 @@ def map_probability(plan: SeriesPlan, mapper: LoadedModel, year: int, *, progres
             bar.update(len(rows))
         if not has_data:
             raise no_data(aligned.shown)
+        # The map is completed without the memory of the windows.
+        aligned.free_rows()
+        release_freed_memory()
     if doubt := aligned.scene.doubt():
         logger.warning("%s: %s", aligned.shown, doubt)
     return save_picture(plan, year, pictured)

@@ -25,6 +25,7 @@ from numpy.typing import DTypeLike, NDArray
 from rasterio.windows import Window
 
 from euromine.monitoring.scenes.grids import Grid
+from euromine.support.environment import release_freed_memory
 from euromine.support.errors import ArgumentError, DataError
 from euromine.support.files import full_disk_error, torn_file_error
 from euromine.support.rasters import gdal, gdal_cache, gdal_environment, gdal_errors, open_raster
@@ -270,6 +271,7 @@ def finish_together(writers: Sequence[CogWriter]) -> None:
     Raises:
         ValueError, OSError: As for `CogWriter.finish`; the files that follow are then left as they are.
     """
+    release_freed_memory()  # what made the rows is over
     cores = usable_cores()
     at_once = max(1, min(cores, len(writers)))
     # The filter of warnings is shared by all threads, so it is set around them.

@@ -1,4 +1,4 @@
-"""Rasters whose headers promise more than memory holds are refused before any of them is decoded."""
+"""Rasters whose headers promise more than memory holds are refused; decoded blocks are kept as reserved."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import rasterio
 
 from euromine.support.errors import SceneError
-from euromine.support.rasters import BlockRows, check_blocks, open_raster
+from euromine.support.rasters import BlockRows, check_blocks, gdal_cache, open_raster
 
 
 def write_sparse(path: Path, height: int, width: int, count: int = 10, **options: object) -> Path:
@@ -116,3 +116,16 @@ def test_a_name_that_is_not_utf_8_is_refused_in_one_sentence(tmp_path: Path) -> 
         SceneError, match=r"Tr\\udce4ne 2021\.tif: found a name that is not UTF-8; expected UTF-8"
     ):
         check(name)
+
+
+def test_blocks_are_kept_while_room_is_reserved_and_dropped_afterwards(tmp_path: Path) -> None:
+    path = tmp_path / "image.tif"
+    profile = {"width": 64, "height": 64, "count": 1, "dtype": "uint8", "compress": None}
+    with rasterio.open(path, "w", driver="GTiff", **profile) as file:
+        file.write(np.full((1, 64, 64), 7, np.uint8))
+    with rasterio.open(path) as dataset:
+        with gdal_cache(2**20):
+            assert set(dataset.read().flat) == {7}
+            path.write_bytes(path.read_bytes().replace(b"\7" * 4096, b"\x09" * 4096))
+            assert set(dataset.read().flat) == {7}
+        assert set(dataset.read().flat) == {9}
