@@ -18,7 +18,7 @@ from .component_transitions import ComponentTransition, component_transitions
 from .file_names import COMPONENTS_TABLE, TRANSITIONS_TABLE, component_name, footprint_name
 from .known_ground import KnownGround
 from .map_rows import MapFiles, row_blocks
-from .polygons import component_tables
+from .polygon_tables import PolygonTables
 from .series_plan import SeriesPlan
 
 
@@ -58,8 +58,8 @@ def tabulate_components(plan: SeriesPlan, known: KnownGround | None = None) -> l
     return [COMPONENTS_TABLE, TRANSITIONS_TABLE]
 
 
-def component_outlines(plan: SeriesPlan) -> Iterator[Any] | None:
-    """Tables of the polygons of all components, one per map; None without a component model."""
+def component_outlines(plan: SeriesPlan, tables: PolygonTables) -> Iterator[Any] | None:
+    """Tables of the polygons of all components, map by map; None without a component model."""
     groups = planned_groups(plan)
     if groups is None:
         return None
@@ -69,15 +69,7 @@ def component_outlines(plan: SeriesPlan) -> Iterator[Any] | None:
         for group, classes in groups.groups.items()
     ]
     years, names, classes, files = zip(*maps, strict=True) if maps else ((), (), (), ())
-    return component_tables(
-        MapFiles(plan.folder, files),
-        years,
-        names,
-        classes,
-        plan.grid,
-        minimum_mapping_unit=plan.settings.minimum_mapping_unit,
-        site=plan.site,
-    )
+    return tables.of_components(MapFiles(plan.folder, files), years, names, classes)
 
 
 def _all_groups(plan: SeriesPlan, groups: LabelGroups) -> Iterator[NDArray[np.uint8]]:

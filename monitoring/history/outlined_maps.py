@@ -1,13 +1,14 @@
-"""Polygons of maps, measured, a map at a time: memory grows with the outlines of one map.
+"""Polygons of maps, measured, a map at a time.
 
 Maps are read in blocks of rows, and polygons are measured in batches, so that neither many small maps nor a
-large one take more than a batch beside their polygons.
+large one take more than a batch beside what `MapPolygons` keeps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from euromine.support.ground_areas import HECTARE
 from euromine.support.pixel_polygons import PixelParts, PixelRuns, part_polygons
 from euromine.support.polygon_measures import PolygonMeasures, polygon_areas
 from euromine.support.rasters import crs_name
+
+from .map_polygons import MapPolygons, MeasuredPolygons
 
 if TYPE_CHECKING:
     from euromine.monitoring.scenes.grids import Grid
@@ -39,11 +42,13 @@ class MapParts:
         parts: The parts, in a box around all of them.
         box: Its rows and columns in the map.
         codes: The map in the box, if it was read as a whole.
+        columns: Of the table of its polygons, by name: a value for all or an array of one for each part.
     """
 
     parts: PixelParts
     box: tuple[slice, slice]
     codes: Maps | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, runs: PixelRuns, codes: Maps | None = None) -> MapParts:
@@ -60,40 +65,6 @@ class MapParts:
         return cls(parts.cut(box), box, None if codes is None else codes[box])
 
 
-@dataclass(frozen=True)
-class MeasuredPolygons:
-    """Polygons of a map, measured.
-
-    Attributes:
-        owners: (polygons,) their parts.
-        geometry: (polygons,) shapely polygons.
-        areas: (polygons,) in hectares on the ground.
-        perimeters: (polygons,) in m on the ground, edges of holes included.
-    """
-
-    owners: NDArray[np.intp]
-    geometry: NDArray[Any]
-    areas: NDArray[np.float64]
-    perimeters: NDArray[np.float64]
-
-    @classmethod
-    def joined(cls, some: Sequence[MeasuredPolygons]) -> MeasuredPolygons:
-        """Polygons one after the other, in the order of their parts."""
-        every = cls(
-            np.concatenate([np.array([], np.intp), *(each.owners for each in some)]),
-            np.concatenate([np.array([], object), *(each.geometry for each in some)]),
-            np.concatenate([np.array([], np.float64), *(each.areas for each in some)]),
-            np.concatenate([np.array([], np.float64), *(each.perimeters for each in some)]),
-        )
-        return every.taken(np.argsort(every.owners, kind="stable"))
-
-    def taken(self, index: NDArray[Any]) -> MeasuredPolygons:
-        """The polygons at these places, or of this mask."""
-        return MeasuredPolygons(
-            self.owners[index], self.geometry[index], self.areas[index], self.perimeters[index]
-        )
-
-
 def row_steps(grid: Grid, maps: int = 1) -> Iterator[tuple[int, int]]:
     """The first row of each block in which so many maps are read at once, and the one after its last."""
     step = max(_ROWS, _PIXELS // (maps * grid.width) // _ROWS * _ROWS)
@@ -108,33 +79,47 @@ def map_rows(maps: Sequence[Maps] | Maps, index: int, rows: tuple[int, int]) -> 
 
 
 def measured_maps(
-    maps: Iterable[MapParts], grid: Grid, minimum_mapping_unit: float
-) -> Iterator[MeasuredPolygons]:
-    """The polygons of each map, measured.
+    maps: Iterable[MapParts], grid: Grid, minimum_mapping_unit: float, folder: Path | None = None
+) -> Iterator[MapPolygons]:
+    """The polygons of each map, measured; each map's are given up when the next one's are asked for.
 
     Args:
         maps: The maps' parts, taken one at a time.
         grid: The maps' grid.
         minimum_mapping_unit: Hectares. Smaller holes are filled, then smaller polygons left out.
+        folder: As for `MapPolygons`.
+
+    Raises:
+        OSError: Outlines cannot be written to the folder.
     """
     import pyproj
 
     crs = pyproj.CRS.from_user_input(crs_name(grid.crs))
     measures = PolygonMeasures(crs)
     waiting: list[_Outlines] = []
-    done: list[list[MeasuredPolygons]] = [[]]
+    done = [MapPolygons(folder)]
     corners = 0
-    for outlines in _outlines(maps, grid):
-        waiting.append(outlines)
-        corners += outlines.corners
-        if corners < _CORNERS:
-            continue
-        _measure(waiting, measures, crs, minimum_mapping_unit, done)
-        waiting, corners = [], 0
-        while len(done) > 1:
-            yield MeasuredPolygons.joined(done.pop(0))
-    _measure(waiting, measures, crs, minimum_mapping_unit, done)
-    yield from map(MeasuredPolygons.joined, done[:-1])
+    try:
+        for outlines in _outlines(maps, grid):
+            waiting.append(outlines)
+            corners += outlines.corners
+            if corners < _CORNERS:
+                continue
+            _measure(waiting, measures, crs, minimum_mapping_unit, done, folder)
+            waiting, corners = [], 0
+            yield from _given_up(done)
+        _measure(waiting, measures, crs, minimum_mapping_unit, done, folder)
+        yield from _given_up(done)
+    finally:
+        for polygons in done:
+            polygons.close()
+
+
+def _given_up(done: list[MapPolygons]) -> Iterator[MapPolygons]:
+    """The complete maps, all but the last, each of which is closed and removed afterwards."""
+    while len(done) > 1:
+        yield done[0]
+        done.pop(0).close()
 
 
 @dataclass(frozen=True)
@@ -144,12 +129,12 @@ class _Outlines:
     Attributes:
         owners: Their parts.
         geometry: The polygons.
-        is_last: Whether they are the last of the map.
+        columns: Those of the map if they are its last polygons.
     """
 
     owners: NDArray[np.intp]
     geometry: NDArray[Any]
-    is_last: bool = False
+    columns: Mapping[str, Any] | None = None
 
     @property
     def corners(self) -> int:
@@ -174,7 +159,7 @@ def _outlines(maps: Iterable[MapParts], grid: Grid) -> Iterator[_Outlines]:
             if len(found.owners):
                 yield found
             found = _Outlines(owners, geometry)
-        yield replace(found, is_last=True)
+        yield replace(found, columns=each.columns)
 
 
 def _measure(
@@ -182,7 +167,8 @@ def _measure(
     measures: PolygonMeasures,
     crs: Any,
     minimum_mapping_unit: float,
-    done: list[list[MeasuredPolygons]],
+    done: list[MapPolygons],
+    folder: Path | None,
 ) -> None:
     """Generalise and measure a batch of polygons.
 
@@ -191,7 +177,8 @@ def _measure(
         measures: Measures them.
         crs: Their coordinate system.
         minimum_mapping_unit: As for `measured_maps`.
-        done: The polygons of each map; of the last one, some. Those of the batch are appended.
+        done: The polygons of each map; of the last one, some. Those of the batch are added.
+        folder: As for `measured_maps`.
     """
     if not batch:
         return
@@ -206,9 +193,10 @@ def _measure(
         found = MeasuredPolygons(each.owners, geometry[part], areas[part], perimeters[part])
         if minimum_mapping_unit:
             found = found.taken(found.areas >= minimum_mapping_unit)
-        done[-1].append(found)
-        if each.is_last:
-            done.append([])
+        done[-1].add(found)
+        if each.columns is not None:
+            done[-1].finish(each.columns)
+            done.append(MapPolygons(folder))
 
 
 def _without_small_holes(geometries: Any, crs: Any, minimum_mapping_unit: float) -> Any:

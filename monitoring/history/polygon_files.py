@@ -1,4 +1,4 @@
-"""Polygons of all maps as GeoParquet and GeoPackage, from a table per map: no more than one is in memory."""
+"""Polygons of all maps as GeoParquet and GeoPackage, from tables of which no more than one is in memory."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ from .map_rows import MapFiles, row_blocks
 from .output_files import listed_files
 from .permits import newest_pairs, outside_permits, write_findings
 from .polygon_files import polygon_file_names, write_tables
-from .polygons import CHANGE_KINDS, change_tables, footprint_tables
+from .polygon_tables import CHANGE_KINDS, PolygonTables
 from .series_plan import SeriesPlan
 from .vector_files import write_polygons
 
@@ -162,19 +162,17 @@ def outline(plan: SeriesPlan, *, progress: bool = False) -> list[str]:
         logger.warning("No polygons are written. %s", error)
         return []
     written: list[str] = []
-    unit = plan.settings.minimum_mapping_unit
+    tables = PolygonTables(plan.grid, plan.settings.minimum_mapping_unit, plan.site, plan.folder)
     with tqdm(total=3, desc="polygons", unit="step", disable=not progress) as bar:
         if plan.mapper is not None:
             maps = MapFiles(plan.folder, [footprint_name(year) for year in plan.years])
-            tables = footprint_tables(maps, plan.years, plan.grid, minimum_mapping_unit=unit, site=plan.site)
-            written += write_tables(tables, plan.folder, _FOOTPRINTS)
+            written += write_tables(tables.of_footprints(maps, plan.years), plan.folder, _FOOTPRINTS)
         bar.update()
         if plan.pairs:
             maps = MapFiles(plan.folder, [change_name(*pair) for pair in plan.pairs])
-            tables = change_tables(maps, plan.pairs, plan.grid, minimum_mapping_unit=unit, site=plan.site)
-            written += write_tables(tables, plan.folder, _CHANGES)
+            written += write_tables(tables.of_changes(maps, plan.pairs), plan.folder, _CHANGES)
         bar.update()
-        if (components := component_outlines(plan)) is not None:
+        if (components := component_outlines(plan, tables)) is not None:
             written += write_tables(components, plan.folder, "components")
         bar.update()
     if plan.permits is not None:

@@ -8,7 +8,8 @@ from rasterio.features import shapes
 from scipy import ndimage
 
 from euromine.monitoring.history import outlined_maps
-from euromine.monitoring.history.polygons import change_polygons, change_tables, footprint_polygons
+from euromine.monitoring.history.polygon_tables import PolygonTables
+from euromine.monitoring.history.polygons import change_polygons, footprint_polygons
 from euromine.support import pixel_polygons
 
 from .drawn_footprints import DEGREES, GRIDS, METRES, YEARS, noise
@@ -106,7 +107,7 @@ def test_tables_come_one_per_map_with_the_maps_read_block_by_block():
             read.append((index, top, bottom))
             return changes[index, top:bottom].copy()
 
-    tables = [*change_tables(Rows(), PAIRS, METRES)]
+    tables = [*PolygonTables(METRES).of_changes(Rows(), PAIRS)]
     assert [len(table) > 0 for table in tables] == [True] * 3
     assert [set(zip(table.year_1, table.year_2, strict=True)) for table in tables] == [
         {pair} for pair in sorted(PAIRS)

@@ -11,7 +11,8 @@ from pyarrow import parquet
 
 from euromine.monitoring.history import polygon_files
 from euromine.monitoring.history.polygon_files import write_tables
-from euromine.monitoring.history.polygons import change_polygons, change_tables, footprint_tables
+from euromine.monitoring.history.polygon_tables import PolygonTables
+from euromine.monitoring.history.polygons import change_polygons
 from euromine.monitoring.history.vector_files import write_polygons
 
 from .drawn_footprints import GRIDS, METRES, YEARS, noise
@@ -22,7 +23,7 @@ PAIRS = [(2015, 2016), (2015, 2019), (2016, 2019)]
 def tables(grid, seed=0):
     changes = noise(seed)
     changes[1] = 0  # a pair without changes
-    return list(change_tables(changes, PAIRS, grid, site="Österreich 1")), changes
+    return list(PolygonTables(grid, site="Österreich 1").of_changes(changes, PAIRS)), changes
 
 
 @GRIDS
@@ -64,7 +65,7 @@ def test_the_metadata_are_those_that_geopandas_writes(grid, tmp_path):
 
 def test_tables_without_polygons_give_files_with_all_columns(tmp_path):
     nothing = np.zeros((3, 30, 40), np.uint8)
-    write_tables(footprint_tables(nothing, YEARS, METRES), tmp_path, "footprints")
+    write_tables(PolygonTables(METRES).of_footprints(nothing, YEARS), tmp_path, "footprints")
     columns = ["site", "year", "area_ha", "perimeter_m", "first_year", "last_year", "geometry"]
     for found in (
         geopandas.read_parquet(tmp_path / "footprints.parquet"),

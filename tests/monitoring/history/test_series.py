@@ -161,7 +161,7 @@ def contents(folder: Path) -> dict[str, bytes]:
         (yearly_maps, "predict_probability"),
         (yearly_maps, "smooth"),
         (compared_changes, "change_map"),
-        (series_outputs, "footprint_tables"),
+        (series_outputs, "PolygonTables"),
     ],
 )
 def test_an_interrupted_run_resumes_and_ends_alike(
