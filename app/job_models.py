@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from euromine.support.model_sources import check_model_source
 from euromine.support.records import read_record
 from euromine.support.run_records import RESULTS_FILE
 
+from .model_smoothings import FittingSmoothings, fitting_smoothings
+
 _CONFIG, _PROCESSOR = "config.json", "preprocessor_config.json"
 
 
@@ -18,6 +20,8 @@ _CONFIG, _PROCESSOR = "config.json", "preprocessor_config.json"
 class _Config:
     model_type: str = ""
     bands: list[str] | None = None
+    id2label: dict[str, str] | None = None
+    label_group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class OfferedModel:
         bands: The bands that it reads; None if unknown here.
         level: The processing level that it was trained on; None if unknown.
         simulated: Whether it was trained on simulated data; None if unknown.
+        smoothings: The smoothings over the years that fit it; all of them where its files are not here.
     """
 
     id: str
@@ -52,6 +57,7 @@ class OfferedModel:
     bands: tuple[str, ...] | None = None
     level: str | None = None
     simulated: bool | None = None
+    smoothings: FittingSmoothings = field(default_factory=FittingSmoothings)
 
     def public(self) -> dict[str, Any]:
         """The model for an answer: without its folder on this machine."""
@@ -61,6 +67,7 @@ class OfferedModel:
             "bands": self.bands and list(self.bands),
             "level": self.level,
             "simulated": self.simulated,
+            "smoothings": list(self.smoothings.names),
         }
 
 
@@ -126,6 +133,7 @@ def _offered(name: str, source: str) -> OfferedModel:
         bands=tuple(bands) if bands else None,
         level=processor.level,
         simulated=simulated if isinstance(simulated, bool) else None,
+        smoothings=fitting_smoothings(folder, config.model_type, config.id2label, config.label_group),
     )
 
 

@@ -7,12 +7,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from euromine.dataset_script.label_groups import ANY_COMPONENT, COMPONENT_CLASSES, LabelGroups
+from euromine.dataset_script.label_groups import ANY_COMPONENT, LabelGroups
 from euromine.modeling.component_segmenter import ComponentSegmenter
 from euromine.support.errors import DataError, ModelError
 
-# The first class of a network of one group, and the group's name where nothing tells it.
-_NONE, _UNNAMED = "none", "components"
+from .component_names import single_group
 
 
 def component_groups(model: PreTrainedModel) -> LabelGroups | None:
@@ -44,19 +43,7 @@ def _groups(model: PreTrainedModel) -> dict[str, tuple[str, ...]]:
     if isinstance(model, ComponentSegmenter):
         return {name: tuple(classes) for name, classes in model.groups.items()}
     config = getattr(model, "config", None)
-    labels = getattr(config, "id2label", None) or {}
-    first, *classes = [str(labels[value]) for value in sorted(labels)] or [""]
-    name = getattr(config, "label_group", None)
-    is_known = bool(classes) and {*classes} <= {*COMPONENT_CLASSES, ANY_COMPONENT}
-    if first != _NONE or (name is None and not is_known):
-        return {}
-    return {_preset_name(classes) if name is None else str(name): tuple(classes)}
-
-
-def _preset_name(classes: list[str]) -> str:
-    """The name of the preset's group of these classes."""
-    of_preset = LabelGroups.preset().groups.items()
-    return next((name for name, members in of_preset if {*classes} <= {*members}), _UNNAMED)
+    return single_group(getattr(config, "id2label", None), getattr(config, "label_group", None))
 
 
 @torch.inference_mode()

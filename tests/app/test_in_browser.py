@@ -274,6 +274,27 @@ def test_downloads_are_offered_with_sizes_and_can_be_fetched(app_page: AppPage) 
     assert statuses == [200] * len(links)
 
 
+def test_a_smoothing_is_offered_only_where_the_model_takes_it(app_page: AppPage) -> None:
+    page = app_page.visit("/jobs")
+    script = """async (address) => {
+      const { jobOptions } = await import(`${address}static/modules/job_options.js`);
+      const options = jobOptions();
+      const box = options.node.querySelector("select");
+      const offered = (smoothings) => (options.fit({ smoothings }), [...box.options].map((one) => one.value));
+      const all = offered(["viterbi", "median", "none"]);
+      box.value = "viterbi";
+      return [all, offered(["median", "none"]), options.values(), offered(["none"])];
+    }"""
+    all_of_them, without_viterbi, values, none = page.evaluate(script, app_page.address)
+    assert all_of_them == ["", "viterbi", "median", "none"]
+    assert without_viterbi == ["", "median", "none"]
+    assert "smoothing" not in values, "the choice that does not fit stayed"
+    assert none == ["", "none"]
+    # The model of this app is not calibrated.
+    assert page.locator(".upload-form option[value=viterbi]").count() == 0
+    assert page.locator(".upload-form option[value=median]").count() == 1
+
+
 def test_years_of_uploads_are_guessed_and_each_year_takes_one_image(app_page: AppPage) -> None:
     page = app_page.visit("/jobs")
     names = ["S2B_20190712_T33UVR.tif", "Year2017.tif", "mine.tif", "notes.txt"]

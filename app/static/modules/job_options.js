@@ -26,8 +26,8 @@ const FILES = ["bands", "scale", "offset", "nodata", "level", "extent", "keep_cl
 /**
  * The controls.
  *
- * @returns {{node: HTMLElement, values: function(): Object, unfold: function(): void}} `values` gives the options that
- *   were chosen, `unfold` shows all of them.
+ * @returns {{node: HTMLElement, values: function(): Object, unfold: function(): void, fit: function(Object): void}} `values`
+ *   gives the options that were chosen, `unfold` shows all of them, `fit` offers only what fits a model.
  */
 export function jobOptions() {
   const boxes = new Map([...USUAL, ...FILES].map((name) => [name, boxOf(name)]));
@@ -39,7 +39,15 @@ export function jobOptions() {
       element("div", { class: "options" }, names.map((name) => labelled(name, boxes.get(name)))),
     );
   const groups = [group("jobs.options", USUAL), group("jobs.file_options", FILES)];
-  return { node: element("div", {}, groups), values, unfold: () => groups.forEach((one) => (one.open = true)) };
+  return { node: element("div", {}, groups), values, unfold: () => groups.forEach((one) => (one.open = true)), fit };
+
+  function fit(model) {
+    const box = boxes.get("smoothing");
+    const names = CHOICES.smoothing.filter((name) => name === "" || model.smoothings.includes(name));
+    const kept = names.includes(box.value) ? box.value : "";
+    box.replaceChildren(...choicesOf(names));
+    box.value = kept;
+  }
 
   function values() {
     const given = {};
@@ -54,11 +62,14 @@ export function jobOptions() {
   }
 }
 
+function choicesOf(values) {
+  return values.map((value) => element("option", { value }, text(`jobs.choice.${value || "default"}`)));
+}
+
 function boxOf(name) {
   const attributes = { "aria-describedby": `option-${name}` };
   if (name in CHOICES) {
-    const choices = CHOICES[name].map((value) => element("option", { value }, text(`jobs.choice.${value || "default"}`)));
-    return element("select", attributes, choices);
+    return element("select", attributes, choicesOf(CHOICES[name]));
   }
   if (name in NUMBERS) return element("input", { type: "number", ...attributes, ...NUMBERS[name] });
   if (TEXTS.includes(name)) return element("input", { type: "text", maxlength: 500, ...attributes });

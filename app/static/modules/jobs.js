@@ -48,8 +48,10 @@ function uploadForm(models, limits, onSent) {
     on: { change: () => (add([...picker.files]), (picker.value = "")) },
   });
   const name = element("input", { type: "text", required: true, maxlength: 80, "aria-describedby": "upload-name-help" });
-  const model = element("select", {}, models.map((one) => element("option", { value: one.id }, modelText(one))));
+  const fit = () => options.fit(models.find((one) => one.id === model.value));
+  const model = element("select", { on: { change: fit } }, models.map((one) => element("option", { value: one.id }, modelText(one))));
   const options = jobOptions();
+  fit();
   const send = element("button", { type: "submit", class: "primary", disabled: true }, text("jobs.start"));
   const form = element(
     "form",
