@@ -50,7 +50,7 @@ _STAGES = {
     "history.series.draw_quicklooks": "pictures",
     "history.series.tabulate_areas": "areas",
     "history.series.outline": "polygons",
-    "history.series_outputs._compare_with_permits": "permits",
+    "history.series_outputs.compare_with_permits": "permits",
     "history.impact_outputs.map_year_indices": "maps of indices",
     "history.impact_outputs._measure_indices": "indices and water",
     "history.impact_outputs._measure_recovery": "recovery",

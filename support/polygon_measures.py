@@ -104,7 +104,7 @@ def polygon_areas(geometries: Any, crs: Any) -> NDArray[np.float64]:
     """
     outlines = _Outlines.of(geometries)
     is_projected = not crs.is_geographic and len(outlines.points) > 0
-    return _areas(outlines, crs, _EqualArea.around(outlines, crs) if is_projected else None)
+    return _areas(outlines, crs, _EqualArea.around(outlines.points, crs) if is_projected else None)
 
 
 def polygon_perimeters(geometries: Any, crs: Any) -> NDArray[np.float64]:
@@ -130,15 +130,19 @@ class PolygonMeasures:
     """Measures the polygons of a place, a batch at a time.
 
     Corners that a batch shares with the batch before are projected once. All are measured in the projection
-    around the first batch.
+    around the first batch, unless the corners of all are known.
 
     Args:
         crs: Their `pyproj.CRS`.
+        around: (points, 2) a corner of the first polygon, and others with the same extent as all polygons:
+            areas are then those of `polygon_areas` of all at once.
     """
 
-    def __init__(self, crs: Any) -> None:
+    def __init__(self, crs: Any, around: NDArray[np.float64] | None = None) -> None:
         self._crs = crs
         self._equal_area: _EqualArea | None = None
+        if around is not None and not crs.is_geographic:
+            self._equal_area = _EqualArea.around(around, crs)
         self._to_degrees = None if crs.is_geographic else _Transform(crs, "EPSG:4326")
 
     def of(self, geometries: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -148,10 +152,20 @@ class PolygonMeasures:
             GridError: As for `polygon_areas`.
         """
         outlines = _Outlines.of(geometries)
+        return self._areas(outlines), _perimeters(outlines, self._crs, self._to_degrees)
+
+    def areas(self, geometries: Any) -> NDArray[np.float64]:
+        """`polygon_areas` of the next batch.
+
+        Raises:
+            GridError: As for `polygon_areas`.
+        """
+        return self._areas(_Outlines.of(geometries))
+
+    def _areas(self, outlines: _Outlines) -> NDArray[np.float64]:
         if self._equal_area is None and not self._crs.is_geographic and len(outlines.points):
-            self._equal_area = _EqualArea.around(outlines, self._crs)
-        areas = _areas(outlines, self._crs, self._equal_area)
-        return areas, _perimeters(outlines, self._crs, self._to_degrees)
+            self._equal_area = _EqualArea.around(outlines.points, self._crs)
+        return _areas(outlines, self._crs, self._equal_area)
 
 
 def polygon_parts(geometries: Any) -> tuple[Any, NDArray[np.intp]]:
@@ -252,22 +266,22 @@ class _EqualArea:
         self.origin = self._move(first[None])[0]
 
     @classmethod
-    def around(cls, outlines: _Outlines, crs: Any) -> _EqualArea:
-        """The projection around outlines in a projected system, of which there is at least one.
+    def around(cls, points: NDArray[np.float64], crs: Any) -> _EqualArea:
+        """The projection around points in a projected system, of which there is at least one.
 
         Raises:
             GridError: Their middle has no place on the Earth.
         """
         from pyproj import CRS
 
-        (left, bottom), (right, top) = outlines.points.min(axis=0), outlines.points.max(axis=0)
+        (left, bottom), (right, top) = points.min(axis=0), points.max(axis=0)
         middle = _Transform(crs, "EPSG:4326")(np.array([[(left + right) / 2, (bottom + top) / 2]]))[0]
         if not np.isfinite(middle).all():
-            raise _not_on_earth(outlines, crs)
+            raise _not_on_earth(points, crs)
         around = CRS.from_dict(
             {"proj": "laea", "lon_0": middle[0], "lat_0": middle[1], "datum": "WGS84", "units": "m"}
         )
-        return cls(crs, around, outlines.points[0])
+        return cls(crs, around, points[0])
 
     def moved(self, outlines: _Outlines, crs: Any) -> _Outlines:
         """Outlines in the projection.
@@ -280,7 +294,7 @@ class _EqualArea:
         points, places = divided.distinct
         moved = self._move(points)
         if not np.isfinite(moved).all():
-            raise _not_on_earth(outlines, crs)
+            raise _not_on_earth(outlines.points, crs)
         return replace(divided, points=moved[places])
 
 
@@ -308,8 +322,8 @@ class _Transform:
         return moved
 
 
-def _not_on_earth(outlines: _Outlines, crs: Any) -> GridError:
-    (left, bottom), (right, top) = outlines.points.min(axis=0), outlines.points.max(axis=0)
+def _not_on_earth(points: NDArray[np.float64], crs: Any) -> GridError:
+    (left, bottom), (right, top) = points.min(axis=0), points.max(axis=0)
     return GridError(
         f"geometries: found coordinates from {left:g}, {bottom:g} to {right:g}, {top:g} outside of "
         f"{crs.name}; expected places on the Earth, to measure areas on the ground."

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
+import pandas
 from numpy.typing import NDArray
 
 from euromine.support.csv_tables import safe_cell
 from euromine.support.errors import ArgumentError, PermitError
-from euromine.support.files import write_text
+from euromine.support.files import atomic_file
 from euromine.support.geopackages import require_geopandas
 from euromine.support.ground_areas import HECTARE
-from euromine.support.polygon_measures import polygon_areas, polygon_parts, polygon_perimeters
+from euromine.support.polygon_measures import PolygonMeasures, polygon_perimeters
 
-from .vector_files import write_polygons
+from .outside_parts import Extent, Outlines, corner_batches
+from .vector_files import write_geopackage
 
 logger = logging.getLogger(__name__)
 
@@ -69,76 +72,131 @@ def outside_permits(
         ArgumentError: The minimum mapping unit is negative.
         MissingExtraError: geopandas is not installed.
     """
-    geopandas = require_geopandas()
-    if footprints.crs != permits.crs:
-        raise PermitError(
-            f"permits: found {permits.crs.name}; expected the footprints' {footprints.crs.name}."
-        )
+    require_geopandas()
+    mined = list(dict.fromkeys(footprints["year"]))
+    sources = [YearPolygons(MINED, mined, lambda year: footprints[footprints["year"] == year])]
+    if changes is not None:
+        gains = _newest_gains(changes, pairs)
+        order = list(dict.fromkeys(gains["year_2"]))
+        sources.append(YearPolygons(NEW, order, lambda year: gains[gains["year_2"] == year]))
+    tables = outside_tables(sources, permits, footprints.crs, minimum_mapping_unit=minimum_mapping_unit)
+    return pandas.concat(_filled(tables), ignore_index=True)
+
+
+@dataclass(frozen=True)
+class YearPolygons:
+    """Polygons of one kind, read a year at a time.
+
+    Attributes:
+        kind: "mined" or "new".
+        years: The years, in the order of their polygons' file.
+        read: Reads those of a year: a part of the result of `footprint_polygons`, or the gains in it.
+    """
+
+    kind: str
+    years: Sequence[int]
+    read: Callable[[int], Any]
+
+
+def outside_tables(
+    sources: Sequence[YearPolygons], permits: Any, crs: Any, *, minimum_mapping_unit: float = 0.0
+) -> Iterator[Any]:
+    """As `outside_permits`, a table per year; an empty one without years. One year is in memory at a time.
+
+    Polygons are read twice: all are measured in the projection around what lies outside in all years.
+
+    Args:
+        sources: The footprints, and the new mines.
+        permits: As there.
+        crs: The coordinate system of the polygons.
+        minimum_mapping_unit: As there.
+
+    Raises:
+        As there, with the first table.
+    """
+    if crs != permits.crs:
+        raise PermitError(f"permits: found {permits.crs.name}; expected the footprints' {crs.name}.")
     if not minimum_mapping_unit >= 0:
         raise ArgumentError(
             f"minimum_mapping_unit: found {minimum_mapping_unit}; expected hectares of at least 0."
         )
-    outlines = np.asarray(permits.geometry.array, dtype=object)
+    outlines = Outlines(np.asarray(permits.geometry.array, dtype=object))
     smallest = max(_SPECK, minimum_mapping_unit * HECTARE)
-    tables = []
-    touched = False
-    gains = None if changes is None else _newest_gains(changes, pairs)
-    for kind, frame in ((MINED, footprints), (NEW, gains)):
-        if frame is not None and len(frame):
-            table, hits = _parts_outside(kind, frame, outlines, smallest)
-            tables.append(table)
-            touched |= hits
-    if tables and not touched:
+    measures = [_PartMeasures.of(source, outlines, crs) for source in sources]
+    if outlines.polygons and not outlines.touched:
         logger.warning(
             "None of the %d permit outlines touches a mine, so all mines count as outside. Are they of this "
             "site?",
             len(permits),
         )
+    years: list[int | None] = [*sorted({int(year) for source in sources for year in source.years})]
+    for year in years or [None]:
+        tables = [
+            _parts_outside(source.kind, batch, outlines, smallest, measure)
+            for source, measure in zip(sources, measures, strict=True)
+            if year in source.years
+            for batch in corner_batches(source.read(year))
+        ]
+        yield _findings(tables, crs)
+
+
+def _findings(tables: Sequence[dict[str, NDArray[Any]]], crs: Any) -> Any:
+    """The table of a year, sorted."""
+    import geopandas
+
     columns = {name: _joined([table[name] for table in tables], name) for name in (*_COLUMNS, "geometry")}
     geometry = list(columns.pop("geometry"))
-    found = geopandas.GeoDataFrame(columns, geometry=geometry, crs=footprints.crs)
+    found = geopandas.GeoDataFrame(columns, geometry=geometry, crs=crs)
     found = found.sort_values(["year", "kind", "area_ha"], ascending=[True, True, False], kind="stable")
     return found.reset_index(drop=True)
 
 
 def write_findings(
-    findings: Any, table: str | os.PathLike[str], polygons: str | os.PathLike[str] | None = None
+    findings: Iterable[Any], table: str | os.PathLike[str], polygons: str | os.PathLike[str]
 ) -> None:
-    """Write mined ground outside the permits as a table, and optionally as polygons; each file at once.
+    """Write mined ground outside the permits as a table and as polygons; each file at once.
 
     Args:
-        findings: The result of `outside_permits`.
+        findings: The result of `outside_tables`, of which one table is in memory at a time, or that of
+            `outside_permits` in a list.
         table: The CSV file: all columns but the geometry, hectares to a square metre.
-        polygons: A file for `write_polygons`.
+        polygons: A GeoPackage.
 
     Raises:
         OSError: A file cannot be written.
     """
-    if polygons is not None:
-        write_polygons(findings, polygons)
-    rows = findings.drop(columns="geometry").round(
-        {"area_ha": 4, "longitude": 6, "latitude": 6, "outside_share": 4, "perimeter_m": 1}
-    )
-    texts = rows.select_dtypes(exclude="number").columns
-    rows[texts] = rows[texts].map(safe_cell)
-    write_text(Path(table), rows.rename(columns=safe_cell).to_csv(index=False, lineterminator="\n"))
+    with atomic_file(Path(table)) as part, part.open("w", encoding="utf-8", newline="") as file:
+        write_geopackage(_tabulated(findings, file), polygons)
+
+
+def _tabulated(findings: Iterable[Any], file: TextIO) -> Iterator[Any]:
+    """The findings, each of which is written as rows of a table on the way."""
+    for place, each in enumerate(findings):
+        rows = each.drop(columns="geometry").round(
+            {"area_ha": 4, "longitude": 6, "latitude": 6, "outside_share": 4, "perimeter_m": 1}
+        )
+        texts = rows.select_dtypes(exclude="number").columns
+        rows[texts] = rows[texts].map(safe_cell)
+        named = rows.rename(columns=safe_cell)
+        named.to_csv(file, index=False, header=place == 0, lineterminator="\n")
+        yield each
 
 
 def _parts_outside(
-    kind: str, frame: Any, outlines: NDArray[Any], smallest: float
-) -> tuple[dict[str, NDArray[Any]], bool]:
-    """Columns of the parts of at least `smallest` m2 outside, and whether any outline touches a polygon."""
+    kind: str, frame: Any, outlines: Outlines, smallest: float, measures: _PartMeasures
+) -> dict[str, NDArray[Any]]:
+    """Columns of the parts of at least `smallest` m2 outside."""
     import geopandas
     import shapely
 
     whole = np.asarray(frame.geometry.array, dtype=object)
-    parts, owners, touched = _outside(whole, outlines)
-    areas = polygon_areas(parts, frame.crs)
+    parts, owners = outlines.outside(whole)
+    areas = measures.parts.areas(parts)
     kept = areas >= smallest
     parts, owners, areas = parts[kept], owners[kept], areas[kept]
     points = geopandas.GeoSeries(shapely.point_on_surface(parts), crs=frame.crs).to_crs("EPSG:4326")
-    whole_areas = polygon_areas(whole, frame.crs)
-    columns = {
+    whole_areas = measures.wholes.areas(whole)
+    return {
         "year": frame["year" if kind == MINED else "year_2"].to_numpy()[owners],
         "kind": np.full(len(parts), kind, dtype=object),
         "area_ha": areas / HECTARE,
@@ -150,7 +208,29 @@ def _parts_outside(
         "site": frame["site"].to_numpy(dtype=object)[owners],
         "geometry": parts,
     }
-    return columns, touched
+
+
+@dataclass(frozen=True)
+class _PartMeasures:
+    """Measures of polygons and of their parts outside, as if those of all years were measured at once.
+
+    Attributes:
+        parts: Of the parts.
+        wholes: Of the polygons.
+    """
+
+    parts: PolygonMeasures
+    wholes: PolygonMeasures
+
+    @classmethod
+    def of(cls, source: YearPolygons, outlines: Outlines, crs: Any) -> _PartMeasures:
+        """The measures of the polygons of all years."""
+        parts, wholes = Extent(), Extent()
+        for year in source.years:
+            polygons = np.asarray(source.read(year).geometry.array, dtype=object)
+            wholes.add(polygons)
+            outlines.extend(parts, polygons)
+        return cls(PolygonMeasures(crs, parts.points), PolygonMeasures(crs, wholes.points))
 
 
 def _newest_gains(changes: Any, pairs: Sequence[tuple[int, int]] | None) -> Any:
@@ -168,20 +248,6 @@ def newest_pairs(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return [(first, second) for second, first in latest.items()]
 
 
-def _outside(polygons: NDArray[Any], outlines: NDArray[Any]) -> tuple[Any, NDArray[np.intp], bool]:
-    """The valid parts of polygons outside all outlines, the polygon of each, and whether any was touched."""
-    import shapely
-
-    tree = shapely.STRtree(outlines)
-    of_polygon, of_outline = tree.query(polygons, predicate="intersects")
-    rest = polygons.copy()
-    for place in np.unique(of_polygon):
-        covering = shapely.union_all(outlines[of_outline[of_polygon == place]])
-        rest[place] = shapely.difference(polygons[place], covering)
-    parts, owners = polygon_parts(rest)
-    return parts, owners, len(of_polygon) > 0
-
-
 def _joined(arrays: list[NDArray[Any]], name: str) -> NDArray[Any]:
     """A column of all tables together, of the right type even without tables."""
     if arrays:
@@ -190,3 +256,9 @@ def _joined(arrays: list[NDArray[Any]], name: str) -> NDArray[Any]:
         is_text = name in ("kind", "site", "geometry")
         column = np.empty(0, object if is_text else np.float64)
     return column.astype(np.int32) if name in ("year", "year_1") else column
+
+
+def _filled(tables: Iterable[Any]) -> list[Any]:
+    """Those tables that have rows, or the first."""
+    found = [*tables]
+    return [table for table in found if len(table)] or found[:1]

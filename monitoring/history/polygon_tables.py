@@ -130,12 +130,14 @@ class PolygonTables:
             raise GridError("grid: found no coordinate system; expected one for polygons.")
         if len(maps) != number:
             raise ValueError(f"maps: found {len(maps)}; expected {number}, one per year or pair.")
+        # Where rows can be read, one shows the type and the width: a whole map may be larger than memory.
+        in_rows = hasattr(maps, "read_rows")
+        expected = (1 if in_rows else grid.height, grid.width)
         for index in range(number if isinstance(maps, np.ndarray) else min(number, 1)):
-            found = maps[index]
-            if found.dtype != np.uint8 or found.shape != (grid.height, grid.width):
+            found = map_rows(maps, index, (0, 1)) if in_rows else maps[index]
+            if found.dtype != np.uint8 or found.shape != expected:
                 raise ValueError(
-                    f"maps: found {found.dtype} {found.shape}; expected uint8 {(grid.height, grid.width)} "
-                    "like the grid."
+                    f"maps: found {found.dtype} {found.shape}; expected uint8 {expected} like the grid."
                 )
 
 

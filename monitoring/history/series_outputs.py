@@ -17,7 +17,7 @@ from euromine.monitoring.mapping.map_styles import (
     write_style,
     years_style,
 )
-from euromine.monitoring.mapping.map_values import GAIN, NEVER, UNKNOWN_YEAR
+from euromine.monitoring.mapping.map_values import NEVER, UNKNOWN_YEAR
 from euromine.support.errors import MissingExtraError
 from euromine.support.geopackages import require_geopandas
 
@@ -45,9 +45,9 @@ from .known_ground import KnownGround
 from .manifest import NAME
 from .map_rows import MapFiles, row_blocks
 from .output_files import listed_files
-from .permits import newest_pairs, outside_permits, write_findings
+from .permit_findings import compare_with_permits
 from .polygon_files import polygon_file_names, write_tables
-from .polygon_tables import CHANGE_KINDS, PolygonTables
+from .polygon_tables import PolygonTables
 from .series_plan import SeriesPlan
 from .vector_files import write_polygons
 
@@ -176,29 +176,8 @@ def outline(plan: SeriesPlan, *, progress: bool = False) -> list[str]:
             written += write_tables(components, plan.folder, "components")
         bar.update()
     if plan.permits is not None:
-        written += _compare_with_permits(plan)
+        written += compare_with_permits(plan)
     return written
-
-
-def _compare_with_permits(plan: SeriesPlan) -> list[str]:
-    read = require_geopandas().read_parquet
-    changes = None
-    if new := newest_pairs(plan.pairs):
-        # Of the other pairs nothing is asked, and together they may not fit memory.
-        wanted = [
-            [("year_1", "==", first), ("year_2", "==", second), ("kind", "==", CHANGE_KINDS[GAIN])]
-            for first, second in new
-        ]
-        changes = read(plan.folder / f"{_CHANGES}.parquet", filters=wanted)
-    findings = outside_permits(
-        read(plan.folder / f"{_FOOTPRINTS}.parquet"),
-        changes,
-        plan.permits,
-        pairs=plan.pairs,
-        minimum_mapping_unit=plan.settings.minimum_mapping_unit,
-    )
-    write_findings(findings, plan.folder / PERMITS_TABLE, plan.folder / PERMITS_POLYGONS)
-    return [PERMITS_TABLE, PERMITS_POLYGONS, PERMIT_OUTLINES]
 
 
 def remove_leftovers(plan: SeriesPlan, written: list[str]) -> None:

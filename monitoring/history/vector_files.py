@@ -6,7 +6,7 @@ import hashlib
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,31 @@ def write_polygons(frame: Any, path: str | os.PathLike[str]) -> None:
         else:
             _write_geopackage(frame, part, target)
         complete_file(part, target, len(frame))
+
+
+def write_geopackage(frames: Iterable[Any], path: str | os.PathLike[str]) -> None:
+    """Write polygons as a GeoPackage as `write_polygons` does, from tables of which one is in memory.
+
+    Args:
+        frames: `geopandas.GeoDataFrame`s with the same columns, one or more, which may be empty.
+        path: As there, a file whose name ends in .gpkg.
+
+    Raises:
+        OSError: As there.
+    """
+    target = Path(path)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+        part = Path(folder) / target.name
+        number, empty = 0, None
+        for frame in frames:
+            if len(frame):
+                _write_geopackage(frame, part, target, append=number > 0)
+            else:
+                empty = frame
+            number += len(frame)
+        if not number:
+            _write_geopackage(empty, part, target)
+        complete_file(part, target, number)
 
 
 def complete_file(part: Path, target: Path, features: int) -> None:
@@ -137,7 +162,7 @@ def geopackage_errors(target: Path) -> Iterator[None]:
         raise OSError(f"{target}: cannot be written ({str(error).rstrip('.')}).") from error
 
 
-def _write_geopackage(frame: Any, part: Path, target: Path) -> None:
+def _write_geopackage(frame: Any, part: Path, target: Path, *, append: bool = False) -> None:
     import pyogrio
 
     with geopackage_errors(target):
@@ -148,4 +173,5 @@ def _write_geopackage(frame: Any, part: Path, target: Path) -> None:
             layer=target.stem,
             geometry_type="MultiPolygon",
             promote_to_multi=True,
+            append=append,
         )

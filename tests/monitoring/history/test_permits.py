@@ -12,12 +12,14 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine
 from shapely.geometry import Point, box
 
+from euromine.monitoring.history import outside_parts
 from euromine.monitoring.history.change_maps import change_map
 from euromine.monitoring.history.permit_outlines import read_permits
 from euromine.monitoring.history.permits import outside_permits, write_findings
 from euromine.monitoring.history.polygons import change_polygons, footprint_polygons
 from euromine.monitoring.scenes.grids import Grid
 from euromine.support.errors import ArgumentError, PermitError
+from euromine.support.polygon_measures import polygon_areas, polygon_perimeters
 
 from .drawn_permits import UTM, outline, permits_of, written
 
@@ -115,7 +117,7 @@ def test_parts_below_the_smallest_size_are_left_out(series):
 def test_where_permits_cover_everything_nothing_is_found(series, tmp_path):
     found = outside_permits(*series, permits_of(outline(-5, -5, 50, 50)))
     assert len(found) == 0
-    write_findings(found, tmp_path / "permits.csv", tmp_path / "permits.gpkg")
+    write_findings([found], tmp_path / "permits.csv", tmp_path / "permits.gpkg")
     assert list(pandas.read_csv(tmp_path / "permits.csv").columns)[:5] == [
         "year",
         "kind",
@@ -134,7 +136,7 @@ def test_a_series_without_any_mine_has_nothing_outside():
 
 def test_findings_are_written_as_a_table_and_as_polygons(series, tmp_path):
     found = outside_permits(*series, permits_of(outline(0, 0, 17, 20)))
-    write_findings(found, tmp_path / "permits.csv", tmp_path / "permits.gpkg")
+    write_findings([found], tmp_path / "permits.csv", tmp_path / "permits.gpkg")
     table = pandas.read_csv(tmp_path / "permits.csv")
     assert table.area_ha.tolist() == pytest.approx(found.area_ha.tolist(), abs=1e-4)
     assert "geometry" not in table
@@ -154,3 +156,38 @@ def test_permits_in_another_system_than_the_footprints_are_refused(series):
         outside_permits(*series, permits_of(box(15, 45, 16, 46), crs="EPSG:4326"))
     with pytest.raises(ArgumentError, match="minimum_mapping_unit: found -1; expected hectares"):
         outside_permits(*series, permits_of(outline(0, 0, 3, 3)), minimum_mapping_unit=-1)
+
+
+@pytest.mark.parametrize("corners", [1, 50, 2**19])
+def test_some_polygons_of_a_year_at_a_time_are_measured_as_those_of_all_years_together(corners, monkeypatch):
+    monkeypatch.setattr(outside_parts, "_CORNERS", corners)
+    random = np.random.default_rng(3)
+    maps = (random.random((3, 30, 40)) < 0.6).astype(np.uint8)
+    maps[0, :, 20:] = 0  # so that the years have different extents
+    maps[0, :6] = 0
+    maps[1:, :, :4] = 0
+    footprints = footprint_polygons(maps, YEARS, GRID, site="Spain_1")
+    permits = permits_of(outline(0, 0, 9, 11), outline(7, 5, 18.5, 30), outline(30, 2.3, 40, 9))
+    found = outside_permits(footprints, None, permits)
+    covering = shapely.union_all(permits.geometry)
+    rest = shapely.difference(np.asarray(footprints.geometry.array), covering)
+    parts, owners = shapely.get_parts(rest, return_index=True)
+    areas = polygon_areas(parts, footprints.crs)
+    shares = np.bincount(owners, areas, len(footprints)) / polygon_areas(
+        np.asarray(footprints.geometry.array), footprints.crs
+    )
+    kept = areas >= 1
+    years = footprints.year.to_numpy()[owners][kept]
+    # Overlaid with fewer outlines, a part may begin at another corner, which changes the last digit.
+    for values, expected in (
+        (found.area_ha, areas[kept] / 1e4),
+        (found.outside_share, shares[owners][kept]),
+        (found.perimeter_m, polygon_perimeters(parts[kept], footprints.crs)),
+    ):
+        for year in YEARS:
+            np.testing.assert_allclose(
+                np.sort(values[found.year == year]), np.sort(expected[years == year]), rtol=1e-13
+            )
+    assert len(found) > 80
+    order = found.sort_values(["year", "area_ha"], ascending=[True, False], kind="stable").index
+    assert order.tolist() == list(range(len(found)))
