@@ -58,6 +58,11 @@ class PaddedModel(PreTrainedModel):
             )
         super().__init__(config, *args, **kwargs)
 
+    @property
+    def may_leave_parameters_out(self) -> bool:
+        """Whether a training step may use some of the parameters only, which several processes must know."""
+        return False
+
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
         """As in transformers, but unused parameters stay frozen and other architectures are refused.

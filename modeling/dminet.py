@@ -174,6 +174,11 @@ class DMINetForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
         self.difference = Branch(widths, config.head_width, self.num_labels)
         self.post_init()
 
+    @property
+    def may_leave_parameters_out(self) -> bool:
+        """True while the auxiliary maps, which have layers of their own, are outside the loss."""
+        return not self.config.auxiliary_loss_weight
+
     def pretrained_encoders(self) -> dict[str, EncoderWeights]:
         """The ResNet's weights."""
         return {"backbone": resnet_weights(self.backbone)}

@@ -298,6 +298,11 @@ class ICIFNetForChangeDetection(PretrainedEncoderModel, SiameseChangeDetector):
         )
         self.post_init()
 
+    @property
+    def may_leave_parameters_out(self) -> bool:
+        """True while the auxiliary maps, which have layers of their own, are outside the loss."""
+        return not self.config.auxiliary_loss_weight
+
     def pretrained_encoders(self) -> dict[str, EncoderWeights]:
         """The ResNet's and the transformer's weights."""
         return {"resnet": resnet_weights(self.resnet), "transformer": pvt_v2_b1_weights(self.transformer)}

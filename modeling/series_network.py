@@ -91,6 +91,11 @@ class EuroMineSeries(SeriesModel):
         self.post_init()
         self.freeze_unused()
 
+    @property
+    def may_leave_parameters_out(self) -> bool:
+        """True with a chain, whose rates take no part where every series has a single year."""
+        return self.rate_head is not None
+
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         temporal = [*self.attention, *self.detail.mixing, *filter(None, (self.mixing,))]

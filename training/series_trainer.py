@@ -78,8 +78,8 @@ class SeriesTrainer(Trainer):
         self._staging: Path | None = None
         self._resumed_from: Path | None = None
         if args.ddp_find_unused_parameters is None:
-            # Maps may be left out of the loss, which Trainer does not expect with checkpointed gradients.
-            args.ddp_find_unused_parameters = True
+            # Looking for them takes time in each step; Trainer would not look with checkpointed gradients.
+            args.ddp_find_unused_parameters = getattr(model, "may_leave_parameters_out", True)
         super().__init__(
             model=model,
             args=args,

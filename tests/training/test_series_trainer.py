@@ -89,6 +89,10 @@ class DeepDetector(PlainDetector):
         self.side = nn.Conv2d(6, 1, 1)
         self.post_init()
 
+    @property
+    def may_leave_parameters_out(self) -> bool:
+        return not self.config.auxiliary_loss_weight
+
     def decode(self, features_1: Any, features_2: Any) -> tuple[Tensor, Tensor]:
         return super().decode(features_1, features_2), two_class_logits(self.side(features_1 + features_2))
 
@@ -284,6 +288,13 @@ def trained_on_unknown_pixels(output_dir: Path, **arguments: Any) -> SeriesTrain
     )
     trainer.train()
     return trainer
+
+
+def test_processes_look_for_unused_parameters_only_where_a_network_has_some(make_trainer):
+    assert make_trainer(plain_segmenter()).args.ddp_find_unused_parameters is False
+    deep = DeepDetector(PlainChangeConfig())
+    assert make_trainer(deep).args.ddp_find_unused_parameters is True
+    assert make_trainer(deep, ddp_find_unused_parameters=False).args.ddp_find_unused_parameters is False
 
 
 def test_two_processes_with_checkpointed_gradients_learn_what_one_does_from_the_whole_batch(tmp_path):
