@@ -132,7 +132,8 @@ def valid_pixels(raw: NDArray[Any], nodata: float | None, *, has_mask: bool) -> 
         has_mask: Whether a mask says which pixels have data.
     """
     if nodata is None and len(raw) >= _ZERO_BANDS and not has_mask:
-        valid = np.asarray(raw.any(0))
+        # Of integers, `any` would convert each band to booleans first, which takes as long again.
+        valid = np.asarray(raw.any(0)) if raw.dtype.kind == "f" else np.bitwise_or.reduce(raw, axis=0) != 0
     else:
         valid = np.ones(raw.shape[1:], bool)
     if raw.dtype.kind == "f":

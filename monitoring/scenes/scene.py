@@ -407,11 +407,12 @@ def _drop_impossible(image: NDArray[np.float32], valid: NDArray[np.bool_], bands
         valid: Which pixels (height, width) have data, changed in place.
         bands: Names of the bands; those without reflectance are left out.
     """
+    least, most = _LEAST_REFLECTANCE * DIGITAL_NUMBERS, _MOST_REFLECTANCE * DIGITAL_NUMBERS
     found = False
     for values, band in zip(image, bands, strict=True):
-        if band in REFLECTANCE_BANDS:
-            impossible = values < _LEAST_REFLECTANCE * DIGITAL_NUMBERS
-            impossible |= values > _MOST_REFLECTANCE * DIGITAL_NUMBERS
+        # Extremes take half the time of a mask, which few bands need.
+        if band in REFLECTANCE_BANDS and not (values.min() >= least and values.max() <= most):
+            impossible = (values < least) | (values > most)
             impossible &= valid
             if impossible.any():
                 found = True
