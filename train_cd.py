@@ -26,6 +26,7 @@ from euromine.training.console import configure_logging
 from euromine.training.data import make_image_processor, read_splits, training_dataset, training_sampler
 from euromine.training.evaluation import SeriesScores
 from euromine.training.finishing import finish_run
+from euromine.training.hub_push import use_token
 from euromine.training.run_folder import begin_run, find_run, hold_folder
 from euromine.training.series_trainer import SeriesTrainer, data_seed
 from euromine.training.training_checks import check_network
@@ -51,7 +52,7 @@ def train(argv: Sequence[str] | None = None) -> RunResults:
     """As `main`, with errors as exceptions."""
     script, training = parse_arguments(ChangeDetectionArguments, argv)
     configure_logging(training)
-    with hold_folder(script, training):
+    with use_token(training), hold_folder(script, training):
         return _train(script, training)
 
 

@@ -244,6 +244,9 @@ def parse_arguments(
         argv: The command line; default `sys.argv`. `--config FILE`, or a first argument that ends in .json,
             .yaml or .yml, names a configuration file.
 
+    Returns:
+        The script's own arguments, and transformers'. `use_token` takes the token out of these.
+
     Raises:
         ArgumentError: An option is unknown, missing or invalid; the message names similar options.
         OSError: The configuration file cannot be read.
@@ -272,10 +275,6 @@ def parse_arguments(
             f"TrainingArguments: found a value that transformers cannot use ({one_line(error).rstrip('.')}); "
             "expected those that --help describes."
         ) from error
-    if training.hub_token:
-        # The Hub's client finds it here. In the arguments it would be saved and uploaded.
-        os.environ["HF_TOKEN"] = training.hub_token
-        training.hub_token = None
     check_training(script.task, training, script.groups if isinstance(script, ComponentOptions) else None)
     return script, training
 

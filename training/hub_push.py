@@ -1,7 +1,9 @@
 """`--push_to_hub`: publish the finished model as `euromine publish model` does."""
 
 import logging
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from transformers import TrainingArguments
@@ -16,6 +18,30 @@ from euromine.support.run_records import RESULTS_FILE
 from .arguments import ScriptArguments
 
 logger = logging.getLogger(__name__)
+
+_TOKEN = "HF_TOKEN"
+
+
+@contextmanager
+def use_token(training: TrainingArguments) -> Iterator[None]:
+    """Give `--hub_token` to the Hub's client within the block, by the environment, which is restored.
+
+    Args:
+        training: transformers' arguments, from which the token is removed: they are saved and uploaded.
+    """
+    token, training.hub_token = training.hub_token, None
+    if not token:
+        yield
+        return
+    before = os.environ.get(_TOKEN)
+    os.environ[_TOKEN] = token
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(_TOKEN, None)
+        else:
+            os.environ[_TOKEN] = before
 
 
 def prepare_repository(script: ScriptArguments, training: TrainingArguments, digest: str) -> None:

@@ -1,9 +1,12 @@
 import json
+import os
 
 import pytest
 import torch
+from huggingface_hub import get_token
 from transformers import get_scheduler
 
+from euromine import train_seg
 from euromine.modeling.auto import create_model
 from euromine.support.errors import ArgumentError, EuroMineError
 from euromine.training.arguments import ChangeDetectionArguments, SegmentationArguments, parse_arguments
@@ -218,10 +221,25 @@ def test_checkpoints_are_saved_as_often_as_is_evaluated():
     assert not training.load_best_model_at_end
 
 
-def test_a_token_is_never_among_the_arguments_that_are_saved(monkeypatch):
-    monkeypatch.setenv("HF_TOKEN", "")
-    _, training = parse_arguments(SegmentationArguments, [*SEGMENT, "--hub_token", "secret"])
-    assert training.hub_token is None
+@pytest.mark.parametrize("before", [None, "another"])
+def test_a_token_is_in_the_environment_while_a_script_runs_and_in_nothing_saved(
+    monkeypatch, tmp_path, before
+):
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    if before is not None:
+        monkeypatch.setenv("HF_TOKEN", before)
+    seen = []
+
+    def find_out(script, training):
+        seen.append((get_token(), training.hub_token, "secret" in str(vars(training))))
+        raise KeyError("enough")
+
+    monkeypatch.setattr(train_seg, "_train", find_out)
+    given = [*SEGMENT, "--output_dir", str(tmp_path / "run"), "--hub_token", "secret"]
+    with pytest.raises(KeyError):
+        train_seg.train(given)
+    assert seen == [("secret", None, False)]
+    assert os.environ.get("HF_TOKEN") == before
 
 
 @pytest.mark.parametrize(
