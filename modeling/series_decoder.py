@@ -122,7 +122,7 @@ class RateHead(nn.Module):
 
     def forward(self, earlier: Tensor, later: Tensor, size: tuple[int, int]) -> Tensor:
         """(batch, steps, width, h, w) each -> logits of gain and loss, (batch, steps, 2, *size)."""
-        features = torch.cat([earlier, later], dim=2).flatten(0, 1)
+        features = torch.cat([earlier.flatten(0, 1), later.flatten(0, 1)], dim=1)
         logits = self.rates(F.gelu(self.joint(features)))
         return _resized(logits, size).unflatten(0, earlier.shape[:2])
 

@@ -70,6 +70,7 @@ class EuroMineSeries(SeriesModel):
     """Footprints of all years and changes between any of them, from one pass over the series."""
 
     config_class = EuroMineSeriesConfig
+    channels_last: ClassVar[bool] = True
     size_multiple: ClassVar[int] = 32
     minimum_size: ClassVar[int] = 32
     supports_gradient_checkpointing = True

@@ -74,8 +74,11 @@ class YearMixing:
 
     def joined(self, kind: int, features: Tensor) -> Tensor:
         """Features (batch, years, channels, height, width) as each year sees them, of the same shape."""
-        flat = features.flatten(2)
-        return torch.bmm(self.weights[kind].to(flat), flat).view(features.shape)
+        # Years alone are joined, so maps are read in the order in which they lie.
+        lying = features.permute(0, 1, 3, 4, 2) if has_innermost_channels(features) else features
+        flat = lying.flatten(2)
+        seen = torch.bmm(self.weights[kind].to(flat), flat).view(lying.shape)
+        return seen if lying is features else seen.permute(0, 1, 4, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -108,19 +111,39 @@ class ImagePacking:
         """All images -> those that exist."""
         if self.blank is not None:
             return images.masked_fill(self.blank[:, None, None, None], 0.0)
-        return images if self.index is None else images.index_select(0, self.index)
+        return images if self.index is None else _selected(images, self.index)
 
     def packed(self, features: Tensor) -> Tensor:
         """(series, years, ...) -> (images that exist, ...)."""
         flat = features.flatten(0, 1)
-        return flat if self.index is None else flat.index_select(0, self.index)
+        return flat if self.index is None else _selected(flat, self.index)
 
     def unpacked(self, features: Tensor) -> Tensor:
         """(images that exist, ...) -> (series, years, ...), zero where there is no image."""
         if self.index is not None:
             count = self.shape[0] * self.shape[1]
-            features = features.new_zeros(count, *features.shape[1:]).index_copy(0, self.index, features)
+            features = _lying_as(
+                features,
+                lambda lying: lying.new_zeros(count, *lying.shape[1:]).index_copy(0, self.index, lying),
+            )
         return features.unflatten(0, self.shape)
+
+
+def has_innermost_channels(maps: Tensor) -> bool:
+    """Whether maps (..., channels, height, width) of a CPU keep their channels innermost."""
+    return maps.device.type == "cpu" and maps.ndim > 3 and maps.stride(-3) == 1
+
+
+def _lying_as(maps: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
+    """A function of the first dimension of maps (images, ...) whose result lies in memory as they do."""
+    if has_innermost_channels(maps):
+        return run(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    return run(maps)
+
+
+def _selected(maps: Tensor, index: Tensor) -> Tensor:
+    """Images of maps (images, ...) by index, which lie in memory as the maps do."""
+    return _lying_as(maps, lambda lying: lying.index_select(0, index))
 
 
 def image_by_image(layers: nn.Module, run: Callable[..., Tensor], *maps: Tensor) -> Tensor:
@@ -153,7 +176,7 @@ def years_at(features: Tensor, index: Tensor) -> Tensor:
     batch, years = features.shape[:2]
     rows = torch.arange(batch, device=index.device)[:, None] * years + index.clamp(min=0)
     # Not features[index]: on a CPU with several threads its gradient is summed in a random order.
-    chosen = features.flatten(0, 1).index_select(0, rows.flatten()).unflatten(0, tuple(index.shape))
+    chosen = _selected(features.flatten(0, 1), rows.flatten()).unflatten(0, tuple(index.shape))
     return torch.where((index >= 0)[..., None, None, None], chosen, 0.0)
 
 
@@ -245,7 +268,10 @@ class TemporalBlock(nn.Module):
         found = found.transpose(1, 2).flatten(2).unflatten(0, (batch, -1))
         tokens = tokens + self.output(found)
         tokens = tokens + self.outer(F.gelu(self.inner(self.norm_2(tokens))))
-        return tokens.unflatten(1, (rows, columns)).permute(0, 3, 4, 1, 2).contiguous()
+        maps = tokens.unflatten(1, (rows, columns))
+        if has_innermost_channels(features):
+            return maps.permute(0, 3, 1, 2, 4).contiguous().permute(0, 1, 4, 2, 3)
+        return maps.permute(0, 3, 4, 1, 2).contiguous()
 
 
 class TemporalMixing(nn.Module):
@@ -271,7 +297,9 @@ class TemporalMixing(nn.Module):
         # Pixels are independent of each other, so a few rows at a time take next to no memory.
         found, rows = torch.empty_like(features), max(1, features.shape[3] // _STRIPS)
         for stripe, result in zip(features.split(rows, dim=3), found.split(rows, dim=3), strict=True):
-            result.copy_(self._joined(stripe, mixing))
+            # A few rows of a map have gaps between them, for which convolutions are slow.
+            dense = _lying_as(stripe.flatten(0, 1), torch.Tensor.contiguous).unflatten(0, stripe.shape[:2])
+            result.copy_(self._joined(dense, mixing))
         return found
 
     def _joined(self, features: Tensor, mixing: YearMixing) -> Tensor:

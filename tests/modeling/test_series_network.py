@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import ConvNextConfig, ConvNextModel, SegformerConfig, SegformerModel
 
 from euromine.modeling.change_detection import year_pairs
@@ -97,6 +97,25 @@ def test_a_graph_gives_the_same_with_missing_years(network, images):
     torch._dynamo.reset()
     compiled = torch.compile(network, backend="eager", fullgraph=True)
     close(compiled(images, mask=mask).logits, network(images, mask=mask).logits)
+
+
+@pytest.mark.parametrize("mask", [None, [[True, False, True, True, True], [True, True, True, False, True]]])
+@pytest.mark.parametrize("with_gradients", [False, True])
+def test_convolutions_see_maps_whose_channels_lie_innermost(images, mask, with_gradients):
+    network = small_network()
+    seen: dict[str, bool] = {}
+
+    def note(name: str, maps: Tensor) -> None:
+        # A few rows of a map are not contiguous, but their channels lie innermost as well.
+        seen[name] = seen.get(name, True) and maps.stride(1) == 1
+
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d) and not name.startswith("encoder."):
+            module.register_forward_pre_hook(lambda _, inputs, name=name: note(name, inputs[0]))
+    with torch.set_grad_enabled(with_gradients):
+        network.evidence(images, torch.arange(5).expand(2, 5), None if mask is None else torch.tensor(mask))
+    assert len(seen) > 20
+    assert [name for name, innermost in seen.items() if not innermost] == []
 
 
 @torch.no_grad()
