@@ -9,14 +9,27 @@ from collections.abc import Iterable
 _LIKELY = 0.6
 
 
-def nearest_name(name: str, known: Iterable[str]) -> str | None:
+def nearest_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """The known names most like another, the most similar first; empty if none is like it.
+
+    Args:
+        name: The name that was found.
+        known: The names that were expected.
+        most: The largest number of names.
+    """
+    return difflib.get_close_matches(name, list(known), n=most, cutoff=_LIKELY)
+
+
+def nearest_name(name: str, known: Iterable[str], likeness: float = _LIKELY) -> str | None:
     """The known name most like another, if any is like it.
 
     Args:
         name: The name that was found.
         known: The names that were expected.
+        likeness: difflib's ratio from which a name is like another, 0 to 1. Pass another only where more than
+            a hint depends on it.
     """
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=_LIKELY)
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=likeness)
     return near[0] if near else None
 
 

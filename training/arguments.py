@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn, TypeVar
@@ -23,6 +22,7 @@ from transformers import HfArgumentParser, TrainingArguments
 from euromine.modeling.auto import list_models
 from euromine.modeling.tasks import CHANGE_DETECTION, SEGMENTATION, SERIES
 from euromine.support.errors import ArgumentError, as_user_error, one_line
+from euromine.support.near_names import nearest_names
 
 from .component_options import ComponentOptions, check_component_options
 from .recipes import BEST_COMPONENT_METRIC, BEST_METRIC, COMMON, recipe_defaults, series_recipe
@@ -371,7 +371,7 @@ def _read_config(parser: argparse.ArgumentParser, path: str | None) -> dict[str,
 
 
 def _refuse(name: str, known: Sequence[str] | Mapping[str, Any], where: str = "command line") -> NoReturn:
-    nearest = get_close_matches(name, list(known), n=2, cutoff=0.6)
+    nearest = nearest_names(name, known, 2)
     expected = " or ".join(nearest) if nearest else "one of the options that --help lists"
     raise ArgumentError(f"{where}: found the unknown option {name}; expected {expected}.")
 
@@ -391,7 +391,7 @@ def _check_architecture(name: str, task: str) -> None:
             f"--architecture: found {name}, {kinds[other]}; expected {kinds[task]}. Train it with "
             f"{SCRIPTS[other]}."
         )
-    nearest = get_close_matches(name.lower(), names, n=3, cutoff=0.4)
+    nearest = nearest_names(name.lower(), names)
     raise ArgumentError(f"--architecture: found {name!r}; expected {' or '.join(nearest or names)}.")
 
 

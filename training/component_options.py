@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 
 from euromine.dataset_script.archive_bands import BANDS
 from euromine.dataset_script.label_groups import LabelGroups
 from euromine.modeling.bands import RADAR_BANDS
 from euromine.support.errors import ArgumentError
+from euromine.support.near_names import nearest_hint
 
 PRESET = "preset"
 """The value of --label_groups that stands for `LabelGroups.preset`."""
@@ -64,7 +64,7 @@ class ComponentOptions:
         if self.group not in whole.names:
             raise ArgumentError(
                 f"--group: found {self.group!r}; expected one of {', '.join(whole.names)}"
-                f"{_nearest(self.group, whole.names)}."
+                f"{nearest_hint(self.group, whole.names)}."
             )
         if self.group == whole.total:
             return LabelGroups({}, whole.total)
@@ -83,7 +83,7 @@ class ComponentOptions:
             if name not in FACTS or not equals or not value:
                 raise ArgumentError(
                     f"--where: found {part.strip()!r}; expected NAME=VALUE with one of {', '.join(FACTS)}"
-                    f"{_nearest(name, FACTS)}."
+                    f"{nearest_hint(name, FACTS)}."
                 )
             wanted[name] = (*wanted.get(name, ()), value)
         return wanted
@@ -135,7 +135,7 @@ def check_component_options(
     if unknown := [band for band in bands or () if band not in known]:
         raise ArgumentError(
             f"--bands: found {', '.join(unknown)}; expected some of {', '.join(known)}"
-            f"{_nearest(unknown[0].upper(), known)}."
+            f"{nearest_hint(unknown[0].upper(), known)}."
         )
     options.wanted_facts  # noqa: B018 - refused before anything is read
 
@@ -159,7 +159,9 @@ def no_site_error(
         there = sorted({value for value in facts[name] if value is not None})
         for value in values:
             if value not in there:
-                expected = f"one of {', '.join(there)}{_nearest(value, there)}" if there else "no such fact"
+                expected = (
+                    f"one of {', '.join(there)}{nearest_hint(value, there)}" if there else "no such fact"
+                )
                 return ArgumentError(
                     f"--where: found {name}={value}, which no training site of {dataset} has; expected "
                     f"{expected}."
@@ -168,9 +170,3 @@ def no_site_error(
     return ArgumentError(
         f"--where: found {together}, which no training site of {dataset} has together; expected fewer facts."
     )
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    """A hint to the nearest of some words."""
-    near = get_close_matches(word, known, n=1, cutoff=0.5)
-    return f", of which {near[0]} is the nearest" if near else ""

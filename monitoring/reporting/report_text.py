@@ -20,7 +20,6 @@ The text is Markdown with a YAML head:
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,6 +42,8 @@ _FIELDS = ("title", "author", "organisation", "logo", "sections")
 _HEAD = re.compile(r"---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)", re.DOTALL)
 _HEADING = re.compile(r"^## +(.+?)[ #]*$", re.MULTILINE)
 _LONGEST = 200
+# A section of that likeness is misspelt; others are titles of sections of the person's own.
+_MISSPELT = 0.75
 
 
 @dataclass(frozen=True)
@@ -203,9 +204,9 @@ def _anchor(source: Path, name: str, known: Mapping[str, str], own: dict[str, st
     anchor = _known_anchor(name, known)
     if anchor is not None:
         return anchor
-    near = difflib.get_close_matches(name.casefold(), [*known], n=1, cutoff=0.75)
+    near = nearest_name(name.casefold(), known, _MISSPELT)
     if near or not name.strip():
-        likely = f"{near[0]}, or another of " if near else ""
+        likely = f"{near}, or another of " if near else ""
         raise ReportTextError(f"{source}, sections: found {name!r}; expected {likely}{', '.join(known)}.")
     anchor = f"own-{len(own) + 1}"
     own[anchor] = name.strip()

@@ -7,7 +7,6 @@ which keeps normalised differences from -1 to 1.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from euromine.support.errors import ArgumentError
+from euromine.support.near_names import nearest_hint
 
 Float = NDArray[np.float32]
 Bands = Mapping[str, NDArray[Any]]
@@ -181,9 +181,8 @@ def spectral_indices(bands: Bands, names: Sequence[str]) -> Float:
 
 def _unknown(name: str, argument: str) -> ArgumentError:
     known = ", ".join(INDICES)
-    near = difflib.get_close_matches(name, INDICES, 1, cutoff=0.5)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    return ArgumentError(f"{argument}: found {name!r}; expected {ALL}, or some of {known}.{hint}")
+    hint = nearest_hint(name, INDICES)
+    return ArgumentError(f"{argument}: found {name!r}; expected {ALL}, or some of {known}{hint}.")
 
 
 def _reflectance(band: NDArray[Any]) -> Float:

@@ -45,8 +45,8 @@ def test_groups_are_the_preset_a_file_or_one_of_its_groups(tmp_path):
             "--group: found 'rocks'; expected one of .*, of which rock is the nearest",
         ),
         (
-            {"label_groups": "preset", "bands": ["B04", "vw"]},
-            "--bands: found vw; expected some of .*, of which VV is the nearest",
+            {"label_groups": "preset", "bands": ["B04", "vhh"]},
+            "--bands: found vhh; expected some of .*, of which VH is the nearest",
         ),
         (
             {"label_groups": "preset", "where": "mine_typ=open-pit"},

@@ -136,4 +136,4 @@ def test_the_command_maps_scenes_and_goes_on_after_a_bad_one(write_scene, image,
     with rasterio.open(tmp_path / "maps" / "good_indices.tif") as file:
         assert file.descriptions == tuple(INDICES)
     result = CliRunner().invoke(app, ["indices", str(good), "--indices", "ndwu", *options])
-    assert "Did you mean ndwi?" in str(result.exception)
+    assert "of which ndwi is the nearest" in str(result.exception)
