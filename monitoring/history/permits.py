@@ -129,8 +129,8 @@ def outside_tables(
             "site?",
             len(permits),
         )
-    years: list[int | None] = [*sorted({int(year) for source in sources for year in source.years})]
-    for year in years or [None]:
+    years = sorted({int(year) for source in sources for year in source.years})
+    for year in years:
         tables = [
             _parts_outside(source.kind, batch, outlines, smallest, measure)
             for source, measure in zip(sources, measures, strict=True)
@@ -138,6 +138,8 @@ def outside_tables(
             for batch in corner_batches(source.read(year))
         ]
         yield _findings(tables, crs)
+    if not years:
+        yield _findings([], crs)
 
 
 def _findings(tables: Sequence[dict[str, NDArray[Any]]], crs: Any) -> Any:
