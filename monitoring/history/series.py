@@ -122,7 +122,6 @@ def _make(plan: SeriesPlan, *, progress: bool) -> Findings:
     if plan.mapper is None:
         known_shares = known_shares_of_changes(plan)
     draw_quicklooks(plan, drawn, progress=progress)
-    release_freed_memory()
     caveats = tabulate_areas(plan, known)
     written = [*map_names(plan), *write_styles(plan), CHANGES_TABLE, *tabulate_components(plan, known)]
     release_freed_memory()

@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from euromine.monitoring.scenes.quicklooks import PicturedScene, Quicklook, write_quicklook
 from euromine.monitoring.scenes.scene import Scene
+from euromine.support.environment import release_freed_memory
 
 from .file_names import quicklook_name
 from .series_plan import SeriesPlan
@@ -53,3 +54,5 @@ def draw_quicklooks(plan: SeriesPlan, drawn: Collection[int] = (), *, progress: 
         look = Quicklook.of(aligned, quicklook_bands(plan, aligned.scene))
         aligned.free_rows()
         write_quicklook(look, plan.folder / quicklook_name(year))
+    if missing:
+        release_freed_memory()
