@@ -39,6 +39,8 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     built = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr[-3000:]
+    printed = built.stdout + built.stderr
+    assert "WARNING" not in printed, printed[printed.index("WARNING") :][:3000]
     return folder / "dist"
 
 
@@ -139,13 +141,16 @@ def names_in(package: str) -> set[str]:
     return {f"{package.replace('.', '/')}/{path.relative_to(folder).as_posix()}" for path in files | pages}
 
 
-def test_every_folder_with_code_is_a_package_of_the_distribution():
+def test_every_folder_with_code_or_pages_is_a_package_of_the_distribution():
     found = {
         ".".join(("euromine", *path.parent.relative_to(REPOSITORY).parts))
         for path in REPOSITORY.glob("[a-z]*/**/__init__.py")
         if path.relative_to(REPOSITORY).parts[0] not in ("tests", "build", "runs", "docs")
     }
-    assert set(SETTINGS["tool"]["setuptools"]["packages"]) == {"euromine", *found}
+    static = REPOSITORY / "app" / "static"
+    folders = (static, *(path for path in static.rglob("*") if path.is_dir()))
+    pages = {".".join(("euromine", *path.relative_to(REPOSITORY).parts)) for path in folders}
+    assert set(SETTINGS["tool"]["setuptools"]["packages"]) == {"euromine", *found, *pages}
 
 
 def test_the_wheel_holds_all_code_and_data_and_nothing_else(wheel: Path):
