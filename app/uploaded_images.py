@@ -38,7 +38,6 @@ def check_images(job: JobRecord, folder: Path, most_numbers: int) -> None:
         SceneError: An image is no GeoTIFF, is too large, or lacks a band or the meaning of its numbers.
         EuroMineError: An option is out of range.
     """
-    from euromine.monitoring.scenes.band_names import as_band_names
     from euromine.monitoring.scenes.scene import open_scene
     from euromine.monitoring.scenes.scene_options import SceneOptions
     from euromine.monitoring.scenes.spectral_indices import bands_of, parse_indices
@@ -46,8 +45,8 @@ def check_images(job: JobRecord, folder: Path, most_numbers: int) -> None:
     from .job_models import model_bands
 
     given = job.options
-    options = SceneOptions(
-        as_band_names(given.bands),
+    options = SceneOptions.of(
+        given.bands,
         given.scale,
         given.offset,
         given.nodata,

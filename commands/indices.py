@@ -43,14 +43,13 @@ def indices(
     Run the same command again to resume a stopped run. A scene that cannot be read does not stop the others.
     """
     from euromine.monitoring.mapping.index_maps import map_indices
-    from euromine.monitoring.scenes.band_names import as_band_names
     from euromine.monitoring.scenes.locations import distinct_scenes
     from euromine.monitoring.scenes.scene_options import SceneOptions
     from euromine.monitoring.scenes.spectral_indices import parse_indices
 
     names = parse_indices(indices, "--indices")
-    options = SceneOptions(
-        bands=as_band_names(bands),
+    options = SceneOptions.of(
+        bands=bands,
         scale=scale,
         offset=offset,
         nodata=nodata,

@@ -97,13 +97,12 @@ def predict(
     # Mistakes in the options come first, as torch and transformers take seconds to import.
     from euromine.monitoring.mapping.engine_choice import EngineChoice
     from euromine.monitoring.mapping.tiling import check_layout
-    from euromine.monitoring.scenes.band_names import as_band_names
     from euromine.monitoring.scenes.locations import locate
     from euromine.monitoring.scenes.scene_options import SceneOptions
 
     choice = EngineChoice(engine, precision, force_precision)
-    options = SceneOptions(
-        bands=as_band_names(bands),
+    options = SceneOptions.of(
+        bands=bands,
         scale=scale,
         offset=offset,
         nodata=nodata,

@@ -170,7 +170,6 @@ def series(
     from euromine.monitoring.history.series_settings import SeriesSettings
     from euromine.monitoring.history.switch_rates import SwitchRates
     from euromine.monitoring.monitor import MineMonitor
-    from euromine.monitoring.scenes.band_names import as_band_names
     from euromine.monitoring.scenes.scene_options import SceneOptions
 
     impact = impact_settings(
@@ -204,14 +203,13 @@ def series(
     }
     if each_site:
         models = ModelChoice(model=model, change_model=change_model, device=device, engine=choice)
-        metadata["bands"] = as_band_names(bands)
         mapped = map_archive(
             models,
             images[0],
             out,
             settings,
             years=asked,
-            options=SceneOptions(**metadata),
+            options=SceneOptions.of(**metadata),
             workers=workers or 1,
             dask=dask,
             progress=True,

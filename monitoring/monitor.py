@@ -26,7 +26,6 @@ from .mapping.engines import on_engine
 from .mapping.loading import LoadedModel, load_model
 from .mapping.prediction import OVERLAP, WINDOW, predict_probability
 from .result import SeriesResult
-from .scenes.band_names import as_band_names
 from .scenes.locations import is_address
 from .scenes.scene import open_scene
 from .scenes.scene_formats import is_scene_folder
@@ -127,7 +126,7 @@ class MineMonitor:
         mapper = next((loaded for loaded in self.models if loaded.task in (SEGMENTATION, SERIES)), None)
         if mapper is None:
             raise ModelError(f"{self}: found no footprint mapper; expected one to predict a scene.")
-        options = SceneOptions(as_band_names(bands), scale, offset, nodata, override, level, keep_clouds)
+        options = SceneOptions.of(bands, scale, offset, nodata, override, level, keep_clouds)
         with open_scene(scene, options) as opened:
             if warning := level_warning(opened.level, mapper.image_processor.level):
                 logger.warning("%s: %s", opened.location.shown, warning)
@@ -239,7 +238,7 @@ class MineMonitor:
             overlap=overlap,
             batch_size=batch_size,
         )
-        options = SceneOptions(as_band_names(bands), scale, offset, nodata, override, level, keep_clouds)
+        options = SceneOptions.of(bands, scale, offset, nodata, override, level, keep_clouds)
         chosen = None if years is None else sorted({int(year) for year in years})
         found = _scenes(scenes, chosen, options, year_of)
         made = make_series(

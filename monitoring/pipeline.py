@@ -36,7 +36,6 @@ from .mapping.loading import LoadedModel
 from .mapping.map_values import NODATA
 from .mapping.prediction import OVERLAP, WINDOW
 from .scenes.alignment import ReadsWindows
-from .scenes.band_names import as_band_names
 from .scenes.grids import Grid
 from .scenes.scene import Scene, open_scene
 from .scenes.scene_level import level_warning
@@ -149,7 +148,7 @@ class MineFootprintPipeline(Pipeline):
         keep_clouds: bool = False,
     ) -> dict[str, Any]:
         """Open the input as something that is read in windows."""
-        options = SceneOptions(as_band_names(bands), scale, offset, nodata, override, level, keep_clouds)
+        options = SceneOptions.of(bands, scale, offset, nodata, override, level, keep_clouds)
         if isinstance(input_, Scene):
             self._warn_of_level(input_.level, input_.location.shown)
             return {"scene": input_, "is_ours": False}

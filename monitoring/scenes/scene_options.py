@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from euromine.support.errors import ArgumentError, SceneError
 from euromine.support.processing_levels import parse_level
+
+from .band_names import as_band_names
 
 _LARGEST = 1e9  # far above any file's, far below where reflectance in float32 overflows
 
@@ -36,6 +39,24 @@ class SceneOptions:
     override: bool = False
     level: str | None = None
     keep_clouds: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        bands: str | Iterable[str] | None = None,
+        scale: float | None = None,
+        offset: float | None = None,
+        nodata: float | None = None,
+        override: bool = False,
+        level: str | None = None,
+        keep_clouds: bool = False,
+    ) -> SceneOptions:
+        """As the class, with the bands one by one or as text: "B02,B03,-,B08".
+
+        Raises:
+            ArgumentError: A name in the text is not a band's, or as for the class.
+        """
+        return cls(as_band_names(bands), scale, offset, nodata, override, level, keep_clouds)
 
     def __post_init__(self) -> None:
         if self.level is not None:

@@ -20,3 +20,10 @@ from euromine.monitoring.scenes.scene_options import SceneOptions
 def test_impossible_options_are_refused(fields: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SceneOptions(**fields)
+
+
+def test_bands_are_given_one_by_one_or_as_text() -> None:
+    expected = SceneOptions(("B02", "-", "B08"), offset=-1000, level="l2a", keep_clouds=True)
+    for bands in ("B02,,nir", ["B02", "-", "B08"]):
+        assert SceneOptions.of(bands, offset=-1000, level="l2a", keep_clouds=True) == expected
+    assert SceneOptions.of() == SceneOptions()
