@@ -78,7 +78,10 @@ def _without_stack_traces() -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_registry() -> Iterator[None]:
-    """The exporter collects ONNX's version of each operation again for every program, in half a second."""
+    """The exporter collects ONNX's version of each operation again for every program, in half a second.
+
+    The class is private, as `torch.onnx.export` makes the registry itself and takes none (torch 2.13).
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(lru_cache(ONNXRegistry.from_torchlib)))
         yield
