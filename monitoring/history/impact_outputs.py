@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from euromine.monitoring.mapping.map_styles import RECLAMATION as RECLAMATION_STYLE
 from euromine.monitoring.mapping.map_styles import WATER, MapStyle
+from euromine.support.environment import release_freed_memory
 from euromine.support.geopackages import has_geopandas, require_geopandas
 
 from .area_series import area_table, write_areas
@@ -71,9 +72,11 @@ def make_impact(plan: SeriesPlan, *, progress: bool = False) -> list[str]:
     if plan.impact.indices:
         for year in plan.years:
             map_year_indices(plan, year, progress=progress)
+            release_freed_memory()  # what one leaves in gaps does not fit the next
         _measure_indices(plan, progress=progress)
     if plan.impact.measures_recovery:
         written -= _measure_recovery(plan)
+        release_freed_memory()
     if plan.impact.land_cover is not None:
         _measure_land_taken(plan, plan.impact.land_cover)
     return sorted(written)
@@ -86,6 +89,7 @@ def _measure_indices(plan: SeriesPlan, *, progress: bool) -> None:
             rows, of_water = measure_year(plan, year, _footprints(plan, year))
             add(rows)
             water += [of_water] if of_water else []
+            release_freed_memory()
     if plan.impact.measures_water:
         write_areas(water, plan.folder / WATER_TABLE, WaterRow)
 
