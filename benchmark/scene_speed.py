@@ -1,10 +1,11 @@
 """The cost of mapping a whole scene, beside the network's bare forward passes, in one run.
 
-`python -m euromine.benchmark.scene_speed` writes a scene, maps it with each network by `predict_scene`,
-footprint and probability, from a compressed GeoTIFF to two of them, and passes as many windows of the same
-size through the network alone. Both take turns, so other load slows both alike. `--memory` maps a
-whole tile of Sentinel-2, 10,980 x 10,980 pixels of ten bands, with a network that takes next to no memory
-itself, and prints the peak memory beyond what the process held before.
+`python -m euromine.benchmark.scene_speed` writes a scene and maps it with each network by `predict_scene`,
+from a compressed GeoTIFF to the footprint alone, and with the probability. Beside it, as many windows of the
+same size pass through the network alone, and rasterio alone decodes the windows and writes the same maps. All
+take turns, so other load slows all alike. `--memory` maps a whole tile of Sentinel-2, 10,980 x 10,980 pixels
+of ten bands, with a network that takes next to no memory itself, and prints the peak memory beyond what the
+process held before.
 """
 
 from __future__ import annotations
@@ -12,29 +13,32 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import resource
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
 import torch
+from numpy.typing import NDArray
 from rasterio.windows import Window
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
 from euromine.modeling import BANDS, EuroMineImageProcessor, create_model
-from euromine.monitoring.mapping.prediction import OVERLAP, WINDOW
-from euromine.monitoring.mapping.scene_maps import predict_scene
+from euromine.monitoring.mapping.geotiffs import copy_as_cog
+from euromine.monitoring.mapping.prediction import OVERLAP, ROWS, WINDOW
+from euromine.monitoring.mapping.scene_maps import output_paths, predict_scene
 from euromine.monitoring.mapping.tiling import Tiling
 from euromine.monitoring.scenes.scene_options import SceneOptions
+from euromine.support.rasters import CACHE_BYTES, gdal, gdal_cache
 
-from .hardware import device_name
+from .hardware import device_name, shortest_of_turns
 
 TILE = 10_980
 NETWORKS = ("segformer-b0", "unet")
@@ -117,32 +121,99 @@ def _forward_passes(model: PreTrainedModel, tiling: Tiling) -> None:
         logits.cpu()
 
 
+def decode_windows(scene: Path, tiling: Tiling) -> None:
+    """Decode the windows of a scene by rasterio alone, each block once."""
+    with gdal(), gdal_cache(CACHE_BYTES), rasterio.open(scene) as dataset:
+        for row, column in tiling:
+            spans = [(int(each.min()), int(each.max()) + 1) for each in _inside(tiling, row, column)]
+            dataset.read(window=Window.from_slices(*spans))
+
+
+def _inside(tiling: Tiling, row: int, column: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return tiling.rows.inside(row), tiling.columns.inside(column)
+
+
+class WrittenMap:
+    """A map in memory, which rasterio alone writes anew.
+
+    Args:
+        path: The map.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with rasterio.open(path) as dataset:
+            self._values = dataset.read()
+            names = ("crs", "transform", "width", "height", "count", "dtype", "nodata")
+            self._profile: dict[str, Any] = {name: dataset.profile[name] for name in names}
+            self._colours = dataset.colormap(1) if dataset.dtypes[0] == "uint8" else None
+
+    def write(self, folder: Path) -> None:
+        """Write it row by row, and copy it to a Cloud-Optimised GeoTIFF, as `predict_scene` does."""
+        rows, copy = folder / "rows.tif", folder / "copy.tif"
+        with gdal(), gdal_cache(CACHE_BYTES):
+            with rasterio.open(rows, "w", driver="GTiff", **self._profile) as dataset:
+                if self._colours:
+                    dataset.write_colormap(1, self._colours)
+                for top in range(0, dataset.height, ROWS):
+                    part = self._values[:, top : top + ROWS]
+                    dataset.write(part, window=Window(0, top, dataset.width, part.shape[1]))
+            is_amount = self._colours is None
+            copy_as_cog(rows, copy, resampling="average" if is_amount else "mode", is_amount=is_amount)
+
+
 def compare(name: str, scene: Path, side: int, repeats: int) -> str:
-    """A row of the table: the network alone, the whole pipeline, and the difference."""
+    """Two rows of the table, of the footprint alone and with the probability: each part and the whole."""
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, image_processor = create_model(name).eval().to(device), EuroMineImageProcessor()
     tiling = Tiling.of(side, side)
-    bare, whole = [], []
-    for repeat in range(repeats + 1):
-        with tempfile.TemporaryDirectory(dir=scene.parent) as out:
 
-            def predict(out: str = out) -> None:
-                predict_scene(model, image_processor, scene, out, probability=True, options=OPTIONS)
+    def predict(*, probability: bool, out: Path | None = None) -> None:
+        with tempfile.TemporaryDirectory(dir=scene.parent) as fresh:
+            predict_scene(
+                model, image_processor, scene, out or fresh, probability=probability, options=OPTIONS
+            )
 
-            pair = seconds(lambda: forward_passes(model, tiling)), seconds(predict)
-        if repeat:  # the first brings the file into memory
-            bare.append(pair[0])
-            whole.append(pair[1])
-    cells = [name, str(len(tiling))]
-    for measure in (0, 1):
-        times = [[each[measure] for each in runs] for runs in (bare, whole)]
-        ratios = [after / before for before, after in zip(*times, strict=True)]
-        cells += [f"{statistics.median(each):.1f}" for each in times]
-        cells.append(
-            f"{statistics.median(ratios) - 1:+.1%} ({min(ratios) - 1:+.1%} to {max(ratios) - 1:+.1%})"
+    with tempfile.TemporaryDirectory(dir=scene.parent) as written:
+        predict(probability=True, out=Path(written))
+        footprint, probability = map(WrittenMap, output_paths(scene, written))
+        times = _shortest(
+            {
+                "model": lambda: forward_passes(model, tiling),
+                "decoding": lambda: decode_windows(scene, tiling),
+                "footprint": lambda: footprint.write(Path(written)),
+                "probability": lambda: probability.write(Path(written)),
+                "one map": lambda: predict(probability=False),
+                "two maps": lambda: predict(probability=True),
+            },
+            repeats,
         )
-    return f"| {' | '.join(cells)} |\n"
+    start = f"| {name} | {{}} | {len(tiling)} | "
+    return (
+        start.format("footprint")
+        + _row(times, "one map", ("footprint",))
+        + (start.format("footprint, probability") + _row(times, "two maps", ("footprint", "probability")))
+    )
+
+
+def _shortest(parts: Mapping[str, Callable[[], None]], repeats: int) -> dict[str, tuple[float, float]]:
+    """Each part's least seconds on the clock and of the processor, in turns."""
+    turns = [{part: seconds(work) for part, work in parts.items()} for _ in range(repeats + 1)]
+    turns = turns[1:]  # the first brings the files into memory
+    return {
+        part: (min(turn[part][0] for turn in turns), min(turn[part][1] for turn in turns)) for part in parts
+    }
+
+
+def _row(times: Mapping[str, tuple[float, float]], whole: str, maps: Sequence[str]) -> str:
+    """The end of a row, from the model's seconds on."""
+    model, decoding, scene = (times[part][1] for part in ("model", "decoding", whole))
+    writing = sum(times[each][1] for each in maps)
+    parts = (model, decoding, writing, scene - model - decoding - writing, scene)
+    clock = (times["model"][0], times[whole][0])
+    cells = [f"{each:.2f}" for each in parts] + [f"{scene / model - 1:.1%}"]
+    cells += [f"{each:.2f}" for each in clock] + [f"{clock[1] / clock[0] - 1:.1%}"]
+    return f"{' | '.join(cells)} |\n"
 
 
 def peak_memory() -> float:
@@ -197,12 +268,15 @@ def main() -> None:
             sys.stdout.write(measure_memory(scene, Path(name), arguments.window))
             return
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        conditions = shortest_of_turns(arguments.repeats)
+        if device.type == "cuda":
+            conditions = f"{device_name(device)}; {conditions}"
         sys.stdout.write(
-            f"A scene of {side} x {side} pixels, {len(BANDS)} bands; {device_name(device)}; median of "
-            f"{arguments.repeats} turns (least to most).\n\n"
-            "| network | windows | model (s) | scene (s) | around it | model (core s) | scene (core s) | "
-            "around it |\n"
-            "|---|---|---|---|---|---|---|---|\n"
+            f"A scene of {side} x {side} pixels, {len(BANDS)} bands; {conditions}\n\n"
+            "Seconds of the processor, at the end on the clock; rasterio's alone of decoding and writing.\n\n"
+            "| network | maps | windows | model | decoding | writing | rest | scene | around it | "
+            "clock: model | scene | around it |\n"
+            "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
         )
         for network in arguments.networks:
             sys.stdout.write(compare(network, scene, side, arguments.repeats))

@@ -217,18 +217,12 @@ class CogWriter:
                         self._dataset.set_band_description(band, name)
                     self._dataset.update_tags(band, **statistics.tags, **self._style.names)
                 self._dataset.close()
-                rasterio.shutil.copy(
+                copy_as_cog(
                     self._rows_file,
                     copy,
-                    driver="COG",
-                    compress="deflate",
-                    # Twice as fast as the default 6, and hardly larger.
-                    level=1,
-                    predictor="yes" if self.dtype.kind == "f" or self._scale is not None else "no",
-                    blocksize=BLOCK,
-                    overview_resampling=self._resampling,
-                    bigtiff="if_safer",
-                    num_threads=cores if tiles >= _TILES_FOR_THREADS else 1,
+                    resampling=self._resampling,
+                    is_amount=self.dtype.kind == "f" or self._scale is not None,
+                    threads=cores if tiles >= _TILES_FOR_THREADS else 1,
                 )
             # GDAL does not report a full disk when it closes a file.
             with gdal_environment(), rasterio.open(copy, driver="GTiff") as written:
@@ -250,6 +244,31 @@ class CogWriter:
         needed = self.grid.height * self.grid.width * self.dtype.itemsize * len(self._bands)
         if shutil.disk_usage(self._work).free < needed:
             raise full_disk_error(self.path.parent, self.path.name, needed=needed)
+
+
+def copy_as_cog(source: Path, target: Path, *, resampling: str, is_amount: bool, threads: int = 1) -> None:
+    """Copy a raster to a Cloud-Optimised GeoTIFF, within the settings of `gdal`.
+
+    Args:
+        source: The raster.
+        target: The file to write.
+        resampling: Of its overviews.
+        is_amount: Whether neighbouring numbers are close, as those of amounts are and classes seldom.
+        threads: GDAL's.
+    """
+    rasterio.shutil.copy(
+        source,
+        target,
+        driver="COG",
+        compress="deflate",
+        # Twice as fast as the default 6, and hardly larger.
+        level=1,
+        predictor="yes" if is_amount else "no",
+        blocksize=BLOCK,
+        overview_resampling=resampling,
+        bigtiff="if_safer",
+        num_threads=threads,
+    )
 
 
 @contextlib.contextmanager

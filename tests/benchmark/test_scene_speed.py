@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import rasterio
 
@@ -31,12 +32,29 @@ def test_both_ways_pass_the_same_windows_through_the_network(
     benchmark.forward_passes(model, tiling)
     bare, seen[:] = list(seen), []
     monkeypatch.setattr(benchmark, "create_model", lambda name: model)
-    row = benchmark.compare("one layer", tmp_path / "scene.tif", 600, repeats=1)
+    rows = benchmark.compare("one layer", tmp_path / "scene.tif", 600, repeats=1).splitlines()
     assert bare == [(1, 10, 384, 384)] * 4
-    # A turn to warm up and one that counts, of both ways.
-    assert seen == bare * 4
-    assert row.startswith("| one layer | 4 | ")
-    assert row.count("%") == 6
+    # A scene whose maps are written anew; then passes and two scenes, once to warm up and once to count.
+    assert seen == bare * (1 + 2 * 3)
+    for row, maps in zip(rows, ("footprint", "footprint, probability"), strict=True):
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert cells[:3] == ["one layer", maps, "4"]
+        model, decoding, writing, rest, scene = map(float, cells[3:8])
+        assert scene == pytest.approx(model + decoding + writing + rest, abs=0.03)
+        assert min(decoding, writing) >= 0
+
+
+def test_rasterio_alone_reads_each_window_and_writes_the_same_map(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((600, 600), dtype=np.float32)
+    profile = {"driver": "GTiff", "width": 600, "height": 600, "count": 1, "dtype": "float32"}
+    georeferencing = {"crs": "EPSG:32633", "transform": rasterio.Affine(10, 0, 0, 0, -10, 0)}
+    with rasterio.open(tmp_path / "map.tif", "w", **profile, **georeferencing, nodata=np.nan) as dataset:
+        dataset.write(values, 1)
+    benchmark.decode_windows(tmp_path / "map.tif", Tiling.of(600, 600))
+    benchmark.WrittenMap(tmp_path / "map.tif").write(tmp_path)
+    with rasterio.open(tmp_path / "copy.tif") as dataset:
+        assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        np.testing.assert_array_equal(dataset.read(1), values)
 
 
 def test_memory_is_told_in_numbers(tmp_path: Path) -> None:
