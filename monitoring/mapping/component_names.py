@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from euromine.dataset_script.label_groups import ANY_COMPONENT, COMPONENT_CLASSES, LabelGroups
 
@@ -10,9 +11,7 @@ from euromine.dataset_script.label_groups import ANY_COMPONENT, COMPONENT_CLASSE
 _NONE, _UNNAMED = "none", "components"
 
 
-def single_group(
-    id2label: Mapping[int, str] | Mapping[str, str] | None, label_group: str | None
-) -> dict[str, tuple[str, ...]]:
+def single_group(id2label: Mapping[Any, str] | None, label_group: str | None) -> dict[str, tuple[str, ...]]:
     """The group of a footprint mapper that was trained on one group of components; empty for other mappers.
 
     Its classes are "none" and component classes. Without a name, it is the preset's group with these classes.
