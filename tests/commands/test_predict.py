@@ -233,7 +233,9 @@ def test_a_killed_run_leaves_whole_files_and_resumes(model: Path, tmp_path: Path
     # Libraries of other commands take seconds, too.
     loaded = set(re.findall(r"^import time:.*\| +(\w+)$", log.read_text(), re.MULTILINE))
     assert {"torch", "rasterio"} <= loaded
-    assert not loaded & {"datasets", "evaluate", "geopandas", "matplotlib", "pandas", "shapely", "openvino"}
+    others = {"datasets", "evaluate", "geopandas", "matplotlib", "pandas", "shapely", "openvino"}
+    # transformers 5.18 loads scikit-learn where it is installed, as for these tests, and that loads pandas.
+    assert not loaded & others - ({"pandas"} if "sklearn" in loaded else set())
 
 
 def test_an_interrupted_run_leaves_nothing_half_written(model: Path, tmp_path: Path) -> None:
