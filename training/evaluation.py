@@ -14,6 +14,7 @@ from euromine.metrics.ca_tiou.ca_tiou import CATIoU
 from euromine.metrics.interval_f1.interval_f1 import IntervalF1
 from euromine.modeling.change_detection import ChangeDetector, year_pairs
 from euromine.modeling.image_processing import EuroMineImageProcessor
+from euromine.modeling.layers import laid_out_for
 from euromine.modeling.series_model import SeriesModel
 from euromine.modeling.tasks import CHANGE_DETECTION, SEGMENTATION
 
@@ -85,7 +86,7 @@ def predict_series(
         detector = cast("ChangeDetector", model)
         return detector.predict_series(pixel_values, chunk=chunk, transform=_argmax)
     batch, count = pixel_values.shape[:2]
-    outputs = model(pixel_values=pixel_values.flatten(0, 1))
+    outputs = model(pixel_values=laid_out_for(model.config.model_type, pixel_values.flatten(0, 1)))
     height, width = images.shape[-2:]
     maps = image_processor.post_process_semantic_segmentation(outputs, [(height, width)] * (batch * count))
     return torch.stack(maps).unflatten(0, (batch, count))

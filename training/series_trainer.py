@@ -20,6 +20,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback, Tra
 from euromine.modeling.change_detection import year_pairs
 from euromine.modeling.component_segmenter import ComponentSegmenter
 from euromine.modeling.image_processing import EuroMineImageProcessor
+from euromine.modeling.layers import laid_out_for
 from euromine.modeling.tasks import CHANGE_DETECTION
 from euromine.support import files
 from euromine.support.errors import ModelError
@@ -157,7 +158,9 @@ class SeriesTrainer(Trainer):
         if self.augmentation and model.training:
             pixel_values, labels = augmented(pixel_values, labels, pairs, inputs.get("patches"))
         prepared = {
-            "pixel_values": self.image_processor(pixel_values).pixel_values,
+            "pixel_values": laid_out_for(
+                self.network.config.model_type, self.image_processor(pixel_values).pixel_values
+            ),
             "labels": labels.to(torch.int64),
             **({} if pairs is None else {"pairs": pairs}),
         }

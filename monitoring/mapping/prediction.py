@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from euromine.modeling import EuroMineImageProcessor
+from euromine.modeling.layers import laid_out_for
 from euromine.modeling.series_model import SeriesModel
 from euromine.monitoring.scenes.alignment import ReadsWindows
 from euromine.support.errors import ModelError
@@ -56,7 +57,7 @@ def mine_probability(model: PreTrainedModel, pixel_values: Tensor) -> Tensor:
     pixel_values = pixel_values.to(model.dtype)
     if isinstance(model, SeriesModel):
         return model(pixel_values=pixel_values.unsqueeze(1)).logits[:, 0].softmax(1)[:, 1]
-    logits = model(pixel_values=pixel_values).logits.float()
+    logits = model(pixel_values=laid_out_for(model.config.model_type, pixel_values)).logits.float()
     height, width = pixel_values.shape[-2:]
     if logits.shape[1] == 2:
         # The sigmoid of the difference is the softmax of two classes, at half the work.

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from transformers import AutoModelForSemanticSegmentation
 
 from euromine.modeling import BANDS, create_model
-from euromine.modeling.layers import BatchNorm2d
+from euromine.modeling.layers import BatchNorm2d, laid_out_for
 from euromine.modeling.native import NATIVE_SEGMENTERS
 
 # Of these architectures at ten bands and two classes, measured on transformers' classes alone.
@@ -103,6 +103,18 @@ def test_the_logits_are_transformers_own(name: str, size: tuple[int, int]) -> No
     atol = 1e-5 * expected.abs().max().item() if name.startswith("segformer") else 0
     torch.testing.assert_close(logits, expected, rtol=0, atol=atol)
     assert logits.std(dim=(0, 2, 3)).gt(0.001).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@torch.no_grad()
+def test_layouts_of_images_change_logits_by_rounding_alone(name: str) -> None:
+    network = small(name).eval()
+    images = torch.randn(1, 10, 64, 64)
+    given: Any = laid_out_for(network.config.model_type, images)
+    assert given.is_contiguous(memory_format=torch.channels_last) == name.startswith("deeplab")
+    assert torch.equal(given, images)
+    logits, expected = network(given).logits, network(images).logits
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5 * expected.abs().max().item())
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from rasterio.windows import Window
+from torch import Tensor
 from torch.nn import functional as F
 
 from euromine.modeling import BANDS, EuroMineImageProcessor, create_model
@@ -136,6 +137,17 @@ def test_a_network_for_series_maps_each_image_as_a_single_year() -> None:
     with torch.no_grad():
         expected = [model(pixel_values=each[None, None]).logits[0, 0, 1].exp() for each in pixel_values]
     torch.testing.assert_close(mine_probability(model, pixel_values), torch.stack(expected))
+
+
+@pytest.mark.parametrize(("model_type", "innermost"), [("mobilenet_v2", True), ("segformer", False)])
+def test_networks_of_transformers_get_images_in_the_layout_that_they_run_quickest_with(
+    network: Any, model_type: str, innermost: bool
+) -> None:
+    seen: list[Tensor] = []
+    model = network(lambda x: seen.append(x) or x[:, 0])
+    model.config.model_type = model_type
+    mine_probability(model, torch.zeros(2, 10, 8, 8))
+    assert [each.is_contiguous(memory_format=torch.channels_last) for each in seen] == [innermost]
 
 
 def test_the_class_of_mines_is_found_by_its_name(network: Any) -> None:
