@@ -8,11 +8,11 @@ import typer
 from euromine.support.errors import ArgumentError
 from euromine.support.model_sources import check_checkpoint
 
-from .series_options import MODEL_HELP
-
 
 def export(
-    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    model: Annotated[
+        str, typer.Argument(help="A footprint mapper or a change detector: a folder or a Hub repository.")
+    ],
     format_: Annotated[
         str, typer.Option("--format", metavar="onnx|openvino", help="The format of the export.")
     ] = "onnx",

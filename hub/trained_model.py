@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from euromine.support.errors import ModelError, RecordError
+from euromine.support.errors import ModelError, RecordError, with_advice
 from euromine.support.records import read_record, record_from_bytes, record_to_json
 from euromine.support.run_records import RESULTS_FILE, Protocol, RunResults
-from euromine.support.weight_files import WEIGHTS_INDEX, weight_files
+from euromine.support.weight_files import WEIGHTS_INDEX, weight_files, weights_digest
 
 from .contents import CARD, Contents, PublishedFile, pictures, read_card, read_json, read_json_file
 
@@ -29,6 +29,7 @@ _EXPORTS = (
     "openvino/model.bin",
     "openvino/int8/*/program.*",
 )
+_WEIGHTS_OF_EXPORT = re.compile(r"weights have the SHA-256 `([0-9a-f]{64})`")
 _LONGEST_PATH = 4096
 _RELATIVE_IMPORT = re.compile(r"^\s*from \.(\w+) import ", re.MULTILINE)
 # Fields of a configuration that depend on the libraries' versions and on how training was started.
@@ -82,7 +83,21 @@ def model_contents(folder: str | os.PathLike[str], repository: str) -> Contents:
 
 
 def _exports(folder: Path) -> Iterator[PublishedFile]:
-    """The files that `euromine export` added to a checkpoint."""
+    """The files that `euromine export` added to a checkpoint.
+
+    Raises:
+        ModelError: An export is of other weights than the checkpoint's.
+    """
+    for name in ("onnx", "openvino"):
+        card = folder / name / CARD
+        stated = _WEIGHTS_OF_EXPORT.search(card.read_text(encoding="utf-8")) if card.is_file() else None
+        if stated is not None and stated[1] != weights_digest(folder):
+            raise ModelError(
+                with_advice(
+                    f"{card.parent}: found an export of other weights; expected one of this checkpoint.",
+                    f"`euromine export {folder} --format {name}` makes it again.",
+                )
+            )
     for pattern in _EXPORTS:
         for path in sorted(folder.glob(pattern)):
             yield PublishedFile(path.relative_to(folder).as_posix(), path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,21 @@ def weight_files(folder: Path) -> list[Path]:
                 "each tensor in one file. Save the model again."
             )
     return [folder / WEIGHTS_INDEX, *(folder / name for name in sorted(listed))]
+
+
+def weights_digest(folder: Path) -> str:
+    """The SHA-256 of `model.safetensors`, or of an index and its files one after the other.
+
+    Raises:
+        ModelError: As `weight_files`.
+        RecordError: As `weight_files`.
+        OSError: A file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for path in weight_files(folder):
+        with path.open("rb") as file:
+            hashlib.file_digest(file, lambda: digest)
+    return digest.hexdigest()
 
 
 def _tensors(folder: Path, name: str) -> dict[str, _Tensor]:

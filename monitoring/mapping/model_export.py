@@ -17,6 +17,7 @@ from euromine.modeling.change_detection import ChangeDetector
 from euromine.modeling.series_model import SeriesModel
 from euromine.support.errors import ArgumentError, ModelError
 from euromine.support.files import explain_full_disk, write_text
+from euromine.support.weight_files import weights_digest
 
 from .component_groups import component_groups
 from .engine_choice import ONNXRUNTIME, OPENVINO
@@ -182,6 +183,9 @@ def _card(loaded: LoadedModel, file_format: str, shape: tuple[int, ...], facts: 
     image = f"float32 {(1, *shape)}: {'two years, ' if is_detector else ''}bands, height, width"
     found = "change between the two years" if is_detector else "a mine"
     versions = ", ".join(f"{name} {facts[name]}" for name in program_versions(FORMATS[file_format]))
+    # By which `euromine publish model` tells an export of earlier weights.
+    source = Path(loaded.source)
+    weights = f"\nIts weights have the SHA-256 `{weights_digest(source)}`." if source.is_dir() else ""
     return f"""# {facts["architecture"]} as {"ONNX" if file_format == "onnx" else "OpenVINO"}
 
 Exported by `euromine export` from the checkpoint with the digest `{facts["digest"][:16]}`; its model card has
@@ -195,5 +199,5 @@ the training data, scores and licence.
 {_EXAMPLES[file_format]}
 ```
 
-Made with {versions}.
+Made with {versions}.{weights}
 """

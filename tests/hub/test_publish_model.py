@@ -1,5 +1,6 @@
 """A trained model on the Hub: loaded by people without the package, to the same logits."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -9,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 from huggingface_hub import ModelCard
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSemanticSegmentation
 from typer.testing import CliRunner
 
 from euromine.commands import app
 from euromine.hub.trained_model import model_contents
 from euromine.modeling import AutoModelForChangeDetection
-from euromine.support.errors import BusyError
+from euromine.support.errors import BusyError, ModelError
 from euromine.support.locks import lock_folder
 
 from .card_rules import errors_of, missing_from
@@ -236,6 +238,20 @@ def test_exports_in_the_models_folder_are_published(folder: Path, tmp_path: Path
         (copy / name).write_text(name)
     sent = {file.path for file in model_contents(copy, CHANGES).files}
     assert sent - {file.path for file in model_contents(folder, CHANGES).files} == set(names)
+
+
+def test_an_export_of_other_weights_is_not_published(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "model"
+    shutil.copytree(folder, copy)
+    (copy / "onnx").mkdir()
+    digest = hashlib.sha256((copy / "model.safetensors").read_bytes()).hexdigest()
+    (copy / "onnx/README.md").write_text(f"Its weights have the SHA-256 `{digest}`.\n")
+    assert "onnx/README.md" in {file.path for file in model_contents(copy, CHANGES).files}
+
+    weights = load_file(copy / "model.safetensors")
+    save_file({name: values + 1 for name, values in weights.items()}, copy / "model.safetensors")
+    with pytest.raises(ModelError, match=r"onnx: found an export of other weights; .*--format onnx"):
+        model_contents(copy, CHANGES)
 
 
 def test_a_model_is_not_published_while_a_training_writes_to_its_folder(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Exports: probabilities from digital numbers without this package, and int8 programs beside a checkpoint."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,8 @@ def test_an_onnx_file_of_a_mapper_takes_digital_numbers(checkpoint, plain_probab
     card = (Path(checkpoint.source) / "onnx/README.md").read_text()
     assert "(1, 10, 64, 64)" in card
     assert "onnxruntime.InferenceSession" in card
+    weights = hashlib.sha256((Path(checkpoint.source) / "model.safetensors").read_bytes()).hexdigest()
+    assert f"weights have the SHA-256 `{weights}`" in card
 
 
 def test_an_openvino_file_of_a_detector_takes_two_years(detector, tmp_path, image):
