@@ -9,7 +9,7 @@ from huggingface_hub.errors import (
     HFValidationError,
     RepositoryNotFoundError,
 )
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # not in its __all__
 
 # Of the Hub, before it counts as out of reach.
 _SECONDS_TO_ANSWER = 10
