@@ -120,11 +120,11 @@ class ImagePacking:
 
     def unpacked(self, features: Tensor) -> Tensor:
         """(images that exist, ...) -> (series, years, ...), zero where there is no image."""
-        if self.index is not None:
+        if (index := self.index) is not None:
             count = self.shape[0] * self.shape[1]
             features = _lying_as(
                 features,
-                lambda lying: lying.new_zeros(count, *lying.shape[1:]).index_copy(0, self.index, lying),
+                lambda lying: lying.new_zeros(count, *lying.shape[1:]).index_copy(0, index, lying),
             )
         return features.unflatten(0, self.shape)
 
