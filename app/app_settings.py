@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from euromine.monitoring.mapping.engine_choice import EngineChoice
 from euromine.support.errors import ArgumentError
 
 LOCALHOST, USUAL_PORT = "127.0.0.1", 7860
@@ -91,6 +92,7 @@ class AppSettings:
             machine's.
         job_seconds: Its time in seconds, at most.
         models: Folders or Hub repositories of the models for uploaded images.
+        engine: Their engine and precision.
         basemap: Tiles of another server; None for no basemap.
         workers: The largest number of pictures and answers computed at the same time; None for the cores.
         is_space: Whether this is a Space on the Hub.
@@ -111,6 +113,7 @@ class AppSettings:
     job_memory: int | None = None
     job_seconds: float = 6 * 3600.0
     models: tuple[str, ...] = ()
+    engine: EngineChoice = field(default_factory=EngineChoice)
     basemap: Basemap | None = None
     workers: int | None = None
     is_space: bool = False

@@ -89,7 +89,7 @@ def make_series_of(job: JobRecord, folder: Path) -> None:
 
     options = job.options
     indices = parse_indices(options.indices, "indices") if options.indices else ()
-    MineMonitor.from_pretrained(job.model).series(
+    MineMonitor.from_pretrained(job.model, engine=job.engine).series(
         {image.year: image_path(folder, image) for image in job.images},
         folder / RESULT_FOLDER,
         smoothing=options.smoothing,

@@ -8,6 +8,7 @@ import unicodedata
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from euromine.monitoring.mapping.engine_choice import EngineChoice
 from euromine.support.errors import ArgumentError, RecordError
 from euromine.support.records import values_from_bytes
 
@@ -87,6 +88,7 @@ class JobRecord:
         model: The folder or repository of the model.
         images: Of each year, in their order.
         options: The options of the series.
+        engine: The engine and precision of the model.
         created: Seconds since 1970.
         state: "waiting", "running", "done", "failed" or "cancelled".
         starts: How often it was started since the server last ended in order.
@@ -101,6 +103,7 @@ class JobRecord:
     model: str
     images: list[JobImage]
     options: JobOptions = field(default_factory=JobOptions)
+    engine: EngineChoice = field(default_factory=EngineChoice)
     created: float
     state: State = "waiting"
     starts: int = 0

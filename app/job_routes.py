@@ -171,7 +171,7 @@ class _Jobs:
 
     def _accepted(self, received: Received, job_id: str, user: str | None) -> JobRecord:
         model = chosen_model(self._models, received.texts.get("model", ""))
-        job = _record(received, job_id, model, user)
+        job = replace(_record(received, job_id, model, user), engine=self._context.settings.engine)
         model.smoothings.check(job.options.smoothing, model.id)
         for file, image in zip(received.files, job.images, strict=True):
             file.path.rename(file.path.with_name(image.file))

@@ -14,6 +14,8 @@ import typer
 from euromine.support.errors import ArgumentError, DataError, missing_extra
 from euromine.support.wording import counted
 
+from .series_options import Engine, ForcePrecision, Precision, chosen_engine
+
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
@@ -55,6 +57,9 @@ def web_app(
     model: Annotated[
         list[str] | None, typer.Option(metavar="MODEL", help="A model for uploaded images; repeatable.")
     ] = None,
+    engine: Engine = "auto",
+    precision: Precision = "float32",
+    force_precision: ForcePrecision = False,
     job_memory: Annotated[
         float | None,
         typer.Option(metavar="GIB", min=3, help="Memory for mapping uploaded images; by default half."),
@@ -103,6 +108,7 @@ def web_app(
         job_memory=None if job_memory is None else int(job_memory * 2**30),
         job_seconds=job_hours * 3600,
         models=tuple(model or ()),
+        engine=chosen_engine(engine, precision, force_precision),
         basemap=Basemap(basemap, basemap_attribution) if basemap is not None else None,
     )
     _check_openness(settings)

@@ -54,6 +54,7 @@ from .series_options import (
     Smooth,
     Threshold,
     Window,
+    chosen_engine,
     parse_smoothing,
     series_summary,
 )
@@ -137,9 +138,8 @@ def map_place(
         renew=renew,
     )
     # Mistakes in the options come first, as torch and transformers take seconds to import.
-    from euromine.monitoring.mapping.engine_choice import EngineChoice
 
-    choice = EngineChoice(engine, precision, force_precision)
+    choice = chosen_engine(engine, precision, force_precision)
     from euromine.acquisition.site_outlines import check_box, check_site_name
     from euromine.monitoring import place_history
     from euromine.monitoring.history.series_settings import SeriesSettings

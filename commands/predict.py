@@ -17,6 +17,7 @@ from .series_options import (
     Precision,
     ProbabilityType,
     SceneBands,
+    chosen_engine,
 )
 
 
@@ -95,12 +96,11 @@ def predict(
             "Add --probability."
         )
     # Mistakes in the options come first, as torch and transformers take seconds to import.
-    from euromine.monitoring.mapping.engine_choice import EngineChoice
     from euromine.monitoring.mapping.tiling import check_layout
     from euromine.monitoring.scenes.locations import locate
     from euromine.monitoring.scenes.scene_options import SceneOptions
 
-    choice = EngineChoice(engine, precision, force_precision)
+    choice = chosen_engine(engine, precision, force_precision)
     options = SceneOptions.of(
         bands=bands,
         scale=scale,

@@ -39,6 +39,7 @@ from .series_options import (
     Smooth,
     Threshold,
     Window,
+    chosen_engine,
     parse_smoothing,
     series_summary,
 )
@@ -160,9 +161,8 @@ def series(
     years_of = dict(_year_of(text) for text in year_of or ())
     smoothing = parse_smoothing(smooth)
     # Mistakes in the options come first, as torch and transformers take seconds to import.
-    from euromine.monitoring.mapping.engine_choice import EngineChoice
 
-    choice = EngineChoice(engine, precision, force_precision)
+    choice = chosen_engine(engine, precision, force_precision)
     for source in (model, change_model):
         if source is not None:
             check_checkpoint(source)

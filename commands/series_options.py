@@ -9,6 +9,7 @@ from euromine.support.errors import ArgumentError
 
 if TYPE_CHECKING:
     from euromine.monitoring.history.smoothing import Method
+    from euromine.monitoring.mapping.engine_choice import EngineChoice
     from euromine.monitoring.result import SeriesResult
 
 _SMOOTHING = ("viterbi", "median", "none")
@@ -123,6 +124,21 @@ def parse_smoothing(text: str | None) -> "Method | None":
     if text is not None and text not in _SMOOTHING:
         raise ArgumentError(f"--smooth: found {text!r}; expected viterbi, median or none.")
     return cast("Method | None", text)
+
+
+def chosen_engine(engine: str, precision: str, force_precision: bool) -> "EngineChoice":
+    """The engine and precision of the models.
+
+    Raises:
+        ArgumentError: One is unknown, or the engine does not have the precision.
+        MissingExtraError: The engine is not installed.
+    """
+    # Mistakes in the options come first, as torch and transformers take seconds to import.
+    from euromine.monitoring.mapping.engine_choice import EngineChoice, check_installed
+
+    choice = EngineChoice(engine, precision, force_precision)
+    check_installed(choice.engine)
+    return choice
 
 
 def series_summary(result: "SeriesResult") -> list[str]:

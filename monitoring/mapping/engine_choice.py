@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 
-from euromine.support.errors import ArgumentError
+from euromine.support.errors import ArgumentError, missing_extra
 
 AUTO, EAGER, COMPILE = "auto", "eager", "compile"
 OPENVINO, ONNXRUNTIME = "openvino", "onnxruntime"
 ENGINES = (AUTO, EAGER, COMPILE, OPENVINO, ONNXRUNTIME)
 FLOAT32, BFLOAT16, INT8 = "float32", "bfloat16", "int8"
 PRECISIONS = (FLOAT32, BFLOAT16, INT8)
+ENGINE_PACKAGES = {OPENVINO: ("openvino",), ONNXRUNTIME: ("onnxruntime", "onnx", "onnxscript")}
 
 
 @dataclass(frozen=True)
@@ -50,3 +52,23 @@ class EngineChoice:
                 "--precision: found bfloat16 with --engine onnxruntime, which has none on a CPU; expected "
                 "float32. Use --engine openvino or eager."
             )
+
+
+def is_installed(engine: str) -> bool:
+    """Whether the packages of an engine are installed; "auto" and those of PyTorch itself ask for none."""
+    return _missing_package(engine) is None
+
+
+def check_installed(engine: str) -> None:
+    """Refuse an engine whose packages are missing.
+
+    Raises:
+        MissingExtraError: They are.
+    """
+    if missing := _missing_package(engine):
+        raise missing_extra(engine, missing, "--engine")
+
+
+def _missing_package(engine: str) -> str | None:
+    packages = ENGINE_PACKAGES.get(engine, ())
+    return next((name for name in packages if importlib.util.find_spec(name) is None), None)

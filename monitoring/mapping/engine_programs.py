@@ -6,7 +6,6 @@ A program has no batch: on a CPU these engines run one window or pair as quickly
 from __future__ import annotations
 
 import functools
-import importlib.util
 import logging
 import os
 import warnings
@@ -20,14 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from euromine.support.errors import ModelError, missing_extra, one_line
+from euromine.support.errors import ModelError, one_line
 from euromine.support.files import torn_file_error
 
-from .engine_choice import ONNXRUNTIME, OPENVINO
+from .engine_choice import ENGINE_PACKAGES, ONNXRUNTIME, OPENVINO
 
 # Files of a program in its folder, by engine; the first is the one to load.
 PROGRAM_FILES = {OPENVINO: ("program.xml", "program.bin"), ONNXRUNTIME: ("program.onnx",)}
-_PACKAGES = {OPENVINO: ("openvino",), ONNXRUNTIME: ("onnxruntime", "onnx", "onnxscript")}
 
 # Takes and gives tensors whose first dimension is the batch.
 Function = Callable[..., tuple[Tensor, ...]]
@@ -41,28 +39,9 @@ class Program(Protocol):
         ...
 
 
-def is_installed(engine: str) -> bool:
-    """Whether the packages of "openvino" or "onnxruntime" are installed."""
-    return _missing_package(engine) is None
-
-
-def check_installed(engine: str) -> None:
-    """Refuse an engine whose packages are missing.
-
-    Raises:
-        MissingExtraError: They are.
-    """
-    if missing := _missing_package(engine):
-        raise missing_extra(engine, missing, "--engine")
-
-
-def _missing_package(engine: str) -> str | None:
-    return next((name for name in _PACKAGES[engine] if importlib.util.find_spec(name) is None), None)
-
-
 def program_versions(engine: str) -> dict[str, str]:
     """The versions of the packages on which a program depends."""
-    return {name: version(name) for name in ("euromine", "torch", "transformers", *_PACKAGES[engine])}
+    return {name: version(name) for name in ("euromine", "torch", "transformers", *ENGINE_PACKAGES[engine])}
 
 
 def export_function(

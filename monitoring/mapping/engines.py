@@ -29,9 +29,11 @@ from .engine_choice import (
     ONNXRUNTIME,
     OPENVINO,
     EngineChoice,
+    check_installed,
+    is_installed,
 )
 from .engine_parts import EnginePart, PartSettings
-from .engine_programs import check_installed, is_installed, openvino_has_bfloat16
+from .engine_programs import openvino_has_bfloat16
 from .loading import LoadedModel, model_digest
 from .network_parts import architecture_name, network_parts
 from .precision_losses import check_precision_loss

@@ -20,9 +20,8 @@ from euromine.support.files import explain_full_disk, write_text
 from euromine.support.weight_files import weights_digest
 
 from .component_groups import component_groups
-from .engine_choice import ONNXRUNTIME, OPENVINO
+from .engine_choice import ONNXRUNTIME, OPENVINO, check_installed
 from .engine_programs import (
-    check_installed,
     converted_onnx,
     converted_openvino,
     export_function,

@@ -1,5 +1,6 @@
 """`euromine app`, as it is typed."""
 
+import importlib.util
 import socket
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,18 @@ def test_files_and_folders_that_are_not_there_end_in_a_sentence(tmp_path: Path) 
     assert f"{missing}: found no such folder; expected the folder of a checkpoint" in failure(
         str(tmp_path), *options, "--model", missing
     )
+
+
+def test_an_engine_that_cannot_run_ends_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    options = (str(tmp_path), "--uploads", "--port", "0")
+    sentence = failure(*options, "--engine", "eager", "--precision", "int8")
+    assert "--precision: found int8 with --engine eager; expected float32 or bfloat16." in sentence
+    find = importlib.util.find_spec
+    without = {"onnxruntime", "onnx"}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in without else find(name))
+    assert "--engine: found no onnxruntime on this machine" in failure(*options, "--engine", "onnxruntime")
 
 
 def test_a_port_in_use_ends_in_a_sentence(tmp_path: Path) -> None:

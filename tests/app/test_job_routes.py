@@ -26,6 +26,7 @@ from euromine.app.job_runner import usual_command
 from euromine.app.server import create_app
 from euromine.app.upload_stream import receive_upload
 from euromine.modeling import BANDS, EuroMineImageProcessor, create_model
+from euromine.monitoring.mapping.engine_choice import EngineChoice
 from euromine.support.errors import DataError
 
 from .stand_in_job import command
@@ -49,10 +50,11 @@ def serve(tmp_path, checkpoint):
     """Makes a client of an app with uploads, below a folder of the test."""
     clients = []
 
-    def serve(run=command, host="127.0.0.1", **limits):
+    def serve(run=command, host="127.0.0.1", engine="auto", **limits):
         folder = tmp_path / "mines"
         folder.mkdir(exist_ok=True)
-        settings = AppSettings(folder, uploads=True, models=(str(checkpoint),), host=host)
+        chosen = {"models": (str(checkpoint),), "engine": EngineChoice(engine)}
+        settings = AppSettings(folder, uploads=True, host=host, **chosen)
         if run is usual_command:
             app = create_app(settings)
         else:
@@ -127,6 +129,13 @@ def test_own_images_become_a_site(serve, tmp_path, checkpoint):
             image.read(), rasterio.open(BytesIO(geotiff(2018)), driver="GTiff").read()
         )
     assert str(tmp_path) not in json.dumps([job, site])
+
+
+def test_a_job_keeps_the_engine_with_which_it_was_taken_in(serve, tmp_path):
+    added = post(serve(engine="eager"), [("mine 2015.tif", geotiff(2015))])
+    assert added.status_code == 201, added.text
+    (record,) = (tmp_path / "mines").rglob("job.json")
+    assert json.loads(record.read_text())["engine"]["engine"] == "eager"
 
 
 def bomb():

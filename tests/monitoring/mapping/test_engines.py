@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from euromine.modeling import CHANGE_DETECTION, SERIES, EuroMineImageProcessor, create_model
 from euromine.modeling.change_detection import ChangeDetector
 from euromine.modeling.configuration import ChangeDetectionConfig
-from euromine.monitoring.mapping import engine_parts, engine_programs, engines, precision_losses
+from euromine.monitoring.mapping import (
+    engine_choice,
+    engine_parts,
+    engine_programs,
+    engines,
+    precision_losses,
+)
 from euromine.monitoring.mapping.engine_cache import CACHE_VARIABLE, cache_folder, cached_program
 from euromine.monitoring.mapping.engine_gains import OPENVINO_GAINS, Gain
 from euromine.monitoring.mapping.engine_parts import EnginePart, PartSettings, Shapes
@@ -367,7 +373,7 @@ def test_compile_needs_a_compiler(mapper, monkeypatch):
 
 
 def test_a_missing_extra_is_named(mapper, monkeypatch):
-    monkeypatch.setattr(engine_programs.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(engine_choice.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"--engine: found no openvino .* 'euromine\[openvino\]'"):
         on_engine(mapper, EngineChoice("openvino"))
     assert on_engine(mapper).model is mapper.model
