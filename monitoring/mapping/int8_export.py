@@ -80,7 +80,7 @@ def export_int8(
             raise missing_extra("int8", name, "--int8")
     check_quantisable(loaded.source, loaded.model)
     if window < 32 or window % 32:
-        raise ArgumentError(f"--window: found {window}; expected a multiple of 32.")
+        raise ArgumentError(f"--window: found {window}; expected a positive multiple of 32.")
     images = list(_windows(loaded, dataset, split, revision, window, samples))
     target = Path(folder) / INT8_FOLDER
     parts = network_parts(loaded.model)

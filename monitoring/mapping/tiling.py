@@ -121,7 +121,7 @@ def check_layout(window: int, overlap: int) -> None:
         ArgumentError: The window is not a multiple of 32, or the overlap is more than half of it.
     """
     if window < _MULTIPLE or window % _MULTIPLE:
-        raise ArgumentError(f"window: found {window}; expected a multiple of {_MULTIPLE}.")
+        raise ArgumentError(f"window: found {window}; expected a positive multiple of {_MULTIPLE}.")
     if not 0 <= overlap <= window // 2:
         raise ArgumentError(f"overlap: found {overlap}; expected 0 to {window // 2}, half of the window.")
 

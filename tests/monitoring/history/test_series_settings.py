@@ -15,7 +15,7 @@ from euromine.support.errors import ArgumentError
         ({"threshold": 1.5}, r"threshold: found 1\.5; expected a probability of at least 0 and below 1\."),
         ({"minimum_mapping_unit": -1}, "minimum_mapping_unit: found -1; expected hectares of at least 0"),
         ({"probability_type": "int8"}, "found 'int8'; expected float32, uint16 or uint8"),
-        ({"window": 100}, r"window: found 100; expected a multiple of 32\."),
+        ({"window": 100}, r"window: found 100; expected a positive multiple of 32\."),
         ({"batch_size": 0}, "batch_size: found 0; expected a whole number of at least 1"),
     ],
 )

@@ -22,7 +22,7 @@ from euromine.support.locks import lock_folder
         ({"threshold": 1.0}, "threshold: found 1.0; expected a probability of at least 0 and below 1"),
         ({"threshold": math.nan}, "threshold: found nan"),
         ({"probability_type": "int8"}, "probability_type: found 'int8'; expected float32, uint16 or uint8"),
-        ({"window": 100}, "window: found 100; expected a multiple of 32"),
+        ({"window": 100}, "window: found 100; expected a positive multiple of 32"),
         ({"overlap": 300}, "overlap: found 300; expected 0 to 256, half of the window"),
     ],
 )

@@ -174,8 +174,8 @@ def test_windows_cover_the_scene_and_are_no_larger_than_need_be(
 @pytest.mark.parametrize(
     ("window", "overlap", "message"),
     [
-        (500, 64, "window: found 500; expected a multiple of 32"),
-        (0, 0, "window: found 0; expected a multiple of 32"),
+        (500, 64, "window: found 500; expected a positive multiple of 32"),
+        (0, 0, "window: found 0; expected a positive multiple of 32"),
         (64, 33, "overlap: found 33; expected 0 to 32, half of the window"),
         (64, -1, "overlap: found -1; expected 0 to 32, half of the window"),
     ],
