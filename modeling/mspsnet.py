@@ -90,9 +90,12 @@ class ParallelConvs(nn.Module):
         if not is_plain(*self.branches, self.merge):
             return self._of_both(features, date)
         convolved = []
+        plainly = _learns_in_bfloat16(features)
+        features = features.contiguous() if plainly else features
         for rate, branch in zip(DILATIONS, cast("Iterable[nn.Conv2d]", self.branches), strict=True):
             weight, bias = (each.chunk(2)[date] for each in (branch.weight, cast("Tensor", branch.bias)))
             groups = branch.groups // 2
+            weight = weight.contiguous() if plainly else weight
             convolved.append(F.conv2d(features, weight, bias, padding=rate, dilation=rate, groups=groups))
         # Each branch returns the first date's channels, then the second's.
         weights = self.merge.weight.chunk(2 * len(self.branches), dim=1)[date::2]
@@ -111,6 +114,16 @@ class ParallelConvs(nn.Module):
             return summand
         both = torch.zeros_like(dates)
         return summand - self.merge(torch.cat([branch(both) for branch in self.branches], dim=1))
+
+
+def _learns_in_bfloat16(features: Tensor) -> bool:
+    """Whether gradients are computed in bfloat16 on a CPU.
+
+    Of dilated convolutions with few channels that lie innermost, oneDNN then reads beyond the maps, which may
+    end the process (torch 2.13, CPUs with AVX-512 BF16).
+    """
+    is_bfloat16 = features.dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu")
+    return features.device.type == "cpu" and is_bfloat16 and torch.is_grad_enabled()
 
 
 class ChannelSelfAttention(nn.Module):

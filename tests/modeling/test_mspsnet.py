@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from euromine.modeling.auto import create_model
 
@@ -49,3 +51,32 @@ def test_sides_that_are_halves_give_what_halving_gives(name):
 def test_sides_and_widths_that_do_not_fit_are_refused(name, config, named):
     with pytest.raises(ValueError, match=named):
         create_model(name, **config)
+
+
+class Convolutions(TorchFunctionMode):
+    """Notes of each dilated convolution whether its maps and weights have their channels outermost."""
+
+    def __init__(self):
+        super().__init__()
+        self.plain = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is F.conv2d and (kwargs or {}).get("dilation", 1) not in (1, (1, 1)):
+            self.plain.append(args[0].is_contiguous() and args[1].is_contiguous())
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_onednn_gets_no_dilated_maps_beyond_which_it_reads(name):
+    network = small_network(name).train()
+    for parameter in network.parameters():
+        if parameter.ndim == 4:  # as by --channels_last
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    images, labels = torch.randn(1, 2, 2, 32, 32), torch.zeros(1, 32, 32, dtype=torch.long)
+    with Convolutions() as seen, torch.autocast("cpu", dtype=torch.bfloat16):
+        network(images, labels=labels)
+    assert len(seen.plain) >= 12
+    assert all(seen.plain)
+    with Convolutions() as seen:
+        network(images, labels=labels)
+    assert not any(seen.plain)
