@@ -93,7 +93,8 @@ def cached_program(made_of: Mapping[str, Any], make: Callable[[Path], None]) -> 
         write_program_record(made, made_of)
         if folder.exists() and not is_whole_program(folder, made_of):
             logger.warning("%s is damaged, so the program is converted again.", folder)
-            folder.rename(made / "damaged")
+            with suppress(FileNotFoundError):  # taken away by another process meanwhile
+                folder.rename(made / "damaged")
         try:
             made.rename(folder)
         except OSError:

@@ -1,5 +1,6 @@
 """Networks on OpenVINO and ONNX Runtime: PyTorch's results, programs kept between runs, users' mistakes."""
 
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from euromine.modeling import CHANGE_DETECTION, SERIES, EuroMineImageProcessor, 
 from euromine.modeling.change_detection import ChangeDetector
 from euromine.modeling.configuration import ChangeDetectionConfig
 from euromine.monitoring.mapping import (
+    engine_cache,
     engine_choice,
     engine_parts,
     engine_programs,
@@ -115,6 +117,29 @@ def test_two_processes_may_make_the_same_program(cache):
     folder = cached_program(made_of, make)
     assert (folder / "program.xml").read_text() == "mine"
     assert cached_program(made_of, lambda _: pytest.fail("made again")) == folder
+    assert not list(cache.glob("*.part"))
+
+
+def test_two_processes_may_find_the_same_program_damaged(cache, monkeypatch):
+    made_of = {"model": "two"}
+
+    def make(folder: Path) -> None:
+        (folder / "program.xml").write_text("mine")
+
+    folder = cached_program(made_of, make)
+    (folder / "program.xml").write_text("damaged")
+    whole = engine_cache.is_whole_program
+    answers = []
+
+    def is_whole(found: Path, of: object) -> bool:
+        answers.append(whole(found, of))
+        if len(answers) == 2:  # the other process takes it away after this one looked
+            shutil.rmtree(folder)
+        return answers[-1]
+
+    monkeypatch.setattr(engine_cache, "is_whole_program", is_whole)
+    assert (cached_program(made_of, make) / "program.xml").read_text() == "mine"
+    assert answers == [False, False]
     assert not list(cache.glob("*.part"))
 
 
