@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from transformers import PreTrainedConfig
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
 from euromine.benchmark import engine_speed
@@ -62,7 +63,7 @@ def test_a_choice_without_precision_is_refused():
 
 
 class _FirstBand(torch.nn.Module):
-    device = CPU
+    device, config = CPU, PreTrainedConfig()
 
     def forward(self, pixel_values):
         logit = pixel_values[:, 0]
