@@ -13,8 +13,9 @@ CHECKED := acquisition annotation app benchmark commands dataset_script experime
 setup: $(STAMP)
 
 # torch first and exactly: a looser request fetches gigabytes of CUDA packages. Python compiles each of the
-# 22,000 files when it is first imported, and most of them never are.
-INSTALL := -m pip install --quiet --no-compile
+# 22,000 files when it is first imported, and most of them never are; but where it may not keep what it compiled,
+# as in many containers, every process would compile them again.
+INSTALL := -m pip install --quiet $(if $(PYTHONDONTWRITEBYTECODE),,--no-compile)
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
