@@ -41,6 +41,7 @@ class PaddedModel(PreTrainedModel):
         unused: Prefixes of parameters that do not affect the output.
         channels_last: Whether maps keep their channels innermost on a CPU. Networks set it where that makes
             a single patch and a training step quicker (docs/benchmarks/models.md).
+        channels_last_in_evaluation: Whether they do in evaluation mode, where training would be slower by it.
     """
 
     config_class: type[PreTrainedConfig] = PreTrainedConfig
@@ -48,6 +49,7 @@ class PaddedModel(PreTrainedModel):
     minimum_size: ClassVar[int] = 1
     unused: ClassVar[tuple[str, ...]] = ()
     channels_last: ClassVar[bool] = False
+    channels_last_in_evaluation: ClassVar[bool] = False
 
     def __init__(self, config: PreTrainedConfig, *args: Any, **kwargs: Any) -> None:
         bands, channels = getattr(config, "bands", None), getattr(config, "num_channels", None)
@@ -177,7 +179,8 @@ class PaddedModel(PreTrainedModel):
         bottom, right = (self._padded(side) - side for side in (height, width))
         if bottom or right:
             images = F.pad(images, (0, right, 0, bottom), mode="replicate")
-        if self.channels_last and images.device.type == "cpu":
+        innermost = self.channels_last or (self.channels_last_in_evaluation and not self.training)
+        if innermost and images.device.type == "cpu":
             images = images.contiguous(memory_format=torch.channels_last)
         return images
 

@@ -32,6 +32,7 @@ class CGNetForChangeDetection(ChangeGuideDetector):
     """CGNet; its auxiliary map is the coarse one. Not symmetric in the dates."""
 
     config_class = CGNetConfig
+    channels_last_in_evaluation: ClassVar[bool] = True
     two_classes_only: ClassVar[bool] = True
     size_multiple: ClassVar[int] = 16
     reference_keys = (

@@ -57,6 +57,7 @@ class LinkNetForSemanticSegmentation(ResNetModel, Segmenter):
     """LinkNet on a ResNet of any depth."""
 
     config_class = LinkNetConfig
+    channels_last_in_evaluation: ClassVar[bool] = True
     supports_gradient_checkpointing = True
     size_multiple: ClassVar[int] = 32
     reference_keys = (

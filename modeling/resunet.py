@@ -84,6 +84,7 @@ class ResUNetForChangeDetection(SiameseChangeDetector):
     """ResUNet; not symmetric in the dates, because of its bottleneck."""
 
     config_class = ResUNetConfig
+    channels_last_in_evaluation: ClassVar[bool] = True
     size_multiple: ClassVar[int] = 16
     reference_keys = (
         (r"^input_layer\.", "input_block.residual."),

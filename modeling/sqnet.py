@@ -105,6 +105,7 @@ class SQNetForSemanticSegmentation(Segmenter):
     """SQNet. Without batch norm, a batch of one trains like any other."""
 
     config_class = SQNetConfig
+    channels_last_in_evaluation: ClassVar[bool] = True
     supports_gradient_checkpointing = True
     size_multiple: ClassVar[int] = 16
     reference_keys = (

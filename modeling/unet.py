@@ -60,6 +60,7 @@ class UNetForSemanticSegmentation(Segmenter):
     """U-Net of five scales. Any side of at least 16 pixels works without padding."""
 
     config_class = UNetConfig
+    channels_last_in_evaluation: ClassVar[bool] = True
     supports_gradient_checkpointing = True
     minimum_size: ClassVar[int] = 2 ** (_SCALES - 1)
     reference_keys = (

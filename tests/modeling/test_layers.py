@@ -59,12 +59,22 @@ def test_tokens_become_a_map_without_a_copy_its_channels_innermost(batch):
     assert torch.equal(again, tokens)
 
 
-@pytest.mark.parametrize(("name", "innermost"), [("fc-ef", True), ("siamunet-diff", True), ("fcnpp", False)])
+@pytest.mark.parametrize(
+    ("name", "innermost", "training"),
+    [
+        ("fc-ef", True, False),
+        ("siamunet-diff", True, False),
+        ("siamunet-diff", True, True),
+        ("fcnpp", False, False),
+        ("resunet", True, False),
+        ("resunet", False, True),
+    ],
+)
 @pytest.mark.parametrize("size", [(32, 32), (33, 47)])
 @torch.no_grad()
-def test_maps_keep_their_channels_innermost_where_a_network_says_so(name, innermost, size):
-    network = create_model(name).eval()
-    assert network.channels_last is innermost
+def test_maps_keep_their_channels_innermost_where_a_network_says_so(name, innermost, training, size):
+    network = create_model(name).train(training)
+    assert innermost is (network.channels_last or (network.channels_last_in_evaluation and not training))
     seen: list[bool] = []
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1):
