@@ -1,6 +1,7 @@
 """Exports: probabilities from digital numbers without this package, and int8 programs beside a checkpoint."""
 
 import hashlib
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from euromine.commands import app
 from euromine.monitoring.mapping import int8_export, precision_losses
+from euromine.monitoring.mapping.engine_programs import openvino_core
 from euromine.monitoring.mapping.engines import EngineChoice, engine_record, on_engine
 from euromine.monitoring.mapping.int8_export import export_int8
 from euromine.monitoring.mapping.loading import LoadedModel, load_model
@@ -98,6 +100,18 @@ def test_int8_programs_serve_windows_up_to_their_size(quantised, monkeypatch, im
             assert 1e-6 < off < 0.2
         with pytest.raises(ArgumentError, match=r"--window: found windows of 96 x 64 .* at most 64 x 64"):
             loaded.model(pixel_values=torch.zeros(1, 10, 96, 64))
+
+
+def test_depthwise_convolutions_stay_in_float32(quantised):
+    (path,) = Path(quantised.source).glob("openvino/int8/*/program.xml")
+    quantised_inputs = defaultdict(list)
+    for each in openvino_core().read_model(path).get_ordered_ops():
+        if each.get_type_name() in ("Convolution", "GroupConvolution"):
+            source = each.input_value(0).get_node().get_type_name()
+            quantised_inputs[each.get_type_name()].append(source == "FakeQuantize")
+    assert len(quantised_inputs["GroupConvolution"]) >= 4  # one in each of SegFormer's layers
+    assert not any(quantised_inputs["GroupConvolution"])
+    assert any(quantised_inputs["Convolution"])
 
 
 def test_int8_programs_of_other_weights_are_refused(quantised):
