@@ -104,14 +104,14 @@ def test_int8_programs_serve_windows_up_to_their_size(quantised, monkeypatch, im
 
 def test_depthwise_convolutions_stay_in_float32(quantised):
     (path,) = Path(quantised.source).glob("openvino/int8/*/program.xml")
-    quantised_inputs = defaultdict(list)
+    weights = defaultdict(list)
     for each in openvino_core().read_model(path).get_ordered_ops():
         if each.get_type_name() in ("Convolution", "GroupConvolution"):
-            source = each.input_value(0).get_node().get_type_name()
-            quantised_inputs[each.get_type_name()].append(source == "FakeQuantize")
-    assert len(quantised_inputs["GroupConvolution"]) >= 4  # one in each of SegFormer's layers
-    assert not any(quantised_inputs["GroupConvolution"])
-    assert any(quantised_inputs["Convolution"])
+            weights[each.get_type_name()].append(each.input_value(1).get_node().get_type_name())
+    # Whole numbers are multiplied by their scales.
+    assert set(weights["GroupConvolution"]) == {"Constant"}
+    assert len(weights["GroupConvolution"]) >= 4  # one in each of SegFormer's layers
+    assert set(weights["Convolution"]) == {"Multiply"}
 
 
 def test_int8_programs_of_other_weights_are_refused(quantised):
