@@ -17,7 +17,7 @@ from torch import Tensor
 
 from euromine.dataset_script.reading import read_dataset
 from euromine.modeling.change_detection import ChangeDetector
-from euromine.support.errors import ArgumentError, DatasetError, missing_extra
+from euromine.support.errors import DatasetError, missing_extra
 from euromine.support.files import explain_full_disk
 
 from .engine_cache import write_program_record
@@ -35,6 +35,7 @@ from .engine_programs import (
 from .loading import LoadedModel, model_digest
 from .network_parts import network_parts
 from .quantised_programs import INT8_FOLDER, check_quantisable
+from .tiling import check_window
 
 # Windows whose maps' ranges are counted.
 SAMPLES = 32
@@ -83,8 +84,7 @@ def export_int8(
         if importlib.util.find_spec(name) is None:
             raise missing_extra("int8", name, "--int8")
     check_quantisable(loaded.source, loaded.model)
-    if window < 32 or window % 32:
-        raise ArgumentError(f"--window: found {window}; expected a positive multiple of 32.")
+    check_window(window, "--window")
     images = list(_windows(loaded, dataset, split, revision, window, samples))
     target = Path(folder) / INT8_FOLDER
     parts = network_parts(loaded.model)

@@ -114,14 +114,27 @@ class Tiling:
                 yield row, column
 
 
+def check_window(window: int, argument: str = "window") -> None:
+    """Refuse a side that windows cannot have.
+
+    Args:
+        window: The side in pixels.
+        argument: Its name, for the message.
+
+    Raises:
+        ArgumentError: It is not a positive multiple of 32.
+    """
+    if window < _MULTIPLE or window % _MULTIPLE:
+        raise ArgumentError(f"{argument}: found {window}; expected a positive multiple of {_MULTIPLE}.")
+
+
 def check_layout(window: int, overlap: int) -> None:
     """Refuse sizes that windows cannot have.
 
     Raises:
         ArgumentError: The window is not a multiple of 32, or the overlap is more than half of it.
     """
-    if window < _MULTIPLE or window % _MULTIPLE:
-        raise ArgumentError(f"window: found {window}; expected a positive multiple of {_MULTIPLE}.")
+    check_window(window)
     if not 0 <= overlap <= window // 2:
         raise ArgumentError(f"overlap: found {overlap}; expected 0 to {window // 2}, half of the window.")
 
