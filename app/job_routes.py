@@ -15,6 +15,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
+from euromine.monitoring.mapping.engine_choice import EngineChoice
 from euromine.support.errors import ArgumentError, DataError, EuroMineError, one_line
 from euromine.support.files import is_full_disk
 from euromine.support.sentinel2_products import years_in_name
@@ -171,7 +172,7 @@ class _Jobs:
 
     def _accepted(self, received: Received, job_id: str, user: str | None) -> JobRecord:
         model = chosen_model(self._models, received.texts.get("model", ""))
-        job = replace(_record(received, job_id, model, user), engine=self._context.settings.engine)
+        job = _record(received, job_id, model, self._context.settings.engine, user)
         model.smoothings.check(job.options.smoothing, model.id)
         for file, image in zip(received.files, job.images, strict=True):
             file.path.rename(file.path.with_name(image.file))
@@ -213,7 +214,9 @@ class _Jobs:
         return next((site for site, place in places if place.series.path.resolve() == path), None)
 
 
-def _record(received: Received, job_id: str, model: OfferedModel, user: str | None) -> JobRecord:
+def _record(
+    received: Received, job_id: str, model: OfferedModel, engine: EngineChoice, user: str | None
+) -> JobRecord:
     """The record of an upload, its images in the order of the files.
 
     Raises:
@@ -234,6 +237,7 @@ def _record(received: Received, job_id: str, model: OfferedModel, user: str | No
         model=model.source,
         images=images,
         options=parse_options(received.texts.get("options", "")),
+        engine=engine,
         created=time.time(),
         user=user,
     )

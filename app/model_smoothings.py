@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from euromine.monitoring.history.calibration import CALIBRATION_NAME
+from euromine.monitoring.history.smoothing import METHODS
 from euromine.monitoring.mapping.component_names import single_group
 from euromine.support.errors import ArgumentError
-
-# As SeriesSettings.smoothing.
-SMOOTHINGS = ("viterbi", "median", "none")
 
 # The model types of networks that map all years of a place at once, and of component segmenters.
 SERIES_TYPES = ("euromine_series", "euromine_utae")
@@ -26,7 +24,7 @@ class FittingSmoothings:
         reason: Why others do not fit, as the end of "found 'viterbi' with tiny"; "" if all do.
     """
 
-    names: tuple[str, ...] = SMOOTHINGS
+    names: tuple[str, ...] = METHODS
     reason: str = ""
 
     def check(self, smoothing: str | None, model: str) -> None:
@@ -79,4 +77,4 @@ def _is_of_components(id2label: dict[str, str] | None, label_group: str | None) 
 
 
 def _without(*names: str) -> tuple[str, ...]:
-    return tuple(name for name in SMOOTHINGS if name not in names)
+    return tuple(name for name in METHODS if name not in names)
