@@ -188,11 +188,10 @@ def compare(name: str, scene: Path, side: int, repeats: int) -> str:
             },
             repeats,
         )
-    start = f"| {name} | {{}} | {len(tiling)} | "
-    return (
-        start.format("footprint")
-        + _row(times, "one map", ("footprint",))
-        + (start.format("footprint, probability") + _row(times, "two maps", ("footprint", "probability")))
+    wholes = {"one map": ("footprint",), "two maps": ("footprint", "probability")}
+    return "".join(
+        f"| {name} | {', '.join(maps)} | {len(tiling)} | {_row(times, whole, maps)}"
+        for whole, maps in wholes.items()
     )
 
 
