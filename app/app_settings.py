@@ -33,16 +33,16 @@ class Basemap:
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
         if parts.scheme != "https" or not parts.hostname or any(sign in self.url for sign in " ;,'\"<>"):
-            raise ArgumentError(f"--basemap: found {self.url!r}; expected an address, https://...")
+            raise ArgumentError(f"basemap: found {self.url!r}; expected an address, https://...")
         missing = [each for each in _PLACEHOLDERS if each not in self.url]
         if missing:
             raise ArgumentError(
-                f"--basemap: found no {' and no '.join(missing)} in {self.url!r}; expected the address of a "
+                f"basemap: found no {' and no '.join(missing)} in {self.url!r}; expected the address of a "
                 "tile, such as https://tile.openstreetmap.org/{z}/{x}/{y}.png."
             )
         if not self.attribution.strip():
             raise ArgumentError(
-                "--basemap-attribution: found no text; expected the credit that the tiles' licence asks for."
+                "basemap_attribution: found no text; expected the credit that the tiles' licence asks for."
             )
 
     @property

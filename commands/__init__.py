@@ -32,6 +32,7 @@ from . import (
 )
 from .app import web_app
 from .map import map_place
+from .option_names import name_options
 
 # Commands that keep finished parts and resume when they are run again.
 _RESUMABLE = (
@@ -88,6 +89,7 @@ app.command("simulate")(simulate.simulate)
 app.command("tables")(tables.tables)
 app.add_typer(watch.app, name="watch")
 app.command("unlink")(link.unlink)
+name_options(app)
 
 
 def _show_version(value: bool) -> None:

@@ -13,7 +13,7 @@ def export(
     model: Annotated[
         str, typer.Argument(help="A footprint mapper or a change detector: a folder or a Hub repository.")
     ],
-    format_: Annotated[
+    file_format: Annotated[
         str, typer.Option("--format", metavar="onnx|openvino", help="The format of the export.")
     ] = "onnx",
     out: Annotated[
@@ -38,9 +38,9 @@ def export(
     # Mistakes in the options come first, as torch and transformers take seconds to import.
     from euromine.monitoring.mapping.engine_choice import OPENVINO
 
-    if int8 is not None and format_ != OPENVINO:
+    if int8 is not None and file_format != OPENVINO:
         raise ArgumentError(
-            f"--int8: found {int8} with --format {format_}; expected --format openvino, which runs int8."
+            f"--int8: found {int8} with --format {file_format}; expected --format openvino, which runs int8."
         )
     check_checkpoint(model)
     if not Path(model).is_dir() and (out is None or int8 is not None):
@@ -53,7 +53,7 @@ def export(
     from euromine.monitoring.mapping.model_export import export_model
 
     loaded = load_model(model, device="cpu")
-    path = export_model(loaded, format_, out or Path(model) / format_, window=window)
+    path = export_model(loaded, file_format, out or Path(model) / file_format, window=window)
     typer.echo(f"{path}: takes digital numbers, gives a probability.")
     if int8 is not None:
         folder = export_int8(loaded, int8, model, window=window)

@@ -86,7 +86,7 @@ def map_place(
     workers: Workers = None,
     dask: Dask = None,
     change_model: ChangeModel = None,
-    smooth: Smooth = None,
+    smoothing: Smooth = None,
     pairs: Pairs = "all",
     threshold: Threshold = 0.5,
     minimum_mapping_unit: MinimumMappingUnit = 0.0,
@@ -125,7 +125,7 @@ def map_place(
     if pdf and docx:
         raise ArgumentError("--docx: found --pdf, too; expected one of them.")
     kind = "pdf" if pdf else "docx" if docx else "html"
-    smoothing = parse_smoothing(smooth)
+    method = parse_smoothing(smoothing)
     options = acquisition_options(
         chosen,
         months=months,
@@ -146,7 +146,7 @@ def map_place(
     from euromine.monitoring.monitor import MineMonitor
 
     settings = SeriesSettings(
-        smoothing=smoothing,
+        smoothing=method,
         pairs=pairs,
         threshold=threshold,
         minimum_mapping_unit=minimum_mapping_unit,

@@ -67,7 +67,7 @@ def series(
         ),
     ] = None,
     change_model: ChangeModel = None,
-    smooth: Smooth = None,
+    smoothing: Smooth = None,
     rates: Annotated[
         Path | None, typer.Option(help="A file with switch rates to use instead of the calibration's.")
     ] = None,
@@ -159,7 +159,7 @@ def series(
                 "images themselves."
             )
     years_of = dict(_year_of(text) for text in year_of or ())
-    smoothing = parse_smoothing(smooth)
+    method = parse_smoothing(smoothing)
     # Mistakes in the options come first, as torch and transformers take seconds to import.
 
     choice = chosen_engine(engine, precision, force_precision)
@@ -176,7 +176,7 @@ def series(
         indices, surroundings, reclamation, reference, land_cover, land_cover_legend, land_cover_year
     )
     how: dict[str, Any] = {
-        "smoothing": smoothing,
+        "smoothing": method,
         "rates": None if rates is None else SwitchRates.load(rates),
         "change_by": change_by,
         "change_probability": change_probability,

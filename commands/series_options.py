@@ -23,6 +23,7 @@ ChangeModel = Annotated[
 Smooth = Annotated[
     str | None,
     typer.Option(
+        "--smooth",
         metavar="viterbi|median|none",
         help="Smoothing over the years; viterbi, the steadiest, needs a calibration, misses changes and has "
         "no components. By default median, and none with a network for series.",

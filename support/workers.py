@@ -156,14 +156,14 @@ def run_on_dask(
         import distributed
         from distributed.comm.addressing import get_address_host_port, parse_address
     except ImportError as error:
-        raise missing_extra("dask", "Dask", "--dask") from error
+        raise missing_extra("dask", "Dask") from error
     try:
         # Before a client starts its threads. A cluster in this process has neither host nor port.
         if parse_address(address)[0] != "inproc":
             get_address_host_port(address)
     except ValueError as error:
         raise ArgumentError(
-            f"--dask: found {address!r} ({one_line(error)}); expected a scheduler's address, such as "
+            f"dask: found {address!r} ({one_line(error)}); expected a scheduler's address, such as "
             "tcp://host:8786."
         ) from error
     try:

@@ -117,7 +117,7 @@ def review_alert(
     if verdict not in _VERDICTS:
         raise ArgumentError(f"verdict: found {verdict!r}; expected {' or '.join(_VERDICTS)}.")
     if not name.strip():
-        raise ArgumentError("--name: found no name; expected that of the person who decides.")
+        raise ArgumentError("name: found no name; expected that of the person who decides.")
     with lock_folder(config.folder), _opened(config) as state:
         found = [each.alert for each in state.alerts() if each.alert.id.startswith(alert)]
         if len(found) != 1 or not alert:

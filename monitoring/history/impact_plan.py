@@ -112,10 +112,10 @@ def plan_impact(
         MissingExtraError: Outlines need geopandas, which is not installed.
     """
     indices, years = settings.mapped_indices, list(scenes)
-    for option, given in (("--reclamation", settings.reclamation), ("--land-cover", settings.land_cover)):
+    for name, given in (("reclamation", settings.reclamation), ("land_cover", settings.land_cover)):
         if given is not None and not has_footprints:
             raise ArgumentError(
-                f"{option}: found a change detector alone; expected a footprint mapper as well."
+                f"{name}: found a change detector alone; expected a footprint mapper as well."
             )
     for scene in scenes.values():
         check_index_bands(scene, indices)

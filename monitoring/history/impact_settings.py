@@ -43,19 +43,19 @@ class ImpactSettings:
 
     def __post_init__(self) -> None:
         if self.indices:
-            object.__setattr__(self, "indices", parse_indices(self.indices, "--indices"))
+            object.__setattr__(self, "indices", parse_indices(self.indices))
         if not 0 < self.surroundings <= _MOST_METRES:
             raise ArgumentError(
-                f"--surroundings: found {self.surroundings}; expected metres above 0, up to {_MOST_METRES:g}."
+                f"surroundings: found {self.surroundings}; expected metres above 0, up to {_MOST_METRES:g}."
             )
         if self.land_cover is None and (self.land_cover_legend or self.land_cover_year is not None):
             raise ArgumentError(
-                "--land-cover: found its legend or year without the raster; expected all or none. Give the "
+                "land_cover: found its legend or year without the raster; expected all or none. Give the "
                 "raster with --land-cover."
             )
         if self.reference is not None and not self.measures_recovery:
             raise ArgumentError(
-                "--reference: found reference ground, but no recovery to measure; expected outlines, or the "
+                "reference: found reference ground, but no recovery to measure; expected outlines, or the "
                 f"index {RECOVERY_INDEX}. Add --indices {RECOVERY_INDEX} or --reclamation."
             )
 

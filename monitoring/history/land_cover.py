@@ -100,7 +100,7 @@ def open_land_cover(
     of_year = year if year is not None else _year_of(path, found)
     if not _YEARS[0] <= of_year <= _YEARS[1]:
         raise ArgumentError(
-            f"--land-cover-year: found {of_year}; expected one from {_YEARS[0]} to {_YEARS[1]}."
+            f"land_cover_year: found {of_year}; expected one from {_YEARS[0]} to {_YEARS[1]}."
         )
     if of_year >= years[-1]:
         raise ArgumentError(

@@ -35,22 +35,22 @@ class EngineChoice:
     force_precision: bool = False
 
     def __post_init__(self) -> None:
-        for option, value, known in (
+        for name, value, known in (
             ("engine", self.engine, ENGINES),
             ("precision", self.precision, PRECISIONS),
         ):
             if value not in known:
                 *others, last = known
-                raise ArgumentError(f"--{option}: found {value!r}; expected {', '.join(others)} or {last}.")
+                raise ArgumentError(f"{name}: found {value!r}; expected {', '.join(others)} or {last}.")
         if self.precision == INT8 and self.engine not in (AUTO, OPENVINO):
             raise ArgumentError(
-                f"--precision: found int8 with --engine {self.engine}; expected float32 or bfloat16. "
-                "Only --engine openvino runs int8."
+                f"precision: found int8 with the engine {self.engine}; expected float32 or bfloat16. Only "
+                "openvino runs int8."
             )
         if self.precision == BFLOAT16 and self.engine == ONNXRUNTIME:
             raise ArgumentError(
-                "--precision: found bfloat16 with --engine onnxruntime, which has none on a CPU; expected "
-                "float32. Use --engine openvino or eager."
+                "precision: found bfloat16 with the engine onnxruntime, which has none on a CPU; expected "
+                "float32. Use openvino or eager."
             )
 
 
@@ -59,14 +59,18 @@ def is_installed(engine: str) -> bool:
     return _missing_package(engine) is None
 
 
-def check_installed(engine: str) -> None:
+def check_installed(engine: str, argument: str = "engine") -> None:
     """Refuse an engine whose packages are missing.
+
+    Args:
+        engine: The engine.
+        argument: The argument that asks for it, for the message.
 
     Raises:
         MissingExtraError: They are.
     """
     if missing := _missing_package(engine):
-        raise missing_extra(engine, missing, "--engine")
+        raise missing_extra(engine, missing, argument)
 
 
 def _missing_package(engine: str) -> str | None:

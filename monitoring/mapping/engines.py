@@ -153,7 +153,7 @@ def _resolved(loaded: LoadedModel, choice: EngineChoice) -> EngineChoice:
         check_installed(engine)
         if not is_on_cpu:
             raise ArgumentError(
-                f"--engine: found {engine} with a model on {loaded.model.device.type}; expected one on the "
+                f"engine: found {engine} with a model on {loaded.model.device.type}; expected one on the "
                 "CPU. Pass --device cpu, or use --engine eager or compile."
             )
     if engine == COMPILE:
@@ -172,7 +172,7 @@ def _check_bfloat16(engine: str, device: torch.device) -> None:
         has = torch.ops.mkldnn._is_mkldnn_bf16_supported()
     if not has:
         raise ArgumentError(
-            "--precision: found bfloat16, which this machine does not compute in; expected float32. "
+            "precision: found bfloat16, which this machine does not compute in; expected float32. "
             "CPUs with AVX-512 BF16 or AMX do."
         )
 
@@ -181,6 +181,6 @@ def _check_compiler() -> None:
     compilers = (os.environ["CXX"],) if os.environ.get("CXX") else _COMPILERS
     if not any(shutil.which(each) for each in compilers):
         raise ArgumentError(
-            f"--engine: found compile without a C++ compiler ({', '.join(compilers)}); expected one on this "
+            f"engine: found compile without a C++ compiler ({', '.join(compilers)}); expected one on this "
             "machine. Install g++, or use --engine eager or openvino."
         )

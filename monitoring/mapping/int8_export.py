@@ -82,9 +82,9 @@ def export_int8(
     """
     for name in ("openvino", "nncf"):
         if importlib.util.find_spec(name) is None:
-            raise missing_extra("int8", name, "--int8")
+            raise missing_extra("int8", name)
     check_quantisable(loaded.source, loaded.model)
-    check_window(window, "--window")
+    check_window(window)
     images = list(_windows(loaded, dataset, split, revision, window, samples))
     target = Path(folder) / INT8_FOLDER
     parts = network_parts(loaded.model)

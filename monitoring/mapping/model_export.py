@@ -61,11 +61,11 @@ def export_model(
         OSError: The folder cannot be written to.
     """
     if file_format not in FORMATS:
-        raise ArgumentError(f"--format: found {file_format!r}; expected onnx or openvino.")
+        raise ArgumentError(f"file_format: found {file_format!r}; expected onnx or openvino.")
     if window < _LEAST_WINDOW:
-        raise ArgumentError(f"--window: found {window}; expected a side of at least {_LEAST_WINDOW} pixels.")
+        raise ArgumentError(f"window: found {window}; expected a side of at least {_LEAST_WINDOW} pixels.")
     engine = FORMATS[file_format]
-    check_installed(engine)
+    check_installed(engine, "file_format")
     network = CompleteNetwork(loaded)
     shape = (*((2,) if network.compares else ()), len(loaded.image_processor.bands), window, window)
     exported = export_function(engine, loaded.source, network, lambda image: (network(image),), [shape])

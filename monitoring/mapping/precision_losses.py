@@ -71,7 +71,7 @@ def check_precision_loss(name: str, architecture: str, precision: str, *, force:
         logger.warning("%s: the loss of a %s in %s was not measured.", name, architecture, precision)
     elif loss > LARGEST_LOSS and not force:
         raise ArgumentError(
-            f"--precision: found {precision} with {name}, a {architecture}, which lost {loss:.1f} points of "
+            f"precision: found {precision} with {name}, a {architecture}, which lost {loss:.1f} points of "
             f"F1 on simulated sites; expected a loss of at most {LARGEST_LOSS}. Use float32, or insist with "
             "--force-precision."
         )

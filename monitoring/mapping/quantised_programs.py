@@ -79,7 +79,7 @@ def load_quantised(
     for shape, (height, width) in zip(shapes, sizes, strict=True):
         if shape[-2] > height or shape[-1] > width:
             raise ArgumentError(
-                f"--window: found windows of {shape[-2]} x {shape[-1]} pixels; expected at most {height} x "
+                f"window: found windows of {shape[-2]} x {shape[-1]} pixels; expected at most {height} x "
                 f"{width}, the size of the int8 export. Pass --window {height}, or export again with "
                 f"--window {max(shape[-2:])}."
             )

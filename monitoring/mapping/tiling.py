@@ -114,18 +114,14 @@ class Tiling:
                 yield row, column
 
 
-def check_window(window: int, argument: str = "window") -> None:
-    """Refuse a side that windows cannot have.
-
-    Args:
-        window: The side in pixels.
-        argument: Its name, for the message.
+def check_window(window: int) -> None:
+    """Refuse a side in pixels that windows cannot have.
 
     Raises:
         ArgumentError: It is not a positive multiple of 32.
     """
     if window < _MULTIPLE or window % _MULTIPLE:
-        raise ArgumentError(f"{argument}: found {window}; expected a positive multiple of {_MULTIPLE}.")
+        raise ArgumentError(f"window: found {window}; expected a positive multiple of {_MULTIPLE}.")
 
 
 def check_layout(window: int, overlap: int) -> None:

@@ -42,7 +42,7 @@ def test_an_engine_that_cannot_run_ends_in_a_sentence(
 ) -> None:
     options = (str(tmp_path), "--uploads", "--port", "0")
     sentence = failure(*options, "--engine", "eager", "--precision", "int8")
-    assert "--precision: found int8 with --engine eager; expected float32 or bfloat16." in sentence
+    assert "--precision: found int8 with the engine eager; expected float32 or bfloat16." in sentence
     find = importlib.util.find_spec
     without = {"onnxruntime", "onnx"}
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in without else find(name))

@@ -421,8 +421,8 @@ print(json.dumps([str(CliRunner().invoke(app, words).exception) for words in jso
 def test_mistakes_are_reported_before_pytorch_is_loaded(tmp_path: Path):
     expected = {
         ("--engine", "opnvino"): "--engine: found 'opnvino'; expected auto",
-        ("--precision", "int8", "--engine", "eager"): "--precision: found int8 with --engine eager",
-        ("--window", "100"): "window: found 100; expected a positive multiple of 32",
+        ("--precision", "int8", "--engine", "eager"): "--precision: found int8 with the engine eager",
+        ("--window", "100"): "--window: found 100; expected a positive multiple of 32",
         ("--bands", "B02,B99"): "B99",
         (): f"{tmp_path}: found no config.json; expected a checkpoint",
     }

@@ -93,7 +93,7 @@ def test_mistakes_are_reported_before_anything_is_loaded(tmp_path):
         ):
             series("model", [str(tmp_path)], tmp_path / "out", year_of=[text])
     with pytest.raises(ArgumentError, match="--smooth: found 'mean'; expected viterbi, median or none"):
-        series("model", [str(tmp_path)], tmp_path / "out", smooth="mean")
+        series("model", [str(tmp_path)], tmp_path / "out", smoothing="mean")
     with pytest.raises(ArgumentError, match="--years: found 2016-2015; expected ascending years"):
         series("model", [str(tmp_path)], tmp_path / "out", years="2016-2015")
     for setting, message in (("pairs", "found 'some'; expected all"), ("probability_type", "found 'some'")):

@@ -162,7 +162,7 @@ def test_a_missing_dask_names_the_extra(monkeypatch) -> None:
 @pytest.mark.parametrize("address", ["host", "quic://host:1"])
 def test_an_address_that_names_no_scheduler_is_the_users_mistake(address: str) -> None:
     pytest.importorskip("distributed")
-    with pytest.raises(ArgumentError, match=f"^--dask: found '{address}' .*; expected a scheduler's address"):
+    with pytest.raises(ArgumentError, match=f"^dask: found '{address}' .*; expected a scheduler's address"):
         next(run_on_dask(math.factorial, [1], address))
 
 

@@ -404,10 +404,10 @@ def test_footprints_are_needed_for_reclamation_and_land_cover(detector, images, 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"indices": "ndvi,mdwi"}, r"--indices: found 'mdwi'; .* of which mndwi is the nearest"),
-        ({"surroundings": 0}, r"--surroundings: found 0; expected metres above 0"),
-        ({"land_cover_year": 2015}, r"--land-cover: found its legend or year without the raster"),
-        ({"reference": Path("a.gpkg")}, r"--reference: found reference ground, but no recovery"),
+        ({"indices": "ndvi,mdwi"}, r"indices: found 'mdwi'; .* of which mndwi is the nearest"),
+        ({"surroundings": 0}, r"surroundings: found 0; expected metres above 0"),
+        ({"land_cover_year": 2015}, r"land_cover: found its legend or year without the raster"),
+        ({"reference": Path("a.gpkg")}, r"reference: found reference ground, but no recovery"),
     ],
 )
 def test_settings_of_no_use_are_refused(settings, message):

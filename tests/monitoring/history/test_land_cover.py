@@ -184,7 +184,7 @@ def test_legends_that_are_none_are_refused(tmp_path, content, message):
             DataError,
             r"found the classes 77; expected those of CORINE Land Cover's",
         ),
-        ("2015.tif", {"legend": "worldcover", "year": 15}, ArgumentError, r"--land-cover-year: found 15"),
+        ("2015.tif", {"legend": "worldcover", "year": 15}, ArgumentError, r"land_cover_year: found 15"),
     ],
 )
 def test_land_cover_that_explains_nothing_is_refused(tmp_path, name, options, error, message):

@@ -354,12 +354,12 @@ def test_bfloat16_is_near_and_recorded(mapper, pixel_values, expected, engine, m
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        (("tensorrt",), "--engine: found 'tensorrt'; expected auto, eager, compile, openvino or onnxruntime"),
-        (("auto", "float16"), "--precision: found 'float16'; expected float32, bfloat16 or int8"),
-        (("eager", "int8"), "--precision: found int8 with --engine eager; expected float32 or bfloat16"),
+        (("tensorrt",), "engine: found 'tensorrt'; expected auto, eager, compile, openvino or onnxruntime"),
+        (("auto", "float16"), "precision: found 'float16'; expected float32, bfloat16 or int8"),
+        (("eager", "int8"), "precision: found int8 with the engine eager; expected float32 or bfloat16"),
         (
             ("onnxruntime", "bfloat16"),
-            "--precision: found bfloat16 with --engine onnxruntime, which has none",
+            "precision: found bfloat16 with the engine onnxruntime, which has none",
         ),
     ],
 )
@@ -399,7 +399,7 @@ def test_compile_needs_a_compiler(mapper, monkeypatch):
 
 def test_a_missing_extra_is_named(mapper, monkeypatch):
     monkeypatch.setattr(engine_choice.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"--engine: found no openvino .* 'euromine\[openvino\]'"):
+    with pytest.raises(MissingExtraError, match=r"^engine: found no openvino .* 'euromine\[openvino\]'"):
         on_engine(mapper, EngineChoice("openvino"))
     assert on_engine(mapper).model is mapper.model
 

@@ -98,7 +98,7 @@ def test_int8_programs_serve_windows_up_to_their_size(quantised, monkeypatch, im
             inside = (..., slice(0, 8), slice(0, 6))  # away from the padding
             off = (found - expected)[inside].abs().mean() / expected[inside].abs().mean()
             assert 1e-6 < off < 0.2
-        with pytest.raises(ArgumentError, match=r"--window: found windows of 96 x 64 .* at most 64 x 64"):
+        with pytest.raises(ArgumentError, match=r"window: found windows of 96 x 64 .* at most 64 x 64"):
             loaded.model(pixel_values=torch.zeros(1, 10, 96, 64))
 
 
