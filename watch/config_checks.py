@@ -14,15 +14,19 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from euromine.acquisition.site_acquisition import site_outline
 from euromine.monitoring.history.series_plan import plan_series
 from euromine.monitoring.history.yearly_images import find_scenes
+from euromine.monitoring.mapping.engine_choice import EngineChoice, check_installed
+from euromine.monitoring.mapping.engines import on_engine
 from euromine.monitoring.mapping.loading import LoadedModel, load_model
 from euromine.monitoring.scenes.scene import open_scene
 from euromine.support.errors import EuroMineError, ModelError, one_line
 from euromine.support.model_sources import check_model_source
 
 from .site_checks import acquisition_options, maps_folder, series_settings
-from .site_inputs import check_inputs, check_mapper, check_permits_on
+from .site_inputs import check_inputs, check_mapper, check_permits_on, in_fields
 from .watch_config import Recipient, Site, WatchConfig
 from .watch_runs import Clock, utc_now
+
+_Models = Mapping[tuple[str, EngineChoice], LoadedModel]
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class ConfigFindings:
     """The outcome of a check.
 
     Attributes:
-        mistakes: A sentence for each mistake, beginning with the site's or model's name.
+        mistakes: A sentence for each mistake, beginning with the name of the site, model or field.
         notes: A sentence for each thing that only a run can find out.
     """
 
@@ -49,7 +53,7 @@ def check_config(config: WatchConfig, clock: Clock = utc_now) -> ConfigFindings:
         The mistakes and notes.
     """
     found = ConfigFindings()
-    models = _models(config, found)
+    models = _on_engines(config, _models(config, found), found)
     if config.folder.exists() and not config.folder.is_dir():
         found.mistakes.append(f"folder: found {config.folder}, a file; expected a folder, or nothing yet.")
     for site in config.sites:
@@ -68,9 +72,8 @@ def check_config(config: WatchConfig, clock: Clock = utc_now) -> ConfigFindings:
 
 def _models(config: WatchConfig, found: ConfigFindings) -> dict[str, LoadedModel]:
     """The models in folders, by name; those of the Hub are noted."""
-    names = [name for site in config.sites for name in (site.model, site.change_model) if name is not None]
     loaded = {}
-    for name in dict.fromkeys(names):
+    for name in dict.fromkeys(name for site in config.sites for name in _names(site)):
         try:
             if Path(name).is_dir():
                 loaded[name] = load_model(name)
@@ -80,6 +83,29 @@ def _models(config: WatchConfig, found: ConfigFindings) -> dict[str, LoadedModel
         except (EuroMineError, OSError) as error:
             found.mistakes.append(one_line(error))
     return loaded
+
+
+def _on_engines(config: WatchConfig, loaded: Mapping[str, LoadedModel], found: ConfigFindings) -> _Models:
+    """The models in folders on the sites' engines, by name and engine.
+
+    Of the engine of another model, only the packages can be checked.
+    """
+    ready, mistakes = {}, []
+    for name, choice in dict.fromkeys(
+        (name, site.engine_choice) for site in config.sites for name in _names(site)
+    ):
+        try:
+            check_installed(choice.engine)
+            if name in loaded:
+                ready[name, choice] = on_engine(loaded[name], choice)
+        except (EuroMineError, OSError) as error:
+            mistakes.append(in_fields(one_line(error)))
+    found.mistakes.extend(dict.fromkeys(mistakes))
+    return ready
+
+
+def _names(site: Site) -> list[str]:
+    return [name for name in (site.model, site.change_model) if name is not None]
 
 
 def _check_repository(name: str) -> None:
@@ -93,9 +119,10 @@ def _check_repository(name: str) -> None:
         ) from None
 
 
-def _check_site(site: Site, folder: Path, models: Mapping[str, LoadedModel], clock: Clock) -> None:
-    if site.model is not None and site.model in models:
-        check_mapper(models[site.model])
+def _check_site(site: Site, folder: Path, models: _Models, clock: Clock) -> None:
+    used = [models.get((name, site.engine_choice)) for name in _names(site)]
+    if used and used[0] is not None:
+        check_mapper(used[0])
     if site.acquire is not None:
         acquisition_options(site.acquire, clock())
         outline = site_outline(site.acquire.bbox, site.acquire.geometry)
@@ -105,14 +132,12 @@ def _check_site(site: Site, folder: Path, models: Mapping[str, LoadedModel], clo
     assert site.images is not None, "a site has one of the two"
     scenes = find_scenes(site.images)
     check_inputs(site, scenes)
-    names = [name for name in (site.model, site.change_model) if name is not None]
-    if not all(name in models for name in names):
+    known = [model for model in used if model is not None]
+    if len(known) < len(used):
         return
     with ExitStack() as files:
         opened = {year: files.enter_context(open_scene(path)) for year, path in sorted(scenes.items())}
-        plan_series(
-            [models[name] for name in names], opened, maps_folder(folder, site.name), series_settings(site)
-        )
+        plan_series(known, opened, maps_folder(folder, site.name), series_settings(site))
 
 
 def _variables(recipient: Recipient) -> list[str]:

@@ -91,7 +91,8 @@ def _sentences(source: str, mistakes: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _sentence(source: str, mistake: Mapping[str, Any]) -> str:
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in mistake["loc"])
+    place = (*mistake["loc"], *mistake.get("ctx", {}).get("place", ()))
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
     subject = f"{source}, {where.removeprefix('.')}" if where else source
     kind, words = mistake["type"], str(mistake["msg"])
     if kind == "missing":
@@ -138,6 +139,11 @@ def _in_folder(config: WatchConfig, folder: Path) -> WatchConfig:
                     "permits": placed(site.permits),
                     "model": model(site.model or config.model),
                     "change_model": model(site.change_model or config.change_model),
+                    "engine": site.engine or config.engine,
+                    "precision": site.precision or config.precision,
+                    "force_precision": config.force_precision
+                    if site.force_precision is None
+                    else site.force_precision,
                     "rules": _merged_rules(config.rules, site.rules),
                 }
             )

@@ -15,6 +15,7 @@ from euromine.monitoring.history.impact_settings import RECOVERY_INDEX, WATER_IN
 from euromine.monitoring.history.series import make_series
 from euromine.monitoring.history.series_settings import SeriesSettings
 from euromine.monitoring.history.yearly_images import find_scenes
+from euromine.monitoring.mapping.engine_choice import check_installed
 from euromine.monitoring.monitor import MineMonitor
 from euromine.support.errors import EuroMineError, one_line
 
@@ -23,7 +24,7 @@ from .alert_rules import RULES, advance
 from .alerts import Alert, AlertEvent, EventKind, alert_id
 from .series_facts import SeriesFacts, permits_id
 from .site_images import image_ids
-from .site_inputs import check_inputs, check_mapper
+from .site_inputs import check_inputs, check_mapper, in_fields
 from .turned_on_rules import judged_again
 from .watch_config import Acquisition, Rules, Site
 
@@ -88,11 +89,12 @@ def check_site(task: SiteTask) -> SiteCheck:
     try:
         return _checked(task)
     except (EuroMineError, OSError) as error:
-        return SiteCheck(task.site.name, failure=one_line(error))
+        return SiteCheck(task.site.name, failure=in_fields(one_line(error)))
 
 
 def _checked(task: SiteTask) -> SiteCheck:
     site, folder = task.site, Path(task.folder)
+    check_installed(site.engine_choice.engine)  # before hours of acquisition
     before = {alert["id"]: Alert.from_dict(alert, "state") for alert in task.alerts}
     scenes = _scenes(task)
     images, files = image_ids(scenes, task.files)
@@ -179,7 +181,7 @@ def maps_folder(folder: Path, site: str) -> Path:
 def _facts(site: Site, folder: Path, scenes: Mapping[int, str | Path], images: dict[int, str]) -> SeriesFacts:
     """The facts of a site after its series was made or completed."""
     assert site.model is not None
-    monitor = MineMonitor.from_pretrained(site.model, site.change_model)
+    monitor = MineMonitor.from_pretrained(site.model, site.change_model, engine=site.engine_choice)
     check_mapper(monitor.models[0])
     target = maps_folder(folder, site.name)
     target.parent.mkdir(parents=True, exist_ok=True)

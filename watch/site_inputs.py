@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,13 @@ from euromine.support.errors import ModelError, PermitError, SceneError
 
 from .watch_config import Site
 
+_ENGINE_OPTIONS = re.compile(r"--(engine|precision|force-precision)\b")
 _INDICES = {"water_growth": WATER_INDEX, "reclamation_stalled": RECOVERY_INDEX}
+
+
+def in_fields(sentence: str) -> str:
+    """A sentence with the configuration's fields in place of the commands' options on engines."""
+    return _ENGINE_OPTIONS.sub(lambda option: option[1].replace("-", "_"), sentence)
 
 
 def check_mapper(model: LoadedModel) -> None:

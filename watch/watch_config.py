@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from euromine.support.errors import missing_extra
+from euromine.monitoring.mapping.engine_choice import (
+    AUTO,
+    FLOAT32,
+    EngineChoice,
+    EngineName,
+    PrecisionName,
+)
+from euromine.support.errors import ArgumentError, missing_extra
 from euromine.support.near_names import nearest_name
 
 try:
@@ -28,6 +35,7 @@ Event = Literal["suspected", "confirmed", "grown", "resolved"]
 # Strict, as `true` would be 1 and "3" be 3.
 Number = Annotated[float, Field(strict=True)]
 WholeNumber = Annotated[int, Field(strict=True)]
+Switch = Annotated[bool, Field(strict=True)]
 Hectares = Annotated[Number, Field(gt=0, lt=1e6, description="Hectares.")]
 # Capitals alone, as a password in place of a name would reach logs and the state.
 VARIABLE = r"^[A-Z_][A-Z0-9_]*$"
@@ -162,6 +170,11 @@ class Site(_Part):
         default=None, description="A folder or Hub repository, instead of the common one."
     )
     change_model: str | None = None
+    engine: EngineName | None = Field(default=None, description="An engine instead of the common one.")
+    precision: PrecisionName | None = Field(
+        default=None, description="A precision instead of the common one."
+    )
+    force_precision: Switch | None = Field(default=None, description="Instead of the common choice.")
     permits: Path | None = Field(default=None, description="A vector file with the outlines of permits.")
     permit_layers: tuple[str, ...] = ()
     minimum_mapping_unit: Number = Field(0.1, ge=0, description="Hectares; smaller polygons are left out.")
@@ -185,6 +198,11 @@ class Site(_Part):
                 {"name": repr(name)},
             )
         return name
+
+    @property
+    def engine_choice(self) -> EngineChoice:
+        """The engine and precision of its models, once the common ones were filled in."""
+        return EngineChoice(self.engine or AUTO, self.precision or FLOAT32, bool(self.force_precision))
 
     @model_validator(mode="after")
     def _one_source(self) -> Site:
@@ -270,6 +288,14 @@ class WatchConfig(_Part):
     folder: Path = Field(Path("watch"), description="State, maps, pictures and feeds.")
     model: str | None = Field(default=None, description="A footprint mapper: a folder or a Hub repository.")
     change_model: str | None = None
+    engine: EngineName = Field(
+        "auto",
+        description="What runs the models. auto: the quickest of PyTorch and OpenVINO that is exact.",
+    )
+    precision: PrecisionName = Field("float32", description="Of the models. Only float32 is exact.")
+    force_precision: Switch = Field(
+        False, description="Take a precision that was measured to lose more than half a point of F1."
+    )
     rules: WrittenRules = Rules()
     sites: tuple[Site, ...] = Field(min_length=1)
     recipients: tuple[Recipient, ...] = ()
@@ -286,6 +312,20 @@ class WatchConfig(_Part):
         copy = self.model_copy()
         copy._source = path
         return copy
+
+    @model_validator(mode="after")
+    def _engines(self) -> WatchConfig:
+        parts: list[tuple[tuple[str | int, ...], WatchConfig | Site]] = [((), self)]
+        parts += [(("sites", number), site) for number, site in enumerate(self.sites)]
+        for place, part in parts:
+            try:
+                EngineChoice(part.engine or self.engine, part.precision or self.precision)
+            except ArgumentError as error:
+                field, _, problem = str(error).removesuffix(".").partition(": ")
+                raise PydanticCustomError(
+                    "engine", "{problem}", {"problem": problem, "place": (*place, field)}
+                ) from error
+        return self
 
     @model_validator(mode="after")
     def _references(self) -> WatchConfig:

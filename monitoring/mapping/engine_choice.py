@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from euromine.support.errors import ArgumentError, missing_extra
 
 AUTO, EAGER, COMPILE = "auto", "eager", "compile"
 OPENVINO, ONNXRUNTIME = "openvino", "onnxruntime"
-ENGINES = (AUTO, EAGER, COMPILE, OPENVINO, ONNXRUNTIME)
+EngineName = Literal["auto", "eager", "compile", "openvino", "onnxruntime"]
+ENGINES: tuple[str, ...] = get_args(EngineName)
 FLOAT32, BFLOAT16, INT8 = "float32", "bfloat16", "int8"
-PRECISIONS = (FLOAT32, BFLOAT16, INT8)
+PrecisionName = Literal["float32", "bfloat16", "int8"]
+PRECISIONS: tuple[str, ...] = get_args(PrecisionName)
 ENGINE_PACKAGES = {OPENVINO: ("openvino",), ONNXRUNTIME: ("onnxruntime", "onnx", "onnxscript")}
 
 

@@ -1,5 +1,6 @@
 """`euromine watch check`: mistakes in places, folders, models and permits, found without network."""
 
+import json
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from euromine.commands import app
 from euromine.modeling import EuroMineImageProcessor, create_model
+from euromine.monitoring.mapping import engine_choice, engines, precision_losses
 from euromine.watch.config_checks import check_config
 from euromine.watch.config_reading import read_config
 from euromine.watch.site_checks import SiteTask, check_site
@@ -118,3 +120,60 @@ def test_a_change_detector_in_the_place_of_a_mapper_and_a_file_as_folder_are_mis
     assert check_site(task).failure.startswith(
         f"model: found {detector}, a change detector; expected a model"
     )
+
+
+def test_a_missing_engine_and_a_refused_precision_are_mistakes(write, monkeypatch) -> None:
+    monkeypatch.setattr(engine_choice.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(engines, "_check_bfloat16", lambda *_: None)
+    monkeypatch.setitem(precision_losses.MEASURED_LOSSES, ("euromine_unet", "bfloat16"), 0.7)
+    site = {"images": "pit", "engine": "eager", "precision": "bfloat16"}
+    hub = {"name": "hub", "images": "pit", "model": "organisation/model", "engine": "onnxruntime"}
+    path = write(
+        hub,
+        {"name": "lossy", **site},
+        {"name": "as lossy", **site},
+        {"name": "forced", **site, "force_precision": True},
+        {"name": "exported", "images": "pit", "engine": "auto", "precision": "float32"},
+        engine="openvino",
+    )
+    found = check_config(read_config(path))
+    begun = [
+        "engine: found no openvino on this machine; expected the extra `openvino`.",
+        "engine: found no onnxruntime on this machine; expected the extra `onnxruntime`.",
+        "precision: found bfloat16 with ",
+    ]
+    assert [mistake[: len(start)] for mistake, start in zip(found.mistakes, begun, strict=True)] == begun
+    assert found.mistakes[2].endswith("Use float32, or insist with force_precision.")
+
+
+def test_a_precision_that_a_model_lacks_is_a_mistake(write) -> None:
+    (mistake,) = check_config(read_config(write(precision="int8"))).mistakes
+    assert "found no int8 export; expected one in" in mistake
+
+
+def test_a_missing_engine_fails_a_site_before_images_are_acquired(write, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(engine_choice.importlib.util, "find_spec", lambda name: None)
+    place = {"name": "box", "acquire": {"bbox": [8, 50, 8.1, 51], "since": 2020}}
+    site = read_config(write(place, engine="openvino")).sites[1]
+    failure = check_site(SiteTask(site, str(tmp_path / "watch"), datetime(2021, 1, 1, tzinfo=UTC))).failure
+    assert failure.startswith("engine: found no openvino on this machine")
+    assert not (tmp_path / "watch").exists()
+
+
+def test_a_site_is_mapped_in_its_precision_and_anew_in_another(write, write_year, monkeypatch, tmp_path):
+    monkeypatch.setattr(engines, "_check_bfloat16", lambda *_: None)
+
+    def run(**fields: object) -> dict:
+        site = read_config(write(engine="eager", **fields)).sites[0]
+        outcome = check_site(SiteTask(site, str(tmp_path / "watch"), datetime(2021, 1, 1, tzinfo=UTC)))
+        assert outcome.failure == ""
+        return json.loads((tmp_path / "watch" / "maps" / "pit" / "series.json").read_text())
+
+    map_2019 = tmp_path / "watch" / "maps" / "pit" / "probability_2019.tif"
+    inexact = run(precision="bfloat16")
+    assert inexact["settings"]["engines"] == {"segmentation": {"engine": "eager", "precision": "bfloat16"}}
+    before = map_2019.stat().st_mtime_ns
+    assert run(precision="bfloat16") == inexact
+    assert map_2019.stat().st_mtime_ns == before
+    assert "engines" not in run()["settings"]
+    assert map_2019.stat().st_mtime_ns > before

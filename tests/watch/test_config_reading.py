@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 import yaml
 
+from euromine.monitoring.mapping.engine_choice import EngineChoice
 from euromine.support.errors import ConfigError
 from euromine.watch.config_reading import config_schema, parse_config, read_config
 from euromine.watch.watch_config import Growth, address_problem
@@ -40,13 +41,36 @@ def webhook(**fields):
             site(image="x"),
             [
                 "c.yaml, sites[0]: found unknown field 'image'; expected name, images, acquire, model, "
-                "change_model, permits, permit_layers, minimum_mapping_unit, rules, recipients. The nearest "
-                "is images."
+                "change_model, engine, precision, force_precision, permits, permit_layers, "
+                "minimum_mapping_unit, rules, recipients. The nearest is images."
             ],
         ),
         (
             site(name="a/b"),
             ["c.yaml, sites[0].name: found 'a/b'; expected the name of a folder, such as Germany_12."],
+        ),
+        (
+            config(engine="opnvino", sites=[{**SITE, "precision": "float16", "force_precision": "please"}]),
+            [
+                "c.yaml, engine: found 'opnvino'; expected 'auto', 'eager', 'compile', 'openvino' or "
+                "'onnxruntime'.",
+                "c.yaml, sites[0].precision: found 'float16'; expected 'float32', 'bfloat16' or 'int8'.",
+                "c.yaml, sites[0].force_precision: found 'please'; expected true or false.",
+            ],
+        ),
+        (
+            config(engine="eager", precision="int8"),
+            [
+                "c.yaml, precision: found int8 with the engine eager; expected float32 or bfloat16. Only "
+                "openvino runs int8."
+            ],
+        ),
+        (
+            config(engine="onnxruntime", sites=[SITE, {**SITE, "name": "b", "precision": "bfloat16"}]),
+            [
+                "c.yaml, sites[1].precision: found bfloat16 with the engine onnxruntime, which has none on a "
+                "CPU; expected float32. Use openvino or eager."
+            ],
         ),
         (
             {"sites": [SITE]},
@@ -146,6 +170,20 @@ def test_a_site_s_rules_stand_before_the_common_ones(tmp_path: Path) -> None:
     assert first.outside_permit.hectares == second.outside_permit.hectares == 0.5
 
 
+def test_a_site_s_engine_stands_before_the_common_one(tmp_path: Path) -> None:
+    own = {"engine": "openvino", "precision": "int8", "force_precision": False}
+    sites = [SITE, {**SITE, "name": "b", **own}, {**SITE, "name": "c", "engine": "eager"}]
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(config(precision="bfloat16", force_precision=True, sites=sites)))
+    assert [site.engine_choice for site in read_config(path).sites] == [
+        EngineChoice("auto", "bfloat16", force_precision=True),
+        EngineChoice("openvino", "int8", force_precision=False),
+        EngineChoice("eager", "bfloat16", force_precision=True),
+    ]
+    path.write_text(yaml.safe_dump(config()))
+    assert read_config(path).sites[0].engine_choice == EngineChoice()
+
+
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     (tmp_path / "mapper").mkdir()
     path = tmp_path / "c.yaml"
@@ -173,7 +211,18 @@ def test_the_schema_agrees_with_the_reader() -> None:
     right = config(rules={"growth": False, "no_data": {"days": 3}}, recipients=[{"name": "a", "mail": MAIL}])
     assert not list(validator.iter_errors(json.loads(json.dumps(right))))
     parse_config(right, "c.yaml")
-    for wrong in (site(image="x"), mail(port="x"), site(rules={"growth": {"hectares": -1}}), {}):
+    assert not list(validator.iter_errors(site(engine="openvino", precision="int8", force_precision=True)))
+    for part in (config_schema(), config_schema()["$defs"]["Site"]):
+        for field in ("engine", "precision", "force_precision"):
+            assert part["properties"][field]["description"]
+    for wrong in (
+        site(engine="torch"),
+        config(force_precision=1),
+        site(image="x"),
+        mail(port="x"),
+        site(rules={"growth": {"hectares": -1}}),
+        {},
+    ):
         assert list(validator.iter_errors(wrong))
 
 
