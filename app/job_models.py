@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from euromine.monitoring.history.calibration import CALIBRATION_NAME
+from euromine.monitoring.mapping.checkpoint_files import local_file, may_have_file
 from euromine.support.errors import ArgumentError, RecordError
-from euromine.support.model_sources import check_model_source
+from euromine.support.model_sources import CONFIG, PROCESSOR_CONFIG, check_model_source
 from euromine.support.records import read_record
 from euromine.support.run_records import RESULTS_FILE
 
 from .model_smoothings import FittingSmoothings, fitting_smoothings
-
-_CONFIG, _PROCESSOR = "config.json", "preprocessor_config.json"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class OfferedModel:
         bands: The bands that it reads; None if unknown here.
         level: The processing level that it was trained on; None if unknown.
         simulated: Whether it was trained on simulated data; None if unknown.
-        smoothings: The smoothings over the years that fit it; all of them where its files are not here.
+        smoothings: The smoothings over the years that may fit it; all where neither its folder nor the Hub's
+            cache is here.
     """
 
     id: str
@@ -91,6 +92,11 @@ def offered_models(sources: tuple[str, ...]) -> dict[str, OfferedModel]:
     return found
 
 
+def refreshed(model: OfferedModel) -> OfferedModel:
+    """The model as its files describe it now; those of a repository are fetched by its first job."""
+    return model if Path(model.source).is_absolute() else _described(model.id, model.source)
+
+
 def chosen_model(models: dict[str, OfferedModel], name: str) -> OfferedModel:
     """The model that a visitor chose; the first if none was named.
 
@@ -112,34 +118,47 @@ def model_bands(source: str) -> tuple[str, ...] | None:
 
 
 def _offered(name: str, source: str) -> OfferedModel:
+    check_model_source(source)
     folder = Path(source)
     if not folder.is_dir():
-        check_model_source(source)
-        return OfferedModel(id=name, source=source)  # of the Hub, fetched by the first job
-    if not (folder / _CONFIG).is_file():
+        return _described(name, source)
+    if not (folder / CONFIG).is_file():
         raise ArgumentError(
-            f"--model: found no {_CONFIG} in {source}; expected a checkpoint of train_seg.py or train_cd.py."
+            f"model: found no {CONFIG} in {source}; expected a checkpoint of train_seg.py or train_cd.py."
         )
-    config = _read(_Config, folder / _CONFIG)
-    processor = _read(_Processor, folder / _PROCESSOR)
-    results = _read(_Results, folder / RESULTS_FILE)
+    return _described(name, str(folder.resolve()))
+
+
+def _described(name: str, source: str) -> OfferedModel:
+    """The model as far as its files are on this machine."""
+    if local_file(source, CONFIG) is None:
+        return OfferedModel(id=name, source=source)
+    config = _read(_Config, source, CONFIG)
+    processor = _read(_Processor, source, PROCESSOR_CONFIG)
+    results = _read(_Results, source, RESULTS_FILE)
     protocol = results.protocol if isinstance(results.protocol, dict) else {}
     simulated = protocol.get("simulated")
     bands = processor.bands or config.bands
     return OfferedModel(
         id=name,
-        source=str(folder.resolve()),
+        source=source,
         architecture=results.architecture or config.model_type,
         bands=tuple(bands) if bands else None,
         level=processor.level,
         simulated=simulated if isinstance(simulated, bool) else None,
-        smoothings=fitting_smoothings(folder, config.model_type, config.id2label, config.label_group),
+        smoothings=fitting_smoothings(
+            config.model_type,
+            config.id2label,
+            config.label_group,
+            is_calibrated=may_have_file(source, CALIBRATION_NAME),
+        ),
     )
 
 
-def _read(kind: Any, path: Path) -> Any:
+def _read(kind: Any, source: str, name: str) -> Any:
     """A record, or one without facts where the file is missing or damaged: loading the model reports that."""
+    path = local_file(source, name)
     try:
-        return read_record(kind, path)
+        return kind() if path is None else read_record(kind, path)
     except (RecordError, OSError):
         return kind()

@@ -23,7 +23,7 @@ from euromine.support.sentinel2_products import years_in_name
 from .app_context import AppContext, user_of
 from .app_errors import NotAllowed, Overloaded, error_answer
 from .job_limits import FULL_DISK, JobLimits
-from .job_models import OfferedModel, chosen_model, offered_models
+from .job_models import OfferedModel, chosen_model, offered_models, refreshed
 from .job_queue import JobQueue
 from .job_records import JobImage, JobRecord, checked_name, parse_options, parse_year
 from .job_runner import Command, usual_command
@@ -115,7 +115,7 @@ class _Jobs:
     def models(self) -> dict[str, Any]:
         """The models for uploaded images, and the limits of an upload."""
         return {
-            "models": [model.public() for model in self._models.values()],
+            "models": [model.public() for model in self._offered().values()],
             "limits": {**self._limits.public(), "bytes": self._context.settings.largest_upload},
         }
 
@@ -171,7 +171,7 @@ class _Jobs:
                 await asyncio.shield(run_in_threadpool(store.remove_upload, folder))
 
     def _accepted(self, received: Received, job_id: str, user: str | None) -> JobRecord:
-        model = chosen_model(self._models, received.texts.get("model", ""))
+        model = chosen_model(self._offered(), received.texts.get("model", ""))
         job = _record(received, job_id, model, self._context.settings.engine, user)
         model.smoothings.check(job.options.smoothing, model.id)
         for file, image in zip(received.files, job.images, strict=True):
@@ -183,6 +183,10 @@ class _Jobs:
             raise DataError(in_visitors_words(end.error, job.images, folder))
         self._queue.add(job)
         return job
+
+    def _offered(self) -> dict[str, OfferedModel]:
+        """The models, described by those of their files that are on this machine by now."""
+        return {name: refreshed(model) for name, model in self._models.items()}
 
     def _check_allowed(self) -> None:
         if not self._context.settings.may_change:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from euromine.monitoring.history.calibration import CALIBRATION_NAME
 from euromine.monitoring.history.smoothing import METHODS
 from euromine.monitoring.mapping.component_names import single_group
 from euromine.support.errors import ArgumentError
@@ -45,15 +43,15 @@ class FittingSmoothings:
 
 
 def fitting_smoothings(
-    folder: Path, model_type: str, id2label: dict[str, str] | None, label_group: str | None
+    model_type: str, id2label: dict[str, str] | None, label_group: str | None, *, is_calibrated: bool
 ) -> FittingSmoothings:
-    """The smoothings that fit the model in a folder.
+    """The smoothings that fit a model.
 
     Args:
-        folder: Of the checkpoint.
         model_type: Its type in `config.json`, as the next two.
         id2label: Its names of classes.
         label_group: Its group of components.
+        is_calibrated: Whether it has a calibration, or may have one.
     """
     if model_type in SERIES_TYPES:
         return FittingSmoothings(
@@ -64,7 +62,7 @@ def fitting_smoothings(
         return FittingSmoothings(
             _without("viterbi"), "which maps several components; viterbi is a chain of two states"
         )
-    if not (folder / CALIBRATION_NAME).is_file():
+    if not is_calibrated:
         return FittingSmoothings(_without("viterbi"), "which has no switch rates (`euromine calibrate`)")
     return FittingSmoothings()
 

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import cast
 
-from huggingface_hub import hf_hub_download, is_offline_mode
+from huggingface_hub import hf_hub_download, is_offline_mode, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
     HfHubHTTPError,
@@ -61,3 +61,43 @@ def checkpoint_file(source: str, name: str, *, otherwise: str) -> Path | None:
         otherwise,
     )
     return None
+
+
+def local_file(source: str, name: str) -> Path | None:
+    """A file of a checkpoint that is on this machine; the Hub is not asked.
+
+    Args:
+        source: The model's folder or Hub repository.
+        name: The file's name.
+
+    Returns:
+        The file in the folder, or in the Hub's cache; None if it is not there.
+    """
+    if Path(source).is_dir():
+        path = Path(source) / name
+        return path if path.is_file() else None
+    found = _in_cache(source, name)
+    return Path(found) if isinstance(found, str) else None
+
+
+def may_have_file(source: str, name: str) -> bool:
+    """Whether a checkpoint has a file, as far as this machine knows; the Hub is not asked.
+
+    Args:
+        source: The model's folder or Hub repository.
+        name: The file's name.
+
+    Returns:
+        False if the folder lacks it, or the Hub was asked before and had none, or will not be asked.
+    """
+    if local_file(source, name) is not None:
+        return True
+    return not Path(source).is_dir() and _in_cache(source, name) is None and not is_offline_mode()
+
+
+def _in_cache(repository: str, name: str) -> object:
+    """The path of a file in the Hub's cache, the cache's mark of a file that does not exist, or None."""
+    try:
+        return try_to_load_from_cache(repository, name)
+    except HFValidationError:
+        return None

@@ -13,7 +13,7 @@ from huggingface_hub.errors import (
 )
 
 from euromine.monitoring.mapping import checkpoint_files
-from euromine.monitoring.mapping.checkpoint_files import checkpoint_file
+from euromine.monitoring.mapping.checkpoint_files import checkpoint_file, local_file, may_have_file
 
 TRANSPORT_ERROR = HfHubHTTPError.__mro__[1]
 # httpx or httpx2, by the version of huggingface_hub.
@@ -90,3 +90,39 @@ def test_errors_of_the_transport_are_warnings_too(monkeypatch, caplog):
     assert not issubclass(TRANSPORT_ERROR, OSError)
     assert _ask(monkeypatch, TRANSPORT_ERROR("proxy refused")) is None
     assert "proxy refused" in caplog.text
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """The Hub's cache with config.json of org/model, which has no calibration.json."""
+    folder, commit = tmp_path / "models--org--model", "0123456789abcdef0123456789abcdef01234567"
+    for name, text in (
+        ("refs/main", commit),
+        (f"snapshots/{commit}/config.json", "{}"),
+        (f".no_exist/{commit}/calibration.json", ""),
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(checkpoint_files, "is_offline_mode", lambda: False)
+    return folder / "snapshots" / commit
+
+
+def test_a_file_in_the_hub_s_cache_is_known_without_asking_the_hub(cache, monkeypatch):
+    assert local_file("org/model", "config.json") == cache / "config.json"
+    assert local_file("org/model", "calibration.json") is None
+    assert may_have_file("org/model", "config.json")
+    assert not may_have_file("org/model", "calibration.json")
+    for unknown in ("org/model", "org/other", "no repository"):
+        assert local_file(unknown, "metrics.json") is None
+        assert may_have_file(unknown, "metrics.json")
+    monkeypatch.setattr(checkpoint_files, "is_offline_mode", lambda: True)
+    assert not may_have_file("org/model", "metrics.json")
+
+
+def test_a_folder_has_the_files_that_are_in_it(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    assert local_file(str(tmp_path), "config.json") == tmp_path / "config.json"
+    assert may_have_file(str(tmp_path), "config.json")
+    assert local_file(str(tmp_path), "calibration.json") is None
+    assert not may_have_file(str(tmp_path), "calibration.json")
