@@ -85,14 +85,14 @@ def export_int8(
             raise missing_extra("int8", name)
     check_quantisable(loaded.source, loaded.model)
     check_window(window)
-    images = list(_windows(loaded, dataset, split, revision, window, samples))
+    windows = list(_windows(loaded, dataset, split, revision, window, samples))
     target = Path(folder) / INT8_FOLDER
     parts = network_parts(loaded.model)
     digest = model_digest(loaded.model, loaded.image_processor)
     with explain_full_disk(target, "the export"), torch.no_grad():
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="_int8", dir=target.parent) as made:
-            for part, examples in _examples(loaded, parts, images).items():
+            for part, examples in _examples(parts, windows).items():
                 shapes = [tuple(each.shape[1:]) for each in examples[0]]
                 place = Path(made) / "int8" / part
                 place.mkdir(parents=True)
@@ -129,19 +129,15 @@ def _write_quantised(
     save_openvino(quantised, folder / PROGRAM_FILES[OPENVINO][0])
 
 
-def _examples(
-    loaded: LoadedModel, parts: dict[str, Function], images: Sequence[Tensor]
-) -> dict[str, list[Example]]:
-    """Inputs of each part: images, and what the encoder makes of two of them."""
-    if "forward" in parts:
-        return {"forward": [(image,) for image in images]}
-    pairs: list[Example] = list(zip(images, images[1:] or images, strict=False))
-    if "compare" in parts:
-        return {"compare": pairs}
+def _examples(parts: dict[str, Function], windows: Sequence[Example]) -> dict[str, list[Example]]:
+    """Inputs of each part: the images or pairs of the windows, and what the encoder makes of pairs."""
+    if "encode" not in parts:
+        return {part: list(windows) for part in parts}
     encode = parts["encode"]
     return {
-        "encode": [(image,) for image in images],
-        "decode": [(*encode(first), *encode(second)) for first, second in pairs],
+        # Of one window the first date, of the next the second.
+        "encode": [(dates[number % 2],) for number, dates in enumerate(windows)],
+        "decode": [(*encode(first), *encode(second)) for first, second in windows],
     }
 
 
@@ -152,26 +148,34 @@ def _windows(
     revision: str | None,
     window: int,
     samples: int,
-) -> Iterator[Tensor]:
-    """Windows (1, bands, window, window) of normalised patches beside each other."""
-    rows: Any = read_dataset(dataset, "annual", split, columns=("image",), revision=revision)
+) -> Iterator[Example]:
+    """Windows of normalised patches beside each other: an image (1, bands, window, window), or two dates.
+
+    A detector gets pairs of years of the same places, as the ranges of its comparisons are wider where two
+    places are compared.
+    """
+    detector = isinstance(loaded.model, ChangeDetector)
+    config, column = ("pairs", "images") if detector else ("annual", "image")
+    rows: Any = read_dataset(dataset, config, split, columns=(column,), revision=revision)
     if not len(rows):
         raise DatasetError(
-            f"{dataset}: found no patch in the split {split}; expected some to count ranges on."
+            f"{dataset}: found no {'pair' if detector else 'patch'} in the split {split}; expected some to "
+            "count ranges on."
         )
     chosen = np.random.default_rng(0).permutation(len(rows))
     taken = 0
     for _ in range(samples):
-        first = rows[int(chosen[taken % len(rows)])]["image"]
+        first = rows[int(chosen[taken % len(rows)])][column]
         side = -(-window // first.shape[-1])
-        patches = [rows[int(chosen[(taken + number) % len(rows)])]["image"] for number in range(side * side)]
+        patches = [rows[int(chosen[(taken + number) % len(rows)])][column] for number in range(side * side)]
         taken += side * side
-        image = _mosaic(patches, side)[None, :, :window, :window]
-        pixel_values: Tensor = loaded.image_processor(image, return_tensors="pt").pixel_values
-        yield loaded.model.pad(pixel_values) if isinstance(loaded.model, ChangeDetector) else pixel_values
+        images = _mosaic(patches, side)[..., :window, :window]
+        images = images.reshape(-1, first.shape[-3], window, window)
+        pixel_values: Tensor = loaded.image_processor(images, return_tensors="pt").pixel_values
+        yield tuple((loaded.model.pad(pixel_values) if detector else pixel_values).split(1))
 
 
 def _mosaic(patches: Sequence[NDArray[Any]], side: int) -> NDArray[Any]:
-    """Patches (bands, height, width) as one image of `side` rows of `side` patches."""
-    rows = [np.concatenate(patches[start : start + side], axis=2) for start in range(0, side * side, side)]
-    return np.concatenate(rows, axis=1)
+    """Patches (..., height, width) as one image of `side` rows of `side` patches."""
+    rows = [np.concatenate(patches[start : start + side], axis=-1) for start in range(0, side * side, side)]
+    return np.concatenate(rows, axis=-2)

@@ -114,6 +114,28 @@ def test_depthwise_convolutions_stay_in_float32(quantised):
     assert set(weights["Convolution"]) == {"Multiply"}
 
 
+def test_the_ranges_of_a_detector_are_counted_on_two_dates_of_a_place(detector, tmp_path, monkeypatch):
+    noise = np.random.default_rng(2)
+    # Nothing changes anywhere, so the two dates of every place have the same features.
+    places = [noise.integers(100, 4000, (10, 48, 48)).astype(np.int16) for _ in range(5)]
+    read = {"pairs": [{"images": np.stack([place, place])} for place in places]}
+    monkeypatch.setattr(int8_export, "read_dataset", lambda _, config, *__, **___: read[config])
+    counted_on = {}
+
+    def keep(_loaded, _function, examples, _shapes, folder):
+        counted_on[folder.name] = examples
+
+    monkeypatch.setattr(int8_export, "_write_quantised", keep)
+    export_int8(detector, "dataset", tmp_path, window=SIDE, samples=3)
+    assert len(counted_on["encode"]) == len(counted_on["decode"]) == 3
+    for features in counted_on["decode"]:
+        half = len(features) // 2
+        for first, second in zip(features[:half], features[half:], strict=True):
+            assert torch.equal(first, second)
+    firsts = [features[0] for features in counted_on["decode"]]
+    assert not torch.equal(firsts[0], firsts[1])
+
+
 def test_int8_programs_of_other_weights_are_refused(quantised):
     other = load_model(quantised.source, device="cpu")
     with torch.no_grad():
