@@ -172,7 +172,9 @@ def _windows(
         images = _mosaic(patches, side)[..., :window, :window]
         images = images.reshape(-1, first.shape[-3], window, window)
         pixel_values: Tensor = loaded.image_processor(images, return_tensors="pt").pixel_values
-        yield tuple((loaded.model.pad(pixel_values) if detector else pixel_values).split(1))
+        if isinstance(loaded.model, ChangeDetector):
+            pixel_values = loaded.model.pad(pixel_values)
+        yield tuple(pixel_values.split(1))
 
 
 def _mosaic(patches: Sequence[NDArray[Any]], side: int) -> NDArray[Any]:
