@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas
 from numpy.typing import NDArray
-from pandas.errors import EmptyDataError, ParserError
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
@@ -20,7 +20,6 @@ from euromine.dataset_script.label_groups import LabelGroups
 from euromine.monitoring.mapping.stored_probabilities import decode_probability
 from euromine.support.errors import ArgumentError, DataError, RecordError
 from euromine.support.files import check_regular
-from euromine.support.geopackages import check_is_geopackage, require_geopandas
 from euromine.support.placements import check_placement
 from euromine.support.rasters import check_blocks, gdal, gdal_errors, open_raster
 
@@ -41,6 +40,7 @@ from .file_names import (
     footprint_name,
     probability_name,
 )
+from .folder_files import outline_parts, read_geopackage, read_table, table_parts
 from .manifest import NAME, Manifest, read_manifest
 
 # Far more than the longest series of the largest scene takes.
@@ -199,6 +199,21 @@ class SeriesFolder:
         """Mined ground outside the permits, the largest first; None where no permits were given."""
         return self._asked_table(PERMITS_TABLE)
 
+    def table_parts(self, name: str, texts: Sequence[str] = ()) -> Iterator[pandas.DataFrame] | None:
+        """A table with a row for each polygon, which may be larger than memory, some rows at a time.
+
+        Args:
+            name: Its file, such as "indices.csv".
+            texts: Columns that stay texts where all their cells are numbers.
+
+        Returns:
+            One part or more, as they are asked for; None where there is no such table.
+
+        Raises:
+            DataError: The table is damaged; with the first part that is.
+        """
+        return table_parts(self.file(name), texts) if (self.path / name).exists() else None
+
     def polygons(self, kind: str = "footprints") -> Any:
         """The outlines as a `geopandas.GeoDataFrame`.
 
@@ -249,17 +264,11 @@ class SeriesFolder:
                 refer to other files or to servers.
             MissingExtraError: geopandas is not installed.
         """
-        geopandas = require_geopandas()
-        import pyogrio
+        return read_geopackage(self.file(name))
 
-        path = self.file(name)
-        try:
-            check_is_geopackage(path)
-            return geopandas.read_file(path, engine="pyogrio")
-        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-            raise DataError(
-                f"{path}: found a damaged file ({error}); expected a GeoPackage. Run `euromine series` again."
-            ) from error
+    def outline_parts(self, name: str, wanted: Mapping[str, int | str]) -> Iterator[NDArray[Any]]:
+        """The outlines of a GeoPackage of the series, some at a time (`folder_files.outline_parts`)."""
+        return outline_parts(self.file(name), wanted)
 
     def read_map(self, name: str, size: tuple[int, int] | None = None) -> NDArray[Any]:
         """A map by its file name.
@@ -303,13 +312,7 @@ class SeriesFolder:
         path = self.path / name
         if not path.exists():
             raise DataError(f"{self.path}: found no {name}; expected a series with {model}.")
-        try:
-            return pandas.read_csv(self.file(name))
-        except (ParserError, EmptyDataError, UnicodeDecodeError) as error:
-            raise DataError(
-                f"{path}: found no table ({error}); expected comma-separated values. "
-                "Run `euromine series` again."
-            ) from None
+        return read_table(self.file(name))
 
 
 def _label_groups(manifest: Manifest) -> LabelGroups | None:

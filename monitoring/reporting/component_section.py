@@ -24,7 +24,8 @@ from .flow_charts import flow_chart
 from .formatting import hectare_range, hectares
 from .map_section import Surround, surround
 from .pictures import thinned_size
-from .report_data import ReportData, checked_table, table_rows
+from .report_data import ReportData
+from .report_tables import checked_table, table_rows
 
 _LONGEST_SIDE = 1024
 # Transitions that the text alternative of the flow names.

@@ -19,7 +19,8 @@ from .charts import area_curve
 from .coloured_maps import LegendEntry
 from .formatting import decimal, hectares
 from .impact_charts import zone_curves
-from .report_data import ReportData, checked_table, table_rows
+from .report_data import ReportData
+from .report_tables import checked_parts, checked_table, table_rows
 
 _COLUMNS = ("year", "zone", "polygon", "index", "mean", "spread")
 _WATER_COLUMNS = ("year", "water_ha", "known_share")
@@ -75,20 +76,19 @@ class IndexSection:
 
 def index_section(data: ReportData) -> IndexSection | None:
     """Charts and a table of the indices; None where none were asked for."""
-    table = data.folder.indices
-    if table is None:
+    parts = data.folder.table_parts(INDICES_TABLE)
+    if parts is None:
         return None
     path = data.folder.path / INDICES_TABLE
-    table = checked_table(table, path, _COLUMNS)
-    table = table[(table["polygon"] == 0) & table["zone"].isin(_NAMES)]
-    names = [name for name in INDICES if name in set(table["index"])]
-    zones = [zone for zone in _NAMES if zone in set(table["zone"])]
+    found: dict[tuple[str, str, int], Any] = {}
+    for part in checked_parts(parts, path, _COLUMNS):
+        of_zones = part[(part["polygon"] == 0) & part["zone"].isin(_NAMES)]
+        for row in table_rows(of_zones.rename(columns={"index": "index_name"})):
+            found[row.zone, row.index_name, int(row.year)] = (row.mean, row.spread)
+    names = [name for name in INDICES if name in {index for _, index, _ in found}]
+    zones = [zone for zone in _NAMES if zone in {zone for zone, _, _ in found}]
     if not names:
         raise DataError(f"{path}: found no index; expected some. Run `euromine series` again.")
-    found = {
-        (row.zone, row.index_name, int(row.year)): (row.mean, row.spread)
-        for row in table_rows(table.rename(columns={"index": "index_name"}))
-    }
     return IndexSection(
         introduction=_introduction(data, zones),
         charts=[_chart(data, name, zones, found) for name in names],

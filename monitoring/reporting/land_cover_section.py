@@ -15,7 +15,8 @@ from euromine.monitoring.mapping.colours import year_colour
 from .area_section import Chart
 from .flow_charts import flow_chart
 from .formatting import hectares, listed, percent
-from .report_data import ReportData, checked_table, table_rows
+from .report_data import ReportData
+from .report_tables import checked_table, table_rows
 
 _COLUMNS = ("first_year", "code", "land_cover", "area_ha", "share", "land_cover_year")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")

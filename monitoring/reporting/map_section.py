@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
 from euromine.monitoring.history.file_names import PERMIT_OUTLINES, PERMITS_POLYGONS
 from euromine.monitoring.history.permits import MINED
 from euromine.monitoring.mapping import colours
-from euromine.support.errors import DataError, MissingExtraError
+from euromine.support.errors import MissingExtraError
 from euromine.support.geopackages import require_geopandas
 
 from .cartography import MapFrame, Tick
 from .coloured_maps import ColouredMap, change_map, first_year_map
-from .formatting import listed
 from .pictures import data_uri, footprint_outline, quicklook, thinned_size
 from .report_data import ReportData
 from .svg_paths import geometry_path
@@ -205,16 +205,9 @@ def _permit_paths(data: ReportData, size: tuple[int, int]) -> tuple[str, str]:
     except MissingExtraError as error:
         logger.warning("The map does not show the permits: %s", error)
         return "", ""
-    outside, permits = map(data.folder.read_polygons, names)
-    if missing := {"year", "kind"} - {*outside.columns}:
-        raise DataError(
-            f"{data.folder.path / PERMITS_POLYGONS}: found no column {listed(sorted(missing))}; expected "
-            "year and kind. Run `euromine series` again."
-        )
-    outside = outside[(outside["year"] == data.last_year) & (outside["kind"] == MINED)]
     manifest, (columns, rows) = data.manifest, size
     scale = columns / manifest.width, rows / manifest.height
-    return (
-        geometry_path(outside.geometry, manifest.transform, scale),
-        geometry_path(permits.geometry, manifest.transform, scale),
-    )
+    mined = data.folder.outline_parts(PERMITS_POLYGONS, {"year": data.last_year, "kind": MINED})
+    outside = geometry_path(chain.from_iterable(mined), manifest.transform, scale)
+    permits = data.folder.read_polygons(PERMIT_OUTLINES).geometry
+    return outside, geometry_path(permits, manifest.transform, scale)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pandas
-
 from euromine.monitoring.history.file_names import PERMITS_TABLE
-from euromine.monitoring.history.permits import MINED, NEW
+from euromine.monitoring.history.permits import NEW
 
 from .formatting import counted, hectares
+from .outside_sums import OutsideSums, YearOutside
 from .report_data import ReportData
-
-_LONGEST_LIST = 25
 
 
 @dataclass(frozen=True)
@@ -57,16 +53,14 @@ class PermitSection:
 
 def permit_section(data: ReportData) -> PermitSection | None:
     """Mined ground outside the permits; None where no permits were given."""
-    table = data.permits
-    if table is None:
+    outside = data.outside
+    if outside is None:
         return None
-    listed = table[table["year"] == data.last_year].sort_values("area_ha", ascending=False)
-    shown = listed.head(_LONGEST_LIST)
     return PermitSection(
-        summary=_summary(data, table),
-        years=_years(table),
-        places=[_place(row) for row in shown.to_dict("records")],
-        places_caption=_places_caption(data.last_year, len(listed) - len(shown)),
+        summary=_summary(data, outside),
+        years=[_year(year, of_year) for year, of_year in sorted(outside.years.items())],
+        places=[_place(row) for row in outside.largest],
+        places_caption=_places_caption(data.last_year, outside.number - len(outside.largest)),
         note=(
             "This comparison does not establish that any mining lacked permission. The outlines may be "
             "incomplete, outdated or displaced, the maps contain errors, and a pixel is "
@@ -76,35 +70,28 @@ def permit_section(data: ReportData) -> PermitSection | None:
     )
 
 
-def _summary(data: ReportData, table: pandas.DataFrame) -> str:
+def _summary(data: ReportData, outside: OutsideSums) -> str:
     given = data.manifest.settings.get("permits") or "the given file"
-    if table.empty:
+    if not outside.years:
         return f"No ground mapped as mined lies outside the outlines in {given} in any year."
-    mined = table[(table["year"] == data.last_year) & (table["kind"] == MINED)]
-    new = table[table["kind"] == NEW]
-    places = f", in {counted(len(mined), 'place')}" if len(mined) else ""
+    last = outside.of(data.last_year)
+    places = f", in {counted(last.places, 'place')}" if last.places else ""
     return (
-        f"In {data.last_year}, {hectares(mined['area_ha'].sum())} ha mapped as mined lie outside the "
-        f"outlines in {given}{places}. Summed over the years, {hectares(new['area_ha'].sum())} ha outside "
-        "them are mapped as newly mined."
+        f"In {data.last_year}, {hectares(last.mined_ha)} ha mapped as mined lie outside the outlines in "
+        f"{given}{places}. Summed over the years, {hectares(outside.new_ha)} ha outside them are mapped as "
+        "newly mined."
     )
 
 
-def _years(table: pandas.DataFrame) -> list[OutsideYear]:
-    rows = []
-    for year, group in table.groupby("year"):
-        mined = group[group["kind"] == MINED]["area_ha"]
-        new = group[group["kind"] == NEW]["area_ha"]
-        rows.append(OutsideYear(str(year), hectares(mined.sum()), hectares(new.sum()), str(len(mined))))
-    return rows
+def _year(year: int, outside: YearOutside) -> OutsideYear:
+    return OutsideYear(str(year), hectares(outside.mined_ha), hectares(outside.new_ha), str(outside.places))
 
 
-def _place(row: Mapping[Hashable, Any]) -> Place:
-    is_new = row["kind"] == NEW
+def _place(row: Any) -> Place:
     return Place(
-        status=f"newly mined since {int(row['year_1'])}" if is_new else "mined",
-        area=hectares(row["area_ha"]),
-        position=f"{row['latitude']:.5f}, {row['longitude']:.5f}",
+        status=f"newly mined since {int(row.year_1)}" if row.kind == NEW else "mined",
+        area=hectares(row.area_ha),
+        position=f"{row.latitude:.5f}, {row.longitude:.5f}",
     )
 
 

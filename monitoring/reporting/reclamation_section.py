@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import pandas
 from markupsafe import Markup
 
 from euromine.monitoring.history.file_names import RECLAMATION, RECLAMATION_TABLE
@@ -22,7 +22,8 @@ from .formatting import EN_DASH, counted, decimal, hectares, percent
 from .impact_charts import stacked_bars
 from .map_section import Surround, surround
 from .pictures import thinned_size
-from .report_data import ReportData, checked_table, table_rows
+from .report_data import ReportData
+from .report_tables import checked_parts, first_rows, table_rows
 
 _STATES = ("recovered", "recovering", "stalled", "undecided")
 _COLUMNS = (
@@ -87,48 +88,79 @@ class ReclamationSection:
 
 def reclamation_section(data: ReportData) -> ReclamationSection | None:
     """Map, chart and tables of recovery; None where it was not measured or no ground was left."""
-    table = data.folder.reclamation
-    if table is None:
+    zones = _zones(data)
+    if zones is None or not zones.whole or (not zones.whole[-1].ground_ha and not zones.number):
         return None
-    table = checked_table(table, data.folder.path / RECLAMATION_TABLE, _COLUMNS)
-    whole = table[table["zone"] == ALL].sort_values("year")
-    others = table[(table["zone"] != ALL) & (table["year"] == data.last_year)]
-    if whole.empty or (not whole["ground_ha"].iloc[-1] and others.empty):
-        return None
-    places = pandas.concat(
-        [
-            others[others["zone"] == OUTLINE].sort_values("polygon"),
-            others[others["zone"] != OUTLINE].sort_values("ground_ha", ascending=False),
-        ]
-    )
-    shown = places.head(_LONGEST_LIST)
+    last = zones.whole[-1]
+    shown = zones.places
     return ReclamationSection(
-        summary=_summary(data, whole.iloc[-1]),
-        definition=_definition(whole.iloc[-1]),
+        summary=_summary(data, last),
+        definition=_definition(last),
         surround=surround(data.frame),
         coloured=reclamation_map(data, thinned_size(data, _LONGEST_SIDE)),
-        bars=_bars(whole),
+        bars=_bars(zones.whole),
         legend=[
             LegendEntry(hex_colour(each.colour), each.name) for each in STYLE.classes if each.name in _STATES
         ],
-        years=[_row(str(int(row.year)), row) for row in table_rows(whole)],
-        places=[_row(_place_name(row), row) for row in table_rows(shown)],
-        places_caption=_places_caption(data.last_year, len(places) - len(shown)),
+        years=[_row(str(int(row.year)), row) for row in zones.whole],
+        places=[_row(_place_name(row), row) for row in shown],
+        places_caption=_places_caption(data.last_year, zones.number - len(shown)),
     )
 
 
+@dataclass
+class _Zones:
+    """Rows of the table.
+
+    Attributes:
+        whole: All ground, by year.
+        outlines: Outlines in the last year, the first by their numbers.
+        mapped: Mapped polygons in the last year, the largest.
+        number: The number of all outlines and polygons in the last year.
+    """
+
+    whole: list[Any] = field(default_factory=list)
+    outlines: list[Any] = field(default_factory=list)
+    mapped: list[Any] = field(default_factory=list)
+    number: int = 0
+
+    @property
+    def places(self) -> list[Any]:
+        """The rows that are listed: outlines, then polygons."""
+        return [*self.outlines, *self.mapped][:_LONGEST_LIST]
+
+
+def _zones(data: ReportData) -> _Zones | None:
+    """The rows that the section shows, from a table of all polygons; None without a table."""
+    parts = data.folder.table_parts(RECLAMATION_TABLE, ["name"])
+    if parts is None:
+        return None
+    found = _Zones()
+    for part in checked_parts(parts, data.folder.path / RECLAMATION_TABLE, _COLUMNS):
+        found.whole += table_rows(part[part["zone"] == ALL])
+        of_last = part[(part["zone"] != ALL) & (part["year"] == data.last_year)]
+        is_outline = of_last["zone"] == OUTLINE
+        found.number += len(of_last)
+        found.outlines = first_rows(found.outlines, of_last[is_outline], "polygon", _LONGEST_LIST)
+        found.mapped = first_rows(
+            found.mapped, of_last[~is_outline], "ground_ha", _LONGEST_LIST, descending=True
+        )
+    found.whole.sort(key=lambda row: row.year)
+    return found
+
+
 def _summary(data: ReportData, last: Any) -> str:
-    ground = last["ground_ha"]
+    ground = last.ground_ha
     if not ground:
         return f"By {data.last_year}, no ground of the mine is mapped as left."
     sentences = [
         f"By {data.last_year}, {hectares(ground)} ha were mined and are not mapped as mined any more: "
-        f"{percent(last['recovered_share'])} have recovered, {percent(last['recovering_share'])} are "
-        f"recovering, {percent(last['stalled_share'])} have stalled."
+        f"{percent(last.recovered_share)} have recovered, {percent(last.recovering_share)} are "
+        f"recovering, {percent(last.stalled_share)} have stalled."
     ]
-    undecided = last["undecided_ha"] / ground
+    undecided = last.undecided_ha / ground
     if undecided > 0.005:
-        without = 1 - last["target_share"]
+        without = 1 - last.target_share
         reason = (
             f", most of it because {percent(without)} of the ground was mined from the first year on and has "
             "no value before mining. Reference ground (--reference) would give it a target"
@@ -140,7 +172,7 @@ def _summary(data: ReportData, last: Any) -> str:
 
 
 def _definition(last: Any) -> str:
-    target = "the mean of the reference ground" if last["target"] == REFERENCE else "the value before mining"
+    target = "the mean of the reference ground" if last.target == REFERENCE else "the value before mining"
     return (
         f"Recovery is measured by NBR, which rises as plants grow, against {target}. Recovered: at "
         f"{TARGET_SHARE:.0%} of it or more. Recovering: below, but above the value in the first year without "
@@ -149,13 +181,17 @@ def _definition(last: Any) -> str:
     )
 
 
-def _bars(whole: pandas.DataFrame) -> Chart:
-    years = whole["year"].astype(int).tolist()
-    areas = {state: whole[f"{state}_ha"].fillna(0).tolist() for state in _STATES}
+def _bars(whole: Sequence[Any]) -> Chart:
+    years = [int(row.year) for row in whole]
+    areas = {state: [_known(getattr(row, f"{state}_ha")) for row in whole] for state in _STATES}
     colours = {each.name: hex_colour(each.colour) for each in STYLE.classes}
     spoken = "; ".join(f"{state} {hectares(of[-1])} ha" for state, of in areas.items())
     svg = stacked_bars(years, areas, colours, title=f"Ground by the state of recovery. {years[-1]}: {spoken}")
     return Chart(Markup(svg), "Ground that is not mined any more by that year, by the state of its recovery.")
+
+
+def _known(area: float) -> float:
+    return 0.0 if math.isnan(area) else area
 
 
 def _row(name: str, row: Any) -> RecoveryRow:

@@ -8,23 +8,22 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas
 
-from euromine.monitoring.history.file_names import AREAS, CHANGES_TABLE
+from euromine.monitoring.history.file_names import AREAS, CHANGES_TABLE, PERMITS_TABLE
 from euromine.monitoring.history.folder import SeriesFolder
 from euromine.monitoring.history.manifest import Manifest, ModelRecord
 from euromine.support.errors import DataError
 
 from .cartography import MapFrame
 from .formatting import EN_DASH, hectare_range, listed
+from .outside_sums import OUTSIDE_COLUMNS, OutsideSums, outside_sums
+from .report_tables import checked_parts
 
 Pair = tuple[int, int]
 
 _AREA_COLUMNS = ("year", "area_ha", "adjusted_ha", "low_ha", "high_ha", "known_share")
-# Columns of numbers whose names show no unit.
-_METRICS = ("mean", "spread", "polygon", "dnbr", "r80p", "rri", "y2r")
 _CHANGE_COLUMNS = ("year_1", "year_2", "gain_ha", "loss_ha", "undirected_ha")
 
 
@@ -76,14 +75,14 @@ class ReportData:
         frame: The ground that its maps show.
         areas: The mined area of each year; empty without a footprint mapper.
         changes: The change between the years of each mapped pair, the earlier year first.
-        permits: The table of mined ground outside the permits; None where no permits were given.
+        outside: Mined ground outside the permits; None where no permits were given.
     """
 
     folder: SeriesFolder
     frame: MapFrame
     areas: Mapping[int, MinedArea]
     changes: Mapping[Pair, MappedChange]
-    permits: pandas.DataFrame | None
+    outside: OutsideSums | None
 
     @property
     def manifest(self) -> Manifest:
@@ -157,8 +156,15 @@ def read_report_data(folder: SeriesFolder) -> ReportData:
         frame=MapFrame(manifest.crs, manifest.transform, manifest.width, manifest.height),
         areas=areas,
         changes=changes,
-        permits=folder.permits,
+        outside=_outside(folder),
     )
+
+
+def _outside(folder: SeriesFolder) -> OutsideSums | None:
+    parts = folder.table_parts(PERMITS_TABLE)
+    if parts is None:
+        return None
+    return outside_sums(checked_parts(parts, folder.path / PERMITS_TABLE, OUTSIDE_COLUMNS), folder.years[-1])
 
 
 def _mined_area(area: float, adjusted: float, low: float, high: float, known_share: float) -> MinedArea:
@@ -182,35 +188,6 @@ def _rows(path: Path, table: pandas.DataFrame, names: Sequence[str]) -> list[lis
             "Run `euromine series` again."
         ) from None
     return rows
-
-
-def checked_table(table: pandas.DataFrame, path: Path, names: Sequence[str]) -> pandas.DataFrame:
-    """A table with these columns, of which those of years, hectares and shares are numbers.
-
-    Raises:
-        DataError: A column is missing, or one of numbers holds text.
-    """
-    missing = [name for name in names if name not in table.columns]
-    if missing:
-        raise DataError(
-            f"{path}: found no column {listed(missing)}; expected the columns {listed(names)}. "
-            "Run `euromine series` again."
-        )
-    for name in names:
-        if "year" in name or name.endswith(("_ha", "_share")) or name in _METRICS:
-            try:
-                table[name] = table[name].astype(float)
-            except ValueError as error:
-                raise DataError(
-                    f"{path}: found text among the numbers ({error}); expected numbers alone. "
-                    "Run `euromine series` again."
-                ) from None
-    return table
-
-
-def table_rows(table: pandas.DataFrame) -> list[Any]:
-    """The rows of a table as named tuples."""
-    return list(table.itertuples(index=False, name="Row"))
 
 
 def _check_complete(path: Path, found: Collection[object], expected: Sequence[object]) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from euromine.monitoring.history.permits import MINED
-
 from .formatting import TIMES, counted, hectares, listed
 from .report_data import MinedArea, ReportData, model_name
 
@@ -145,9 +143,8 @@ def _figures(data: ReportData) -> list[Figure]:
     if change is not None and change.undirected_ha > 0:
         note = f"{data.period}, direction unknown" if data.has_footprints else data.period
         found.append(Figure("Changed", f"{hectares(change.undirected_ha)} ha", note, "undirected"))
-    if data.permits is not None:
-        permits = data.permits
-        outside = permits[(permits["year"] == last) & (permits["kind"] == MINED)]["area_ha"].sum()
+    if data.outside is not None:
+        outside = data.outside.of(last).mined_ha
         found.append(Figure("Outside the permits", f"{hectares(outside)} ha", f"mined in {last}"))
     return found
 

@@ -8,6 +8,9 @@ import numpy as np
 import pandas
 import pytest
 
+from euromine.monitoring.history import folder_files
+from euromine.monitoring.history.folder import SeriesFolder
+from euromine.monitoring.reporting import report_tables
 from euromine.monitoring.reporting.flow_charts import flow_chart
 from euromine.monitoring.reporting.formatting import EN_DASH, MINUS, decimal
 from euromine.monitoring.reporting.impact_charts import stacked_bars, zone_curves
@@ -138,6 +141,53 @@ def test_recovery_is_told_with_its_target_and_what_cannot_be_judged(data):
     assert (first.ground, first.shares[0]) == ("0", EN_DASH)
     assert last.metrics == [f"{MINUS}0.10", "0.05", "0.90", "0.30", "2.0"]
     assert [entry.name for entry in section.coloured.legend] == ["recovered", "undecided"]
+
+
+@pytest.fixture
+def _parts_of_three_rows(monkeypatch):
+    """Tables are read three rows at a time, and none as a whole."""
+    monkeypatch.setattr(folder_files, "_ROWS", 3)
+    for name in ("indices", "reclamation", "permits"):
+        monkeypatch.delattr(SeriesFolder, name)
+
+
+@pytest.mark.usefixtures("_parts_of_three_rows")
+def test_tables_of_polygons_are_read_some_rows_at_a_time_for_the_same_page(folder, tmp_path, monkeypatch):
+    held = []
+    checked = report_tables.checked_table
+
+    def noted(table, *others):
+        held.append(len(table))
+        return checked(table, *others)
+
+    monkeypatch.setattr(report_tables, "checked_table", noted)
+    in_parts = render_report(SeriesResult(folder))
+    assert len(held) == 7  # of 15 and 5 rows
+    assert max(held) == 3
+    monkeypatch.setattr(folder_files, "_ROWS", 10**6)
+    assert render_report(SeriesResult(folder)) == in_parts
+
+
+@pytest.mark.usefixtures("_parts_of_three_rows")
+def test_of_many_polygons_the_largest_are_listed_after_the_outlines(tmp_path):
+    path = write_series(tmp_path / "series", settings={"impact": IMPACT})
+    write_tables(path)
+    table = pandas.read_csv(path / "reclamation.csv")
+    (mapped,) = table[table.zone == "mapped"].to_dict("records")
+    sizes = [1.0, 3.0, 2.0, None, 3.0, *[0.5] * 20]
+    more = [{**mapped, "polygon": place + 2, "ground_ha": size} for place, size in enumerate(sizes)]
+    outline = table[table.zone == "outline"].assign(polygon=2, name="12")  # a name that is a number
+    pandas.concat([pandas.DataFrame(more), outline, table]).to_csv(path / "reclamation.csv", index=False)
+    section = reclamation_section(read_report_data(SeriesResult(path)))
+    # Of equal ones, those that come first in the table.
+    polygons = [1, 3, 6, 4, 2, *range(7, 15)]
+    assert [row.name for row in section.places] == [
+        "outline 1 (<North>)",
+        "outline 2 (12)",
+        *(f"polygon {number}" for number in polygons),
+    ]
+    assert section.places_caption.endswith(" 13 more polygons in reclamation.csv.")
+    assert [row.name for row in section.years] == ["2015", "2016", "2018"]
 
 
 def test_land_taken_is_told_by_class_with_its_source(data):

@@ -6,12 +6,14 @@ import pandas
 import pytest
 from PIL import ImageFile
 
+from euromine.monitoring.history import folder_files
 from euromine.monitoring.history.manifest import CompositeRecord, ModelRecord
 from euromine.monitoring.reporting.area_section import area_section
 from euromine.monitoring.reporting.caveat_section import caveat_section
 from euromine.monitoring.reporting.change_section import change_section
 from euromine.monitoring.reporting.coloured_maps import change_map
 from euromine.monitoring.reporting.map_section import map_section
+from euromine.monitoring.reporting.outside_sums import outside_sums
 from euromine.monitoring.reporting.permit_section import permit_section
 from euromine.monitoring.reporting.provenance_section import provenance_section
 from euromine.monitoring.reporting.report_data import MappedChange, read_report_data
@@ -21,7 +23,7 @@ from euromine.monitoring.reporting.years_section import years_section
 from euromine.monitoring.result import SeriesResult
 from euromine.support.errors import DataError, MissingExtraError
 
-from .written_series import DASH, YEARS, write_series
+from .written_series import CRS, DASH, TRANSFORM, YEARS, write_series
 
 DETECTOR = ModelRecord("changes", "org/tinycd", "tinycd", 300_000, ["B04", "B03"], "ffff")
 PERMIT_COLUMNS = ["year", "kind", "area_ha", "longitude", "latitude", "year_1"]
@@ -165,8 +167,10 @@ def test_a_missing_or_damaged_picture_is_named(tmp_path, monkeypatch, contents):
 # Permits
 
 
-def permits(*rows):
-    return pandas.DataFrame(rows, columns=PERMIT_COLUMNS)
+def outside(data, *rows):
+    """A series with these rows of a table of permits."""
+    table = pandas.DataFrame(rows, columns=PERMIT_COLUMNS)
+    return dataclasses.replace(data, outside=outside_sums([table], data.last_year))
 
 
 def test_without_permits_there_is_no_section(data):
@@ -175,7 +179,7 @@ def test_without_permits_there_is_no_section(data):
 
 def test_nothing_outside_is_said(data):
     data = with_manifest(data, settings={"permits": "permits.shp"})
-    section = permit_section(dataclasses.replace(data, permits=permits()))
+    section = permit_section(outside(data))
     assert (
         section.summary == "No ground mapped as mined lies outside the outlines in permits.shp in any year."
     )
@@ -184,13 +188,14 @@ def test_nothing_outside_is_said(data):
 
 def test_ground_outside_is_listed_without_a_verdict(data):
     data = with_manifest(data, settings={"permits": "permits.shp"})
-    table = permits(
+    data = outside(
+        data,
         (2016, "mined", 1.0, 1.2, 43.6, 0),
         (2018, "mined", 2.0, 1.25, 43.65, 0),
         (2018, "new", 0.5, 1.26, 43.66, 2016),
         *[(2018, "mined", 0.1, 1.2, 43.6, 0)] * 24,
     )
-    section = permit_section(dataclasses.replace(data, permits=table))
+    section = permit_section(data)
     assert section.summary == (
         "In 2018, 4.40 ha mapped as mined lie outside the outlines in permits.shp, in 25 places. Summed "
         "over the years, 0.50 ha outside them are mapped as newly mined."
@@ -210,6 +215,54 @@ def test_ground_outside_is_listed_without_a_verdict(data):
         "incomplete, outdated or displaced, the maps contain errors, and a pixel is 10 m wide. Check the "
         "images and the permits themselves before drawing conclusions."
     )
+
+
+def test_ground_outside_adds_up_from_several_parts_of_the_table(data):
+    rows = [
+        (2018, "mined", 0.25, 1.1, 43.1, 0),
+        (2016, "new", 2.0, 1.2, 43.2, 2015),
+        (2018, "mined", 0.5, 1.3, 43.3, 0),
+        (2018, "new", 0.25, 1.4, 43.4, 2016),
+        (2018, "mined", None, 1.5, 43.5, 0),
+        *[(2018, "mined", 0.125, 1.6, 43.6, 0)] * 24,
+    ]
+    parts = [pandas.DataFrame(rows[first : first + 2], columns=PERMIT_COLUMNS) for first in range(0, 29, 2)]
+    section = permit_section(dataclasses.replace(data, outside=outside_sums(parts, 2018)))
+    assert "In 2018, 3.75 ha mapped as mined" in section.summary  # 0.25 + 0.5 + 24 x 0.125
+    assert "in 27 places. Summed over the years, 2.25 ha" in section.summary
+    assert [(row.year, row.mined, row.new, row.places) for row in section.years] == [
+        ("2016", "0", "2.00", "0"),
+        ("2018", "3.75", "0.25", "27"),
+    ]
+    # The largest, and of equal ones the first.
+    listed = [place.position.split()[1] for place in section.places]
+    assert listed == ["1.30000", "1.10000", "1.40000", *["1.60000"] * 22]
+    assert section.places_caption.endswith("3 more are listed in permits.csv.")
+
+
+def test_only_outlines_of_the_last_year_are_drawn_some_at_a_time(tmp_path, monkeypatch):
+    geopandas = pytest.importorskip("geopandas")
+    from shapely import box
+
+    path = write_series(tmp_path / "series")
+    left, top = TRANSFORM[2], TRANSFORM[5]
+    boxes = [box(left + 10 * n, top - 20, left + 10 * n + 5, top - 10) for n in range(12)]
+    years, kinds = [2016, 2018, 2018] * 4, ["mined", "mined", "new"] * 4
+    outside = geopandas.GeoDataFrame({"year": years, "kind": kinds}, geometry=boxes, crs=CRS)
+    outside.to_file(path / "permits.gpkg")
+    outside[:1].to_file(path / "permit_outlines.gpkg")
+    monkeypatch.setattr(folder_files, "_OUTLINES", 2)
+    data = read_report_data(SeriesResult(path))
+    image = map_section(data).image
+    for number, ring in zip([1, 4, 7, 10], image.outside.split("M")[1:], strict=True):
+        points = [pair.split() for pair in ring.rstrip("z").split("L")]
+        # The boxes are 10 m apart and 5 m wide; a pixel is 10 m.
+        assert {float(x) for x, _ in points} == {number, number + 0.5}
+        assert {float(y) for _, y in points} == {1.0, 2.0}
+    parts = list(data.folder.outline_parts("permits.gpkg", {"year": 2018, "kind": "mined"}))
+    assert [len(part) for part in parts] == [2, 2]
+    with pytest.raises(DataError, match=r"permits\.gpkg: found no column month; expected kind and month"):
+        list(data.folder.outline_parts("permits.gpkg", {"kind": "mined", "month": 1}))
 
 
 def test_a_map_without_the_extra_for_permits_is_drawn_with_a_warning(tmp_path, monkeypatch, caplog):
