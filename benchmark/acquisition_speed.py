@@ -8,7 +8,6 @@ then shows whether waiting overlaps with work.
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import tempfile
 import time
@@ -31,8 +30,10 @@ from euromine.acquisition.site_grids import SiteGrid, search_area
 from euromine.acquisition.site_plans import SitePlan
 from euromine.acquisition.year_images import make_year
 from euromine.modeling import BANDS
+from euromine.support.errors import reported_errors
 from euromine.support.markdown import table
 
+from .command_line import benchmark_parser, duration, positive
 from .range_server import served
 
 SIDE, SCENES, WINDOW = 2000, 8, 512
@@ -346,11 +347,13 @@ def _check_equal(paths: list[Path]) -> None:
 
 def main() -> None:
     """Print a table for the documentation."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--side", type=int, default=SIDE, help="of the site, in pixels")
-    parser.add_argument("--scenes", type=int, default=SCENES)
-    parser.add_argument("--pause", type=float, default=0.0, help="seconds before each answer of the server")
-    parser.add_argument("--repeats", type=int, default=1)
+    parser = benchmark_parser("acquisition_speed", __doc__)
+    parser.add_argument("--side", type=positive, default=SIDE, help="of the site, in pixels")
+    parser.add_argument("--scenes", type=positive, default=SCENES, help="of the year")
+    parser.add_argument(
+        "--pause", type=duration, default=0.0, help="seconds before each answer of the server"
+    )
+    parser.add_argument("--repeats", type=positive, default=1, help="turns of each; the best counts")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, served(Path(folder), arguments.pause) as address:
         items = write_world(Path(folder), address, arguments.scenes)
@@ -378,4 +381,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reported_errors("acquisition_speed"):
+        main()

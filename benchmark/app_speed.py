@@ -7,7 +7,6 @@ seconds are the server's, which other load on the machine hardly lengthens; wall
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import re
@@ -28,6 +27,8 @@ from euromine.benchmark.app_sites import WITH_OVERVIEWS, WITHOUT, YEARS, write_s
 from euromine.benchmark.hardware import processor
 from euromine.support.errors import reported_errors
 from euromine.support.markdown import table
+
+from .command_line import benchmark_parser, positive
 
 MOST_BYTES, MOST_SECONDS, MOST_MEMORY = 500_000, 2.0, 500 * 2**20
 CLIENTS, REQUESTS = 20, 600
@@ -280,11 +281,11 @@ def _megabytes(size: int) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = benchmark_parser("app_speed", __doc__)
     parser.add_argument(
         "--folder", type=Path, default=Path("build/app_speed"), help="where the sites are written"
     )
-    parser.add_argument("--requests", type=int, default=REQUESTS, help="requests of the load on memory")
+    parser.add_argument("--requests", type=positive, default=REQUESTS, help="requests of the load on memory")
     chosen = parser.parse_args(arguments)
     site, large = write_sites(chosen.folder)
     header = ["", "requests", "kB", "processor s", "wall s"]

@@ -33,6 +33,9 @@ from euromine.dataset_script.scene_windows import read_images, read_labels
 from euromine.dataset_script.shards import SHARD_BYTES
 from euromine.dataset_script.site_shards import SiteTask, build_site
 from euromine.simulation.simulated_archive import simulate_archive
+from euromine.support.errors import reported_errors
+
+from .command_line import benchmark_parser, positive
 
 SITE = "Germany_1"
 YEARS = range(2015, 2025)
@@ -137,9 +140,9 @@ def report_speed(total: int, seconds: NDArray[np.float64]) -> str:
 
 def main() -> None:
     """Measure and print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--side", type=int, default=1280, help="height and width of the simulated scene")
-    parser.add_argument("--repeats", type=int, default=7)
+    parser = benchmark_parser("build", __doc__)
+    parser.add_argument("--side", type=positive, default=1280, help="height and width of the simulated scene")
+    parser.add_argument("--repeats", type=positive, default=7, help="turns of each")
     parser.add_argument("--skip-memory", action="store_true", help="leave out the large scene")
     parser.add_argument("--write-large-scene", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--build-large-scene", type=Path, help=argparse.SUPPRESS)
@@ -164,4 +167,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reported_errors("build"):
+        main()

@@ -5,7 +5,6 @@ python -m euromine.benchmark.component_picture docs/images/components.png
 
 from __future__ import annotations
 
-import argparse
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,8 @@ from euromine.dataset_script.cells import QUICKLOOK_BANDS
 from euromine.dataset_script.label_groups import COMPONENT_CLASSES, COMPONENT_COLOURS
 from euromine.simulation.simulated_site import SimulatedSite, simulate_site
 from euromine.support.errors import reported_errors
+
+from .command_line import benchmark_parser
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -125,8 +126,8 @@ def _draw_scale(axes: Axes, site: SimulatedSite, window: tuple[slice, slice]) ->
 
 def main() -> None:
     """Draw the picture."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path)
+    parser = benchmark_parser("component_picture", __doc__)
+    parser.add_argument("out", type=Path, help="the PNG to write")
     arguments = parser.parse_args()
     with reported_errors("component_picture"):
         height, width = SIZE

@@ -33,6 +33,7 @@ from euromine.support.run_records import RESULTS_FILE, RunResults
 from euromine.support.wording import counted
 from euromine.training.arguments import SegmentationArguments, parse_arguments
 
+from .command_line import positive
 from .component_costs import RunCosts, run_costs, step_seconds
 from .component_jobs import (
     STUDIES,
@@ -107,20 +108,14 @@ def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
         "--architecture", default="segformer-b0", help="footprint mapper; default segformer-b0"
     )
     parser.add_argument("--label_groups", default="preset", help="file of label groups; default the preset")
-    parser.add_argument("--seeds", type=_positive, default=3, help="number of seeds, from 0; default 3")
-    parser.add_argument("--steps", type=_positive, default=200, help="steps of each training; default 200")
-    parser.add_argument("--batch", type=_positive, default=8, help="patches in a step; default 8")
+    parser.add_argument("--seeds", type=positive, default=3, help="number of seeds, from 0; default 3")
+    parser.add_argument("--steps", type=positive, default=200, help="steps of each training; default 200")
+    parser.add_argument("--batch", type=positive, default=8, help="patches in a step; default 8")
     parser.add_argument("--out", type=Path, default=Path("runs/components"), help="default runs/components")
     parser.add_argument(
         "--tables-only", action="store_true", help="train nothing; write the tables of finished trainings"
     )
     return parser.parse_known_args(argv)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"found {text}; expected a number of at least 1.")
-    return int(text)
 
 
 def _study_options(options: argparse.Namespace, others: Sequence[str]) -> StudyOptions:

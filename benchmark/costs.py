@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 import sys
 from collections.abc import Callable
@@ -20,6 +19,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from euromine.modeling.auto import create_model, list_models
 from euromine.modeling.change_detection import ChangeDetector, SiameseChangeDetector
 from euromine.modeling.series_model import SeriesModel
+from euromine.support.errors import reported_errors
+
+from .command_line import benchmark_parser, check_networks, positive
 
 PATCH_SIDE = 160
 SERIES_YEARS = 10
@@ -174,13 +176,12 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    parser = argparse.ArgumentParser(prog="python -m euromine.benchmark.costs", description=main.__doc__)
+    parser = benchmark_parser("costs", __doc__)
     parser.add_argument("networks", nargs="*", metavar="network", help="default: all")
-    parser.add_argument("--size", type=int, default=PATCH_SIDE, help="side of the images in pixels")
-    parser.add_argument("--bands", type=int, default=10, help="number of bands")
+    parser.add_argument("--size", type=positive, default=PATCH_SIDE, help="side of the images in pixels")
+    parser.add_argument("--bands", type=positive, default=10, help="number of bands")
     options = parser.parse_args(arguments)
-    if unknown := sorted(set(options.networks) - set(list_models())):
-        parser.error(f"{', '.join(unknown)}: no network; known are {', '.join(list_models())}")
+    check_networks(parser, options.networks, list_models())
     size = (options.size, options.size)
     costs = {}
     for name in options.networks or list_models():
@@ -192,4 +193,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with reported_errors("costs"):
+        sys.exit(main())

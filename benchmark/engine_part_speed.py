@@ -8,7 +8,6 @@ which untrained networks make many of, are flushed to zero.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -28,6 +27,7 @@ from euromine.monitoring.mapping.network_parts import network_parts
 from euromine.monitoring.mapping.replaced_parts import recording_network
 from euromine.support.errors import ModelError, reported_errors
 
+from .command_line import benchmark_parser, check_networks, positive
 from .engine_speed import network_of, pixel_values_of, runner
 from .hardware import shortest_of_turns
 from .stopwatch import Stopwatch
@@ -131,11 +131,14 @@ def _print_rows(name: str, side: int | None, watch: Stopwatch, turns: int) -> No
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = benchmark_parser("engine_part_speed", __doc__)
     parser.add_argument("--networks", nargs="+", help="names as create_model takes them; by default all")
-    parser.add_argument("--side", type=int, help="side of the windows in pixels; 512, for several years 256")
-    parser.add_argument("--turns", type=int, default=5, help="turns of each engine; the shortest counts")
+    parser.add_argument(
+        "--side", type=positive, help="side of the windows in pixels; 512, for several years 256"
+    )
+    parser.add_argument("--turns", type=positive, default=5, help="turns of each engine; the shortest counts")
     arguments = parser.parse_args()
+    check_networks(parser, arguments.networks or [], list_models())
     with reported_errors("engine_part_speed"):
         torch.set_flush_denormal(True)
         sys.stdout.write(f"{shortest_of_turns(arguments.turns)}\n\n")

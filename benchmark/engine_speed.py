@@ -41,6 +41,7 @@ from euromine.support.errors import ArgumentError, EuroMineError, MissingExtraEr
 from euromine.support.gap_filling import fill_gaps
 from euromine.training.evaluation import predict_series
 
+from .command_line import benchmark_parser, check_networks, positive
 from .hardware import shortest_of_turns
 from .stopwatch import PeakMemory, Stopwatch
 
@@ -208,16 +209,25 @@ def table(
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = benchmark_parser("engine_speed", __doc__)
     parser.add_argument("--networks", nargs="+", help="names as create_model takes them; by default all")
     parser.add_argument("--runs", type=Path, help="folder of trained networks by name; others are fresh")
     parser.add_argument("--dataset", help="a built dataset, whose test split scores trained networks")
-    parser.add_argument("--series", type=int, help="series, spread over the test split; by default all")
-    parser.add_argument("--engines", nargs="+", default=CHOICES, metavar="ENGINE:PRECISION")
-    parser.add_argument("--side", type=int, help="side of the inputs in pixels; 512, for several years 256")
-    parser.add_argument("--turns", type=int, default=5, help="turns of each engine; the shortest counts")
+    parser.add_argument("--series", type=positive, help="series, spread over the test split; by default all")
+    parser.add_argument(
+        "--engines", nargs="+", default=CHOICES, metavar="ENGINE:PRECISION", help="beside eager:float32"
+    )
+    parser.add_argument(
+        "--side", type=positive, help="side of the inputs in pixels; 512, for several years 256"
+    )
+    parser.add_argument("--turns", type=positive, default=5, help="turns of each engine; the shortest counts")
     arguments = parser.parse_args()
+    check_networks(parser, arguments.networks or [], list_models())
     with reported_errors("engine_speed"):
+        if arguments.runs is not None and not arguments.runs.is_dir():
+            raise ArgumentError(
+                f"--runs: found {arguments.runs}, no folder; expected trained networks there."
+            )
         names = arguments.networks or [
             *(name for task in (SEGMENTATION, CHANGE_DETECTION, SERIES) for name in list_models(task))
         ]

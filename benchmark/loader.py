@@ -10,7 +10,6 @@ another one.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -33,8 +32,11 @@ from euromine.dataset_script.reading import read_dataset
 from euromine.dataset_script.row_batches import StackedRows, read_batches
 from euromine.dataset_script.row_views import stack_cells
 from euromine.dataset_script.shards import build_dataset
+from euromine.support.errors import reported_errors
 from euromine.training.collation import SeriesCollator
 from euromine.training.sampling import EpochSampler
+
+from .command_line import benchmark_parser, positive
 
 BATCH = 32
 YEARS = range(2015, 2025)
@@ -292,9 +294,9 @@ def report(ways: Sequence[Reader], seconds: NDArray[np.float64], rows: int) -> s
 
 def main() -> None:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--patches", type=int, default=2000, help="images in the dataset")
-    parser.add_argument("--repeats", type=int, default=9, help="epochs of each way")
+    parser = benchmark_parser("loader", __doc__)
+    parser.add_argument("--patches", type=positive, default=2000, help="images in the dataset")
+    parser.add_argument("--repeats", type=positive, default=9, help="epochs of each way")
     arguments = parser.parse_args()
     # The threads with which the DataLoader collates would still spin while the next way is timed.
     torch.set_num_threads(1)
@@ -307,4 +309,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reported_errors("loader"):
+        main()

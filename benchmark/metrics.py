@@ -7,7 +7,6 @@ years where the reference did not change. Then ours alone score 1,011 series, wi
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import sys
 import time
@@ -20,6 +19,9 @@ from numpy.typing import NDArray
 from euromine.metrics.annual_f1.annual_f1 import AnnualF1
 from euromine.metrics.ca_tiou.ca_tiou import CATIoU
 from euromine.metrics.interval_f1.interval_f1 import IntervalF1
+from euromine.support.errors import reported_errors
+
+from .command_line import benchmark_parser, positive
 
 YEARS = 10
 SIZE = 160
@@ -274,11 +276,11 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    parser = argparse.ArgumentParser(prog="python -m euromine.benchmark.metrics", description=main.__doc__)
-    parser.add_argument("--series", type=int, default=1011, help="how many series ours alone score")
-    parser.add_argument("--shared", type=int, default=32, help="how many series all three score")
-    parser.add_argument("--repeats", type=int, default=3, help="how often ours alone run")
-    parser.add_argument("--shared-repeats", type=int, default=1, help="how often all three run")
+    parser = benchmark_parser("metrics", __doc__)
+    parser.add_argument("--series", type=positive, default=1011, help="how many series ours alone score")
+    parser.add_argument("--shared", type=positive, default=32, help="how many series all three score")
+    parser.add_argument("--repeats", type=positive, default=3, help="how often ours alone run")
+    parser.add_argument("--shared-repeats", type=positive, default=1, help="how often all three run")
     options = parser.parse_args(arguments)
 
     import torch
@@ -298,4 +300,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with reported_errors("metrics"):
+        sys.exit(main())

@@ -35,6 +35,10 @@ from euromine.benchmark.stopwatch import PeakMemory, Stopwatch
 from euromine.modeling.auto import create_model, list_models
 from euromine.modeling.change_detection import ChangeDetector
 from euromine.modeling.tasks import CHANGE_DETECTION, SEGMENTATION
+from euromine.monitoring.mapping.loading import usable_device
+from euromine.support.errors import ModelError, reported_errors
+
+from .command_line import benchmark_parser, check_networks, duration, positive
 
 BANDS = 10
 BATCH = 8
@@ -250,11 +254,19 @@ def measure_apart(name: str, path: Path, options: Sequence[str]) -> None:
     """Measure a network in a process of its own and write its measurements as JSON.
 
     The process compiles with an empty cache: what another network left there would shorten its compiling.
+
+    Raises:
+        ModelError: The process failed.
     """
     command = [sys.executable, "-m", "euromine.benchmark.network_speed", name, "--here", *options]
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache}
-        measured = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+        measured = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, env=environment)
+    if measured.returncode:
+        raise ModelError(
+            f"{name}: the process that measures it ended with status {measured.returncode}; expected 0. "
+            "Its message is above."
+        )
     unfinished = path.with_name(f".{path.name}")
     unfinished.write_text(measured.stdout.splitlines()[-1] + "\n", encoding="utf-8")
     unfinished.replace(path)
@@ -329,24 +341,22 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status.
     """
     names = measured_networks()
-    parser = argparse.ArgumentParser(
-        prog="python -m euromine.benchmark.network_speed", description=main.__doc__
-    )
+    parser = benchmark_parser("network_speed", __doc__)
     parser.add_argument("networks", nargs="*", metavar="network", help="default: all")
     parser.add_argument("--results", type=Path, default=Path("runs/models"), help="where figures are kept")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=1, help="of a CPU")
-    parser.add_argument("--seconds", type=float, default=3, help="for how long each call is repeated")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--threads", type=positive, default=1, help="of a CPU")
+    parser.add_argument("--seconds", type=duration, default=3, help="for how long each call is repeated")
     parser.add_argument("--compile", action="store_true", help="compile them, which takes minutes each")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if unknown := sorted(set(options.networks) - set(names)):
-        parser.error(f"{', '.join(unknown)}: no network; known are {', '.join(names)}")
+    check_networks(parser, options.networks, names)
+    place = usable_device(options.device)
     if options.here:
         torch.set_num_threads(options.threads)
         torch.set_flush_denormal(True)  # fresh weights make them, trained ones hardly
         way = measure_compiled if options.compile else measure
-        figures = way(options.networks[0], torch.device(options.device), options.seconds)
+        figures = way(options.networks[0], place, options.seconds)
         sys.stdout.write(json.dumps(asdict(figures)) + "\n")
         return 0
     options.results.mkdir(parents=True, exist_ok=True)
@@ -363,4 +373,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with reported_errors("network_speed"):
+        sys.exit(main())

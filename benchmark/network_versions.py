@@ -24,6 +24,9 @@ import torch
 from euromine.benchmark.hardware import processor
 from euromine.benchmark.network_speed import BANDS, inputs, measured_networks, step_on
 from euromine.modeling.auto import create_model
+from euromine.support.errors import reported_errors
+
+from .command_line import benchmark_parser, check_networks, not_negative, positive
 
 _OTHER = "euromine_before"
 _DEVICE = torch.device("cpu")
@@ -139,18 +142,17 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status.
     """
     names = measured_networks()
-    parser = argparse.ArgumentParser(
-        prog="python -m euromine.benchmark.network_versions", description=main.__doc__
-    )
+    parser = benchmark_parser("network_versions", __doc__)
     parser.add_argument("checkout", type=Path, help="the other checkout")
     parser.add_argument("networks", nargs="*", metavar="network", help="default: all")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[160, 512], help="sides in pixels")
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 4], help="images at once")
-    parser.add_argument("--train", type=int, default=0, help="inputs of a training step; 0 times none")
-    parser.add_argument("--rounds", type=int, default=3, help="counted calls")
+    parser.add_argument("--sizes", type=positive, nargs="+", default=[160, 512], help="sides in pixels")
+    parser.add_argument("--batches", type=positive, nargs="+", default=[1, 4], help="images at once")
+    parser.add_argument(
+        "--train", type=not_negative, default=0, help="inputs of a training step; 0 times none"
+    )
+    parser.add_argument("--rounds", type=positive, default=3, help="counted calls")
     options = parser.parse_args(arguments)
-    if unknown := sorted(set(options.networks) - set(names)):
-        parser.error(f"{', '.join(unknown)}: no network; known are {', '.join(names)}")
+    check_networks(parser, options.networks, names)
     if not (options.checkout / "modeling").is_dir():
         parser.error(f"{options.checkout}: no checkout with a folder modeling/")
     torch.set_num_threads(1)
@@ -169,4 +171,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with reported_errors("network_versions"):
+        sys.exit(main())

@@ -8,7 +8,6 @@ threshold must not solve the simulation. The last classifier also sees the surro
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -25,6 +24,9 @@ from euromine.dataset_script.splits import split_sites
 from euromine.dataset_script.statistics import PRESETS
 from euromine.simulation.simulated_archive import site_names
 from euromine.simulation.simulated_site import simulate_site
+from euromine.support.errors import reported_errors
+
+from .command_line import benchmark_parser, not_negative, positive
 
 # The paper's Tables 2 and 3: footprints of all pixels, and of the footprint what a year adds and takes.
 PAPER_SHARE, PAPER_GAIN, PAPER_LOSS = 0.19, 0.028, 0.019
@@ -177,11 +179,11 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status: 1 if single pixels give too much away.
     """
-    parser = argparse.ArgumentParser(prog="python -m euromine.benchmark.realism", description=main.__doc__)
-    parser.add_argument("--sites", type=int, default=40, help="how many sites")
-    parser.add_argument("--size", type=int, default=320, help="height and width of a site")
-    parser.add_argument("--samples", type=int, default=3000, help="pixels drawn from a site")
-    parser.add_argument("--seed", type=int, default=0, help="of the simulation")
+    parser = benchmark_parser("realism", __doc__)
+    parser.add_argument("--sites", type=positive, default=40, help="how many sites")
+    parser.add_argument("--size", type=positive, default=320, help="height and width of a site")
+    parser.add_argument("--samples", type=positive, default=3000, help="pixels drawn from a site")
+    parser.add_argument("--seed", type=not_negative, default=0, help="of the simulation")
     options = parser.parse_args(arguments)
 
     started = time.process_time()
@@ -198,4 +200,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with reported_errors("realism"):
+        sys.exit(main())

@@ -15,7 +15,6 @@ is written to `OUT/scale.json` when it is complete, and kept by the same command
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import multiprocessing
 import os
@@ -36,9 +35,12 @@ import torch
 from euromine.modeling import EuroMineImageProcessor, create_model
 from euromine.monitoring.archive_histories import ModelChoice
 from euromine.monitoring.mapping.engine_choice import EngineChoice
+from euromine.monitoring.mapping.loading import load_model
+from euromine.support.errors import ArgumentError, reported_errors
 from euromine.support.records import read_record, write_record
 from euromine.support.workers import CORES_VARIABLE, in_processes, run_on_dask
 
+from .command_line import benchmark_parser, positive
 from .hardware import processor, vector_extensions
 from .range_server import served
 from .scale_pages import write_page
@@ -174,21 +176,26 @@ def measure_interruption(setting: Setting, way: str) -> Interruption:
 
 
 def run(out: Path, model: str | None, scenes: int, number: int) -> ScaleRecord:
-    """Measure all parts that `OUT/scale.json` does not hold yet."""
+    """Measure all parts that `OUT/scale.json` does not hold yet.
+
+    Raises:
+        ArgumentError: The file is of another network or another number of scenes.
+        ModelError: There is no such model.
+    """
     path = out / "scale.json"
-    out.mkdir(parents=True, exist_ok=True)
-    record = (
-        read_record(ScaleRecord, path)
-        if path.exists()
-        else ScaleRecord(
-            network=NETWORK if model is None else Path(model).name,
-            trained=model is not None,
-            scenes=scenes,
-            processor=processor(),
-            extensions=vector_extensions(),
-            torch=torch.__version__,
-        )
+    record = ScaleRecord(
+        network=NETWORK if model is None else Path(model).name,
+        trained=model is not None,
+        scenes=scenes,
+        processor=processor(),
+        extensions=vector_extensions(),
+        torch=torch.__version__,
     )
+    if path.exists():
+        record = _resumed(read_record(ScaleRecord, path), record, path)
+    if model is not None:
+        load_model(model, device="cpu")  # before minutes are spent on scenes
+    out.mkdir(parents=True, exist_ok=True)
     sent = multiprocessing.get_context("spawn").Value("q", 0)
     with tempfile.TemporaryDirectory() as name, served(Path(name), 0.0, sent) as address:
         years = max(years for _, years, _ in CELLS)
@@ -203,6 +210,17 @@ def run(out: Path, model: str | None, scenes: int, number: int) -> ScaleRecord:
                 write_record(path, record)
         setting.emptied()
     return record
+
+
+def _resumed(found: ScaleRecord, asked: ScaleRecord, path: Path) -> ScaleRecord:
+    for name in ("network", "trained", "scenes"):
+        before, now = getattr(found, name), getattr(asked, name)
+        if before != now:
+            raise ArgumentError(
+                f"{path}: found figures with {name} {before}; expected those of this command, {now}. "
+                "Choose another --out, or delete the file."
+            )
+    return found
 
 
 def _parts(setting: Setting, sent: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -229,11 +247,11 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    parser = argparse.ArgumentParser(prog="python -m euromine.benchmark.scale", description=main.__doc__)
+    parser = benchmark_parser("scale", __doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/scale"), help="folder of results and work")
     parser.add_argument("--model", help="a footprint mapper; by default one with fresh weights")
-    parser.add_argument("--scenes", type=int, default=SCENES, help="scenes a year")
-    parser.add_argument("--tiles", type=int, default=6, help="tiles of runs with several workers")
+    parser.add_argument("--scenes", type=positive, default=SCENES, help="scenes a year")
+    parser.add_argument("--tiles", type=positive, default=6, help="tiles of runs with several workers")
     parser.add_argument("--page", type=Path, help="render results into this page instead of measuring")
     parser.add_argument("--results", type=Path, help="the results to render, by default OUT/scale.json")
     options = parser.parse_args(arguments)
@@ -248,4 +266,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with reported_errors("scale"):
+        sys.exit(main())

@@ -10,7 +10,6 @@ EuroMine does not, so an environment of their own is best.
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import multiprocessing
 import sys
@@ -38,7 +37,9 @@ from euromine.monitoring.mapping.prediction import OVERLAP, WINDOW
 from euromine.monitoring.mapping.scene_maps import predict_scene
 from euromine.monitoring.mapping.tiling import Tiling
 from euromine.support.environment import prepare_process
+from euromine.support.errors import reported_errors
 
+from .command_line import benchmark_parser, positive
 from .hardware import device_name
 from .scene_speed import OPTIONS, forward_passes, write_scene
 from .stopwatch import PeakMemory
@@ -261,10 +262,12 @@ def compare(side: int, names: Sequence[str], turns: int, threads: int, folder: P
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sides", nargs="+", type=int, default=[2048, 4096], help="pixels of the scenes")
-    parser.add_argument("--turns", type=int, default=2, help="turns of each tool")
-    parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch")
+    parser = benchmark_parser("scene_peers", __doc__)
+    parser.add_argument(
+        "--sides", nargs="+", type=positive, default=[2048, 4096], help="pixels of the scenes"
+    )
+    parser.add_argument("--turns", type=positive, default=2, help="turns of each tool")
+    parser.add_argument("--threads", type=positive, default=1, help="threads of PyTorch")
     parser.add_argument("--folder", type=Path, help="where the scenes are written")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -283,4 +286,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reported_errors("scene_peers"):
+        main()

@@ -10,7 +10,6 @@ process held before.
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import resource
 import sys
@@ -30,14 +29,16 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
-from euromine.modeling import BANDS, EuroMineImageProcessor, create_model
+from euromine.modeling import BANDS, SEGMENTATION, EuroMineImageProcessor, create_model, list_models
 from euromine.monitoring.mapping.geotiffs import copy_as_cog
 from euromine.monitoring.mapping.prediction import OVERLAP, ROWS, WINDOW
 from euromine.monitoring.mapping.scene_maps import output_paths, predict_scene
 from euromine.monitoring.mapping.tiling import Tiling
 from euromine.monitoring.scenes.scene_options import SceneOptions
+from euromine.support.errors import reported_errors
 from euromine.support.rasters import CACHE_BYTES, gdal, gdal_cache
 
+from .command_line import benchmark_parser, check_networks, positive
 from .hardware import device_name, shortest_of_turns
 
 TILE = 10_980
@@ -247,16 +248,17 @@ def measure_memory(scene: Path, out: Path, window: int) -> str:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = benchmark_parser("scene_speed", __doc__)
     parser.add_argument(
-        "--side", type=int, help="pixels of the scene's side; 1792, or a whole tile with --memory"
+        "--side", type=positive, help="pixels of the scene's side; 1792, or a whole tile with --memory"
     )
-    parser.add_argument("--repeats", type=int, default=5, help="turns of each")
+    parser.add_argument("--repeats", type=positive, default=5, help="turns of each")
     parser.add_argument("--networks", nargs="+", default=NETWORKS, help="names as create_model takes them")
     parser.add_argument("--memory", action="store_true", help="measure memory instead of time")
-    parser.add_argument("--window", type=int, default=WINDOW, help="side of the windows, with --memory")
+    parser.add_argument("--window", type=positive, default=WINDOW, help="side of the windows, with --memory")
     parser.add_argument("--folder", type=Path, help="where the scene is written")
     arguments = parser.parse_args()
+    check_networks(parser, arguments.networks, list_models(SEGMENTATION))
     side = arguments.side or (TILE if arguments.memory else 4 * (WINDOW - OVERLAP))
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         scene = Path(name) / "scene.tif"
@@ -283,4 +285,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reported_errors("scene_speed"):
+        main()

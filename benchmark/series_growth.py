@@ -10,7 +10,6 @@ detector and a network for series that take next to no memory themselves (`stage
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -29,7 +28,10 @@ from euromine.modeling.image_processing import EuroMineImageProcessor
 from euromine.modeling.tasks import SERIES
 from euromine.monitoring.history.chain_maps import maps_of_chains
 from euromine.monitoring.history.series_windows import evidence_of
-from euromine.monitoring.mapping.loading import LoadedModel
+from euromine.monitoring.mapping.loading import LoadedModel, usable_device
+from euromine.support.errors import reported_errors
+
+from .command_line import benchmark_parser, duration, positive
 
 YEARS = (2, 5, 10, 20, 40)
 
@@ -113,23 +115,19 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status.
     """
     known = list_models(SERIES)
-    parser = argparse.ArgumentParser(
-        prog="python -m euromine.benchmark.series_growth", description=main.__doc__
-    )
+    parser = benchmark_parser("series_growth", __doc__)
     parser.add_argument("--network", choices=known, help="default: euromine-series-b0")
-    parser.add_argument("--years", type=int, nargs="+", default=YEARS, help="numbers of years")
-    parser.add_argument("--size", type=int, default=PATCH_SIDE, help="side of the window in pixels")
-    parser.add_argument("--seconds", type=float, default=0.5, help="the least time of each measurement")
+    parser.add_argument("--years", type=positive, nargs="+", default=YEARS, help="numbers of years")
+    parser.add_argument("--size", type=positive, default=PATCH_SIDE, help="side of the window in pixels")
+    parser.add_argument("--seconds", type=duration, default=0.5, help="the least time of each measurement")
     parser.add_argument("--device", default="cpu", help="cpu, on one thread, or cuda")
     whole = parser.add_argument_group("whole series")
-    whole.add_argument("--sides", type=int, nargs="+", help="sides of scenes in pixels")
-    whole.add_argument("--height", type=int, help="rows of scenes, if they are not squares")
+    whole.add_argument("--sides", type=positive, nargs="+", help="sides of scenes in pixels")
+    whole.add_argument("--height", type=positive, help="rows of scenes, if they are not squares")
     whole.add_argument("--tasks", nargs="+", default=TASKS, choices=TASKS, help="default: all")
     whole.add_argument("--impact", action="store_true", help="with indices, recovery, land cover and permits")
     whole.add_argument("--folder", type=Path, help="where images and maps are written")
     options = parser.parse_args(arguments)
-    if any(years < 1 for years in options.years):
-        parser.error(f"--years: found {min(options.years)}; expected numbers of at least 1.")
     if options.sides:
         years = 10 if options.years is YEARS else max(options.years)
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
@@ -144,7 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     torch.set_num_threads(1)
     name = options.network or "euromine-series-b0"
-    model = create_model(name).eval().to(options.device)
+    model = create_model(name).eval().to(usable_device(options.device))
     network = LoadedModel(name, SERIES, model, EuroMineImageProcessor())
     sys.stdout.write(header(name, options.size, model.device))
     # Ascending, because a process keeps some of the memory that it once had.
@@ -155,4 +153,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with reported_errors("series_growth"):
+        sys.exit(main())

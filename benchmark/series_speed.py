@@ -9,7 +9,6 @@ other load does not lengthen; the shortest of several repeats counts.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +21,9 @@ from euromine.benchmark.costs import PATCH_SIDE, network_costs
 from euromine.benchmark.hardware import processor
 from euromine.modeling.auto import create_model, list_models
 from euromine.modeling.change_detection import ChangeDetector, year_pairs
+from euromine.support.errors import reported_errors
+
+from .command_line import benchmark_parser, check_networks, positive
 
 YEARS = 10
 # The share of the ideal speed-up that every network shall reach.
@@ -149,16 +151,13 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status.
     """
     names = list_models("change-detection")
-    parser = argparse.ArgumentParser(
-        prog="python -m euromine.benchmark.series_speed", description=main.__doc__
-    )
+    parser = benchmark_parser("series_speed", __doc__)
     parser.add_argument("networks", nargs="*", metavar="network", help="default: all")
-    parser.add_argument("--size", type=int, default=PATCH_SIDE, help="side of the images in pixels")
-    parser.add_argument("--bands", type=int, default=10, help="number of bands")
-    parser.add_argument("--repeats", type=int, default=3, help="how often each way is run")
+    parser.add_argument("--size", type=positive, default=PATCH_SIDE, help="side of the images in pixels")
+    parser.add_argument("--bands", type=positive, default=10, help="number of bands")
+    parser.add_argument("--repeats", type=positive, default=3, help="how often each way is run")
     options = parser.parse_args(arguments)
-    if unknown := sorted(set(options.networks) - set(names)):
-        parser.error(f"{', '.join(unknown)}: no change detector; known are {', '.join(names)}")
+    check_networks(parser, options.networks, names)
     torch.set_num_threads(1)
     rows = [measure(name, options.size, options.bands, options.repeats) for name in options.networks or names]
     sys.stdout.write(markdown(rows, options.size, options.bands, options.repeats))
@@ -166,4 +165,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with reported_errors("series_speed"):
+        sys.exit(main())

@@ -9,7 +9,6 @@ several turns counts; each is printed once it is measured.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -27,6 +26,9 @@ from scipy import ndimage
 
 from euromine.benchmark.hardware import processor
 from euromine.modeling.bands import BANDS
+from euromine.support.errors import reported_errors
+
+from .command_line import benchmark_parser, positive
 
 YEARS = range(2015, 2025)
 STAGES = (
@@ -125,11 +127,9 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m euromine.benchmark.series_stages", description=main.__doc__
-    )
-    parser.add_argument("--side", type=int, default=1000, help="pixels of the images' side")
-    parser.add_argument("--repeats", type=int, default=2, help="turns of each checkout")
+    parser = benchmark_parser("series_stages", __doc__)
+    parser.add_argument("--side", type=positive, default=1000, help="pixels of the images' side")
+    parser.add_argument("--repeats", type=positive, default=2, help="turns of each checkout")
     parser.add_argument("--before", type=Path, help="an older checkout to compare with")
     parser.add_argument("--folder", type=Path, help="where images and maps are written")
     options = parser.parse_args(arguments)
@@ -158,4 +158,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with reported_errors("series_stages"):
+        sys.exit(main())

@@ -8,7 +8,6 @@ shortest step counts, on the clock and in processor time.
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import os
 import subprocess
@@ -20,7 +19,11 @@ from dataclasses import dataclass
 from typing import IO
 
 from euromine.benchmark.hardware import processor
+from euromine.benchmark.network_speed import measured_networks
+from euromine.support.errors import reported_errors
 from euromine.support.workers import usable_cores
+
+from .command_line import benchmark_parser, check_networks, not_negative, positive
 
 NETWORKS = ("tinycd", "segformer-b0")
 # OpenMP spins 300,000 times by default if it finds as many cores as threads, and for ever here.
@@ -159,15 +162,16 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m euromine.benchmark.shared_cores", description=main.__doc__
+    parser = benchmark_parser("shared_cores", __doc__)
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, help="names as create_model takes them")
+    parser.add_argument(
+        "--busy", type=not_negative, default=6, help="processes that compute in the second table"
     )
-    parser.add_argument("--networks", nargs="+", default=NETWORKS)
-    parser.add_argument("--busy", type=int, default=6, help="processes that compute in the second table")
-    parser.add_argument("--batch", type=int, default=8, help="inputs of a step")
-    parser.add_argument("--threads", type=int, default=usable_cores(), help="where there are several")
-    parser.add_argument("--rounds", type=int, default=3, help="counted steps of each setting")
+    parser.add_argument("--batch", type=positive, default=8, help="inputs of a step")
+    parser.add_argument("--threads", type=positive, default=usable_cores(), help="where there are several")
+    parser.add_argument("--rounds", type=positive, default=3, help="counted steps of each setting")
     options = parser.parse_args(arguments)
+    check_networks(parser, options.networks, measured_networks())
     sys.stdout.write(
         f"Training steps of {options.batch}; {usable_cores()} cores of {processor()}; ratios to one thread; "
         f"the shortest of {options.rounds}.\n\n"
@@ -188,4 +192,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with reported_errors("shared_cores"):
+        sys.exit(main())

@@ -24,8 +24,10 @@ from euromine.monitoring.mapping.prediction import predict_probability
 from euromine.monitoring.mapping.tiling import Axis, Tiling
 from euromine.monitoring.pipeline import ArrayScene
 from euromine.simulation.simulated_site import simulate_site
+from euromine.support.errors import reported_errors
 from euromine.support.markdown import table
 
+from .command_line import benchmark_parser, positive
 from .hardware import device_name
 from .stopwatch import PeakMemory
 
@@ -169,12 +171,25 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    parser = argparse.ArgumentParser(prog="python -m euromine.benchmark.window_comparison")
+    parser = benchmark_parser("window_comparison", __doc__)
     parser.add_argument("model", help="a footprint mapper: a folder or a Hub repository")
-    parser.add_argument("--side", type=int, default=SIDE, help="of the scene in pixels")
-    parser.add_argument("--windows", nargs="+", type=_choice, default=list(CHOICES), metavar="WINDOW/OVERLAP")
-    parser.add_argument("--reference", type=_choice, default=REFERENCE, metavar="WINDOW/OVERLAP")
-    parser.add_argument("--turns", type=int, default=2, help="how often each is run")
+    parser.add_argument("--side", type=positive, default=SIDE, help="of the scene in pixels")
+    parser.add_argument(
+        "--windows",
+        nargs="+",
+        type=_choice,
+        default=CHOICES,
+        metavar="WINDOW/OVERLAP",
+        help="sides in pixels",
+    )
+    parser.add_argument(
+        "--reference",
+        type=_choice,
+        default=REFERENCE,
+        metavar="WINDOW/OVERLAP",
+        help="what probabilities are compared with",
+    )
+    parser.add_argument("--turns", type=positive, default=2, help="how often each is run")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     loaded = load_model(options.model, device="cpu")
@@ -189,4 +204,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with reported_errors("window_comparison"):
+        sys.exit(main())

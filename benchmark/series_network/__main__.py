@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from euromine.benchmark.command_line import positive
 from euromine.simulation.simulated_site import VERSION
 from euromine.support.errors import EuroMineError, one_line
 from euromine.support.files import write_text
@@ -57,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"python -m euromine.benchmark.{_PROGRAM}", description=(__doc__ or "").splitlines()[0]
     )
-    number, conditions = _positive, tuple(CONDITIONS)
+    number, conditions = positive, tuple(CONDITIONS)
     parser.add_argument(
         "--out", type=Path, default=Path("runs") / _PROGRAM, help="default runs/series_network"
     )
@@ -77,7 +78,9 @@ def _parser() -> argparse.ArgumentParser:
         "--learning-rates", type=float, nargs="+", default=[1e-3, 3e-3], help="to choose from"
     )
     parser.add_argument("--validations", type=number, default=4, help="points of a learning curve")
-    parser.add_argument("--competitors", nargs="+", choices=COMPETITORS, default=list(COMPETITORS))
+    parser.add_argument(
+        "--competitors", nargs="+", choices=COMPETITORS, default=list(COMPETITORS), help="by default all"
+    )
     parser.add_argument(
         "--robust",
         nargs="*",
@@ -100,12 +103,6 @@ def _parser() -> argparse.ArgumentParser:
         "--render", action="store_true", help="write the tables of finished jobs and train nothing"
     )
     return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"found {text}; expected a whole number from 1 on.")
-    return int(text)
 
 
 def _run(options: argparse.Namespace) -> None:

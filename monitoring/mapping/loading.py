@@ -109,7 +109,7 @@ def load_model(
     if not isinstance(source, str | os.PathLike) or not os.fspath(source):
         raise ModelError(f"model: found {source!r}; expected a folder or a repository on the Hub.")
     name = os.fspath(source)
-    place = _usable_device(device)
+    place = usable_device(device)
     check_model_source(name)
     config = _load_config(name)
     found = _task_of(name, config)
@@ -140,7 +140,7 @@ def model_digest(model: PreTrainedModel, image_processor: EuroMineImageProcessor
     return digest.hexdigest()
 
 
-def _usable_device(device: str | torch.device | None) -> torch.device:
+def usable_device(device: str | torch.device | None) -> torch.device:
     """The device to compute on, tried once, as torch also accepts names of devices that are not there.
 
     Raises:

@@ -125,4 +125,4 @@ def test_the_command_prints_a_table_of_the_networks_asked_for(capsys):
 def test_an_unknown_network_is_refused_by_name(capsys):
     with pytest.raises(SystemExit):
         main(["nosuch"])
-    assert "nosuch: no network; known are a2net" in capsys.readouterr().err
+    assert "network: found nosuch; expected some of a2net" in capsys.readouterr().err

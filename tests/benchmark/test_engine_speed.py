@@ -62,6 +62,17 @@ def test_a_choice_without_precision_is_refused():
         engine_speed._choice("openvino")
 
 
+def test_a_folder_of_trained_networks_that_is_not_there_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "sys.argv", ["engine_speed", "--networks", "sqnet", "--runs", str(tmp_path / "nosuch")]
+    )
+    with pytest.raises(SystemExit):
+        engine_speed.main()
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert f"--runs: found {tmp_path / 'nosuch'}, no folder; expected" in printed.err
+
+
 class _FirstBand(torch.nn.Module):
     device, config = CPU, PreTrainedConfig()
 

@@ -8,8 +8,9 @@ import pytest
 import rasterio
 import torch
 
-from euromine.benchmark import scale_costs
+from euromine.benchmark import scale, scale_costs
 from euromine.benchmark.range_server import served
+from euromine.benchmark.scale import run
 from euromine.benchmark.scale_costs import Scenario, lines, scenario_cost
 from euromine.benchmark.scale_pages import markdown, write_page
 from euromine.benchmark.scale_records import CellRecord, Interruption, ScaleRecord, Throughput
@@ -18,8 +19,8 @@ from euromine.modeling import EuroMineImageProcessor, create_model
 from euromine.monitoring.archive_histories import ModelChoice
 from euromine.monitoring.mapping.engines import EngineChoice
 from euromine.simulation.simulated_site import simulate_site
-from euromine.support.errors import ArgumentError
-from euromine.support.records import read_record
+from euromine.support.errors import ArgumentError, ModelError
+from euromine.support.records import read_record, write_record
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -120,6 +121,23 @@ def test_the_documentation_shows_the_results() -> None:
     record = read_record(ScaleRecord, DOCS / "benchmarks" / "scale.json")
     assert record.simulated
     assert markdown(record) in (DOCS / "scale.md").read_text(encoding="utf-8")
+
+
+def test_figures_of_another_network_are_not_continued(tmp_path) -> None:
+    write_record(tmp_path / "scale.json", ScaleRecord("segformer-b0", True, 8, "A processor", [], "2.13"))
+    with pytest.raises(
+        ArgumentError, match=r"scale\.json: found figures with trained True; expected .* False"
+    ):
+        run(tmp_path, None, 8, 6)
+    with pytest.raises(ArgumentError, match=r"found figures with scenes 8; expected .* 4"):
+        run(tmp_path, "runs/segformer-b0", 4, 6)
+
+
+def test_a_model_that_is_not_there_is_found_out_before_scenes_are_written(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(scale, "write_scenes", lambda *_: pytest.fail("scenes were written"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises((ModelError, OSError)):
+        run(tmp_path / "out", str(tmp_path / "nosuch"), 8, 6)
 
 
 def test_a_tile_is_composed_from_served_scenes_and_resumed(tmp_path) -> None:
