@@ -14,6 +14,8 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
+from tqdm import tqdm
+
 from .environment import prepare_process
 from .errors import ArgumentError, missing_extra, one_line
 from .interrupts import uninterrupted_children
@@ -120,6 +122,8 @@ def run_on_workers(
 
 def _begin_worker(lifeline: Connection, workers: int) -> None:
     _live_with_parent(lifeline)
+    # The lock that bars have by default has a semaphore, and Python complains of those that dead workers leave.
+    tqdm.set_lock(threading.RLock())
     prepare_process()
     share_cores(workers)
 

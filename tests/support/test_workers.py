@@ -4,6 +4,7 @@ import math
 import multiprocessing.util
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -43,6 +44,40 @@ def test_workers_that_have_finished_clean_up(tmp_path):
     notes = [tmp_path / "1", tmp_path / "2"]
     assert list(in_processes(leave_a_note_at_the_end, notes, 2, "noted")) == [None, None]
     assert all(note.exists() for note in notes)
+
+
+INTERRUPTED_BARS = """
+import contextlib
+import tempfile
+import time
+from pathlib import Path
+
+from euromine.support.workers import in_processes
+
+
+def show_a_bar(path: Path) -> None:
+    from tqdm import tqdm
+
+    with tqdm(total=1):
+        path.touch()
+        time.sleep(0 if path.name == "0" else 600)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / str(number) for number in range(2)]
+        with contextlib.closing(in_processes(show_a_bar, paths, 2, "shown")) as results:
+            next(results)
+            while not paths[1].exists():
+                time.sleep(0.01)
+"""
+
+
+def test_workers_that_are_ended_at_once_leave_no_semaphores_of_bars(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(INTERRUPTED_BARS, encoding="utf-8")
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, timeout=120)
+    assert "leaked" not in ended.stderr
 
 
 def test_a_killed_process_is_a_sentence():
