@@ -54,7 +54,7 @@ REQUIRED = (
     "scipy>=1.13",
     "shapely>=2.0.6",
     "tqdm>=4.66.3",
-    "weasyprint>=68",
+    "weasyprint>=68.1",
 )
 # The libraries of the machine that WeasyPrint needs.
 _PACKAGES = "libpango-1.0-0\nlibpangoft2-1.0-0\nlibharfbuzz-subset0\n"
