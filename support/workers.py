@@ -80,6 +80,7 @@ def in_processes(
         doing: What a process did, for the error message: "built a site".
 
     Raises:
+        ArgumentError: EUROMINE_CORES is not a positive number.
         OSError: A process was killed.
     """
     waiting = list(tasks)
@@ -87,6 +88,7 @@ def in_processes(
     if workers <= 1:
         yield from map(work, waiting)
         return
+    usable_cores()  # workers would die of a wrong EUROMINE_CORES
     context = multiprocessing.get_context("spawn")  # GDAL does not survive a fork
     lifeline, held = context.Pipe(duplex=False)
     executor = ProcessPoolExecutor(
@@ -122,7 +124,7 @@ def run_on_workers(
 
 def _begin_worker(lifeline: Connection, workers: int) -> None:
     _live_with_parent(lifeline)
-    # The lock that bars have by default has a semaphore, and Python complains of those that dead workers leave.
+    # The lock that bars have by default has a semaphore. Python complains of those that dead workers leave.
     tqdm.set_lock(threading.RLock())
     prepare_process()
     share_cores(workers)

@@ -107,6 +107,14 @@ def settings(names: list[str]) -> list[str | None]:
     return [os.environ.get(name) for name in names]
 
 
+def test_a_wrong_number_of_cores_is_no_lack_of_memory(monkeypatch):
+    monkeypatch.setenv(CORES_VARIABLE, "0")
+    with pytest.raises(
+        ArgumentError, match="EUROMINE_CORES: found '0'; expected a number of cores, at least 1"
+    ):
+        list(in_processes(math.factorial, [1, 2], 2, "counted"))
+
+
 def test_workers_share_the_cores_and_wait_asleep(monkeypatch):
     for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY"):
         monkeypatch.delenv(name, raising=False)
