@@ -125,7 +125,9 @@ class MapPolygons:
         """Owners, areas and perimeters in the order of the parts."""
         nothing = (np.array([], np.intp), np.array([], np.float64), np.array([], np.float64))
         columns = zip(nothing, *self._measures, strict=True)
-        return [np.concatenate(column)[self._arrivals] for column in columns]
+        joined = [np.concatenate(column)[self._arrivals] for column in columns]
+        self._measures = []  # which would be there twice
+        return joined
 
 
 class _OutlineFile:

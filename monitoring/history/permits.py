@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,12 +21,13 @@ from euromine.support.geopackages import require_geopandas
 from euromine.support.ground_areas import HECTARE
 from euromine.support.polygon_measures import PolygonMeasures, polygon_perimeters
 
+from .map_polygons import MapPolygons, MeasuredPolygons
 from .outside_parts import Extent, Outlines, corner_batches
 from .vector_files import write_geopackage
 
 logger = logging.getLogger(__name__)
 
-MINED, NEW = "mined", "new"
+MINED, NEW = _KINDS = "mined", "new"
 _COLUMNS = (
     "year",
     "kind",
@@ -37,6 +39,10 @@ _COLUMNS = (
     "perimeter_m",
     "site",
 )
+# In memory; the others are float64. Kinds are numbered.
+_TYPES: dict[str, Any] = {"year": np.int32, "kind": np.uint8, "year_1": np.int32, "site": object}
+# Those columns that `MapPolygons` measures and keeps.
+_SIZES = ("area_ha", "perimeter_m")
 # In square metres; rounding leaves less where an outline runs along pixels.
 _SPECK = 1.0
 
@@ -74,11 +80,11 @@ def outside_permits(
     """
     require_geopandas()
     mined = list(dict.fromkeys(footprints["year"]))
-    sources = [YearPolygons(MINED, mined, lambda year: footprints[footprints["year"] == year])]
+    sources = [YearPolygons(MINED, mined, lambda year: [footprints[footprints["year"] == year]])]
     if changes is not None:
         gains = _newest_gains(changes, pairs)
         order = list(dict.fromkeys(gains["year_2"]))
-        sources.append(YearPolygons(NEW, order, lambda year: gains[gains["year_2"] == year]))
+        sources.append(YearPolygons(NEW, order, lambda year: [gains[gains["year_2"] == year]]))
     tables = outside_tables(sources, permits, footprints.crs, minimum_mapping_unit=minimum_mapping_unit)
     return pandas.concat(_filled(tables), ignore_index=True)
 
@@ -90,18 +96,24 @@ class YearPolygons:
     Attributes:
         kind: "mined" or "new".
         years: The years, in the order of their polygons' file.
-        read: Reads those of a year: a part of the result of `footprint_polygons`, or the gains in it.
+        read: Reads those of a year, some at a time: parts of the result of `footprint_polygons`, or the gains
+            in it.
     """
 
     kind: str
     years: Sequence[int]
-    read: Callable[[int], Any]
+    read: Callable[[int], Iterable[Any]]
 
 
 def outside_tables(
-    sources: Sequence[YearPolygons], permits: Any, crs: Any, *, minimum_mapping_unit: float = 0.0
+    sources: Sequence[YearPolygons],
+    permits: Any,
+    crs: Any,
+    *,
+    minimum_mapping_unit: float = 0.0,
+    folder: Path | None = None,
 ) -> Iterator[Any]:
-    """As `outside_permits`, a table per year; an empty one without years. One year is in memory at a time.
+    """As `outside_permits`, a table per year, of a year with many parts several; an empty one without years.
 
     Polygons are read twice: all are measured in the projection around what lies outside in all years.
 
@@ -110,8 +122,11 @@ def outside_tables(
         permits: As there.
         crs: The coordinate system of the polygons.
         minimum_mapping_unit: As there.
+        folder: Where the outlines of a year's parts wait in a temporary file if they are many; None to keep
+            them in memory.
 
     Raises:
+        OSError: Outlines cannot be written to the folder.
         As there, with the first table.
     """
     if crs != permits.crs:
@@ -131,26 +146,61 @@ def outside_tables(
         )
     years = sorted({int(year) for source in sources for year in source.years})
     for year in years:
-        tables = [
-            _parts_outside(source.kind, batch, outlines, smallest, measure)
-            for source, measure in zip(sources, measures, strict=True)
-            if year in source.years
-            for batch in corner_batches(source.read(year))
-        ]
-        yield _findings(tables, crs)
+        with closing(_YearParts(folder)) as parts:
+            for source, measure in zip(sources, measures, strict=True):
+                for batch in _batches(source, year):
+                    parts.add(_parts_outside(source.kind, batch, outlines, smallest, measure))
+                    del batch  # before the next one is read
+            yield from parts.tables(crs)
     if not years:
-        yield _findings([], crs)
+        yield from _YearParts(None).tables(crs)
 
 
-def _findings(tables: Sequence[dict[str, NDArray[Any]]], crs: Any) -> Any:
-    """The table of a year, sorted."""
-    import geopandas
+def _batches(source: YearPolygons, year: int) -> Iterator[Any]:
+    """The polygons of a year, some at a time; none where it is not one of the source's."""
+    if year in source.years:
+        for frame in source.read(year):
+            yield from corner_batches(frame)
+            del frame  # before the next one is read
 
-    columns = {name: _joined([table[name] for table in tables], name) for name in (*_COLUMNS, "geometry")}
-    geometry = list(columns.pop("geometry"))
-    found = geopandas.GeoDataFrame(columns, geometry=geometry, crs=crs)
-    found = found.sort_values(["year", "kind", "area_ha"], ascending=[True, True, False], kind="stable")
-    return found.reset_index(drop=True)
+
+class _YearParts:
+    """The parts outside of a year; where they are many, their outlines wait on disk.
+
+    Args:
+        folder: As for `outside_tables`.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._polygons = MapPolygons(folder)
+        self._columns: dict[str, list[NDArray[Any]]] = {name: [] for name in _COLUMNS if name not in _SIZES}
+        self._number = 0
+
+    def add(self, columns: Mapping[str, NDArray[Any]]) -> None:
+        """Take some parts, "mined" before "new"."""
+        owners = np.arange(self._number, self._number + len(columns["geometry"]))
+        sizes = (columns[name] for name in _SIZES)
+        self._polygons.add(MeasuredPolygons(owners, columns["geometry"], *sizes))
+        self._number += len(owners)
+        for name, arrays in self._columns.items():
+            arrays.append(columns[name])
+
+    def tables(self, crs: Any) -> Iterator[Any]:
+        """The parts as tables, sorted, at least one."""
+        import geopandas
+
+        self._polygons.finish({})
+        columns = {name: _joined(self._columns.pop(name), name) for name in [*self._columns]}
+        columns |= self._polygons.columns()
+        order = np.lexsort((-columns["area_ha"], columns["kind"]))
+        for places, outlines in self._polygons.batches(order):
+            taken = {name: columns[name][places] for name in _COLUMNS}
+            taken["kind"] = np.array(_KINDS, object)[taken["kind"]]
+            yield geopandas.GeoDataFrame(taken, geometry=list(outlines), crs=crs)
+
+    def close(self) -> None:
+        """Give up the outlines."""
+        self._polygons.close()
 
 
 def write_findings(
@@ -174,20 +224,24 @@ def write_findings(
 def _tabulated(findings: Iterable[Any], file: TextIO) -> Iterator[Any]:
     """The findings, each of which is written as rows of a table on the way."""
     for place, each in enumerate(findings):
-        rows = each.drop(columns="geometry").round(
-            {"area_ha": 4, "longitude": 6, "latitude": 6, "outside_share": 4, "perimeter_m": 1}
-        )
-        texts = rows.select_dtypes(exclude="number").columns
-        rows[texts] = rows[texts].map(safe_cell)
-        named = rows.rename(columns=safe_cell)
-        named.to_csv(file, index=False, header=place == 0, lineterminator="\n")
+        _write_rows(each, file, header=place == 0)
         yield each
+        del each  # before the next one is made
+
+
+def _write_rows(findings: Any, file: TextIO, *, header: bool) -> None:
+    rows = findings.drop(columns="geometry").round(
+        {"area_ha": 4, "longitude": 6, "latitude": 6, "outside_share": 4, "perimeter_m": 1}
+    )
+    texts = rows.select_dtypes(exclude="number").columns
+    rows[texts] = rows[texts].map(safe_cell)
+    rows.rename(columns=safe_cell).to_csv(file, index=False, header=header, lineterminator="\n")
 
 
 def _parts_outside(
     kind: str, frame: Any, outlines: Outlines, smallest: float, measures: _PartMeasures
 ) -> dict[str, NDArray[Any]]:
-    """Columns of the parts of at least `smallest` m2 outside."""
+    """Columns of the parts of at least `smallest` m2 outside; kinds by their place in `_KINDS`."""
     import geopandas
     import shapely
 
@@ -200,7 +254,7 @@ def _parts_outside(
     whole_areas = measures.wholes.areas(whole)
     return {
         "year": frame["year" if kind == MINED else "year_2"].to_numpy()[owners],
-        "kind": np.full(len(parts), kind, dtype=object),
+        "kind": np.full(len(parts), _KINDS.index(kind), np.uint8),
         "area_ha": areas / HECTARE,
         "longitude": points.x.to_numpy(),
         "latitude": points.y.to_numpy(),
@@ -229,9 +283,11 @@ class _PartMeasures:
         """The measures of the polygons of all years."""
         parts, wholes = Extent(), Extent()
         for year in source.years:
-            polygons = np.asarray(source.read(year).geometry.array, dtype=object)
-            wholes.add(polygons)
-            outlines.extend(parts, polygons)
+            for batch in _batches(source, year):
+                polygons = np.asarray(batch.geometry.array, dtype=object)
+                wholes.add(polygons)
+                outlines.extend(parts, polygons)
+                del batch, polygons  # before the next ones are read
         return cls(PolygonMeasures(crs, parts.points), PolygonMeasures(crs, wholes.points))
 
 
@@ -251,13 +307,9 @@ def newest_pairs(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _joined(arrays: list[NDArray[Any]], name: str) -> NDArray[Any]:
-    """A column of all tables together, of the right type even without tables."""
-    if arrays:
-        column = np.concatenate(arrays)
-    else:
-        is_text = name in ("kind", "site", "geometry")
-        column = np.empty(0, object if is_text else np.float64)
-    return column.astype(np.int32) if name in ("year", "year_1") else column
+    """A column of all parts together, of the right type even without any."""
+    dtype = _TYPES.get(name, np.float64)
+    return np.concatenate([np.array([], dtype), *arrays]).astype(dtype, copy=False)
 
 
 def _filled(tables: Iterable[Any]) -> list[Any]:

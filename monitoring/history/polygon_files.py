@@ -1,10 +1,10 @@
-"""Polygons of all maps as GeoParquet and GeoPackage, from tables of which no more than one is in memory."""
+"""Polygons of all maps as GeoParquet and GeoPackage, of which no more than one table is in memory."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from .vector_files import complete_file, geopackage_errors
 _MULTIPOLYGON = b"\x01\x06\x00\x00\x00\x01\x00\x00\x00"
 # Polygons that are copied at once.
 _COPIED = 4096
+# Polygons that are read at once; a group of rows has fewer where it has half a million corners.
+_READ = 2**16
 
 
 def polygon_file_names(stem: str) -> list[str]:
@@ -53,6 +55,61 @@ def write_tables(tables: Iterable[Any], folder: Path, stem: str) -> list[str]:
         for part in (geopackage, parquet):
             complete_file(part, folder / part.name, rows.number)
     return names
+
+
+def read_tables(path: Path, columns: Sequence[str], wanted: Mapping[str, int | str]) -> Iterator[Any]:
+    """Those polygons of a GeoParquet file that have certain values, some at a time.
+
+    Args:
+        path: The file, as `write_tables` writes it.
+        columns: The columns to read beside the geometry.
+        wanted: The value of each column that the polygons have to have.
+
+    Yields:
+        Parts of a `geopandas.GeoDataFrame` in the file's order, none of them empty.
+    """
+    import geopandas
+    import shapely
+    from pyarrow import compute, parquet
+
+    # As categories, the many times the same name is kept once.
+    with parquet.ParquetFile(path, read_dictionary=["site"]) as source:
+        crs = _crs(source)
+        groups = [group for group in range(source.num_row_groups) if _may_hold(source, group, wanted)]
+        needed = [*dict.fromkeys([*columns, *wanted, "geometry"])]
+        for batch in source.iter_batches(_READ, row_groups=groups, columns=needed):
+            found = batch
+            for name, value in wanted.items():
+                found = found.filter(compute.equal(found[name], value))
+            if not len(found):
+                continue
+            outlines = shapely.from_wkb(found["geometry"].to_numpy(zero_copy_only=False))
+            yield geopandas.GeoDataFrame(found.select(columns).to_pandas(), geometry=outlines, crs=crs)
+
+
+def stored_crs(path: Path) -> Any:
+    """The coordinate system of a GeoParquet file as `write_tables` writes it, a `pyproj.CRS`."""
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as source:
+        return _crs(source)
+
+
+def _crs(source: Any) -> Any:
+    from pyproj import CRS
+
+    described = json.loads(source.metadata.metadata[b"geo"])
+    return CRS.from_user_input(described["columns"]["geometry"]["crs"])
+
+
+def _may_hold(source: Any, group: int, wanted: Mapping[str, int | str]) -> bool:
+    """Whether a group of rows may hold some with these values."""
+    rows = source.metadata.row_group(group)
+    for name, value in wanted.items():
+        known = rows.column(source.schema_arrow.get_field_index(name)).statistics
+        if known is not None and known.has_min_max and not known.min <= value <= known.max:
+            return False
+    return True
 
 
 class _ParquetRows:

@@ -66,6 +66,7 @@ def write_geopackage(frames: Iterable[Any], path: str | os.PathLike[str]) -> Non
             else:
                 empty = frame
             number += len(frame)
+            del frame  # before the next one is made
         if not number:
             _write_geopackage(empty, part, target)
         complete_file(part, target, number)

@@ -12,10 +12,17 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine
 from shapely.geometry import Point, box
 
-from euromine.monitoring.history import outside_parts
+from euromine.monitoring.history import map_polygons, outside_parts
 from euromine.monitoring.history.change_maps import change_map
 from euromine.monitoring.history.permit_outlines import read_permits
-from euromine.monitoring.history.permits import outside_permits, write_findings
+from euromine.monitoring.history.permits import (
+    MINED,
+    NEW,
+    YearPolygons,
+    outside_permits,
+    outside_tables,
+    write_findings,
+)
 from euromine.monitoring.history.polygons import change_polygons, footprint_polygons
 from euromine.monitoring.scenes.grids import Grid
 from euromine.support.errors import ArgumentError, PermitError
@@ -191,3 +198,77 @@ def test_some_polygons_of_a_year_at_a_time_are_measured_as_those_of_all_years_to
     assert len(found) > 80
     order = found.sort_values(["year", "area_ha"], ascending=[True, False], kind="stable").index
     assert order.tolist() == list(range(len(found)))
+
+
+# A year with many parts
+
+
+@pytest.fixture
+def noisy():
+    """Footprints and gains of two years at random, and permits that cut some of them."""
+    random = np.random.default_rng(5)
+    maps = (random.random((2, 30, 40)) < 0.4).astype(np.uint8)
+    changes = change_map(maps[0], maps[1])[None]
+    return (
+        footprint_polygons(maps, YEARS[:2], GRID, site="Spain_1"),
+        change_polygons(changes, PAIRS[:1], GRID, site="Spain_1"),
+        permits_of(outline(0, 0, 9.5, 11), outline(7, 5, 18.5, 30)),
+    )
+
+
+def tables_of(noisy, folder):
+    """The tables of polygons that are read some rows at a time."""
+    footprints, changes, permits = noisy
+    gains = changes[changes.kind == "gain"]
+
+    def parts(frame, rows):
+        for first in range(0, len(frame), rows):
+            yield frame.iloc[first : first + rows]
+
+    sources = [
+        YearPolygons(MINED, YEARS[:2], lambda year: parts(footprints[footprints.year == year], 17)),
+        YearPolygons(NEW, [2016], lambda year: parts(gains, 13)),
+    ]
+    return list(outside_tables(sources, permits, footprints.crs, folder=folder))
+
+
+def test_many_parts_of_a_year_wait_on_disk_and_come_in_the_same_order(noisy, tmp_path, monkeypatch):
+    corners = 60
+    whole = outside_permits(*noisy)
+    monkeypatch.setattr(map_polygons, "_KEPT_CORNERS", corners)
+    monkeypatch.setattr(map_polygons, "_READ_BYTES", 16 * corners)
+    added = []
+    kept = map_polygons.MapPolygons.add
+
+    def noted(self, polygons):
+        kept(self, polygons)
+        added.append(sum(shapely.get_num_coordinates(each).sum() for each in self._kept))
+
+    monkeypatch.setattr(map_polygons.MapPolygons, "add", noted)
+    tables = tables_of(noisy, tmp_path)
+    assert max(added) <= corners
+    assert len(tables) > 20
+    for table in tables:
+        assert shapely.get_num_coordinates(table.geometry.array)[:-1].sum() <= corners
+    assert not list(tmp_path.iterdir())
+    joined = pandas.concat(tables, ignore_index=True)
+    pandas.testing.assert_frame_equal(joined.drop(columns="geometry"), whole.drop(columns="geometry"))
+    assert joined.geometry.to_wkb().tolist() == whole.geometry.to_wkb().tolist()
+
+
+def test_files_of_many_parts_are_those_of_a_whole_table(noisy, tmp_path, monkeypatch):
+    write_findings([outside_permits(*noisy)], tmp_path / "whole.csv", tmp_path / "whole.gpkg")
+    monkeypatch.setattr(map_polygons, "_KEPT_CORNERS", 60)
+    monkeypatch.setattr(map_polygons, "_READ_BYTES", 4000)
+    tables = tables_of(noisy, tmp_path)
+    assert len(tables) > 5
+    write_findings(tables, tmp_path / "parts.csv", tmp_path / "parts.gpkg")
+    assert (tmp_path / "parts.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    parts, whole = (geopandas.read_file(tmp_path / f"{name}.gpkg") for name in ("parts", "whole"))
+    assert len(parts) > 100
+    assert parts.equals(whole)
+
+
+def test_few_parts_of_a_year_are_one_table_in_memory(noisy, tmp_path):
+    assert [sorted(set(table.year)) for table in tables_of(noisy, tmp_path)] == [[2015], [2016]]
+    assert [set(table.kind) for table in tables_of(noisy, tmp_path)] == [{"mined"}, {"mined", "new"}]

@@ -5,12 +5,13 @@ import sqlite3
 
 import geopandas
 import numpy as np
+import pandas
 import pytest
 import shapely
 from pyarrow import parquet
 
 from euromine.monitoring.history import polygon_files
-from euromine.monitoring.history.polygon_files import write_tables
+from euromine.monitoring.history.polygon_files import read_tables, stored_crs, write_tables
 from euromine.monitoring.history.polygon_tables import PolygonTables
 from euromine.monitoring.history.polygons import change_polygons
 from euromine.monitoring.history.vector_files import write_polygons
@@ -112,3 +113,26 @@ def test_a_table_is_asked_for_once_those_before_it_are_written(tmp_path, monkeyp
     found = geopandas.read_parquet(tmp_path / "changes.parquet")
     assert shapely.is_valid(found.geometry.array).all()
     assert written == [len(table) for table in some]
+
+
+@pytest.mark.parametrize("rows_in_a_group", [None, 11])
+def test_the_polygons_of_a_pair_are_read_some_at_a_time(rows_in_a_group, tmp_path, monkeypatch):
+    monkeypatch.setattr(polygon_files, "_READ", 7)
+    some, changes = tables(METRES)
+    path = tmp_path / "changes.parquet"
+    if rows_in_a_group is None:
+        write_tables(iter(some), tmp_path, "changes")
+    else:  # of several pairs, with groups that begin anywhere
+        whole = change_polygons(changes, PAIRS, METRES, site="Österreich 1")
+        whole.to_parquet(path, index=False, row_group_size=rows_in_a_group)
+    wanted = {"year_1": 2016, "year_2": 2019, "kind": "gain"}
+    parts = list(read_tables(path, ["site", "year_2"], wanted))
+    assert len(parts) > 2
+    assert max(map(len, parts)) <= 7
+    expected = geopandas.read_parquet(path, filters=[(name, "==", value) for name, value in wanted.items()])
+    found = pandas.concat(parts, ignore_index=True)
+    assert found.geometry.to_wkb().tolist() == expected.geometry.to_wkb().tolist()
+    assert found["year_2"].equals(expected["year_2"])
+    assert found["site"].astype(object).tolist() == expected["site"].tolist()
+    assert found.crs == expected.crs == stored_crs(path)
+    assert list(read_tables(path, ["site"], {"year_1": 2015, "year_2": 2019})) == []
