@@ -12,6 +12,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from euromine.support.interrupts import uninterrupted_children
+
 
 class _Ranges(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -74,7 +76,8 @@ def served(folder: Path, pause: float, sent: Any = None) -> Iterator[str]:
     sent = context.Value("q", 0) if sent is None else sent
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_serve, args=(folder, pause, sent, sender), daemon=True)
-    process.start()
+    with uninterrupted_children():  # Ctrl-C reaches the whole group; this process ends the server
+        process.start()
     try:
         yield f"http://127.0.0.1:{receiver.recv()}"
     finally:

@@ -37,6 +37,7 @@ from euromine.monitoring.archive_histories import ModelChoice
 from euromine.monitoring.mapping.engine_choice import EngineChoice
 from euromine.monitoring.mapping.loading import load_model
 from euromine.support.errors import ArgumentError, reported_errors
+from euromine.support.interrupts import resumable
 from euromine.support.records import read_record, write_record
 from euromine.support.workers import CORES_VARIABLE, in_processes, run_on_dask
 
@@ -266,5 +267,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    with reported_errors("scale"):
+    with reported_errors("scale"), resumable():
         sys.exit(main())
