@@ -490,3 +490,10 @@ def test_conversions_are_not_reported_to_the_makers_of_the_engine(monkeypatch, t
     forget()
     openvino.convert_model(exported)
     assert sent, "it reports conversions by itself"
+
+
+def test_a_refused_precision_names_none_that_the_engine_refuses_as_well():
+    with pytest.raises(ArgumentError, match=r"found int8 with the engine onnxruntime; expected float32\."):
+        EngineChoice("onnxruntime", "int8")
+    with pytest.raises(ArgumentError, match="the engine eager; expected float32 or bfloat16"):
+        EngineChoice("eager", "int8")
