@@ -121,6 +121,13 @@ def converted_openvino(name: str, exported: Any, shapes: Sequence[Sequence[int]]
     openvino = _openvino()
     with without_telemetry(), _refused_networks(OPENVINO, name):
         model = openvino.convert_model(exported)
+        # The converter leaves out inputs that no layer reads, such as a level of features.
+        kept = {each.get_friendly_name(): each for each in model.get_parameters()}
+        parameters = [
+            kept.get(name) or openvino.opset13.parameter([1, *shape], np.float32, name)
+            for name, shape in zip(exported.graph_signature.user_inputs, shapes, strict=True)
+        ]
+        model = openvino.Model(model.get_results(), parameters)
         model.reshape({place: [1, *shape] for place, shape in enumerate(shapes)})
         return model
 

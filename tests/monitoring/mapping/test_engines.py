@@ -327,6 +327,19 @@ def test_auto_stays_with_pytorch_where_results_differ(mapper, pixel_values, expe
 
 
 @pytest.mark.usefixtures("signal_stack")
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_a_part_may_leave_inputs_unread(engine, tmp_path):
+    shapes = [[2, 3], [4, 5, 6], [2, 3], [7]]
+    engine_programs.write_program(
+        engine, "tiny", torch.nn.Identity(), lambda a, _b, c, _d: (a - 2 * c,), shapes, tmp_path
+    )
+    first, second, third, fourth = (torch.rand(1, *shape) for shape in shapes)
+    program = engine_programs.load_program(engine, "tiny", tmp_path, "float32")
+    (found,) = program(first, second, third, fourth)
+    torch.testing.assert_close(found, first - 2 * third)
+
+
+@pytest.mark.usefixtures("signal_stack")
 def test_freed_programs_leave_this_thread_a_stack_for_signals(tmp_path):
     from openvino import Model, opset13
 
