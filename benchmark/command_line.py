@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
-from difflib import get_close_matches
+
+from euromine.support.near_names import nearest_hint
 
 
 def benchmark_parser(program: str, description: str | None) -> argparse.ArgumentParser:
@@ -63,9 +64,8 @@ def check_networks(parser: argparse.ArgumentParser, names: Sequence[str], known:
     """
     for name in names:
         if name not in known:
-            near = get_close_matches(name, known)
-            guess = f" (did you mean {' or '.join(near)}?)" if near else ""
-            parser.error(f"network: found {name}{guess}; expected some of {', '.join(known)}.")
+            expected = f"{', '.join(known)}{nearest_hint(name, known)}"
+            parser.error(f"network: found {name}; expected some of {expected}.")
 
 
 def _at_least(smallest: int, text: str) -> int:

@@ -83,4 +83,4 @@ def test_copies_are_told_from_work():
 def test_an_unknown_network_is_refused(capsys):
     with pytest.raises(SystemExit):
         models.main(["resunet50"])
-    assert "network: found resunet50 (did you mean" in capsys.readouterr().err
+    assert ", of which resunet is the nearest." in capsys.readouterr().err

@@ -47,7 +47,7 @@ def test_a_series_that_differs_from_its_pairs_is_no_measurement(monkeypatch):
 def test_an_unknown_network_is_refused_by_name(capsys):
     with pytest.raises(SystemExit):
         benchmark.main(["unet"])
-    assert "network: found unet (did you mean snunet" in capsys.readouterr().err
+    assert "network: found unet; expected some of " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", sorted(CHANGE_DETECTORS))
