@@ -264,8 +264,8 @@ def measure_apart(name: str, path: Path, options: Sequence[str]) -> None:
         measured = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, env=environment)
     if measured.returncode:
         raise ModelError(
-            f"{name}: the process that measures it ended with status {measured.returncode}; expected 0. "
-            "Its message is above."
+            f"{name}: found status {measured.returncode} of the process that measures it; expected 0. Its "
+            "message is above."
         )
     unfinished = path.with_name(f".{path.name}")
     unfinished.write_text(measured.stdout.splitlines()[-1] + "\n", encoding="utf-8")

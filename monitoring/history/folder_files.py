@@ -16,7 +16,6 @@ from euromine.support.geopackages import check_is_geopackage, require_geopandas
 
 # Rows of a table and outlines that are read at once.
 _ROWS, _OUTLINES = 2**16, 2**14
-_ADVICE = "Run `euromine series` again."
 
 
 def read_table(path: Path) -> pandas.DataFrame:
@@ -79,7 +78,7 @@ def outline_parts(path: Path, wanted: Mapping[str, int | str]) -> Iterator[NDArr
         if missing := {*wanted} - {*pyogrio.read_info(path)["fields"]}:
             raise DataError(
                 f"{path}: found no column {' and '.join(sorted(missing))}; expected {' and '.join(wanted)}. "
-                f"{_ADVICE}"
+                "Run `euromine series` again."
             )
         # Python writes numbers and words as SQL does.
         where = " AND ".join(f'"{column}" = {value!r}' for column, value in wanted.items())
@@ -99,7 +98,7 @@ def _table_errors(path: Path) -> Iterator[None]:
         yield
     except (ParserError, EmptyDataError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{path}: found no table ({error}); expected comma-separated values. {_ADVICE}"
+            f"{path}: found no table ({error}); expected comma-separated values. Run `euromine series` again."
         ) from None
 
 
@@ -113,5 +112,5 @@ def _geopackage_errors(path: Path) -> Iterator[None]:
         yield
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise DataError(
-            f"{path}: found a damaged file ({error}); expected a GeoPackage. {_ADVICE}"
+            f"{path}: found a damaged file ({error}); expected a GeoPackage. Run `euromine series` again."
         ) from error
