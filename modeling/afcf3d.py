@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
-from .base import init_convolutions, two_class_logits
+from .base import init_convolutions, learns_in_bfloat16, two_class_logits
 from .change_detection import ChangeDetector
 from .configuration import ChangeDetectionConfig
 
@@ -106,12 +106,23 @@ class InflatedResNet(nn.Module):
 
 
 class FilmConv(nn.Conv3d):
-    """A convolution over frames that runs on oneDNN for a single pair, too.
+    """A convolution over frames that runs on oneDNN for a single pair, too, and learns in bfloat16.
 
-    On a CPU PyTorch leaves small inputs of batch 1 to a kernel of its own, several times as slow.
+    On a CPU PyTorch leaves small inputs of batch 1 to a kernel of its own, several times as slow. Where there
+    are fewer frames than the kernel spans, oneDNN's gradient of the weights in bfloat16 holds memory that was
+    never written, often NaN; with the empty frames in the input it is right.
     """
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        padding, stride, dilation = self.padding, self.stride, self.dilation
+        if (
+            learns_in_bfloat16(input)
+            and input.shape[2] < weight.shape[2]
+            and not isinstance(padding, str)
+            and padding[0]
+        ):
+            filled = F.pad(input, (0, 0, 0, 0, padding[0], padding[0]))
+            return F.conv3d(filled, weight, bias, stride, (0, *padding[1:]), dilation, self.groups)
         is_left_out = (
             len(input) == 1
             and type(input) is Tensor  # not one of those that count operations or shapes
@@ -122,8 +133,7 @@ class FilmConv(nn.Conv3d):
         )
         # A graph is compiled for its shapes, and autocast has a type of its own.
         has_its_own_way = torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu")
-        if is_left_out and not has_its_own_way and not isinstance(self.padding, str):
-            padding, stride, dilation = self.padding, self.stride, self.dilation
+        if is_left_out and not has_its_own_way and not isinstance(padding, str):
             return torch.mkldnn_convolution(input, weight, bias, padding, stride, dilation, self.groups)
         return super()._conv_forward(input, weight, bias)
 

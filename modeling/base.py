@@ -335,3 +335,9 @@ def two_class_logits(change: Tensor) -> Tensor:
         change: z, (batch, 1, height, width).
     """
     return torch.cat([torch.zeros_like(change), change], dim=1)
+
+
+def learns_in_bfloat16(features: Tensor) -> bool:
+    """Whether gradients are computed in bfloat16 on a CPU, where some of oneDNN's go wrong (torch 2.13)."""
+    is_bfloat16 = features.dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu")
+    return features.device.type == "cpu" and is_bfloat16 and torch.is_grad_enabled()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
-from .base import init_convolutions
+from .base import init_convolutions, learns_in_bfloat16
 from .change_detection import Features, SiameseChangeDetector
 from .configuration import ChangeDetectionConfig
 from .layers import is_plain
@@ -90,7 +90,9 @@ class ParallelConvs(nn.Module):
         if not is_plain(*self.branches, self.merge):
             return self._of_both(features, date)
         convolved = []
-        plainly = _learns_in_bfloat16(features)
+        # Of dilated convolutions with few channels that lie innermost, oneDNN then reads beyond the maps, which
+        # may end the process (CPUs with AVX-512 BF16).
+        plainly = learns_in_bfloat16(features)
         features = features.contiguous() if plainly else features
         for rate, branch in zip(DILATIONS, cast("Iterable[nn.Conv2d]", self.branches), strict=True):
             weight, bias = (each.chunk(2)[date] for each in (branch.weight, cast("Tensor", branch.bias)))
@@ -114,16 +116,6 @@ class ParallelConvs(nn.Module):
             return summand
         both = torch.zeros_like(dates)
         return summand - self.merge(torch.cat([branch(both) for branch in self.branches], dim=1))
-
-
-def _learns_in_bfloat16(features: Tensor) -> bool:
-    """Whether gradients are computed in bfloat16 on a CPU.
-
-    Of dilated convolutions with few channels that lie innermost, oneDNN then reads beyond the maps, which may
-    end the process (torch 2.13, CPUs with AVX-512 BF16).
-    """
-    is_bfloat16 = features.dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu")
-    return features.device.type == "cpu" and is_bfloat16 and torch.is_grad_enabled()
 
 
 class ChannelSelfAttention(nn.Module):

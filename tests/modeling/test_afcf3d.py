@@ -37,3 +37,28 @@ def test_convolutions_and_gradients_are_those_in_float64(settings, batch, monkey
 def test_a_batch_of_one_under_autocast_has_its_type():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert FilmConv(4, 6, kernel_size=3)(torch.randn(1, 4, 3, 5, 5)).dtype == torch.bfloat16
+
+
+def leave_nan() -> None:
+    """Free memory of many sizes in which every number is NaN."""
+    for _ in range(6):
+        _ = [torch.full((2**size,), torch.nan) for size in range(10, 21)]
+
+
+@pytest.mark.parametrize("autocast", [True, False])
+@pytest.mark.parametrize("kernel_size", [3, (3, 1, 1)])
+def test_gradients_in_bfloat16_hold_no_memory_that_was_never_written(kernel_size, autocast):
+    torch.manual_seed(0)
+    padding = 1 if kernel_size == 3 else (1, 0, 0)
+    layer = FilmConv(8, 16, kernel_size, padding=padding).to(torch.float32 if autocast else torch.bfloat16)
+    film = torch.randn(2, 8, 2, 6, 6).bfloat16()
+    weight = layer.weight.detach().bfloat16().double().requires_grad_()
+    F.conv3d(film.double(), weight, padding=padding).sum().backward()
+    for _ in range(5):
+        layer.zero_grad()
+        leave_nan()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+            found = layer(film)
+        leave_nan()
+        found.sum().backward()
+        torch.testing.assert_close(layer.weight.grad.double(), weight.grad, rtol=0.02, atol=0.1)
