@@ -90,8 +90,8 @@ class ParallelConvs(nn.Module):
         if not is_plain(*self.branches, self.merge):
             return self._of_both(features, date)
         convolved = []
-        # Of dilated convolutions with few channels that lie innermost, oneDNN then reads beyond the maps, which
-        # may end the process (CPUs with AVX-512 BF16).
+        # Of dilated convolutions with few channels that lie innermost, oneDNN then reads beyond the maps,
+        # which may end the process (CPUs with AVX-512 BF16).
         plainly = learns_in_bfloat16(features)
         features = features.contiguous() if plainly else features
         for rate, branch in zip(DILATIONS, cast("Iterable[nn.Conv2d]", self.branches), strict=True):
