@@ -124,9 +124,22 @@ def _write_quantised(
     exported = export_function(OPENVINO, loaded.source, loaded.model, function, shapes)
     model = converted_openvino(loaded.source, exported, shapes)
     inputs = [[each.numpy() for each in example] for example in examples]
-    exact = nncf.IgnoredScope(types=_EXACT_TYPES, validate=False)  # most networks have no such layer
+    # Most networks have neither such layers nor logarithms.
+    exact = nncf.IgnoredScope(types=_EXACT_TYPES, names=_before_logarithms(model), validate=False)
     quantised = nncf.quantize(model, nncf.Dataset(inputs), subset_size=len(inputs), ignored_scope=exact)
     save_openvino(quantised, folder / PROGRAM_FILES[OPENVINO][0])
+
+
+def _before_logarithms(model: Any) -> list[str]:
+    """The operations from probabilities to their logits, where 1 - p rounded to 0 would be divided by."""
+    waiting = [each for each in model.get_ordered_ops() if each.get_type_name() == "Log"]
+    names = []
+    while waiting:
+        operation = waiting.pop()
+        names.append(operation.get_friendly_name())
+        sources = [each.get_source_output().get_node() for each in operation.inputs()]
+        waiting += [each for each in sources if each.get_type_name() in ("Clamp", "Divide", "Subtract")]
+    return names
 
 
 def _examples(parts: dict[str, Function], windows: Sequence[Example]) -> dict[str, list[Example]]:

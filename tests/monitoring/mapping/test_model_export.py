@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from euromine.commands import app
 from euromine.monitoring.mapping import int8_export, precision_losses
-from euromine.monitoring.mapping.engine_programs import openvino_core
+from euromine.monitoring.mapping.engine_programs import load_program, openvino_core
 from euromine.monitoring.mapping.engines import EngineChoice, engine_record, on_engine
 from euromine.monitoring.mapping.int8_export import export_int8
 from euromine.monitoring.mapping.loading import LoadedModel, load_model
@@ -134,6 +135,24 @@ def test_the_ranges_of_a_detector_are_counted_on_two_dates_of_a_place(detector, 
             assert torch.equal(first, second)
     firsts = [features[0] for features in counted_on["decode"]]
     assert not torch.equal(firsts[0], firsts[1])
+
+
+def test_logits_of_certain_pixels_stay_finite_in_int8(detector, tmp_path):
+    torch.manual_seed(0)
+    layer = torch.nn.Conv2d(2, 1, 3, padding=1)
+
+    def logits(image: torch.Tensor) -> tuple[torch.Tensor]:
+        return (torch.logit((50 * layer(image)).sigmoid(), eps=1e-6),)
+
+    images = torch.randn(4, 1, 2, 16, 16)
+    loaded = replace(detector, model=layer)
+    int8_export._write_quantised(loaded, logits, [(each,) for each in images], [(2, 16, 16)], tmp_path)
+    (found,) = load_program("openvino", "tiny", tmp_path, "int8")(images[0])
+    with torch.no_grad():
+        (expected,) = logits(images[0])
+    assert (expected > 13).any()
+    assert found.isfinite().all()
+    assert ((found > 0) == (expected > 0)).float().mean() > 0.98
 
 
 def test_int8_programs_of_other_weights_are_refused(quantised):
