@@ -46,9 +46,9 @@ class EngineChoice:
                 *others, last = known
                 raise ArgumentError(f"{name}: found {value!r}; expected {', '.join(others)} or {last}.")
         if self.precision == INT8 and self.engine not in (AUTO, OPENVINO):
-            others = FLOAT32 if self.engine == ONNXRUNTIME else f"{FLOAT32} or {BFLOAT16}"
+            taken = FLOAT32 if self.engine == ONNXRUNTIME else f"{FLOAT32} or {BFLOAT16}"
             raise ArgumentError(
-                f"precision: found int8 with the engine {self.engine}; expected {others}. Only openvino runs "
+                f"precision: found int8 with the engine {self.engine}; expected {taken}. Only openvino runs "
                 "int8."
             )
         if self.precision == BFLOAT16 and self.engine == ONNXRUNTIME:
