@@ -117,7 +117,7 @@ def routes(context: AppContext) -> APIRouter:
         request: Request,
         site: Name,
         layer: Annotated[str, Query(pattern=_NAME)] = "natural",
-        year: Annotated[str, Query(pattern=_NAME, description="By default the layer's last.")] = "",
+        year: Annotated[str | None, Query(pattern=_NAME, description="By default the layer's last.")] = None,
         compare: Annotated[str, Query(description="Another year, beside the first.")] = "",
         footprints: bool = False,
         permits: bool = False,
