@@ -38,15 +38,18 @@ class OutsideSums:
 
     Attributes:
         years: Each year with such ground.
-        new_ha: Hectares mapped as newly mined in all years.
         largest: Rows of the table: the largest places of the latest year, mined and newly mined.
         number: The number of all places of the latest year.
     """
 
     years: dict[int, YearOutside] = field(default_factory=dict)
-    new_ha: float = 0.0
     largest: list[Any] = field(default_factory=list)
     number: int = 0
+
+    @property
+    def new_ha(self) -> float:
+        """Hectares mapped as newly mined in all years."""
+        return sum(of_year.new_ha for of_year in self.years.values())
 
     def of(self, year: int) -> YearOutside:
         """A year's ground, which may be none."""
@@ -69,7 +72,6 @@ def outside_sums(parts: Iterable[pandas.DataFrame], last_year: int) -> OutsideSu
             of_year.mined_ha += float(mined.sum())
             of_year.new_ha += float(group.loc[group["kind"] == NEW, "area_ha"].sum())
             of_year.places += len(mined)
-        found.new_ha += float(part.loc[part["kind"] == NEW, "area_ha"].sum())
         of_last = part[part["year"] == last_year]
         found.number += len(of_last)
         found.largest = first_rows(found.largest, of_last, "area_ha", _LISTED, descending=True)
