@@ -90,9 +90,10 @@ def may_have_file(source: str, name: str) -> bool:
     Returns:
         False if the folder lacks it, or the Hub was asked before and had none, or will not be asked.
     """
-    if local_file(source, name) is not None:
-        return True
-    return not Path(source).is_dir() and _in_cache(source, name) is None and not is_offline_mode()
+    if Path(source).is_dir():
+        return local_file(source, name) is not None
+    found = _in_cache(source, name)
+    return isinstance(found, str) or (found is None and not is_offline_mode())
 
 
 def _in_cache(repository: str, name: str) -> object:
