@@ -124,8 +124,8 @@ def converted_openvino(name: str, exported: Any, shapes: Sequence[Sequence[int]]
         # The converter leaves out inputs that no layer reads, such as a level of features.
         kept = {each.get_friendly_name(): each for each in model.get_parameters()}
         parameters = [
-            kept.get(name) or openvino.opset13.parameter([1, *shape], np.float32, name)
-            for name, shape in zip(exported.graph_signature.user_inputs, shapes, strict=True)
+            kept[each] if each in kept else openvino.opset13.parameter([1, *shape], np.float32, each)
+            for each, shape in zip(exported.graph_signature.user_inputs, shapes, strict=True)
         ]
         model = openvino.Model(model.get_results(), parameters)
         model.reshape({place: [1, *shape] for place, shape in enumerate(shapes)})
