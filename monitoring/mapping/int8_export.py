@@ -180,7 +180,8 @@ def _windows(
     for _ in range(samples):
         first = rows[int(chosen[taken % len(rows)])][column]
         side = -(-window // first.shape[-1])
-        patches = [rows[int(chosen[(taken + number) % len(rows)])][column] for number in range(side * side)]
+        others = (rows[int(chosen[(taken + more) % len(rows)])][column] for more in range(1, side * side))
+        patches = [first, *others]
         taken += side * side
         images = _mosaic(patches, side)[..., :window, :window]
         images = images.reshape(-1, first.shape[-3], window, window)
