@@ -115,12 +115,9 @@ class FilmConv(nn.Conv3d):
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         padding, stride, dilation = self.padding, self.stride, self.dilation
-        if (
-            learns_in_bfloat16(input)
-            and input.shape[2] < weight.shape[2]
-            and not isinstance(padding, str)
-            and padding[0]
-        ):
+        if isinstance(padding, str):
+            return super()._conv_forward(input, weight, bias)
+        if learns_in_bfloat16(input) and input.shape[2] < weight.shape[2] and padding[0]:
             filled = F.pad(input, (0, 0, 0, 0, padding[0], padding[0]))
             return F.conv3d(filled, weight, bias, stride, (0, *padding[1:]), dilation, self.groups)
         is_left_out = (
@@ -133,7 +130,7 @@ class FilmConv(nn.Conv3d):
         )
         # A graph is compiled for its shapes, and autocast has a type of its own.
         has_its_own_way = torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu")
-        if is_left_out and not has_its_own_way and not isinstance(padding, str):
+        if is_left_out and not has_its_own_way:
             return torch.mkldnn_convolution(input, weight, bias, padding, stride, dilation, self.groups)
         return super()._conv_forward(input, weight, bias)
 
